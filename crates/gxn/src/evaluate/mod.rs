@@ -1,0 +1,1 @@
+//! Retrieval protocols and reports.

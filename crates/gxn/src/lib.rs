@@ -1,0 +1,36 @@
+//! Look, Imagine and Match (GXN; Gu, Cai, Joty, Niu, Wang, CVPR 2018): cross-modal retrieval.
+//!
+//! The modules follow the flow of data; each uses only those above it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`data`] | datasets, captions, vocabulary, image decoding |
+//! | [`metrics`] | recall, ranks, bootstrap: pure functions |
+//! | [`ops`] | fused operations with hand-written backward passes |
+//! | [`look`] | LOOK: image and sentence encoders, cached features |
+//! | [`matching`] | MATCH: similarity and ranking losses |
+//! | [`model`] | the whole network |
+//! | [`checkpoint`] | the network, its vocabulary and its preprocessing on disk |
+//! | [`evaluate`] | retrieval protocols and reports |
+//! | [`train`] | the training loop |
+//! | [`retrieve`] | search with words and pictures |
+//!
+//! # Shape letters
+//! `B` batch · `T` padded tokens · `V` vocabulary · `E` word vector · `H` recurrent state · `F` feature ·
+//! `D` joint space · `P` grid positions · `S` image side · `N` images · `M` captions · `K` hits.
+#![warn(missing_docs)]
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod evaluate;
+pub mod look;
+pub mod matching;
+pub mod metrics;
+pub mod model;
+pub mod ops;
+pub mod retrieve;
+pub mod train;
+
+pub use error::{Error, Result};

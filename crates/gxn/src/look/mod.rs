@@ -1,0 +1,1 @@
+//! LOOK: pictures and sentences become embeddings.

@@ -1,0 +1,1 @@
+//! MATCH: similarity and ranking losses.

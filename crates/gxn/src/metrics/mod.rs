@@ -1,0 +1,1 @@
+//! Pure functions on plain slices: ranks and recall, the paired bootstrap.

@@ -1,0 +1,1 @@
+//! Fused operations with hand-written backward passes, each tested against its plain form.

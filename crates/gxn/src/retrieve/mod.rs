@@ -1,0 +1,1 @@
+//! Search with words and pictures.
