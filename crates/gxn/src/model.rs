@@ -1,1 +1,177 @@
-//! The whole network.
+//! [`Gxn`]: the whole network.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{Level, RunConfig};
+use crate::look::image_encoder::unit_length;
+use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch};
+use crate::look::backbone::Backbone;
+
+/// The joint embedding of a batch of pictures or captions: unit rows, non-negative where the model is so configured.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    /// v_h or t_h, `[B, D]`.
+    pub abstract_level: Tensor<2>,
+    /// v_l or t_l, `[B, D]`; none where the model has one level.
+    pub grounded_level: Option<Tensor<2>>,
+}
+
+/// Look + Match: the encoders and what the loss learns. The backbone is inside only where it is trained.
+#[derive(Module, Debug)]
+pub struct Gxn {
+    /// CNN_Enc, where it is trained with the rest.
+    pub backbone: Option<Backbone>,
+    /// P_v^h and P_v^l.
+    pub image: ImageEncoder,
+    /// RNN_Enc^h, RNN_Enc^l, P_t^h and P_t^l.
+    pub sentence: SentenceEncoder,
+    /// ln(1 / temperature) of the softmax loss, `[1]`.
+    pub log_scale: Param<Tensor<1>>,
+    #[module(skip)]
+    absolute: bool,
+}
+
+impl Gxn {
+    /// A network with first weights drawn from `init`; `backbone` only where it is trained.
+    pub fn new(
+        init: &Init,
+        config: &RunConfig,
+        vocabulary: usize,
+        vectors: Option<(Vec<f32>, usize)>,
+        backbone: Option<Backbone>,
+    ) -> Self {
+        let (look, levels) = (&config.look, config.matching.levels);
+        Self {
+            backbone,
+            image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),
+            sentence: SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors),
+            log_scale: init.constant((1.0 / config.matching.temperature).ln() as f32, [1]),
+            absolute: config.matching.absolute,
+        }
+    }
+
+    /// v_h and v_l of CNN features.
+    ///
+    /// # Shapes
+    /// `[B, F]` → `[B, D]` each
+    pub fn encode_image(&self, feature: Tensor<2>, phase: Phase) -> Embedding {
+        let (v_h, v_l) = self.image.forward(feature, phase);
+        self.normalised(v_h, v_l)
+    }
+
+    /// t_h and t_l of captions.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, D]` each
+    pub fn encode_text(&self, captions: &TokenBatch, phase: Phase) -> Embedding {
+        let (t_h, t_l) = self.sentence.forward(captions, phase);
+        self.normalised(t_h, t_l)
+    }
+
+    /// `| u / ‖u‖₂ |` (spec §6.2); without the absolute value where the configuration says so.
+    fn normalised(&self, abstract_level: Tensor<2>, grounded_level: Option<Tensor<2>>) -> Embedding {
+        let unit = |u: Tensor<2>| {
+            let u = unit_length(u);
+            if self.absolute { u.abs() } else { u }
+        };
+        Embedding { abstract_level: unit(abstract_level), grounded_level: grounded_level.map(unit) }
+    }
+}
+
+/// λ as the scores use it: 1 where the model has one level.
+pub fn effective_lambda(config: &RunConfig) -> f64 {
+    match config.matching.levels {
+        Level::Both => config.matching.lambda,
+        Level::Abstract => 1.0,
+    }
+}
+
+/// Embeddings of many items in host memory, row-major, one row an item.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    /// Number of items.
+    pub count: usize,
+    /// Width of a row of one level, `D`.
+    pub dim: usize,
+    /// v_h or t_h, `[count, D]`.
+    pub abstract_level: Vec<f32>,
+    /// v_l or t_l, `[count, D]`; none where the model has one level.
+    pub grounded_level: Option<Vec<f32>>,
+}
+
+impl Rows {
+    /// No items yet.
+    pub fn new(dim: usize, grounded: bool) -> Self {
+        Self { count: 0, dim, abstract_level: Vec::new(), grounded_level: grounded.then(Vec::new) }
+    }
+
+    /// Adds a batch at the end.
+    pub fn extend(&mut self, batch: &Embedding) {
+        self.count += batch.abstract_level.dims()[0];
+        self.abstract_level.extend(batch.abstract_level.to_data().iter::<f32>());
+        if let (Some(rows), Some(level)) = (&mut self.grounded_level, &batch.grounded_level) {
+            rows.extend(level.to_data().iter::<f32>());
+        }
+    }
+
+    /// `[h ; l]` of item `row`.
+    pub fn joined(&self, row: usize) -> Vec<f32> {
+        let span = row * self.dim..(row + 1) * self.dim;
+        let mut joined = self.abstract_level[span.clone()].to_vec();
+        if let Some(grounded) = &self.grounded_level {
+            joined.extend_from_slice(&grounded[span]);
+        }
+        joined
+    }
+
+    /// The items in the order given by `order`: row `i` of the result is row `order[i]`.
+    pub fn permuted(&self, order: &[usize]) -> Self {
+        let pick = |level: &Vec<f32>| {
+            order.iter().flat_map(|&row| level[row * self.dim..(row + 1) * self.dim].iter().copied()).collect()
+        };
+        Self {
+            count: order.len(),
+            dim: self.dim,
+            abstract_level: pick(&self.abstract_level),
+            grounded_level: self.grounded_level.as_ref().map(pick),
+        }
+    }
+}
+
+/// Items a batch holds when only embeddings are wanted.
+const EMBED_BATCH: usize = 256;
+
+impl Gxn {
+    fn empty_rows(&self) -> Rows {
+        Rows::new(self.image.embed_dim(), self.image.has_grounded_level())
+    }
+
+    /// Embeddings of CNN features (`[N, F]`, row-major). The network must be on a device without gradients.
+    pub fn embed_features(&self, features: &[f32], feature_dim: usize, device: &Device) -> Rows {
+        let mut rows = self.empty_rows();
+        for chunk in features.chunks(EMBED_BATCH * feature_dim) {
+            let shape = [chunk.len() / feature_dim, feature_dim];
+            let batch = Tensor::from_data(TensorData::new(chunk.to_vec(), shape), device);
+            rows.extend(&self.encode_image(batch, Phase::Evaluate));
+        }
+        rows
+    }
+
+    /// Embeddings of captions given as token ids, in their order.
+    pub fn embed_captions<C: AsRef<[u32]>>(&self, captions: &[C]) -> Rows {
+        // Captions of about one length share a batch, so that little padding is computed.
+        let mut by_length: Vec<usize> = (0..captions.len()).collect();
+        by_length.sort_by_key(|&c| captions[c].as_ref().len());
+        let mut rows = self.empty_rows();
+        for chunk in by_length.chunks(EMBED_BATCH) {
+            let batch: Vec<&[u32]> = chunk.iter().map(|&c| captions[c].as_ref()).collect();
+            rows.extend(&self.encode_text(&TokenBatch::new(&batch), Phase::Evaluate));
+        }
+        let mut place = vec![0; captions.len()];
+        for (row, &caption) in by_length.iter().enumerate() {
+            place[caption] = row;
+        }
+        rows.permuted(&place)
+    }
+}

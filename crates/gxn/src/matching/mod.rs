@@ -1,1 +1,7 @@
-//! MATCH: similarity and ranking losses.
+//! MATCH: similarity and ranking losses (paper §3.2, spec §5–6).
+
+pub mod ranking_loss;
+pub mod similarity;
+
+pub use ranking_loss::{hinge_loss, info_nce_loss};
+pub use similarity::{combined_scores, similarity};

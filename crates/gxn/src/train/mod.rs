@@ -1,1 +1,27 @@
-//! The training loop.
+//! TRAIN: the loop, written out once, and what it needs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`sampler`] | which pairs a step sees |
+//! | [`schedule`] | the learning rate of a step |
+//! | [`feed`] | where a step's image features come from |
+//! | [`steps`] | one function per step of the paper |
+//! | [`validation`] | recall and spread on the validation split |
+//! | [`alarms`] | what goes wrong in training, recognised, with its cause |
+//! | [`state`] | what resuming needs |
+//! | [`trainer`] | the loop |
+
+pub mod alarms;
+pub mod event;
+pub mod feed;
+pub mod log;
+pub mod sampler;
+pub mod schedule;
+pub mod state;
+pub mod steps;
+pub mod trainer;
+pub mod validation;
+
+pub use alarms::Alarm;
+pub use event::Event;
+pub use trainer::{Outcome, Trainer};

@@ -1,0 +1,140 @@
+//! LOOK: backbone, features and encoders.
+
+use serde::{Deserialize, Serialize};
+
+use crate::look::backbone::BackboneKind;
+
+/// Backbone, features and the two encoders (spec §3–4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LookConfig {
+    /// The CNN.
+    pub backbone: BackboneKind,
+    /// Its weight file. Empty: random weights, which only makes sense for a backbone that is trained.
+    pub weights: String,
+    /// Train the CNN with the rest (stage 2 of spec §9.2) instead of reading cached features.
+    pub finetune: bool,
+    /// Learning rate of the CNN as a share of `train.learning_rate`.
+    pub finetune_rate: f64,
+    /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
+    /// are already stretched squares.
+    pub stretch: bool,
+    /// Side of the CNN's input in pixels; 0 takes the weights' own.
+    pub side_px: u32,
+    /// Which views of a picture are computed and how they are used.
+    pub views: Views,
+    /// What is done to the CNN's feature before the linear maps.
+    pub transform: FeatureTransform,
+    /// Dropout on the transformed feature.
+    pub feature_dropout: f64,
+    /// Width of the joint space, `D`.
+    pub embed_dim: usize,
+    /// The sentence side.
+    pub sentence: SentenceConfig,
+}
+
+impl Default for LookConfig {
+    fn default() -> Self {
+        Self {
+            backbone: BackboneKind::EfficientNetLite2,
+            weights: String::new(),
+            finetune: false,
+            finetune_rate: 0.1,
+            stretch: false,
+            side_px: 0,
+            views: Views::Full,
+            transform: FeatureTransform::L2,
+            feature_dropout: 0.0,
+            embed_dim: 1024,
+            sentence: SentenceConfig::default(),
+        }
+    }
+}
+
+/// Which views of a picture are computed and cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Views {
+    /// The whole picture.
+    Full,
+    /// The whole picture and its mirror image: training draws one, everything else takes their mean feature.
+    Flip,
+    /// The whole picture and four corner crops of 85 % of each side, each with its mirror image (ten views): training
+    /// draws one, everything else takes the mean feature of all.
+    TenCrop,
+}
+
+/// What is done to the CNN's feature before the linear maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureTransform {
+    /// Unit Euclidean length (the paper's family).
+    L2,
+    /// Zero mean and unit variance per dimension over the train images.
+    Standardise,
+    /// Square root (features after a rectifier are skewed), then as `standardise`.
+    SqrtStandardise,
+}
+
+/// How the states of a recurrent network become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// Mean over the valid tokens.
+    Mean,
+    /// Maximum over the valid tokens, per dimension.
+    Max,
+    /// The state after the last token each direction reads.
+    Last,
+}
+
+/// The sentence side: word matrix, two GRUs, two linear maps (spec §4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SentenceConfig {
+    /// Width of a word vector, `E`. With `word_vectors`, that file's width unless `map_words` is on.
+    pub word_dim: usize,
+    /// Pretrained word vectors.
+    pub word_vectors: Option<WordVectors>,
+    /// Width of a GRU state, `H`.
+    pub hidden: usize,
+    /// How the bidirectional GRU becomes t_h.
+    pub abstract_pooling: Pooling,
+    /// How the GRU becomes t_l.
+    pub grounded_pooling: Pooling,
+    /// Dropout on the word vectors.
+    pub word_dropout: f64,
+    /// Dropout on the pooled states.
+    pub state_dropout: f64,
+    /// Share of train words replaced by the unknown word in each step.
+    pub unknown_word_rate: f64,
+    /// Captions are cut after so many words; 0 keeps all.
+    pub max_words: usize,
+}
+
+impl Default for SentenceConfig {
+    fn default() -> Self {
+        Self {
+            word_dim: 300,
+            word_vectors: None,
+            hidden: 1024,
+            abstract_pooling: Pooling::Mean,
+            grounded_pooling: Pooling::Last,
+            word_dropout: 0.0,
+            state_dropout: 0.0,
+            unknown_word_rate: 0.0,
+            max_words: 0,
+        }
+    }
+}
+
+/// A file of pretrained word vectors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WordVectors {
+    /// GloVe or word2vec text, word2vec binary, or safetensors with a word list beside it.
+    pub path: String,
+    /// Keep the file's width and learn a linear map from it to `word_dim`.
+    #[serde(default)]
+    pub map: bool,
+}

@@ -1,0 +1,74 @@
+//! MATCH: similarity and loss.
+
+use serde::{Deserialize, Serialize};
+
+/// Similarity, combined score and ranking loss (spec §5–6).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatchingConfig {
+    /// Which levels are trained and scored.
+    pub levels: Level,
+    /// Weight of the abstract level in the combined score, λ.
+    pub lambda: f64,
+    /// How two embeddings are compared.
+    pub similarity: SimilarityKind,
+    /// Embeddings are made non-negative after the L2 norm, as order embeddings are.
+    pub absolute: bool,
+    /// The loss on the combined scores.
+    pub loss: LossKind,
+    /// Margin α of the hinge losses.
+    pub margin: f64,
+    /// Epochs of summed negatives before `hardest` takes over.
+    pub sum_epochs: usize,
+    /// First temperature of `info_nce`; it is learned, and bounded below by 0.01.
+    pub temperature: f64,
+}
+
+impl Default for MatchingConfig {
+    fn default() -> Self {
+        Self {
+            levels: Level::Both,
+            lambda: 0.5,
+            similarity: SimilarityKind::Order,
+            absolute: true,
+            loss: LossKind::Sum,
+            margin: 0.05,
+            sum_epochs: 1,
+            temperature: 0.07,
+        }
+    }
+}
+
+/// Which of the paper's two levels a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// (v_h, t_h) and (v_l, t_l), combined by λ.
+    Both,
+    /// (v_h, t_h) alone; λ is 1.
+    Abstract,
+}
+
+/// How two embeddings are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimilarityKind {
+    /// −‖max(0, v − t)‖² (paper §3.2).
+    Order,
+    /// −‖max(0, t − v)‖², the direction of the order-embeddings code.
+    OrderReversed,
+    /// Cosine.
+    Cosine,
+}
+
+/// The loss on the combined scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// Hinge summed over all negatives of the batch (paper Eq. 3).
+    Sum,
+    /// Hinge of the hardest negative in each direction (VSE++), after `sum_epochs` of `sum`.
+    Hardest,
+    /// Symmetric softmax over the batch with a learned temperature.
+    InfoNce,
+}

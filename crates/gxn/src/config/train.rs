@@ -1,0 +1,76 @@
+//! Optimisation.
+
+use serde::{Deserialize, Serialize};
+
+/// Optimisation (spec §9.3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Seed of weights, sampling and dropout.
+    pub seed: u64,
+    /// Epochs; an epoch has as many draws as there are train captions.
+    pub epochs: usize,
+    /// Pairs per step; each image at most once per batch.
+    pub batch_size: usize,
+    /// First learning rate.
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: usize,
+    /// `step` schedule: epochs between cuts.
+    pub cut_every: usize,
+    /// `step` schedule: factor of a cut.
+    pub cut_factor: f64,
+    /// Adam's β₁.
+    pub beta1: f64,
+    /// Adam's β₂.
+    pub beta2: f64,
+    /// Adam's ε.
+    pub epsilon: f64,
+    /// Decoupled weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Global gradient norm; 0 does not clip.
+    pub grad_clip: f64,
+    /// Decay of the exponential moving average of the weights that is evaluated and saved; 0 uses the weights themselves.
+    pub ema_decay: f64,
+    /// Stop after so many epochs without a better validation rsum; 0 never does.
+    pub patience: usize,
+    /// Steps between saves of the last checkpoint inside an epoch; 0 saves at the end of epochs only.
+    pub save_every: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            epochs: 30,
+            batch_size: 128,
+            learning_rate: 2e-4,
+            schedule: Schedule::Step,
+            warmup_steps: 0,
+            cut_every: 15,
+            cut_factor: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            grad_clip: 2.0,
+            ema_decay: 0.0,
+            patience: 0,
+            save_every: 0,
+        }
+    }
+}
+
+/// How the learning rate changes over a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Multiplied by `cut_factor` every `cut_every` epochs.
+    Step,
+    /// Half a cosine from the first learning rate to 0 over the whole run.
+    Cosine,
+    /// Constant.
+    Constant,
+}

@@ -1,0 +1,127 @@
+//! Losses on a batch's combined scores: hinge over all or over the hardest negatives, and the symmetric softmax.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Bool, Tensor, TensorData};
+
+/// A score that no negative beats: what masked entries get before a softmax.
+const MASKED: f32 = -1e4;
+
+/// Which entries of a batch's score matrix are no negatives: pairs of the same picture, the diagonal among them.
+///
+/// # Shapes
+/// `B` picture numbers → `[B, B]`, true where both are the same picture
+pub fn same_image(images: &[usize], device: &burn::tensor::Device) -> Tensor<2, Bool> {
+    let n = images.len();
+    let mask: Vec<bool> = images.iter().flat_map(|a| images.iter().map(move |b| a == b)).collect();
+    Tensor::from_data(TensorData::new(mask, [n, n]), device)
+}
+
+/// L_Rank (paper Eq. 3), mean over the batch's pairs:
+/// Σ_{t'} [α − s*(t,v) + s*(t',v)]₊ + Σ_{v'} [α − s*(t,v) + s*(t,v')]₊, or the largest term of each sum if `hardest`.
+///
+/// `same_image` marks entries that are no negatives, see [`same_image`].
+///
+/// # Shapes
+/// `[B, B]` (row: picture, column: caption; pairs on the diagonal) → `[1]`
+pub fn hinge_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, margin: f64, hardest: bool) -> Tensor<1> {
+    let n = scores.dims()[0];
+    let pairs = diagonal(&scores); // [B, 1]
+    let by_image = (scores.clone() - pairs.clone() + margin).clamp_min(0.0).mask_fill(same_image.clone(), 0.0);
+    let by_caption = (scores - pairs.transpose() + margin).clamp_min(0.0).mask_fill(same_image, 0.0);
+    let total = if hardest {
+        by_image.max_dim(1).sum() + by_caption.max_dim(0).sum()
+    } else {
+        by_image.sum() + by_caption.sum()
+    };
+    total / n as f64
+}
+
+/// The symmetric softmax loss: mean over both directions of −log softmax of the pair among its batch, at
+/// `scale` = 1 / temperature (`[1]`). `same_image` marks entries that are no negatives.
+///
+/// # Shapes
+/// `[B, B]` → `[1]`
+pub fn info_nce_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, scale: Tensor<1>) -> Tensor<1> {
+    let n = scores.dims()[0];
+    let off_diagonal = same_image.bool_and(Tensor::<2, Bool>::diag_mask([n, n], 0, &scores.device()));
+    let logits = (scores * scale.unsqueeze()).mask_fill(off_diagonal, MASKED);
+    let rows = diagonal(&log_softmax(logits.clone(), 1)).sum();
+    let columns = diagonal(&log_softmax(logits, 0)).sum();
+    (rows + columns) / (-2.0 * n as f64)
+}
+
+/// The diagonal of a square matrix, `[B, B]` → `[B, 1]`.
+fn diagonal(square: &Tensor<2>) -> Tensor<2> {
+    let n = square.dims()[0];
+    let index: Vec<i64> = (0..n as i64).collect();
+    let index = Tensor::<2, burn::tensor::Int>::from_data(TensorData::new(index, [n, 1]), &square.device());
+    square.clone().gather(1, index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn value(t: Tensor<1>) -> f32 {
+        t.into_scalar()
+    }
+
+    /// scores [[0.9, 0.8], [0.1, 0.5]], α = 0.2.
+    /// By picture: row 0 [0.2 − 0.9 + 0.8] = 0.1, row 1 [0.2 − 0.5 + 0.1]₊ = 0.
+    /// By caption: column 0 [0.2 − 0.9 + 0.1]₊ = 0, column 1 [0.2 − 0.5 + 0.8] = 0.5. Mean over two pairs: 0.3.
+    #[test]
+    fn hinge_of_two_pairs() {
+        let device = Device::flex();
+        let scores = Tensor::<2>::from_data([[0.9, 0.8], [0.1, 0.5]], &device);
+        for hardest in [false, true] {
+            let loss = value(hinge_loss(scores.clone(), same_image(&[0, 1], &device), 0.2, hardest));
+            assert!((loss - 0.3).abs() < 1e-6, "{loss}");
+        }
+    }
+
+    /// Three pairs, the second and third of one picture: their mutual scores are no negatives.
+    #[test]
+    fn pairs_of_one_picture_are_no_negatives() {
+        let device = Device::flex();
+        let scores = Tensor::<2>::from_data([[0.9, 0.0, 0.0], [0.0, 0.9, 5.0], [0.0, 5.0, 0.9]], &device);
+        let mask = same_image(&[4, 7, 7], &device);
+        assert_eq!(value(hinge_loss(scores.clone(), mask.clone(), 0.2, false)), 0.0);
+        let loss = value(info_nce_loss(scores, mask, Tensor::from_data([1.0], &device)));
+        assert!(loss < 1.0, "{loss}");
+    }
+
+    #[test]
+    fn hardest_takes_one_term_of_each_sum() {
+        let device = Device::flex();
+        let scores = Tensor::<2>::zeros([4, 4], &device);
+        let mask = same_image(&[0, 1, 2, 3], &device);
+        // Every negative violates by α: 3 per sum and direction, or 1.
+        assert!((value(hinge_loss(scores.clone(), mask.clone(), 0.2, false)) - 1.2).abs() < 1e-6);
+        assert!((value(hinge_loss(scores, mask, 0.2, true)) - 0.4).abs() < 1e-6);
+    }
+
+    /// Equal scores: every one of B is equally likely, ln B.
+    #[test]
+    fn softmax_loss_of_equal_scores_is_ln_b() {
+        let device = Device::flex();
+        let mask = same_image(&[0, 1, 2, 3], &device);
+        let loss = value(info_nce_loss(Tensor::zeros([4, 4], &device), mask, Tensor::from_data([10.0], &device)));
+        assert!((loss - 4f32.ln()).abs() < 1e-5, "{loss}");
+    }
+
+    #[test]
+    fn shuffling_the_batch_keeps_the_losses() {
+        let device = Device::flex();
+        let scores = [[0.3, 0.1, 0.25], [0.2, 0.6, 0.55], [0.7, 0.1, 0.4]];
+        let order = [2usize, 0, 1];
+        let shuffled: Vec<f32> = order.iter().flat_map(|&i| order.iter().map(move |&j| scores[i][j])).collect();
+        let a = Tensor::<2>::from_data(scores, &device);
+        let b = Tensor::<2>::from_data(TensorData::new(shuffled, [3, 3]), &device);
+        let mask = same_image(&[0, 1, 2], &device);
+        for hardest in [false, true] {
+            let (x, y) = (hinge_loss(a.clone(), mask.clone(), 0.2, hardest), hinge_loss(b.clone(), mask.clone(), 0.2, hardest));
+            assert!((value(x) - value(y)).abs() < 1e-6);
+        }
+    }
+}

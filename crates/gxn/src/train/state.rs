@@ -1,0 +1,141 @@
+//! What resuming needs beside the weights: optimiser, position, best result.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::alarms::Watch;
+use crate::checkpoint::weights::{self, Arrays};
+use crate::checkpoint::{pretty, read_json};
+use crate::data::atomic::write_synced;
+use crate::{Error, Result};
+
+/// Where a run stands. Sampling, dropout and learning rate are functions of the position and need no state.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Batches of the open epoch done.
+    pub batch: usize,
+    /// Sum of the open epoch's losses.
+    pub loss_sum: f64,
+    /// Highest validation rsum so far.
+    pub best_rsum: f64,
+    /// The epoch of it.
+    pub best_epoch: usize,
+    /// Steps behind it.
+    pub best_step: u64,
+    /// What the alarms remember.
+    pub watch: Watch,
+    /// Steps of the optimiser, by parameter.
+    pub optimiser_steps: std::collections::BTreeMap<String, u64>,
+    /// Hash of ids, captions and splits of the data.
+    pub data_sha: String,
+    /// What bit-exact resuming depends on.
+    pub machine: Machine,
+}
+
+/// What floating-point results depend on besides the inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Version of the program.
+    pub program: String,
+    /// Instruction sets that the kernels use.
+    pub cpu: String,
+    /// Worker threads.
+    pub threads: usize,
+}
+
+impl Machine {
+    /// This one.
+    pub fn here() -> Self {
+        Self {
+            program: env!("CARGO_PKG_VERSION").to_string(),
+            cpu: instruction_sets(),
+            threads: rayon::current_num_threads(),
+        }
+    }
+}
+
+fn instruction_sets() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let sets = [
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ];
+        let found: Vec<&str> = sets.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        format!("x86_64 {}", found.join("+"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::env::consts::ARCH.to_string()
+}
+
+/// A run's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder(pub PathBuf);
+
+impl RunFolder {
+    /// `log.jsonl`
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.jsonl")
+    }
+
+    /// The checkpoint after `step` steps.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.0.join("checkpoints").join(format!("step_{step:08}"))
+    }
+
+    /// Makes the link `name` ("best" or "last") point to the checkpoint after `step` steps, at once.
+    ///
+    /// # Errors
+    /// When the link cannot be made.
+    pub fn point(&self, name: &str, step: u64) -> Result<()> {
+        let (link, fresh) = (self.0.join(name), self.0.join(format!(".{name}.new")));
+        let target = Path::new("checkpoints").join(format!("step_{step:08}"));
+        let fail = |e| Error::io("cannot link", &link, e);
+        match std::fs::remove_file(&fresh) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e)),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(&target, &fresh).map_err(fail)?;
+        std::fs::rename(&fresh, &link).map_err(fail)
+    }
+
+    /// Removes every checkpoint to which neither link points.
+    ///
+    /// # Errors
+    /// When the folder cannot be read; a checkpoint that cannot be removed stays.
+    pub fn remove_unlinked(&self) -> Result<()> {
+        let folder = self.0.join("checkpoints");
+        let kept: Vec<PathBuf> =
+            ["best", "last"].iter().filter_map(|name| std::fs::canonicalize(self.0.join(name)).ok()).collect();
+        let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("cannot read", &folder, e))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if !kept.contains(&std::fs::canonicalize(&path).unwrap_or_default()) {
+                let _ = std::fs::remove_dir_all(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the trainer's part of a checkpoint into its folder.
+pub(crate) fn write(folder: &Path, position: &Position, arrays: &Arrays) -> Result<()> {
+    weights::save(arrays, &folder.join("trainer.safetensors"))?;
+    write_synced(&folder.join("trainer.json"), pretty(position).as_bytes())
+}
+
+/// Reads it again.
+pub(crate) fn read(folder: &Path) -> Result<(Position, Arrays)> {
+    let path = folder.join("trainer.json");
+    if !path.exists() {
+        return Err(Error::unexpected(folder.display().to_string(), "no trainer.json", "a checkpoint that can be resumed")
+            .with_hint("resume from the run's folder, whose `last` checkpoint can be continued"));
+    }
+    Ok((read_json(&path)?, weights::load(&folder.join("trainer.safetensors"))?))
+}

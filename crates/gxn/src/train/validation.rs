@@ -1,0 +1,92 @@
+//! Recall and spread on the validation split.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::config::SimilarityKind;
+use crate::evaluate::ranks::{Embeddings, Level, Ranks, Relevance, Scoring, Similarity, ranks};
+use crate::metrics::recall::Metrics;
+use crate::model::Rows;
+
+/// What a validation pass finds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Recall, median and mean rank in both directions.
+    pub metrics: Metrics,
+    /// Sum of the six recalls, in percent.
+    pub rsum: f64,
+    /// 1 − mean cosine between two images' abstract embeddings.
+    pub image_spread: f64,
+    /// 1 − mean cosine between two captions' abstract embeddings.
+    pub caption_spread: f64,
+}
+
+/// The similarity of the configuration in the words of the evaluation.
+pub fn scoring(kind: SimilarityKind, lambda: f64) -> Scoring {
+    let similarity = match kind {
+        SimilarityKind::Cosine => Similarity::Cosine,
+        SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
+        SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
+    };
+    Scoring { similarity, lambda: lambda as f32 }
+}
+
+/// Ranks of all queries in both directions; `caption_image[c]` is the row of caption `c`'s image.
+///
+/// # Errors
+/// When an image has no caption.
+pub fn rank_all(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Ranks> {
+    let relevance = Relevance::from_caption_image(images.count, caption_image)?;
+    let dim = images.dim;
+    let embeddings = Embeddings {
+        abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
+        grounded_level: images.grounded_level.as_ref().zip(captions.grounded_level.as_ref()).map(
+            |(images, captions)| Level { images, captions, dim },
+        ),
+    };
+    ranks(&embeddings, &relevance, scoring)
+}
+
+/// Recall and spread of embedded images and captions.
+///
+/// # Errors
+/// As [`rank_all`].
+pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
+    let ranks = rank_all(images, captions, caption_image, scoring)?;
+    let metrics = Metrics::of(&ranks.image_to_text, &ranks.text_to_image);
+    Ok(Validation {
+        rsum: metrics.rsum(),
+        metrics,
+        image_spread: spread(&images.abstract_level, images.dim),
+        caption_spread: spread(&captions.abstract_level, captions.dim),
+    })
+}
+
+/// 1 − mean cosine between two different unit rows: 0 when all are the same.
+fn spread(rows: &[f32], dim: usize) -> f64 {
+    let count = rows.len() / dim.max(1);
+    if count < 2 {
+        return 1.0;
+    }
+    let mut sum = vec![0f64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (s, &x) in sum.iter_mut().zip(row) {
+            *s += f64::from(x);
+        }
+    }
+    // ‖Σ x‖² = Σ‖x‖² + Σ_{i≠j} x_i·x_j, and rows have unit length.
+    let square: f64 = sum.iter().map(|s| s * s).sum();
+    1.0 - (square - count as f64) / (count as f64 * (count as f64 - 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two equal rows have cosine 1, two orthogonal ones 0.
+    #[test]
+    fn spread_of_two_rows() {
+        assert!(spread(&[1.0, 0.0, 1.0, 0.0], 2).abs() < 1e-12);
+        assert!((spread(&[1.0, 0.0, 0.0, 1.0], 2) - 1.0).abs() < 1e-12);
+    }
+}
