@@ -5,6 +5,7 @@
 //! | [`sampler`] | which pairs a step sees |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`feed`] | where a step's image features come from |
+//! | [`preparation`] | data, vocabulary, features and a first network |
 //! | [`steps`] | one function per step of the paper |
 //! | [`validation`] | recall and spread on the validation split |
 //! | [`alarms`] | what goes wrong in training, recognised, with its cause |
@@ -15,6 +16,7 @@ pub mod alarms;
 pub mod event;
 pub mod feed;
 pub mod log;
+pub mod preparation;
 pub mod sampler;
 pub mod schedule;
 pub mod state;

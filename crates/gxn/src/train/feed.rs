@@ -1,0 +1,170 @@
+//! Where a step's image features come from: the cache of a frozen CNN, or pictures through a CNN that is trained.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::checkpoint::Input;
+use crate::data::{ContentHash, ImageLimits, ImageSource, load_image};
+use crate::look::Phase;
+use crate::look::backbone::Backbone;
+use crate::look::features::FeatureStore;
+use crate::look::phase::mix;
+use crate::model::Gxn;
+
+/// Pictures that go through a trained CNN at once when only features are wanted.
+const PICTURE_BATCH: usize = 32;
+/// Bytes of decoded pictures that are kept; beyond it a picture is decoded again in every step.
+const DECODED_BYTES: usize = 2 << 30;
+
+/// The features of a data set's images, by their position in it.
+#[derive(Debug)]
+pub enum Feed {
+    /// Features of a frozen CNN.
+    Cached {
+        /// The cache.
+        store: FeatureStore,
+        /// Content of each image.
+        contents: Vec<ContentHash>,
+        /// Width `F`.
+        feature_dim: usize,
+        /// Views of an image.
+        views: usize,
+    },
+    /// Pictures for a CNN that is trained.
+    Pictures {
+        /// Where each picture is.
+        sources: Vec<ImageSource>,
+        /// Decoded pictures, as many as fit.
+        decoded: Vec<Option<RgbImage>>,
+        /// The CNN's input.
+        input: Input,
+    },
+}
+
+impl Feed {
+    /// Decodes the pictures at `sources` and keeps as many as fit into memory. The second result says of each whether
+    /// it can be read, with the reason why not.
+    pub fn pictures(sources: Vec<ImageSource>, input: Input) -> (Self, Vec<Result<()>>) {
+        let pictures: Vec<Result<RgbImage>> =
+            sources.par_iter().map(|source| load_image(source, &ImageLimits::default())).collect();
+        let mut room = DECODED_BYTES;
+        let (mut decoded, mut readable) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
+        for picture in pictures {
+            let (kept, outcome) = match picture {
+                Ok(picture) if picture.len() <= room => {
+                    room -= picture.len();
+                    (Some(picture), Ok(()))
+                }
+                Ok(_) => (None, Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            decoded.push(kept);
+            readable.push(outcome);
+        }
+        (Self::Pictures { sources, decoded, input }, readable)
+    }
+
+    /// The features of a training step: of each image one view, drawn from the step's seed.
+    ///
+    /// # Errors
+    /// When a picture can no longer be read.
+    ///
+    /// # Shapes
+    /// `B` positions → `[B, F]`
+    pub fn step_features(&self, model: &Gxn, images: &[usize], phase: Phase, device: &Device) -> Result<Tensor<2>> {
+        let view_of = |slot: usize, views: usize| match phase {
+            Phase::Train { seed } => (mix(seed, 1000 + slot as u64) % views as u64) as usize,
+            Phase::Evaluate => 0,
+        };
+        match self {
+            Self::Cached { store, contents, feature_dim, views } => {
+                let mut values = Vec::with_capacity(images.len() * feature_dim);
+                for (slot, &image) in images.iter().enumerate() {
+                    let row = &store.row(&contents[image]).unwrap_or_default()[view_of(slot, *views) * feature_dim..];
+                    values.extend(row[..*feature_dim].iter().map(|x| x.to_f32()));
+                }
+                Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
+            }
+            Self::Pictures { input, .. } => {
+                let views: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, input.views.len())).collect();
+                let pixels = self.pixels(images, &views, device)?;
+                Ok(trained_backbone(model).forward(pixels))
+            }
+        }
+    }
+
+    /// The features that stand for images outside training: the mean over views, `[N, F]` row-major.
+    ///
+    /// # Errors
+    /// When a picture can no longer be read.
+    pub fn mean_features(&self, model: &Gxn, images: &[usize], device: &Device) -> Result<Vec<f32>> {
+        match self {
+            Self::Cached { store, contents, feature_dim, views } => {
+                let mut values = vec![0.0; images.len() * feature_dim];
+                for (mean, &image) in values.chunks_exact_mut(*feature_dim).zip(images) {
+                    for view in store.row(&contents[image]).unwrap_or_default().chunks_exact(*feature_dim) {
+                        mean.iter_mut().zip(view).for_each(|(m, x)| *m += x.to_f32());
+                    }
+                    mean.iter_mut().for_each(|m| *m /= *views as f32);
+                }
+                Ok(values)
+            }
+            Self::Pictures { input, .. } => {
+                let mut values = Vec::new();
+                for chunk in images.chunks(PICTURE_BATCH) {
+                    let mut sum: Option<Tensor<2>> = None;
+                    for view in 0..input.views.len() {
+                        let pixels = self.pixels(chunk, &vec![view; chunk.len()], device)?;
+                        let feature = trained_backbone(model).forward(pixels);
+                        sum = Some(match sum {
+                            Some(sum) => sum + feature,
+                            None => feature,
+                        });
+                    }
+                    if let Some(sum) = sum {
+                        values.extend((sum / input.views.len() as f64).into_data().iter::<f32>());
+                    }
+                }
+                Ok(values)
+            }
+        }
+    }
+
+    /// All views' features of images, `[N · views, F]`: what a standardising transform is fitted on. Empty where the
+    /// CNN is trained, since its features will change.
+    pub fn all_views(&self, images: &[usize]) -> Vec<f32> {
+        match self {
+            Self::Cached { store, contents, .. } => images
+                .iter()
+                .flat_map(|&image| store.row(&contents[image]).unwrap_or_default().iter().map(|x| x.to_f32()))
+                .collect(),
+            Self::Pictures { .. } => Vec::new(),
+        }
+    }
+
+    /// The CNN's input, `[B, 3, S, S]`.
+    fn pixels(&self, images: &[usize], views: &[usize], device: &Device) -> Result<Tensor<4>> {
+        let Self::Pictures { sources, decoded, input } = self else {
+            unreachable!("only pictures have pixels");
+        };
+        let side = input.preprocess.side_px as usize;
+        let planes: Result<Vec<Vec<f32>>> = images
+            .par_iter()
+            .zip(views)
+            .map(|(&image, &view)| {
+                let view = input.views[view];
+                match &decoded[image] {
+                    Some(picture) => Ok(input.preprocess.apply(picture, view)),
+                    None => Ok(input.preprocess.apply(&load_image(&sources[image], &ImageLimits::default())?, view)),
+                }
+            })
+            .collect();
+        Ok(Tensor::from_data(TensorData::new(planes?.concat(), [images.len(), 3, side, side]), device))
+    }
+}
+
+fn trained_backbone(model: &Gxn) -> &Backbone {
+    model.backbone.as_ref().expect("a model that reads pictures in training has a backbone")
+}

@@ -1,0 +1,333 @@
+//! Everything before the first step: data, vocabulary, word vectors, features, a first network.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use rand::RngExt;
+
+use super::event::Event;
+use super::feed::Feed;
+use crate::checkpoint::{Checkpoint, Input, weights};
+use crate::config::{LookConfig, RunConfig, Views, expand};
+use crate::data::{
+    Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors,
+};
+use crate::look::Init;
+use crate::look::backbone::Backbone;
+use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
+use crate::look::phase::mix;
+use crate::model::{Gxn, Rows};
+use crate::{Error, Result};
+
+/// Dropped items that are named before the rest is only counted.
+const NAMED: usize = 5;
+/// Standard deviation of a word without a pretrained vector.
+const UNSEEN_WORD_BOUND: f32 = 0.3;
+
+/// Data and features of a run.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Pictures that can be read, with their captions.
+    pub dataset: Dataset,
+    /// Words of the train captions.
+    pub vocabulary: Vocabulary,
+    /// The CNN's input.
+    pub input: Input,
+    /// The CNN, where it is not trained.
+    pub frozen: Option<Backbone>,
+    /// Features.
+    pub feed: Feed,
+    /// Token ids of every caption.
+    pub tokens: Vec<Vec<u32>>,
+    /// Image of every caption.
+    pub caption_image: Vec<usize>,
+    /// Captions of the train images that are used.
+    pub train_captions: Vec<usize>,
+    /// Number of train images that are used.
+    pub train_images: usize,
+}
+
+/// Reads what `config` names. `saved` is the checkpoint to go on from, which decides vocabulary and CNN.
+///
+/// # Errors
+/// Everything that is wrong with data, weights or configuration.
+pub fn prepare(
+    config: &RunConfig,
+    saved: Option<&Checkpoint>,
+    features: &Path,
+    device: &Device,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Event),
+) -> Result<(Prepared, Gxn)> {
+    let mut dataset = open_data(config, report)?;
+    let vocabulary = match saved {
+        Some(saved) => saved.vocabulary.clone(),
+        None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
+    };
+    let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.input.clone());
+    let init = Init::new(config.train.seed, device);
+    let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
+        Some(backbone) => backbone,
+        None => first_backbone(config, device)?,
+    };
+
+    let (feed, trained, frozen) = if config.look.finetune {
+        let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
+        let (feed, readable) = Feed::pictures(sources, input.clone());
+        let bad: Vec<_> = readable.into_iter().enumerate().filter_map(|(at, r)| r.err().map(|e| (at, e))).collect();
+        if bad.is_empty() {
+            (feed, Some(backbone), None)
+        } else {
+            leave_out(&mut dataset, bad.iter().map(|(at, e)| (*at, e.to_string())).collect(), report)?;
+            let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
+            (Feed::pictures(sources, input.clone()).0, Some(backbone), None)
+        }
+    } else {
+        let feed = cached_feed(config, &mut dataset, &input, &backbone, features, stop, report)?;
+        (feed, None, Some(backbone))
+    };
+
+    let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
+    let most = match config.look.sentence.max_words {
+        0 => usize::MAX,
+        words => words,
+    };
+    let tokens = dataset.captions.iter().map(|caption| vocabulary.encode_at_most(&caption.text, most)).collect();
+    let used = used_train_images(&dataset, config);
+    let train_captions: Vec<usize> =
+        (0..dataset.captions.len()).filter(|&c| used.binary_search(&caption_image[c]).is_ok()).collect();
+    for split in [Split::Train, Split::Val] {
+        if !dataset.images.iter().any(|image| image.split == split) {
+            return Err(Error::unexpected(format!("the {split} split of {}", dataset.name), "no image", "at least one")
+                .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
+        }
+    }
+
+    let vectors = match (&config.look.sentence.word_vectors, saved) {
+        (Some(file), None) => Some(first_word_matrix(&expand(&file.path)?, &vocabulary, &init, report)?),
+        (Some(_), Some(saved)) => {
+            // Only the shape counts: the weights are replaced by the saved ones.
+            let words = &weights::collect(&saved.model)["sentence.words"];
+            Some((words.values.clone(), words.shape[1]))
+        }
+        (None, _) => None,
+    };
+    let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained);
+    if saved.is_none() {
+        model.image.fit(&feed.all_views(&used), config.look.backbone.feature_dim(), &init);
+    }
+    let train_images = used.len();
+    report(Event::Note(format!(
+        "{}: {} train images with {} captions, {} val and {} test images; {} words",
+        dataset.name,
+        train_images,
+        train_captions.len(),
+        dataset.split_indices(Split::Val).len(),
+        dataset.split_indices(Split::Test).len(),
+        vocabulary.len()
+    )));
+    let prepared =
+        Prepared { dataset, vocabulary, input, frozen, feed, tokens, caption_image, train_captions, train_images };
+    Ok((prepared, model))
+}
+
+impl Prepared {
+    /// The token ids of a step's captions; a share `unknown` of the words is replaced by the unknown word.
+    pub fn step_captions(&self, members: &[usize], unknown: f64, seed: u64) -> Vec<Vec<u32>> {
+        let mut captions: Vec<Vec<u32>> = members.iter().map(|&c| self.tokens[c].clone()).collect();
+        if unknown > 0.0 {
+            let mut random = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(mix(seed, 0x0dd));
+            for caption in &mut captions {
+                let last = caption.len().saturating_sub(1);
+                for token in caption.iter_mut().take(last).skip(1) {
+                    if random.random_bool(unknown) {
+                        *token = UNKNOWN;
+                    }
+                }
+            }
+        }
+        captions
+    }
+
+    /// Embeddings of a split's images and captions, in the data's order.
+    ///
+    /// # Errors
+    /// When a picture can no longer be read.
+    pub fn embed(&self, model: &Gxn, split: Split, device: &Device) -> Result<(Rows, Rows)> {
+        let images = self.dataset.split_indices(split);
+        let features = self.feed.mean_features(model, &images, device)?;
+        let width = features.len() / images.len().max(1);
+        let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
+        Ok((model.embed_features(&features, width, device), model.embed_captions(&captions)))
+    }
+
+    /// Of each of a split's captions, the row of its image among the split's images.
+    pub fn caption_rows(&self, split: Split) -> Vec<usize> {
+        let images = self.dataset.split_indices(split);
+        self.dataset
+            .captions_in(split)
+            .map(|c| images.binary_search(&self.caption_image[c]).unwrap_or_default())
+            .collect()
+    }
+}
+
+fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Dataset> {
+    if config.data.source.is_empty() {
+        return Err(Error::unexpected("data.source", "nothing", "a data set")
+            .with_hint("name one with --train-data, or data.source in the configuration"));
+    }
+    let options = OpenOptions {
+        images: config.data.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
+        use_restval: config.data.use_restval,
+        split_by: config.data.split_by.clone(),
+        ..OpenOptions::default()
+    };
+    let dataset = Dataset::open(&expand(&config.data.source)?, &options)?;
+    report_dropped("left out while reading", &dataset.dropped, report);
+    Ok(dataset)
+}
+
+/// Train images that are used, ascending.
+fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
+    let mut images = dataset.split_indices(Split::Train);
+    if config.data.max_train_images > 0 {
+        images.truncate(config.data.max_train_images);
+    }
+    images
+}
+
+fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<Item = &'a str> {
+    let used = used_train_images(dataset, config);
+    dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
+}
+
+fn input_of(look: &LookConfig) -> Input {
+    let mut preprocess = look.backbone.preprocess();
+    if look.stretch {
+        preprocess.resize = ResizeRule::Stretch;
+    }
+    if look.side_px > 0 {
+        if let ResizeRule::ShorterThenCentre { shorter_px } = &mut preprocess.resize {
+            *shorter_px = *shorter_px * look.side_px / preprocess.side_px;
+        }
+        preprocess.side_px = look.side_px;
+    }
+    Input { preprocess, views: views_of(look.views) }
+}
+
+fn views_of(views: Views) -> Vec<View> {
+    let mirrored = |view: View| [view, View { flip: true, ..view }];
+    match views {
+        Views::Full => vec![View::FULL],
+        Views::Flip => mirrored(View::FULL).to_vec(),
+        Views::TenCrop => {
+            const SHARE: f32 = 0.85;
+            let rest = 1.0 - SHARE;
+            let corners = [(0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest)];
+            let crops = corners.map(|(x, y)| View { crop: [x, y, x + SHARE, y + SHARE], flip: false });
+            std::iter::once(View::FULL).chain(crops).flat_map(mirrored).collect()
+        }
+    }
+}
+
+fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
+    let look = &config.look;
+    if look.weights.is_empty() {
+        if !look.finetune {
+            return Err(Error::unexpected("look.weights", "nothing", format!("a weight file for {}", look.backbone))
+                .with_hint("name the file; or set look.finetune = true to train the CNN from random weights"));
+        }
+        return Ok(Backbone::random(look.backbone, device, config.train.seed));
+    }
+    Backbone::load(look.backbone, &expand(&look.weights)?, device)
+}
+
+fn cached_feed(
+    config: &RunConfig,
+    dataset: &mut Dataset,
+    input: &Input,
+    backbone: &Backbone,
+    features: &Path,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Event),
+) -> Result<Feed> {
+    let sources: Vec<_> = dataset.images.iter().map(|image| image.source.clone()).collect();
+    let spec = FeatureSpec {
+        kind: config.look.backbone,
+        preprocess: input.preprocess.clone(),
+        views: input.views.clone(),
+        pooling: Pooling::Mean,
+    };
+    let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |progress| {
+        report(Event::Features { done: progress.done, total: progress.total, rate: progress.rate });
+        if stop.load(Ordering::Relaxed) { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    })?;
+    let (store, contents, dropped) = built;
+    let mut kept = Vec::with_capacity(contents.len());
+    let mut bad = Vec::new();
+    for (at, content) in contents.into_iter().enumerate() {
+        match content {
+            Some(content) => kept.push(content),
+            None => {
+                let name = &dataset.images[at].id;
+                let reason = dropped.iter().find(|d| d.what.contains(name.as_str())).map(|d| d.reason.clone());
+                bad.push((at, reason.unwrap_or_else(|| "cannot be read".into())));
+            }
+        }
+    }
+    if !bad.is_empty() {
+        leave_out(dataset, bad, report)?;
+    }
+    Ok(Feed::Cached { store, contents: kept, feature_dim: config.look.backbone.feature_dim(), views: input.views.len() })
+}
+
+/// Removes images that cannot be read, with their captions, and says so.
+fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, report: &mut dyn FnMut(Event)) -> Result<()> {
+    let dropped: Vec<Dropped> = bad
+        .iter()
+        .map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() })
+        .collect();
+    report_dropped("pictures left out", &dropped, report);
+    let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
+    let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
+    if keep.is_empty() {
+        return Err(Error::unexpected(format!("the pictures of {}", dataset.name), "none that can be read", "pictures")
+            .with_hint("`gxn data check` names the reason for each"));
+    }
+    *dataset = dataset.subset(&keep);
+    Ok(())
+}
+
+fn report_dropped(what: &str, dropped: &[Dropped], report: &mut dyn FnMut(Event)) {
+    if dropped.is_empty() {
+        return;
+    }
+    report(Event::Note(format!("{}: {what}", dropped.len())));
+    for one in dropped.iter().take(NAMED) {
+        report(Event::Note(format!("  {}: {}", one.what, one.reason)));
+    }
+    if dropped.len() > NAMED {
+        report(Event::Note(format!("  and {} more; `gxn data check` lists them", dropped.len() - NAMED)));
+    }
+}
+
+/// W_e from a file of vectors; words without one are drawn at random.
+fn first_word_matrix(
+    path: &Path,
+    vocabulary: &Vocabulary,
+    init: &Init,
+    report: &mut dyn FnMut(Event),
+) -> Result<(Vec<f32>, usize)> {
+    let vectors = WordVectors::load(path, vocabulary)?;
+    let width = vectors.dimension;
+    let mut random = init.stream("unseen words");
+    let mut matrix: Vec<f32> =
+        (0..vocabulary.len() * width).map(|_| (random.random::<f32>() * 2.0 - 1.0) * UNSEEN_WORD_BOUND).collect();
+    for (row, &number) in vectors.numbers.iter().enumerate() {
+        let to = number as usize * width;
+        matrix[to..to + width].copy_from_slice(&vectors.values[row * width..(row + 1) * width]);
+    }
+    report(Event::Note(format!("word vectors: {width} wide, {:.1} % of the words found", 100.0 * vectors.coverage())));
+    Ok((matrix, width))
+}

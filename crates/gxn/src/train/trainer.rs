@@ -1,0 +1,363 @@
+//! The loop.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use super::alarms::plateau;
+use super::event::Event;
+use super::feed::Feed;
+use super::log::Log;
+use super::preparation::{Prepared, prepare};
+use super::sampler::epoch_batches;
+use super::schedule::{ema_decay, learning_rate};
+use super::state::{self, Machine, Position, RunFolder};
+use super::steps::{MatchBatch, match_step};
+use super::validation::{Validation, scoring, validate};
+use crate::checkpoint::{Card, Checkpoint, weights};
+use crate::config::{LossKind, RunConfig};
+use crate::data::{Split, Vocabulary};
+use crate::look::phase::mix;
+use crate::look::{Phase, TokenBatch};
+use crate::model::{Gxn, effective_lambda};
+use crate::ops::adam::{Adam, AdamConfig, clip_global_norm, ema_update};
+use crate::{Error, Result};
+
+/// What a finished or interrupted run leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs finished.
+    pub epoch: usize,
+    /// Epoch of the best validation result.
+    pub best_epoch: usize,
+    /// Its rsum.
+    pub best_rsum: f64,
+    /// Whether the run was asked to stop before its end; it can be resumed.
+    pub interrupted: bool,
+}
+
+/// A run: data, network, optimiser and position.
+#[derive(Debug)]
+pub struct Trainer {
+    config: RunConfig,
+    run: RunFolder,
+    data: Prepared,
+    model: Gxn,
+    /// Moving average of the weights, evaluated and saved in place of them.
+    average: Option<Gxn>,
+    adam: Adam,
+    position: Position,
+    device: Device,
+}
+
+impl Trainer {
+    /// Reads the data, computes missing features and makes a new network. `features` is the folder of cached features.
+    ///
+    /// # Errors
+    /// Everything that is wrong with data, weights or configuration; and when `run` already holds a run.
+    pub fn new(
+        config: RunConfig,
+        run: &Path,
+        features: &Path,
+        stop: &AtomicBool,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<Self> {
+        config.validate()?;
+        let folder = RunFolder(run.to_path_buf());
+        if folder.log().exists() {
+            return Err(Error::unexpected(run.display().to_string(), "a run", "a new or empty folder")
+                .with_hint("continue it with --resume, or give the new run another --name"));
+        }
+        let device = Device::flex();
+        let (data, model) = prepare(&config, None, features, &device, stop, report)?;
+        std::fs::create_dir_all(run.join("checkpoints")).map_err(|e| Error::io("cannot make", run, e))?;
+        let text = config.to_toml();
+        crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
+            std::io::Write::write_all(file, text.as_bytes())
+        })?;
+        let position =
+            Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
+        Ok(Self::assemble(config, folder, data, model, position, &device))
+    }
+
+    /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
+    ///
+    /// # Errors
+    /// When there is nothing to resume, the data changed, or a file is damaged.
+    pub fn resume(run: &Path, features: &Path, stop: &AtomicBool, report: &mut dyn FnMut(Event)) -> Result<Self> {
+        let folder = RunFolder(run.to_path_buf());
+        let last = run.join("last");
+        if !last.join("trainer.json").exists() {
+            return Err(Error::unexpected(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
+                .with_hint("start it without --resume"));
+        }
+        let (position, mut arrays) = state::read(&last)?;
+        let here = Machine::here();
+        if position.machine != here {
+            report(Event::Note(format!(
+                "warning: the run was saved on {:?} and continues on {here:?}: results will be close, not bit-equal",
+                position.machine
+            )));
+        }
+        let device = Device::flex();
+        let saved = Checkpoint::load(&last, &device)?;
+        let config = saved.config.clone();
+        let (data, model) = prepare(&config, Some(&saved), features, &device, stop, report)?;
+        let data_sha = data.dataset.hash();
+        if data_sha != position.data_sha {
+            return Err(Error::unexpected("the data set", crate::checkpoint::short(&data_sha), format!("{}, as when the run began", crate::checkpoint::short(&position.data_sha)))
+                .with_hint("captions, ids or splits changed; start a new run"));
+        }
+        let place = last.join("trainer.safetensors").display().to_string();
+        let model = weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)?;
+        let mut trainer = Self::assemble(config, folder, data, model, position, &device);
+        if trainer.average.is_some() {
+            trainer.average = Some(saved.model);
+        }
+        trainer.adam.restore(&arrays, &trainer.position.optimiser_steps)?;
+        Ok(trainer)
+    }
+
+    fn assemble(config: RunConfig, run: RunFolder, data: Prepared, model: Gxn, position: Position, device: &Device) -> Self {
+        let t = &config.train;
+        let adam = Adam::new(AdamConfig {
+            beta1: t.beta1,
+            beta2: t.beta2,
+            epsilon: t.epsilon,
+            weight_decay: t.weight_decay,
+        });
+        let average = (t.ema_decay > 0.0).then(|| model.clone());
+        // Parameters track gradients from here on; the average never does.
+        let model = model.train();
+        Self { config, run, data, model, average, adam, position, device: device.clone() }
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.batches(0).len()
+    }
+
+    /// Trains until the last epoch or until `stop` is set, which is looked at after every step. Everything needed to
+    /// go on is saved before it returns.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or the loss is no number.
+    pub fn run(&mut self, stop: &AtomicBool, report: &mut dyn FnMut(Event)) -> Result<Outcome> {
+        let mut log = Log::open(&self.run.log(), self.position.step)?;
+        if self.position.step == 0 {
+            let start = Instant::now();
+            let validation = self.validate()?;
+            let seconds = start.elapsed().as_secs_f64();
+            log.epoch(0, 0, None, &validation, seconds)?;
+            report(Event::Epoch { epoch: 0, loss: None, validation, best: false, seconds });
+            self.save(validation, true)?;
+        }
+        while self.position.epoch < self.config.train.epochs && !self.has_lost_patience() {
+            let start = Instant::now();
+            let batches = self.batches(self.position.epoch);
+            while self.position.batch < batches.len() {
+                self.step(&batches[self.position.batch], batches.len(), &mut log, report)?;
+                let last_of_epoch = self.position.batch == batches.len();
+                let due = self.config.train.save_every > 0
+                    && self.position.step.is_multiple_of(self.config.train.save_every as u64);
+                if stop.load(Ordering::Relaxed) && !last_of_epoch {
+                    self.save_last()?;
+                    return Ok(self.outcome(true));
+                }
+                if due && !last_of_epoch {
+                    self.save_last()?;
+                }
+            }
+            self.finish_epoch(batches.len(), start, &mut log, report)?;
+            if stop.load(Ordering::Relaxed) && self.position.epoch < self.config.train.epochs {
+                return Ok(self.outcome(true));
+            }
+        }
+        Ok(self.outcome(false))
+    }
+
+    /// One Match step: draws the batch, follows the gradient of Eq. 3.
+    fn step(&mut self, members: &[usize], steps_per_epoch: usize, log: &mut Log, report: &mut dyn FnMut(Event)) -> Result<()> {
+        let start = Instant::now();
+        let t = &self.config.train;
+        let seed = mix(mix(t.seed, 0x57e9), self.position.step);
+        let phase = Phase::Train { seed };
+        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
+        let features = {
+            let device = self.device.clone().autodiff();
+            self.data.feed.step_features(&self.model, &images, phase, &device)?
+        };
+        let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, seed);
+        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
+        let lambda = effective_lambda(&self.config);
+        let (loss, gradients) = match_step(&self.model, batch, &self.config.matching, lambda, self.hardest(), phase);
+        if !loss.is_finite() {
+            return Err(Error::unexpected(format!("the loss of step {}", self.position.step + 1), loss.to_string(), "a finite number")
+                .with_hint("lower train.learning_rate; the last checkpoint is from before this step"));
+        }
+        let (gradients, grad_norm) = clip_global_norm(gradients, &self.model, t.grad_clip);
+        let rate = learning_rate(t, self.position.step, steps_per_epoch);
+        let backbone_rate = rate * self.config.look.finetune_rate;
+        let trains_backbone_slowly = self.config.look.finetune;
+        let rate_of = |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
+        self.model = self.adam.step(rate_of, self.model.clone(), gradients);
+        if let Some(average) = self.average.take() {
+            self.average = Some(ema_update(average, &self.model, ema_decay(t, self.position.step)));
+        }
+        self.position.step += 1;
+        self.position.batch += 1;
+        self.position.loss_sum += loss;
+        let (step, epoch) = (self.position.step, self.position.epoch + 1);
+        log.step(step, epoch, loss, grad_norm, rate)?;
+        report(Event::Step {
+            step,
+            total: (t.epochs * steps_per_epoch) as u64,
+            epoch,
+            loss,
+            grad_norm,
+            learning_rate: rate,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        Ok(())
+    }
+
+    fn finish_epoch(&mut self, batches: usize, start: Instant, log: &mut Log, report: &mut dyn FnMut(Event)) -> Result<()> {
+        let loss = self.position.loss_sum / batches.max(1) as f64;
+        let hardest = self.hardest();
+        self.position.epoch += 1;
+        self.position.batch = 0;
+        self.position.loss_sum = 0.0;
+        let validation = self.validate()?;
+        let best = validation.rsum > self.position.best_rsum;
+        let seconds = start.elapsed().as_secs_f64();
+        let batch_size = self.config.train.batch_size.min(self.data.train_images);
+        let level = plateau(self.config.matching.loss, hardest, batch_size, self.config.matching.margin);
+        let spreads = [validation.image_spread, validation.caption_spread];
+        for alarm in self.position.watch.look(loss, level, spreads, validation.rsum) {
+            report(Event::Alarm(alarm));
+        }
+        log.epoch(self.position.step, self.position.epoch, Some(loss), &validation, seconds)?;
+        self.save(validation, best)?;
+        report(Event::Epoch { epoch: self.position.epoch, loss: Some(loss), validation, best, seconds });
+        Ok(())
+    }
+
+    fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
+        let images: Vec<usize> = self.data.train_captions.iter().map(|&c| self.data.caption_image[c]).collect();
+        let batches = epoch_batches(&images, self.config.train.batch_size, self.config.train.seed, epoch);
+        batches.into_iter().map(|batch| batch.into_iter().map(|at| self.data.train_captions[at]).collect()).collect()
+    }
+
+    fn hardest(&self) -> bool {
+        let m = &self.config.matching;
+        m.loss == LossKind::Hardest && self.position.epoch >= m.sum_epochs
+    }
+
+    fn has_lost_patience(&self) -> bool {
+        let patience = self.config.train.patience;
+        patience > 0 && self.position.epoch >= self.position.best_epoch + patience
+    }
+
+    /// The network that is evaluated and saved: the average of the weights, or the weights.
+    fn evaluated(&self) -> Gxn {
+        self.average.clone().unwrap_or_else(|| self.model.valid())
+    }
+
+    fn validate(&self) -> Result<Validation> {
+        let model = self.evaluated();
+        let (images, captions) = self.data.embed(&model, Split::Val, &self.device)?;
+        let scoring = scoring(self.config.matching.similarity, effective_lambda(&self.config));
+        validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)
+    }
+
+    /// Saves the current step as `last`, and as `best` if it is.
+    fn save(&mut self, validation: Validation, best: bool) -> Result<()> {
+        if best {
+            self.position.best_rsum = validation.rsum;
+            self.position.best_epoch = self.position.epoch;
+            self.position.best_step = self.position.step;
+        }
+        self.write_checkpoint(Some(validation))?;
+        if best {
+            self.run.point("best", self.position.step)?;
+        }
+        self.run.point("last", self.position.step)?;
+        self.run.remove_unlinked()
+    }
+
+    fn save_last(&mut self) -> Result<()> {
+        self.write_checkpoint(None)?;
+        self.run.point("last", self.position.step)?;
+        self.run.remove_unlinked()
+    }
+
+    fn write_checkpoint(&mut self, validation: Option<Validation>) -> Result<()> {
+        let path = self.run.checkpoint(self.position.step);
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
+        }
+        let checkpoint = self.checkpoint(validation);
+        let (moments, steps) = self.adam.state();
+        self.position.optimiser_steps = steps;
+        let mut arrays = moments;
+        weights::put_prefix(&mut arrays, "model", weights::collect(&self.model));
+        let position = &self.position;
+        crate::data::atomic::build_folder_atomically(&path, |folder| {
+            checkpoint.write(folder)?;
+            state::write(folder, position, &arrays)
+        })
+    }
+
+    /// The network as it stands, with all that using it needs.
+    pub fn checkpoint(&self, validation: Option<Validation>) -> Checkpoint {
+        let validation = validation
+            .and_then(|v| serde_json::to_value(v).ok())
+            .and_then(|v| v.as_object().cloned())
+            .unwrap_or_default();
+        Checkpoint {
+            config: self.config.clone(),
+            vocabulary: self.vocabulary().clone(),
+            input: self.data.input.clone(),
+            model: self.evaluated(),
+            frozen: self.data.frozen.clone(),
+            card: Card {
+                program: format!("gxn {}", env!("CARGO_PKG_VERSION")),
+                dataset: self.data.dataset.name.clone(),
+                data_sha: self.position.data_sha.clone(),
+                train_images: self.data.train_images,
+                train_captions: self.data.train_captions.len(),
+                seed: self.config.train.seed,
+                step: self.position.step,
+                epoch: self.position.epoch,
+                validation,
+                licence_note: "the model inherits the terms of its pictures, captions, CNN weights and word vectors"
+                    .into(),
+            },
+        }
+    }
+
+    /// The words of the train captions.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.data.vocabulary
+    }
+
+    fn outcome(&self, interrupted: bool) -> Outcome {
+        Outcome {
+            step: self.position.step,
+            epoch: self.position.epoch,
+            best_epoch: self.position.best_epoch,
+            best_rsum: self.position.best_rsum,
+            interrupted,
+        }
+    }
+
+    /// Where the features come from.
+    pub fn feed(&self) -> &Feed {
+        &self.data.feed
+    }
+}
