@@ -1,1 +1,57 @@
-//! x
+//! Exact vector search for gxn: rows, ids, files and scan kernels; no tensor framework, no async runtime.
+//!
+//! An [`Index`] is a folder of f16 rows `[h ; l]`, one for each image and, if wanted, each caption. A query is a list
+//! of weighted [`QueryPart`]s; an item's score is Σ wᵢ · scoreᵢ(item), larger is better.
+//!
+//! ```
+//! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
+//!
+//! # fn main() -> gxn_index::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let dir = folder.path().join("index");
+//! let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
+//! let settings = IndexSettings { model: "fingerprint".into(), space, extra: Default::default() };
+//! let mut writer = IndexWriter::create(&dir, settings)?;
+//! for (id, embedding) in [("cat", [1.0, 0.0]), ("dog", [0.0, 1.0])] {
+//!     let (path, sha256) = (format!("{id}.jpg"), String::new());
+//!     let item = ImageItem { id: id.into(), path, sha256, width: 640, height: 480, meta: Default::default() };
+//!     writer.push_image(&item, &embedding)?;
+//! }
+//! writer.finish()?;
+//!
+//! let index = Index::open(&dir)?;
+//! index.require_model("fingerprint")?;
+//! let text = QueryPart { vector: &[0.1, 0.9], weight: 1.0, kind: PartKind::Cross };
+//! let hits = index.search(&[text], Side::Image, 10, 0)?;
+//! assert_eq!(hits[0].path, "dog.jpg");
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(missing_docs)]
+
+mod error;
+mod file;
+mod index;
+mod item;
+pub mod kernel;
+mod meta;
+mod metric;
+mod query;
+mod scan;
+mod segment;
+mod top_k;
+mod writer;
+
+pub use error::{Error, Result};
+pub use file::FileRecord;
+pub use half::f16;
+pub use index::{Hit, Index};
+pub use item::{CaptionItem, ImageItem};
+pub use meta::{Collection, INDEX_VERSION, IndexMeta};
+pub use metric::{Metric, Side, Space};
+pub use query::{LevelScores, PartKind, Plan, QueryPart};
+pub use scan::Rows;
+pub use segment::{Header, ROWS_VERSION, Segment};
+pub use top_k::{Scored, TopK};
+pub use writer::{IndexSettings, IndexWriter};

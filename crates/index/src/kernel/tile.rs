@@ -1,0 +1,94 @@
+//! The loops that all vector kernels share; each instruction set brings four primitives.
+
+/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `step` and `sum`.
+///
+/// Every (row, query) pair has a single accumulator whatever the tile's shape, so one query alone and the same query
+/// among a thousand give the same bits.
+macro_rules! tiled_kernel {
+    ($features:tt, $rows:tt rows, $queries:tt queries) => {
+        /// Fills `out[query * row_count + row]`.
+        ///
+        /// # Safety
+        /// The processor must have the features, and `job.check(out)` must have passed.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn block<E: Element, const MEASURE: u8>(job: &Job<'_, E>, out: &mut [f32]) {
+            let (row_count, query_count) = (job.row_count(), job.query_count());
+            let mut query = 0;
+            while query < query_count {
+                // The group of queries stays in the first cache while the block of rows streams past.
+                let wide = query_count - query >= $queries;
+                let mut row = 0;
+                while row < row_count {
+                    let tall = row_count - row >= $rows;
+                    // SAFETY: a tile is taken only where that many rows and queries are left.
+                    unsafe {
+                        match (tall, wide) {
+                            (true, true) => tile::<E, MEASURE, $rows, $queries>(job, row, query, out),
+                            (true, false) => tile::<E, MEASURE, $rows, 1>(job, row, query, out),
+                            (false, true) => tile::<E, MEASURE, 1, $queries>(job, row, query, out),
+                            (false, false) => tile::<E, MEASURE, 1, 1>(job, row, query, out),
+                        }
+                    }
+                    row += if tall { $rows } else { 1 };
+                }
+                query += if wide { $queries } else { 1 };
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn tile<E: Element, const MEASURE: u8, const ROWS: usize, const QUERIES: usize>(
+            job: &Job<'_, E>,
+            row: usize,
+            query: usize,
+            out: &mut [f32],
+        ) {
+            let len = job.len;
+            let whole = len - len % LANES;
+            let mut sums = [[zero(); QUERIES]; ROWS];
+            // SAFETY: rows `row..row + ROWS` and queries `query..query + QUERIES` exist, and each holds `len` values
+            // from where its pointer starts (`Job::check`); `at + LANES <= len` in the loop.
+            unsafe {
+                let rows = job.rows.as_ptr().add(row * job.stride + job.start);
+                let queries = job.queries.as_ptr().add(query * len);
+                let mut at = 0;
+                while at < whole {
+                    let mut values = [zero(); QUERIES];
+                    for (q, value) in values.iter_mut().enumerate() {
+                        *value = load(queries.add(q * len + at));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let stored = load(rows.add(r * job.stride + at));
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum = step::<MEASURE>(*sum, stored, value);
+                        }
+                    }
+                    at += LANES;
+                }
+                if whole < len {
+                    // Zero against zero adds nothing to a dot product nor to a violation.
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let mut stored = [E::zeroed(); LANES];
+                        for (i, slot) in stored[..len - whole].iter_mut().enumerate() {
+                            *slot = *rows.add(r * job.stride + whole + i);
+                        }
+                        let stored = load(stored.as_ptr());
+                        for (q, sum) in sums.iter_mut().enumerate() {
+                            let mut value = [0.0f32; LANES];
+                            for (i, slot) in value[..len - whole].iter_mut().enumerate() {
+                                *slot = *queries.add(q * len + whole + i);
+                            }
+                            *sum = step::<MEASURE>(*sum, stored, load(value.as_ptr()));
+                        }
+                    }
+                }
+            }
+            let row_count = job.row_count();
+            for (r, sums) in sums.iter().enumerate() {
+                for (q, &total) in sums.iter().enumerate() {
+                    out[(query + q) * row_count + row + r] = sum(total);
+                }
+            }
+        }
+    };
+}

@@ -1,0 +1,269 @@
+//! The exact scan: every row against every query, on all threads.
+
+use crate::kernel::{Element, Kernel, Measure, block_rows};
+use crate::query::Plan;
+use crate::top_k::{Scored, TopK};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Stored rows in memory, or mapped.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a, E> {
+    values: &'a [E],
+    dims: usize,
+    inverse_lengths: &'a [f32],
+}
+
+impl<'a, E: Element> Rows<'a, E> {
+    /// `values` is `[row_count, dims]`; `inverse_lengths` holds 1 / ‖row‖ for each (0 for a zero row).
+    ///
+    /// # Panics
+    /// If the lengths do not agree.
+    pub fn new(values: &'a [E], dims: usize, inverse_lengths: &'a [f32]) -> Self {
+        assert!(dims > 0, "rows must have columns");
+        assert_eq!(values.len(), dims * inverse_lengths.len(), "values must be [row_count, dims]");
+        Self { values, dims, inverse_lengths }
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        self.inverse_lengths.len()
+    }
+
+    /// The best `keep` rows of each plan; the order is that of [`Scored`].
+    ///
+    /// A query's answer is bit for bit the same alone or among others, and on any number of threads.
+    ///
+    /// # Panics
+    /// If a plan was made for wider rows.
+    pub fn top(&self, plans: &[Plan], keep: usize) -> Vec<TopK> {
+        assert!(plans.iter().all(|plan| plan.fits(self.dims)), "plans and rows must be of one space");
+        let keep = keep.min(self.count());
+        let passes = passes(plans);
+        let block = block_rows(self.dims * size_of::<E>());
+        let empty = || vec![TopK::new(keep); plans.len()];
+        let work = || (empty(), Buffers::default());
+        let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), number: usize| {
+            let first = number * block;
+            let rows = first..self.count().min(first + block);
+            for (top, scores) in tops.iter_mut().zip(self.score_block(&passes, plans.len(), rows.clone(), &mut buffers))
+            {
+                for (row, &score) in rows.clone().zip(scores) {
+                    top.push(Scored { score, row });
+                }
+            }
+            (tops, buffers)
+        };
+        (0..self.count().div_ceil(block)).into_par_iter().fold(work, scan).map(|(tops, _)| tops).reduce(
+            empty,
+            |mut left, right| {
+                left.iter_mut().zip(right).for_each(|(left, right)| left.merge(right));
+                left
+            },
+        )
+    }
+
+    /// The scores of the rows in `rows`, query after query.
+    fn score_block<'b>(
+        &self,
+        passes: &[Pass],
+        query_count: usize,
+        rows: Range<usize>,
+        buffers: &'b mut Buffers,
+    ) -> impl Iterator<Item = &'b [f32]> + use<'b, E> {
+        let values = &self.values[rows.start * self.dims..rows.end * self.dims];
+        let inverse_lengths = &self.inverse_lengths[rows.clone()];
+        let Buffers { scores, measured } = buffers;
+        scores.clear();
+        scores.resize(query_count * rows.len(), 0.0);
+        for pass in passes {
+            measured.resize(pass.owners.len() * rows.len(), 0.0);
+            let columns = pass.columns.clone();
+            Kernel::best().block(pass.measure, values, self.dims, columns, &pass.vectors, measured);
+            for (&(owner, factor), measured) in pass.owners.iter().zip(measured.chunks_exact(rows.len())) {
+                let scores = &mut scores[owner * rows.len()..][..rows.len()];
+                if pass.by_length {
+                    for ((score, value), inverse_length) in scores.iter_mut().zip(measured).zip(inverse_lengths) {
+                        *score += factor * inverse_length * value;
+                    }
+                } else {
+                    for (score, value) in scores.iter_mut().zip(measured) {
+                        *score += factor * *value;
+                    }
+                }
+            }
+        }
+        scores.chunks_exact(rows.len())
+    }
+}
+
+/// One thread's working memory.
+#[derive(Default)]
+struct Buffers {
+    /// `[query_count, rows]`.
+    scores: Vec<f32>,
+    /// One pass before its factors, `[owner_count, rows]`.
+    measured: Vec<f32>,
+}
+
+/// The terms of all queries that read the same columns in the same way.
+struct Pass {
+    measure: Measure,
+    columns: Range<usize>,
+    by_length: bool,
+    /// `[owner_count, columns.len()]`.
+    vectors: Vec<f32>,
+    /// Query and factor of each vector.
+    owners: Vec<(usize, f32)>,
+}
+
+/// In the order of [`crate::query::Term::key`], as are the terms of each plan: every query adds its terms in one order.
+fn passes(plans: &[Plan]) -> Vec<Pass> {
+    let mut by_key = BTreeMap::new();
+    for (owner, plan) in plans.iter().enumerate() {
+        for term in &plan.terms {
+            let pass = by_key.entry(term.key()).or_insert_with(|| Pass {
+                measure: term.measure,
+                columns: term.columns.clone(),
+                by_length: term.by_length,
+                vectors: Vec::new(),
+                owners: Vec::new(),
+            });
+            pass.vectors.extend_from_slice(&term.vector);
+            pass.owners.push((owner, term.factor));
+        }
+    }
+    by_key.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Metric, Side, Space};
+    use crate::query::{PartKind, QueryPart, inverse_length};
+    use half::f16;
+    use proptest::prelude::*;
+
+    fn cosine(a: &[f32], b: &[f32]) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+        let lengths = (dot(a, a) * dot(b, b)).sqrt();
+        if lengths == 0.0 { 0.0 } else { dot(a, b) / lengths }
+    }
+
+    /// The score written from its definition: for every part and level, in f64.
+    fn definition(space: &Space, side: Side, parts: &[QueryPart<'_>], row: &[f32]) -> f64 {
+        let level = |part: &QueryPart<'_>, columns: Range<usize>| -> f64 {
+            let pairs = row[columns.clone()].iter().zip(&part.vector[columns]);
+            match space.metric {
+                Metric::Cosine => pairs.map(|(&r, &q)| f64::from(r) * f64::from(q)).sum(),
+                Metric::Order { image_minus_caption } => -pairs
+                    .map(|(&row, &query)| {
+                        let (image, caption) = if side == Side::Image { (row, query) } else { (query, row) };
+                        let (a, b) = if image_minus_caption { (image, caption) } else { (caption, image) };
+                        f64::from(a - b).max(0.0).powi(2)
+                    })
+                    .sum::<f64>(),
+            }
+        };
+        let lambda = f64::from(space.lambda);
+        parts
+            .iter()
+            .map(|part| {
+                f64::from(part.weight)
+                    * match part.kind {
+                        PartKind::Same => cosine(row, part.vector),
+                        PartKind::Cross => {
+                            lambda * level(part, 0..space.dims_abstract)
+                                + (1.0 - lambda) * level(part, space.dims_abstract..space.dims())
+                        }
+                    }
+            })
+            .sum()
+    }
+
+    fn spaces() -> impl Strategy<Value = Space> {
+        let metric = prop_oneof![
+            Just(Metric::Cosine),
+            any::<bool>().prop_map(|image_minus_caption| Metric::Order { image_minus_caption })
+        ];
+        (metric, 0.0f32..=1.0, 1usize..20, 0usize..20).prop_map(|(metric, lambda, dims_abstract, dims_grounded)| {
+            let lambda = if dims_grounded == 0 { 1.0 } else { lambda };
+            Space { metric, lambda, dims_abstract, dims_grounded }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn plans_score_by_the_definition(
+            space in spaces(),
+            image_rows in any::<bool>(),
+            values in prop::collection::vec(-1.0f32..1.0, 40 * 30),
+            queries in prop::collection::vec(
+                prop::collection::vec((any::<bool>(), -2.0f32..2.0, prop::collection::vec(-1.0f32..1.0, 40)), 1..4),
+                1..6,
+            ),
+        ) {
+            let side = if image_rows { Side::Image } else { Side::Caption };
+            let dims = space.dims();
+            let halves: Vec<f16> = values[..30 * dims].iter().map(|&v| f16::from_f32(v)).collect();
+            let stored: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
+            let lengths: Vec<f32> = halves.chunks(dims).map(inverse_length).collect();
+            let rows = Rows::new(&halves, dims, &lengths);
+            let queries: Vec<Vec<QueryPart<'_>>> = queries
+                .iter()
+                .map(|parts| {
+                    parts
+                        .iter()
+                        .map(|(cross, weight, vector)| QueryPart {
+                            vector: &vector[..dims],
+                            weight: *weight,
+                            kind: if *cross { PartKind::Cross } else { PartKind::Same },
+                        })
+                        .collect()
+                })
+                .collect();
+            let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, side, parts).unwrap()).collect();
+            let together = rows.top(&plans, 30);
+            for ((parts, plan), top) in queries.iter().zip(&plans).zip(together) {
+                let page = top.into_page(0);
+                prop_assert_eq!(page.len(), 30);
+                for hit in &page {
+                    let row = &stored[hit.row * dims..][..dims];
+                    let exact = definition(&space, side, parts, row);
+                    prop_assert!((f64::from(hit.score) - exact).abs() < 1e-4, "{} for {exact}", hit.score);
+                    let levels = plan.level_scores(&halves[hit.row * dims..][..dims], lengths[hit.row]);
+                    let sum = levels.abstract_level + levels.grounded_level;
+                    prop_assert!((sum - hit.score).abs() < 1e-4);
+                }
+                let alone = rows.top(std::slice::from_ref(plan), 30).remove(0).into_page(0);
+                prop_assert!(alone.iter().zip(&page).all(|(a, b)| a.row == b.row && a.score.to_bits() == b.score.to_bits()));
+            }
+        }
+    }
+
+    /// v_h = (1, 0), v_l = (0.6, 0.8); t_h = (0, 1), t_l = (0.8, 0.6); λ = 0.25.
+    /// Cosine: 0.25·0 + 0.75·0.96 = 0.72. Order v − t: −(0.25·1 + 0.75·0.04) = −0.28. Same: (0 + 0.96) / 2 = 0.48.
+    #[test]
+    fn worked_numbers() {
+        let (row, query) = ([1.0f32, 0.0, 0.6, 0.8], [0.0f32, 1.0, 0.8, 0.6]);
+        let lengths = [inverse_length(&row)];
+        let score = |metric, kind| {
+            let space = Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 2 };
+            let plan = Plan::new(&space, Side::Image, &[QueryPart { vector: &query, weight: 1.0, kind }]).unwrap();
+            let score =
+                Rows::new(&row, 4, &lengths).top(std::slice::from_ref(&plan), 1).remove(0).into_page(0)[0].score;
+            (score, plan.level_scores(&row, lengths[0]))
+        };
+        let order = Metric::Order { image_minus_caption: true };
+        for (metric, kind, total, h, l) in [
+            (Metric::Cosine, PartKind::Cross, 0.72, 0.0, 0.72),
+            (order, PartKind::Cross, -0.28, -0.25, -0.03),
+            (order, PartKind::Same, 0.48, 0.0, 0.48),
+        ] {
+            let (score, levels) = score(metric, kind);
+            assert!((score - total).abs() < 1e-6, "{metric:?} {kind:?}: {score}");
+            assert!((levels.abstract_level - h).abs() < 1e-6 && (levels.grounded_level - l).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The committed index of format version 1 must open in every later build.
+
+use gxn_index::{CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+fn v1() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+}
+
+/// Three images and four captions; all values are exact in f16.
+pub fn write(dir: &Path, model: &str) -> Index {
+    let metric = Metric::Order { image_minus_caption: true };
+    let space = Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 3 };
+    let extra = json!({"model_path": "runs/demo/best"}).as_object().unwrap().clone();
+    let mut writer = IndexWriter::create(dir, IndexSettings { model: model.into(), space, extra }).unwrap();
+    let images = [[1.0, 0.0, 0.5, 0.5, 0.25], [0.0, 1.0, 0.25, 0.75, 0.5], [0.5, 0.5, 0.0, 0.0, 1.0]];
+    let captions =
+        [("a", "un café", [1.0, 0.25, 0.5, 0.5, 0.25]), ("a", "a \"quoted\"\nline", [0.75, 0.0, 0.5, 0.25, 0.0])];
+    let captions = captions
+        .into_iter()
+        .chain([("b", "two dogs", [0.0, 1.0, 0.5, 0.75, 0.5]), ("c", "", [0.5, 0.5, 0.0, 0.0, 0.5])]);
+    for (number, (image_id, text, embedding)) in captions.enumerate() {
+        let item = CaptionItem { id: format!("{image_id}#{number}"), image_id: image_id.into(), text: text.into() };
+        writer.push_caption(&item, &embedding).unwrap();
+    }
+    for (id, embedding) in ["a", "b", "c"].into_iter().zip(images) {
+        let meta = json!({"camera": "none"}).as_object().unwrap().clone();
+        let sha256 = "0".repeat(64);
+        let item = ImageItem { id: id.into(), path: format!("{id}.jpg"), sha256, width: 640, height: 480, meta };
+        writer.push_image(&item, &embedding).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Wrote the fixture: `cargo test --release -p gxn-index -- --ignored write_fixture`. A new format gets a new folder.
+#[test]
+#[ignore = "writes tests/fixtures/v1 if it is missing"]
+fn write_fixture() {
+    if !Index::exists(&v1()) {
+        write(&v1(), "fixture-model");
+        std::fs::remove_file(v1().join("lock")).unwrap();
+    }
+}
+
+#[test]
+fn version_1_opens() {
+    let index = Index::open(&v1()).unwrap();
+    index.verify().unwrap();
+    index.require_model("fixture-model").unwrap();
+    assert_eq!((index.count(Side::Image), index.count(Side::Caption)), (3, 4));
+    assert_eq!(index.meta().extra["model_path"], "runs/demo/best");
+    assert_eq!(index.row(Side::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
+    assert_eq!(index.image(2).unwrap().path, "c.jpg");
+    assert_eq!(index.caption(1).unwrap().text, "a \"quoted\"\nline");
+    assert_eq!(index.row_of(Side::Caption, "b#2").unwrap(), Some(2));
+
+    // t = (0, 1 | 0.5, 0.75, 0.5) lies above image b, so its violation is 0. Image a: h 1² = 1, l 0 → −0.25.
+    // Image c: h 0.5² = 0.25, l 0.5² = 0.25 → −0.25 · 0.25 − 0.75 · 0.25 = −0.25; the tie goes to the lower row.
+    let vector = index.row(Side::Caption, 2).unwrap();
+    let hits = index.search(&[QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }], Side::Image, 9, 0);
+    let hits = hits.unwrap();
+    let found: Vec<_> = hits.iter().map(|h| (h.id.as_str(), h.score)).collect();
+    assert_eq!(found, [("b", 0.0), ("a", -0.25), ("c", -0.25)]);
+    assert_eq!((hits[2].parts.abstract_level, hits[2].parts.grounded_level), (-0.0625, -0.1875));
+}

@@ -1,0 +1,206 @@
+//! The folder on disk: replaced whole or not at all, and never trusted.
+
+use crate::fixture::write;
+use gxn_index::{
+    CaptionItem, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space,
+};
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn settings() -> IndexSettings {
+    let space = Space { metric: Metric::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
+    IndexSettings { model: "new".into(), space, extra: Default::default() }
+}
+
+fn image(id: &str) -> ImageItem {
+    let sha256 = String::new();
+    ImageItem { id: id.into(), path: id.into(), sha256, width: 1, height: 1, meta: Default::default() }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_dropped_writer_leaves_the_old_index_and_a_finished_one_replaces_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let reader = write(&dir, "old");
+    let before = files(&dir);
+    let mut writer = IndexWriter::create(&dir, settings()).unwrap();
+    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
+    drop(writer);
+    assert_eq!(files(&dir), before);
+    Index::open(&dir).unwrap().verify().unwrap();
+
+    let mut writer = IndexWriter::create(&dir, settings()).unwrap();
+    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    let new = writer.finish().unwrap();
+    new.verify().unwrap();
+    assert_eq!((new.meta().model.as_str(), new.count(Side::Image), new.count(Side::Caption)), ("new", 1, 0));
+    assert_eq!(files(&dir).len(), 4, "meta.json, lock and the new rows: {:?}", files(&dir));
+    // The reader that was open before still has its own rows.
+    assert_eq!(reader.row(Side::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
+    assert_eq!(reader.image(1).unwrap().id, "b");
+}
+
+#[test]
+fn an_abandoned_first_index_leaves_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    drop(IndexWriter::create(&dir, settings()).unwrap());
+    assert!(!dir.exists());
+    let empty = IndexWriter::create(&dir, settings()).unwrap().finish().unwrap();
+    assert_eq!(empty.count(Side::Image), 0);
+}
+
+#[test]
+fn a_killed_writers_rows_are_swept() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    write(&dir, "old");
+    let before = files(&dir);
+    fs::create_dir(dir.join("generation-7")).unwrap();
+    fs::write(dir.join("generation-7/images.f16"), "half a row").unwrap();
+    fs::write(dir.join("meta.json.new"), "{").unwrap();
+    assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
+    drop(IndexWriter::create(&dir, settings()).unwrap());
+    assert!(!dir.join("generation-7").exists());
+    assert!(before.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = IndexWriter::create(dir.path(), settings()).unwrap();
+    let error = IndexWriter::create(dir.path(), settings()).unwrap_err();
+    assert!(error.to_string().contains("found another program writing it"), "{error}");
+    assert!(error.hint().unwrap().contains("wait"));
+    first.finish().unwrap();
+    IndexWriter::create(dir.path(), settings()).unwrap();
+}
+
+#[test]
+fn a_folder_of_other_things_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in [("cat.jpg", "jpeg"), ("meta.json", "{\"format\": \"other\"}")] {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        let error = IndexWriter::create(dir.path(), settings()).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        assert_eq!(files(dir.path()), [path.clone()]);
+        fs::remove_file(path).unwrap();
+    }
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    IndexWriter::create(&file, settings()).unwrap_err();
+    assert!(Index::open(&file).unwrap_err().to_string().starts_with("cannot read "));
+}
+
+#[test]
+fn items_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = IndexWriter::create(dir.path(), settings()).unwrap();
+    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    let twice = writer.push_image(&image("x"), &[1.0, 0.0]).unwrap_err();
+    assert_eq!(twice.to_string(), "id x: found the same id twice, expected ids that differ");
+    let nan = writer.push_image(&image("y"), &[1.0, f32::NAN]).unwrap_err();
+    assert!(nan.to_string().starts_with("embedding of y: found NaN at place 1"), "{nan}");
+    writer.push_image(&image("y"), &[1.0, 0.5]).unwrap();
+    let caption = CaptionItem { id: "c".into(), image_id: "z".into(), text: "words".into() };
+    writer.push_caption(&caption, &[0.0, 1.0]).unwrap();
+    let orphan = writer.finish().unwrap_err();
+    assert_eq!(orphan.to_string(), "image z of a caption: found no such image, expected an image of the index");
+    assert!(!Index::exists(dir.path()));
+}
+
+#[test]
+fn a_foreign_model_is_refused_by_both_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = write(dir.path(), "abc123");
+    let error = index.require_model("fff000").unwrap_err();
+    assert!(error.to_string().contains("found fff000, expected abc123"), "{error}");
+    assert!(error.hint().unwrap().contains("index the pictures again"));
+}
+
+#[test]
+fn damage_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "m");
+    for path in files(dir.path()).into_iter().filter(|p| !p.ends_with("lock")) {
+        let good = fs::read(&path).unwrap();
+        for cut in 0..good.len() {
+            fs::write(&path, &good[..cut]).unwrap();
+            // meta.json without its last newline is whole.
+            let whole = path.ends_with("meta.json") && cut + 1 == good.len();
+            assert_eq!(Index::open(dir.path()).is_ok(), whole, "{} cut at {cut}", path.display());
+        }
+        for at in (0..good.len()).filter(|_| !path.ends_with("meta.json")) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x11;
+            fs::write(&path, &bad).unwrap();
+            let verified = Index::open(dir.path()).and_then(|index| index.verify());
+            assert!(verified.is_err(), "{} changed at {at}", path.display());
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(Index::open(dir.path()).unwrap_err().is_not_found());
+        fs::write(&path, &good).unwrap();
+    }
+    Index::open(dir.path()).unwrap().verify().unwrap();
+}
+
+#[test]
+fn another_version_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "m");
+    let path = dir.path().join("meta.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    let error = Index::open(dir.path()).unwrap_err();
+    assert!(error.to_string().ends_with("found 2, expected 1"), "{error}");
+    // It may be replaced all the same, and stays until then.
+    let before = files(dir.path());
+    let writer = IndexWriter::create(dir.path(), settings()).unwrap();
+    assert!(before.iter().all(|path| path.exists()));
+    writer.finish().unwrap();
+    assert_eq!(Index::open(dir.path()).unwrap().meta().model, "new");
+    // So may a damaged one.
+    fs::write(&path, &text[..40]).unwrap();
+    IndexWriter::create(dir.path(), settings()).unwrap().finish().unwrap().verify().unwrap();
+}
+
+proptest! {
+    #[test]
+    fn any_meta_gives_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(IndexMeta::parse(&bytes, Path::new("meta.json")).is_err());
+    }
+}
+
+/// A good meta.json with one byte changed may still be one; searching it must not panic.
+#[test]
+fn a_changed_meta_never_panics() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "m");
+    let path = dir.path().join("meta.json");
+    let good = fs::read(&path).unwrap();
+    proptest!(|(at in any::<prop::sample::Index>(), byte in any::<u8>())| {
+        let mut bytes = good.clone();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(index) = Index::open(dir.path()) {
+            let vector = index.row(Side::Image, 0).unwrap();
+            let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+            prop_assert_eq!(index.search(&[part], Side::Image, 5, 0).unwrap().len(), 3);
+        }
+    });
+}
