@@ -1,1 +1,35 @@
-fn main() {}
+//! The program `gxn`: arguments in, library calls, results on stdout, everything else on stderr.
+
+mod args;
+mod commands;
+mod interrupt;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, DataCommand};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Data { command } => match command {
+            DataCommand::Check(args) => commands::data::check(args),
+            DataCommand::Convert(args) => commands::data::convert(args),
+            DataCommand::Init => commands::data::init(),
+        },
+        Command::Train(args) => commands::train::train(args),
+        Command::Evaluate(args) => commands::evaluate::evaluate(args),
+        Command::Compare(args) => commands::evaluate::compare(args),
+        Command::Encode(args) => commands::encode::encode(args),
+        Command::Index(args) => commands::index::index(args),
+        Command::Search(args) => commands::search::search(args),
+        Command::Info(args) => commands::info::info(args),
+        Command::Demo(args) => commands::demo::demo(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => output::report_error(&error),
+    }
+}

@@ -30,6 +30,9 @@ pub enum Error {
         /// What to do.
         hint: Option<String>,
     },
+    /// The index could not be read, written or searched.
+    #[error(transparent)]
+    Index(#[from] gxn_index::Error),
     /// The user asked to stop and everything was saved.
     #[error("interrupted")]
     Interrupted,
@@ -58,6 +61,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unexpected { hint, .. } => hint.as_deref(),
+            Self::Index(error) => error.hint(),
             _ => None,
         }
     }

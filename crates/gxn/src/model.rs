@@ -115,6 +115,15 @@ impl Rows {
         }
     }
 
+    /// Adds other rows of the same width at the end.
+    pub fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.abstract_level.extend(other.abstract_level);
+        if let (Some(rows), Some(more)) = (&mut self.grounded_level, other.grounded_level) {
+            rows.extend(more);
+        }
+    }
+
     /// `[h ; l]` of item `row`.
     pub fn joined(&self, row: usize) -> Vec<f32> {
         let span = row * self.dim..(row + 1) * self.dim;

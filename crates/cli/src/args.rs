@@ -1,0 +1,381 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Look, Imagine and Match: train a retrieval model on your own captioned pictures, know how good it is, search with
+/// words or pictures.
+#[derive(Debug, Parser)]
+#[command(name = "gxn", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at, convert or begin a data set
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Train a model
+    Train(Box<TrainArgs>),
+    /// Measure retrieval: recall, ranks, confidence intervals
+    Evaluate(Box<EvaluateArgs>),
+    /// Compare result files, with a paired bootstrap over images
+    Compare(CompareArgs),
+    /// Write embeddings of a data set as npy files
+    Encode(EncodeArgs),
+    /// Index a folder of pictures or a data set
+    Index(IndexArgs),
+    /// Search an index with words and pictures
+    Search(SearchArgs),
+    /// Describe a checkpoint, a run or an index
+    Info(InfoArgs),
+    /// Render a small data set and do everything with it: check, train, evaluate, index, search
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Recognise the format and report pairs, splits, bad pictures, duplicates, leaks and unknown words
+    Check(CheckArgs),
+    /// Write the data set in another format
+    Convert(ConvertArgs),
+    /// Print a commented sample of each format
+    Init,
+}
+
+/// How a source is read.
+#[derive(Debug, Clone, Args, Default)]
+pub struct SourceArgs {
+    /// Folder below which the pictures are, when it is not beside the source
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems
+    #[arg(long, value_name = "DIR")]
+    pub texts: Option<PathBuf>,
+    /// Give splits anew by content, such as hash:0.9/0.05/0.05
+    #[arg(long, value_name = "RULE")]
+    pub split_by: Option<String>,
+    /// Leave Karpathy's restval images out instead of training on them
+    #[arg(long)]
+    pub no_restval: bool,
+    /// Column of the picture in a CSV or TSV table
+    #[arg(long, value_name = "NAME")]
+    pub csv_img_key: Option<String>,
+    /// Column of the caption in a CSV or TSV table
+    #[arg(long, value_name = "NAME")]
+    pub csv_caption_key: Option<String>,
+    /// Separator of a table
+    #[arg(long, value_name = "CHAR")]
+    pub csv_separator: Option<char>,
+    /// Fail on anything that would be left out
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The data: a file or folder of any supported format
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Decode every picture completely instead of reading its header
+    #[arg(long)]
+    pub full: bool,
+    /// Captions with more words than this are counted
+    #[arg(long, default_value_t = 50)]
+    pub max_tokens: usize,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// The data
+    pub source: PathBuf,
+    /// Where to write it; must not exist
+    pub out: PathBuf,
+    /// jsonl, karpathy, csv or wds
+    #[arg(long, value_name = "FORMAT")]
+    pub to: String,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Copy the pictures beside the table instead of referring to them
+    #[arg(long)]
+    pub copy_images: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ReportFormat {
+    /// A table for people
+    #[default]
+    Text,
+    /// JSON for programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Configuration (TOML); see configs/
+    pub config: Option<PathBuf>,
+    /// The data, in place of data.source
+    #[arg(long, value_name = "SRC")]
+    pub train_data: Option<String>,
+    /// Folder of the pictures
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<String>,
+    /// Name of the run; its folder is LOGS/NAME
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder of runs
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub logs: PathBuf,
+    /// Folder of cached CNN features [default: LOGS/features]
+    #[arg(long, value_name = "DIR")]
+    pub features: Option<PathBuf>,
+    /// Continue a run: its folder, or `latest` for the last one in LOGS
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
+    pub resume: Option<String>,
+    /// Set any key of the configuration, such as --set look.sentence.hidden=512
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Epochs
+    #[arg(long)]
+    pub epochs: Option<String>,
+    /// Pairs per step
+    #[arg(long, alias = "batch_size")]
+    pub batch_size: Option<String>,
+    /// First learning rate
+    #[arg(long, alias = "learning_rate")]
+    pub lr: Option<String>,
+    /// Seed of weights, sampling and dropout
+    #[arg(long)]
+    pub seed: Option<String>,
+    /// Weight file of the CNN
+    #[arg(long, value_name = "PATH")]
+    pub pretrained_image: Option<String>,
+    /// The CNN: efficientnet_lite0, efficientnet_lite2, resnet50, resnet152, vgg19, small
+    #[arg(long, alias = "cnn_type", value_name = "NAME")]
+    pub model: Option<String>,
+    /// Train the CNN too
+    #[arg(long)]
+    pub finetune: bool,
+    /// order, order_reversed or cosine
+    #[arg(long, value_name = "NAME")]
+    pub measure: Option<String>,
+    /// Margin of the hinge losses
+    #[arg(long)]
+    pub margin: Option<String>,
+    /// Hardest negatives (VSE++)
+    #[arg(long, alias = "max_violation")]
+    pub max_violation: bool,
+    /// Width of the joint space
+    #[arg(long, alias = "embed_size", hide = true)]
+    pub embed_size: Option<String>,
+    /// Width of word vectors
+    #[arg(long, alias = "word_dim", hide = true)]
+    pub word_dim: Option<String>,
+    /// Global gradient norm
+    #[arg(long, alias = "grad_clip", alias = "grad-clip-norm", hide = true)]
+    pub grad_clip: Option<String>,
+    /// Epochs between cuts of the learning rate
+    #[arg(long, alias = "lr_update", hide = true)]
+    pub lr_update: Option<String>,
+    /// Decoupled weight decay
+    #[arg(long, hide = true)]
+    pub wd: Option<String>,
+    /// Steps of linear warm-up
+    #[arg(long, hide = true)]
+    pub warmup: Option<String>,
+    /// Worker threads [default: all cores]
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Run two batches, print memory and the projected time, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the resolved configuration and stop
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// A run or checkpoint
+    #[arg(required_unless_present = "image_embeddings")]
+    pub model: Option<PathBuf>,
+    /// The data
+    #[arg(required_unless_present = "image_embeddings")]
+    pub source: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Which split is measured
+    #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
+    pub split: String,
+    /// full, coco1k-5fold, coco5k, f30k1k or flickr8k1k
+    #[arg(long, default_value = "full")]
+    pub protocol: String,
+    /// Weight of the abstract level, in place of the model's own
+    #[arg(long)]
+    pub lambda: Option<f32>,
+    /// Image embeddings of another model, npy [N, D]
+    #[arg(long, value_name = "NPY", requires = "caption_embeddings")]
+    pub image_embeddings: Option<PathBuf>,
+    /// Caption embeddings of another model, npy [M, D]
+    #[arg(long, value_name = "NPY", requires = "image_embeddings")]
+    pub caption_embeddings: Option<PathBuf>,
+    /// Ids of the image rows, one a line
+    #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
+    pub image_ids: Option<PathBuf>,
+    /// Image id of each caption row, one a line
+    #[arg(long, value_name = "TXT", requires = "image_ids")]
+    pub caption_image_ids: Option<PathBuf>,
+    /// How foreign embeddings are compared: cosine or order
+    #[arg(long, default_value = "cosine", value_parser = ["cosine", "order"])]
+    pub similarity: String,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Also write the JSON to this file
+    #[arg(short, long, value_name = "JSON")]
+    pub output: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Result files of `gxn evaluate`; the first is what the others are compared with
+    #[arg(required = true, num_args = 2..)]
+    pub results: Vec<PathBuf>,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct EncodeArgs {
+    /// A run or checkpoint
+    pub model: PathBuf,
+    /// The data
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// One split instead of everything
+    #[arg(long, value_parser = ["train", "val", "test"])]
+    pub split: Option<String>,
+    /// Where to write; must not exist
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// A folder of pictures, or a data set (then its captions can be searched too)
+    pub source: PathBuf,
+    /// The run or checkpoint
+    #[arg(long, short)]
+    pub model: PathBuf,
+    /// Where the index goes [default: SOURCE/.gxn]
+    #[arg(long, value_name = "DIR")]
+    pub index: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Treat the source as a folder of pictures, whatever lies in it
+    #[arg(long)]
+    pub pictures: bool,
+    /// Also look into hidden files and folders
+    #[arg(long)]
+    pub include_hidden: bool,
+    /// Skip folders of this name
+    #[arg(long, value_name = "NAME")]
+    pub exclude_dir: Vec<String>,
+    /// Pictures with more pixels are left out
+    #[arg(long, default_value_t = 100.0, value_name = "MP")]
+    pub max_image_megapixels: f64,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Words and pictures: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
+    #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
+    pub query: Vec<String>,
+    /// Add to the query
+    #[arg(short, long, value_name = "PART")]
+    pub add: Vec<String>,
+    /// Subtract from the query
+    #[arg(short, long, value_name = "PART")]
+    pub subtract: Vec<String>,
+    /// Where to look for the index, here and above
+    #[arg(long, short = 'C', default_value = ".", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The index itself
+    #[arg(long, value_name = "DIR")]
+    pub index: Option<PathBuf>,
+    /// The run or checkpoint, if it is no longer where the index noted it
+    #[arg(long, short)]
+    pub model: Option<PathBuf>,
+    /// Hits
+    #[arg(short, long, default_value_t = 10)]
+    pub top: usize,
+    /// Skip so many hits
+    #[arg(long, default_value_t = 0)]
+    pub offset: usize,
+    /// What is searched
+    #[arg(long, value_enum, default_value_t)]
+    pub target: Target,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: HitFormat,
+    /// The same as --format paths
+    #[arg(short = 'f', long)]
+    pub filepath_only: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Target {
+    /// Pictures
+    #[default]
+    Image,
+    /// Captions
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HitFormat {
+    /// Score and path
+    #[default]
+    Text,
+    /// One path a line
+    Paths,
+    /// One JSON object a line
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// A run, checkpoint or index
+    pub path: PathBuf,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where everything is written
+    #[arg(default_value = "demo")]
+    pub dir: PathBuf,
+    /// Seed of pictures and training
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Pictures to render
+    #[arg(long, default_value_t = 800)]
+    pub pictures: usize,
+    /// Begin anew if DIR holds an earlier demo
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,152 @@
+//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use gxn::checkpoint::Encoder;
+use gxn::config::RunConfig;
+use gxn::data::{Dataset, ImageLimits, OpenOptions, synthetic};
+use gxn::evaluate::protocol::Protocol;
+use gxn::retrieve::{IndexSource, Retriever, parse_query};
+
+use crate::args::{DemoArgs, HitFormat, Target};
+use crate::commands::{data, evaluate, index, search, train};
+use crate::interrupt::{INTERRUPTED, stop_flag};
+use crate::output::{machine_line, print};
+
+/// The run's configuration; the data set is named at run time.
+const CONFIG: &str = include_str!("../../../../configs/demo.toml");
+/// Searches that are shown.
+const SEARCHES: [&str; 3] = ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
+/// A model that learned nothing has about chance; the demo fails below this multiple of it.
+const TIMES_CHANCE: f64 = 5.0;
+
+/// Renders, checks, trains, evaluates, indexes and searches.
+pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
+    machine_line();
+    let stop = stop_flag()?;
+    let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
+    if args.dir.exists() && args.force {
+        remove_earlier(&args.dir)?;
+    }
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
+    synthetic::render(&pictures, args.seed, args.pictures)?;
+    let source = pictures.clone();
+    let dataset = Dataset::open(&source, &OpenOptions::default())?;
+
+    eprintln!("2/6 gxn data check {}", source.display());
+    let healthy = data::report(&dataset)?;
+    if !healthy {
+        bail!("the rendered data set failed its check");
+    }
+
+    eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
+    let config = config(&source, args.seed)?;
+    let run = logs.join("demo");
+    let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
+    if outcome.interrupted {
+        eprintln!("stopped; continue with: gxn train --resume {}", run.display());
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+
+    eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
+    let encoder = Encoder::load(&run)?;
+    let report = evaluate::measure(&encoder, &dataset, gxn::data::Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    print(&report.to_text())?;
+    let rsum = report.metrics.rsum();
+    let chance = chance_rsum(report.n_images, report.n_captions);
+    print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
+
+    let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
+    eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
+    index::run(&encoder, &run, IndexSource::Dataset(&dataset), &index_dir, &ImageLimits::default(), &stop)?;
+
+    let retriever = Retriever::open(&index_dir, None)?;
+    for sentence in SEARCHES {
+        eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
+        let parts = parse_query(&[sentence.to_string()])?;
+        let mut hits = search::hits(&retriever, &parts, Target::Image, 3, 0)?;
+        describe(&mut hits, &dataset);
+        print(&format!("\"{sentence}\"\n{}", search::render(&hits, HitFormat::Text, 0)))?;
+    }
+    print(&next_steps())?;
+    if rsum < TIMES_CHANCE * chance {
+        bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(source: &Path, seed: u64) -> Result<RunConfig> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), CONFIG)?;
+    let set = [format!("data.source={:?}", source.display().to_string()), format!("train.seed={seed}")];
+    Ok(RunConfig::load(Some(file.path()), &set)?)
+}
+
+/// The rsum of random ranks: an image has `captions / images` right answers among all captions, a caption one among all
+/// images.
+fn chance_rsum(images: usize, captions: usize) -> f64 {
+    let (n, m) = (images as f64, captions as f64);
+    let right = m / n;
+    [1.0, 5.0, 10.0]
+        .into_iter()
+        .map(|k: f64| {
+            // No right answer among k of m drawn without replacement.
+            let missed: f64 = (0..k as usize).map(|i| ((m - right - i as f64) / (m - i as f64)).max(0.0)).product();
+            100.0 * (1.0 - missed) + 100.0 * (k / n).min(1.0)
+        })
+        .sum()
+}
+
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
+fn describe(hits: &mut [gxn_index::Hit], dataset: &Dataset) {
+    for hit in hits {
+        let image = dataset.images.iter().position(|image| image.id == hit.id);
+        let caption = image.and_then(|at| dataset.captions.get(dataset.captions_of(at).start));
+        if let Some(caption) = caption {
+            hit.path = format!("{}  ({})", hit.path, caption.text);
+        }
+    }
+}
+
+fn remove_earlier(dir: &Path) -> Result<()> {
+    for name in ["pictures", "runs"] {
+        let folder = dir.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(|e| gxn::Error::io("cannot remove", &folder, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn next_steps() -> String {
+    "
+With your own pictures:
+  gxn data init                       # what a data set looks like, in every format
+  gxn data check MY_DATA              # is it all right?
+  gxn train configs/own-small.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn evaluate runs/mine MY_DATA --split test
+  gxn index MY_PHOTOS --model runs/mine
+  gxn search \"two dogs on the beach\" MY_PHOTOS
+"
+    .trim_start_matches('\n')
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten images, one caption each: R@1 10 %, R@5 50 %, R@10 100 %, both directions.
+    #[test]
+    fn chance_of_ten_pairs() {
+        assert!((chance_rsum(10, 10) - 320.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_embedded_configuration_is_valid() {
+        let config = config(Path::new("somewhere"), 3).unwrap();
+        assert_eq!((config.data.source.as_str(), config.train.seed), ("somewhere", 3));
+    }
+}

@@ -1,0 +1,43 @@
+//! `gxn encode`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::checkpoint::Encoder;
+use gxn::evaluate::encode::{EncodedDataset, encode_dataset};
+
+use crate::args::EncodeArgs;
+use crate::commands::{open_dataset, report_dropped, split_of};
+use crate::interrupt::stop_flag;
+use crate::output::{ProgressLine, duration, machine_line, print};
+
+/// Writes embeddings of a data set as npy files with their ids.
+pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
+    machine_line();
+    let stop = stop_flag()?;
+    let encoder = Encoder::load(&args.model)?;
+    let dataset = open_dataset(&args.source, &args.reading)?;
+    let split = args.split.as_deref().map(split_of);
+    let encoded = with_progress(&encoder, &dataset, split, &stop)?;
+    encoded.save(&args.output, &encoder)?;
+    report_dropped(&encoded.dropped);
+    print(&format!("{}\n", args.output.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Encodes with a progress line on stderr.
+pub fn with_progress(
+    encoder: &Encoder,
+    dataset: &gxn::data::Dataset,
+    split: Option<gxn::data::Split>,
+    stop: &std::sync::atomic::AtomicBool,
+) -> Result<EncodedDataset> {
+    let mut line = ProgressLine::new();
+    let encoded = encode_dataset(encoder, dataset, split, &mut |done, total, rate| {
+        let left = (total - done) as f64 / rate.max(1e-9);
+        line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+        !stop.load(std::sync::atomic::Ordering::Relaxed)
+    })?;
+    line.note(&format!("encoded {} images and {} captions", encoded.images.count, encoded.captions.count));
+    Ok(encoded)
+}

@@ -1,0 +1,76 @@
+//! `gxn info`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::checkpoint::Encoder;
+use gxn::retrieve::find_index;
+use gxn_index::Index;
+use serde_json::{Value, json};
+
+use crate::args::{InfoArgs, ReportFormat};
+use crate::output::print;
+
+/// Describes a checkpoint, a run or an index.
+pub fn info(args: &InfoArgs) -> Result<ExitCode> {
+    let facts = match gxn::checkpoint::resolve(&args.path) {
+        Ok(folder) => model_facts(&folder)?,
+        Err(no_model) => match find_index(&args.path) {
+            Ok(index) if index.starts_with(&args.path) || index == args.path => index_facts(&Index::open(&index)?),
+            _ => return Err(no_model.into()),
+        },
+    };
+    match args.format {
+        ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&facts)?))?,
+        ReportFormat::Text => print(&as_text(&facts, 0))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn model_facts(folder: &std::path::Path) -> Result<Value> {
+    let encoder = Encoder::load(folder)?;
+    let checkpoint = encoder.checkpoint();
+    Ok(json!({
+        "kind": "checkpoint",
+        "path": folder.display().to_string(),
+        "fingerprint": encoder.fingerprint(),
+        "backbone": checkpoint.config.look.backbone.to_string(),
+        "input": checkpoint.input,
+        "similarity": checkpoint.config.matching.similarity,
+        "lambda": encoder.lambda(),
+        "levels": checkpoint.config.matching.levels,
+        "embed_dim": encoder.dim(),
+        "words": checkpoint.vocabulary.len(),
+        "card": checkpoint.card,
+    }))
+}
+
+fn index_facts(index: &Index) -> Value {
+    let meta = index.meta();
+    json!({
+        "kind": "index",
+        "path": index.dir().display().to_string(),
+        "model": meta.model,
+        "model_path": meta.extra.get("model_path"),
+        "space": meta.space,
+        "images": meta.images.count,
+        "captions": meta.captions.as_ref().map_or(0, |c| c.count),
+        "created_unix_s": meta.created_unix_s,
+    })
+}
+
+/// `key: value` lines, tables indented.
+fn as_text(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| match value {
+                Value::Object(inner) if !inner.is_empty() => format!("{indent}{key}:\n{}", as_text(value, depth + 1)),
+                Value::String(text) => format!("{indent}{key}: {text}\n"),
+                other => format!("{indent}{key}: {other}\n"),
+            })
+            .collect(),
+        other => format!("{indent}{other}\n"),
+    }
+}

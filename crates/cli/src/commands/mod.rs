@@ -1,0 +1,71 @@
+//! One module a command; each reads its arguments, calls the library and prints.
+
+pub mod data;
+pub mod demo;
+pub mod encode;
+pub mod evaluate;
+pub mod index;
+pub mod info;
+pub mod search;
+pub mod train;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use gxn::data::{CsvColumns, Dataset, OpenOptions, Split};
+
+use crate::args::SourceArgs;
+
+/// The library's reading options for the command line's.
+pub fn open_options(args: &SourceArgs) -> Result<OpenOptions> {
+    Ok(OpenOptions {
+        images: args.images.clone(),
+        texts: args.texts.clone(),
+        split_by: args.split_by.as_deref().map(str::parse).transpose().context("--split-by")?,
+        use_restval: !args.no_restval,
+        csv: CsvColumns {
+            image: args.csv_img_key.clone(),
+            caption: args.csv_caption_key.clone(),
+            separator: args.csv_separator,
+        },
+        strict: args.strict,
+    })
+}
+
+/// Opens a data set and says on stderr what it is and what was left out.
+pub fn open_dataset(source: &Path, args: &SourceArgs) -> Result<Dataset> {
+    let dataset = Dataset::open(source, &open_options(args)?)?;
+    eprintln!(
+        "{}: {} ({} images, {} captions)",
+        dataset.name,
+        dataset.format,
+        dataset.images.len(),
+        dataset.captions.len()
+    );
+    report_dropped(&dataset.dropped);
+    Ok(dataset)
+}
+
+/// Counts what was left out and names the first few.
+pub fn report_dropped(dropped: &[gxn::data::Dropped]) {
+    const NAMED: usize = 5;
+    if dropped.is_empty() {
+        return;
+    }
+    eprintln!("left out: {}", dropped.len());
+    for one in dropped.iter().take(NAMED) {
+        eprintln!("  {}: {}", one.what, one.reason);
+    }
+    if dropped.len() > NAMED {
+        eprintln!("  and {} more; `gxn data check` lists them all", dropped.len() - NAMED);
+    }
+}
+
+/// `train`, `val` or `test`, as the command line has checked.
+pub fn split_of(name: &str) -> Split {
+    match name {
+        "train" => Split::Train,
+        "test" => Split::Test,
+        _ => Split::Val,
+    }
+}

@@ -1,0 +1,83 @@
+//! `gxn search`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::retrieve::{Part, Retriever, find_index, parse_query, query};
+use gxn_index::{Hit, Side};
+use serde_json::json;
+
+use crate::args::{HitFormat, SearchArgs, Target};
+use crate::output::{NOTHING_FOUND, print};
+
+/// Searches an index.
+pub fn search(args: &SearchArgs) -> Result<ExitCode> {
+    let (words, dir) = query_and_dir(&args.query, &args.dir);
+    let mut parts = parse_query(words)?;
+    for (texts, sign) in [(&args.add, 1.0), (&args.subtract, -1.0)] {
+        for text in texts {
+            parts.push(query::part(text, sign)?);
+        }
+    }
+    let index = match &args.index {
+        Some(index) => index.clone(),
+        None => find_index(&dir)?,
+    };
+    let retriever = Retriever::open(&index, args.model.as_deref())?;
+    let format = if args.filepath_only { HitFormat::Paths } else { args.format };
+    let hits = hits(&retriever, &parts, args.target, args.top, args.offset)?;
+    print(&render(&hits, format, args.offset))?;
+    if hits.is_empty() {
+        eprintln!("nothing found");
+        return Ok(ExitCode::from(NOTHING_FOUND));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The best hits for a query.
+pub fn hits(retriever: &Retriever, parts: &[Part], target: Target, top: usize, offset: usize) -> Result<Vec<Hit>> {
+    let side = match target {
+        Target::Image => Side::Image,
+        Target::Text => Side::Caption,
+    };
+    Ok(retriever.search(parts, side, top, offset)?)
+}
+
+/// Hits as text, paths or JSON lines.
+pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
+    let line = |(at, hit): (usize, &Hit)| match format {
+        HitFormat::Paths => format!("{}\n", hit.path),
+        HitFormat::Text => {
+            let caption = hit.caption.as_ref().map_or(String::new(), |c| format!("  {}", c.text));
+            format!("{:>4}  {:>8.4}  {}{caption}\n", offset + at + 1, hit.score, hit.path)
+        }
+        HitFormat::Jsonl => {
+            let mut value = json!({
+                "rank": offset + at + 1,
+                "id": hit.id,
+                "path": hit.path,
+                "score": hit.score,
+                "parts": {"abstract": hit.parts.abstract_level, "grounded": hit.parts.grounded_level},
+            });
+            if let Some(caption) = &hit.caption {
+                value["caption"] = caption.text.clone().into();
+                value["image_id"] = caption.image_id.clone().into();
+            }
+            format!("{value}\n")
+        }
+    };
+    hits.iter().enumerate().map(line).collect()
+}
+
+/// A folder as the last of several words, not behind a sign, is where to search.
+fn query_and_dir<'a>(words: &'a [String], dir: &Path) -> (&'a [String], PathBuf) {
+    if let [query @ .., last] = words
+        && !query.is_empty()
+        && !matches!(query.last().map(String::as_str), Some("+" | "-"))
+        && Path::new(last).is_dir()
+    {
+        return (query, PathBuf::from(last));
+    }
+    (words, dir.to_path_buf())
+}

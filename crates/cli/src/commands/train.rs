@@ -1,0 +1,197 @@
+//! `gxn train`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use gxn::config::RunConfig;
+use gxn::train::{Event, Outcome, Trainer};
+
+use crate::args::TrainArgs;
+use crate::interrupt::{INTERRUPTED, stop_flag};
+use crate::output::{ProgressLine, duration, machine_line, print};
+
+/// Trains or continues a run.
+pub fn train(args: &TrainArgs) -> Result<ExitCode> {
+    if let Some(threads) = args.workers {
+        set_threads(threads)?;
+    }
+    let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
+    if let Some(run) = &args.resume {
+        let run = if run == "latest" { latest(&args.logs)? } else { PathBuf::from(run) };
+        machine_line();
+        eprintln!("continuing {}", run.display());
+        let stop = stop_flag()?;
+        let mut report = Reporter::new();
+        let mut trainer = Trainer::resume(&run, &features, &stop, &mut |event| report.event(&event))?;
+        return finish(&run, trainer.run(&stop, &mut |event| report.event(&event))?);
+    }
+    let config = RunConfig::load(args.config.as_deref(), &overrides(args))?;
+    if args.print_config {
+        print(&config.to_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    machine_line();
+    let stop = stop_flag()?;
+    if args.dry_run {
+        return dry_run(config, &features, &stop);
+    }
+    let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
+    finish(&run, train_run(config, &run, &features, &stop)?)
+}
+
+/// Trains a new run in the folder `run`, with progress on stderr.
+pub fn train_run(config: RunConfig, run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outcome> {
+    let mut report = Reporter::new();
+    let mut trainer = Trainer::new(config, run, features, stop, &mut |event| report.event(&event))?;
+    Ok(trainer.run(stop, &mut |event| report.event(&event))?)
+}
+
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
+    if outcome.interrupted {
+        eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, run.join("best").display());
+    print(&format!("{}\n", run.join("best").display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs two batches in a throw-away folder and says what a whole run would take.
+fn dry_run(mut config: RunConfig, features: &Path, stop: &AtomicBool) -> Result<ExitCode> {
+    let planned = config.train.epochs;
+    config.train.epochs = planned.max(1);
+    let scratch = tempfile::tempdir()?;
+    let mut report = Reporter::new();
+    let mut trainer =
+        Trainer::new(config, &scratch.path().join("run"), features, stop, &mut |event| report.event(&event))?;
+    let steps = trainer.steps_per_epoch();
+    let mut seconds = Vec::new();
+    trainer.rehearse(2, &mut |event| {
+        if let Event::Step { seconds: s, .. } = event {
+            seconds.push(s);
+        }
+    })?;
+    // The first step also warms caches and allocates.
+    let step = seconds.last().copied().unwrap_or_default();
+    let memory = peak_memory_mib().map_or("unknown".to_string(), |mib| format!("{mib:.0} MiB"));
+    print(&format!(
+        "step: {:.3} s, {steps} steps an epoch, {planned} epochs: about {} without validation\npeak memory so far: {memory}\n",
+        step,
+        duration(step * (steps * planned) as f64)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Peak resident memory of this process, where the system tells.
+fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
+
+/// Turns events into lines.
+struct Reporter {
+    line: ProgressLine,
+    recent: f64,
+    rsum: Option<f64>,
+}
+
+impl Reporter {
+    fn new() -> Self {
+        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Note(text) => self.line.note(text),
+            Event::Features { done, total, rate } => {
+                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
+                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            }
+            Event::Step { step, total, epoch, loss, learning_rate, seconds, .. } => {
+                self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
+                let left = total.saturating_sub(*step) as f64 * self.recent;
+                let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
+                self.line.show(&format!(
+                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+                    self.recent,
+                    duration(left)
+                ));
+            }
+            Event::Epoch { epoch, loss, validation, best, seconds } => {
+                self.rsum = Some(validation.rsum);
+                let m = &validation.metrics;
+                let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
+                self.line.note(&format!(
+                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}, {}{}",
+                    validation.rsum,
+                    m.image_to_text.r1,
+                    m.image_to_text.r5,
+                    m.image_to_text.r10,
+                    m.text_to_image.r1,
+                    m.text_to_image.r5,
+                    m.text_to_image.r10,
+                    duration(*seconds),
+                    if *best { " (best)" } else { "" }
+                ));
+            }
+            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+        }
+    }
+}
+
+fn overrides(args: &TrainArgs) -> Vec<String> {
+    let given = [
+        ("data.source", &args.train_data),
+        ("data.images", &args.images),
+        ("train.epochs", &args.epochs),
+        ("train.batch_size", &args.batch_size),
+        ("train.learning_rate", &args.lr),
+        ("train.seed", &args.seed),
+        ("look.weights", &args.pretrained_image),
+        ("look.backbone", &args.model),
+        ("matching.similarity", &args.measure),
+        ("matching.margin", &args.margin),
+        ("look.embed_dim", &args.embed_size),
+        ("look.sentence.word_dim", &args.word_dim),
+        ("train.grad_clip", &args.grad_clip),
+        ("train.cut_every", &args.lr_update),
+        ("train.weight_decay", &args.wd),
+        ("train.warmup_steps", &args.warmup),
+    ];
+    let text_keys = ["data.source", "data.images", "look.weights"];
+    let mut pairs: Vec<String> = given
+        .into_iter()
+        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
+        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") })
+        .collect();
+    if args.finetune {
+        pairs.push("look.finetune=true".into());
+    }
+    if args.max_violation {
+        pairs.push("matching.loss=hardest".into());
+    }
+    pairs.extend(args.set.iter().cloned());
+    pairs
+}
+
+fn default_name(config: Option<&Path>) -> String {
+    config.and_then(Path::file_stem).map_or_else(|| "run".to_string(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// The run in `logs` whose `last` checkpoint is the newest.
+fn latest(logs: &Path) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(logs).map_err(|e| gxn::Error::io("cannot read", logs, e))?;
+    let runs = entries.flatten().map(|entry| entry.path()).filter(|run| run.join("last").exists());
+    let newest = runs.max_by_key(|run| std::fs::metadata(run.join("last")).and_then(|m| m.modified()).ok());
+    newest.ok_or_else(|| {
+        gxn::Error::unexpected(logs.display().to_string(), "no run that can be continued", "a run with a `last` checkpoint").into()
+    })
+}
+
+fn set_threads(threads: usize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What people see on stderr: errors with their causes and hints, and progress lines.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::interrupt::INTERRUPTED;
+
+/// Exit code when a search finds nothing.
+pub const NOTHING_FOUND: u8 = 3;
+
+/// Prints `error:`, each cause, and the hint; returns the exit code.
+pub fn report_error(error: &anyhow::Error) -> ExitCode {
+    if let Some(gxn::Error::Interrupted) = error.downcast_ref::<gxn::Error>() {
+        eprintln!("interrupted");
+        return ExitCode::from(INTERRUPTED);
+    }
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  caused by: {cause}");
+    }
+    let hint = error.chain().find_map(|cause| {
+        let own = cause.downcast_ref::<gxn::Error>().and_then(gxn::Error::hint);
+        own.or_else(|| cause.downcast_ref::<gxn_index::Error>().and_then(gxn_index::Error::hint))
+    });
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
+
+/// One line on stderr that is rewritten on a terminal, and written now and then elsewhere.
+#[derive(Debug)]
+pub struct ProgressLine {
+    terminal: bool,
+    shown: Option<Instant>,
+    width: usize,
+}
+
+impl ProgressLine {
+    /// No line yet.
+    pub fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), shown: None, width: 0 }
+    }
+
+    /// Shows `text` unless the last one was shown a moment ago.
+    pub fn show(&mut self, text: &str) {
+        let pause = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(15) };
+        if self.shown.is_some_and(|at| at.elapsed() < pause) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let mut stderr = std::io::stderr().lock();
+        // Nobody reads a broken stderr: a failed write is no reason to stop training.
+        let _ = if self.terminal {
+            let line = write!(stderr, "\r{text:<width$}", width = self.width);
+            self.width = text.chars().count();
+            line
+        } else {
+            writeln!(stderr, "{text}")
+        };
+        let _ = stderr.flush();
+    }
+
+    /// Writes a line that stays.
+    pub fn note(&mut self, text: &str) {
+        if self.terminal && self.width > 0 {
+            eprint!("\r{:width$}\r", "", width = self.width);
+            self.width = 0;
+        }
+        self.shown = None;
+        eprintln!("{text}");
+    }
+}
+
+/// `90 s`, `12 min`, `3 h 20 min`.
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 6000.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        format!("{:.0} h {:02.0} min", (seconds / 3600.0).floor(), (seconds % 3600.0) / 60.0)
+    }
+}
+
+/// Writes to stdout; a closed pipe ends the program quietly, as `head` expects.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+/// The first line of long work: what computes.
+pub fn machine_line() {
+    let machine = gxn::train::state::Machine::here();
+    eprintln!("gxn {}: CPU ({}), f32, {} threads", machine.program, machine.cpu, machine.threads);
+}

@@ -1,0 +1,123 @@
+//! A data set's embeddings, for evaluation and for other programs.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::checkpoint::{Encoder, pretty};
+use crate::data::atomic::{build_folder_atomically, write_synced};
+use crate::data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
+use crate::model::Rows;
+use crate::{Error, Result};
+
+/// Pictures looked at together; the unit of progress.
+const BATCH: usize = 64;
+
+/// Embeddings of the images that could be read and of their captions, in the data's order.
+#[derive(Debug, Clone)]
+pub struct EncodedDataset {
+    /// One row an image.
+    pub images: Rows,
+    /// One row a caption.
+    pub captions: Rows,
+    /// Ids of the image rows.
+    pub image_ids: Vec<String>,
+    /// Ids of the caption rows.
+    pub caption_ids: Vec<String>,
+    /// Image row of each caption row.
+    pub caption_image: Vec<usize>,
+    /// Pictures that could not be read; their captions are left out too.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Embeds a data set, or one split of it. `progress` gets images done, images in all and images a second, and says
+/// whether to go on.
+///
+/// # Errors
+/// When no picture can be read, or `progress` breaks off.
+pub fn encode_dataset(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    split: Option<Split>,
+    progress: &mut dyn FnMut(usize, usize, f64) -> bool,
+) -> Result<EncodedDataset> {
+    let start = Instant::now();
+    let chosen: Vec<usize> =
+        (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
+    let mut images = Rows::new(encoder.dim(), encoder.has_grounded_level());
+    let (mut image_ids, mut dropped) = (Vec::new(), Vec::new());
+    let mut row_of = vec![None; dataset.images.len()];
+    let mut done = 0;
+    for chunk in chosen.chunks(BATCH) {
+        let sources: Vec<ImageSource> = chunk.iter().map(|&at| dataset.images[at].source.clone()).collect();
+        let mut features = Vec::new();
+        for (outcome, &at) in encoder.features(&sources, &ImageLimits::default()).into_iter().zip(chunk) {
+            match outcome {
+                Ok(found) => {
+                    features.extend(found.feature);
+                    row_of[at] = Some(image_ids.len());
+                    image_ids.push(dataset.images[at].id.clone());
+                }
+                Err(error) => {
+                    dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.to_string() });
+                }
+            }
+        }
+        images.append(encoder.embed_features(&features));
+        done += chunk.len();
+        if !progress(done, chosen.len(), done as f64 / start.elapsed().as_secs_f64().max(1e-9)) {
+            return Err(Error::Interrupted);
+        }
+    }
+    if image_ids.is_empty() {
+        let what = split.map_or_else(|| dataset.name.clone(), |s| format!("the {s} split of {}", dataset.name));
+        let found = match dropped.first() {
+            Some(first) => format!("no readable picture ({}: {})", first.what, first.reason),
+            None => "no picture".into(),
+        };
+        return Err(Error::unexpected(what, found, "pictures with captions"));
+    }
+    let (mut texts, mut caption_ids, mut caption_image) = (Vec::new(), Vec::new(), Vec::new());
+    for caption in &dataset.captions {
+        if let Some(row) = row_of[caption.image] {
+            texts.push(caption.text.as_str());
+            caption_ids.push(caption.id.clone());
+            caption_image.push(row);
+        }
+    }
+    let captions = encoder.embed_texts(&texts);
+    Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, dropped })
+}
+
+impl EncodedDataset {
+    /// Writes `img_emb.npy`, `text_emb.npy` (rows `[h ; l]`, f32), `metadata.json` and the ids one a line in
+    /// `image_ids.txt` and `caption_image_ids.txt` into the new folder `dir`.
+    ///
+    /// # Errors
+    /// When `dir` exists or cannot be written.
+    pub fn save(&self, dir: &Path, encoder: &Encoder) -> Result<()> {
+        build_folder_atomically(dir, |folder| {
+            for (name, rows) in [("img_emb.npy", &self.images), ("text_emb.npy", &self.captions)] {
+                let width = rows.joined(0).len();
+                let values: Vec<f32> = (0..rows.count).flat_map(|row| rows.joined(row)).collect();
+                super::foreign::write_npy(&folder.join(name), &values, width)?;
+            }
+            let lines = |ids: &mut dyn Iterator<Item = &String>| ids.map(|id| format!("{id}\n")).collect::<String>();
+            write_synced(&folder.join("image_ids.txt"), lines(&mut self.image_ids.iter()).as_bytes())?;
+            let of_captions = lines(&mut self.caption_image.iter().map(|&row| &self.image_ids[row]));
+            write_synced(&folder.join("caption_image_ids.txt"), of_captions.as_bytes())?;
+            let metadata = json!({
+                "model": encoder.fingerprint(),
+                "dim": self.images.dim,
+                "levels": if self.images.grounded_level.is_some() { 2 } else { 1 },
+                "similarity": encoder.config().matching.similarity,
+                "lambda": encoder.lambda(),
+                "image_ids": self.image_ids,
+                "caption_ids": self.caption_ids,
+                "caption_image": self.caption_image,
+            });
+            write_synced(&folder.join("metadata.json"), pretty(&metadata).as_bytes())
+        })
+    }
+}

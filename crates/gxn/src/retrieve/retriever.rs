@@ -1,0 +1,111 @@
+//! [`Retriever`]: a checkpoint and an index made with it.
+
+use std::path::{Path, PathBuf};
+
+use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, Side, Space};
+
+use super::query::{Content, Part};
+use crate::checkpoint::Encoder;
+use crate::config::SimilarityKind;
+use crate::data::ImageSource;
+use crate::{Error, Result};
+
+/// Name of the index's folder inside an indexed folder.
+pub const INDEX_FOLDER: &str = ".gxn";
+
+/// The index for `dir`: `dir` itself, its `.gxn`, or the nearest `.gxn` above.
+///
+/// # Errors
+/// When there is none.
+pub fn find_index(dir: &Path) -> Result<PathBuf> {
+    if Index::exists(dir) {
+        return Ok(dir.to_path_buf());
+    }
+    let start = std::fs::canonicalize(dir).map_err(|e| Error::io("cannot open", dir, e))?;
+    for folder in start.ancestors() {
+        let index = folder.join(INDEX_FOLDER);
+        if Index::exists(&index) {
+            return Ok(index);
+        }
+    }
+    Err(Error::unexpected(format!("the index for {}", dir.display()), "none here or above", "a folder `.gxn`")
+        .with_hint("make one with `gxn index DIR --model RUN`, or name one with --index"))
+}
+
+/// The joint space of a model's index.
+pub fn index_space(encoder: &Encoder) -> Space {
+    let metric = match encoder.config().matching.similarity {
+        SimilarityKind::Cosine => Metric::Cosine,
+        SimilarityKind::Order => Metric::Order { image_minus_caption: true },
+        SimilarityKind::OrderReversed => Metric::Order { image_minus_caption: false },
+    };
+    Space {
+        metric,
+        lambda: encoder.lambda() as f32,
+        dims_abstract: encoder.dim(),
+        dims_grounded: if encoder.has_grounded_level() { encoder.dim() } else { 0 },
+    }
+}
+
+/// A checkpoint and an index made with it.
+#[derive(Debug)]
+pub struct Retriever {
+    encoder: Encoder,
+    index: Index,
+}
+
+impl Retriever {
+    /// Opens the index in `index_dir` with the model at `model`, or with the one that the index names.
+    ///
+    /// # Errors
+    /// When either cannot be opened, or another model made the index.
+    pub fn open(index_dir: &Path, model: Option<&Path>) -> Result<Self> {
+        let index = Index::open(index_dir)?;
+        let noted = index.meta().extra.get("model_path").and_then(|v| v.as_str()).map(PathBuf::from);
+        let path = model.map(Path::to_path_buf).or(noted).ok_or_else(|| {
+            Error::unexpected(format!("the model of {}", index_dir.display()), "none noted", "a model")
+                .with_hint("name it with --model")
+        })?;
+        if model.is_none() && !path.exists() {
+            return Err(Error::unexpected("the model that made the index", format!("nothing at {}", path.display()), "a run or checkpoint")
+                .with_hint("the run was moved: name it with --model"));
+        }
+        let encoder = Encoder::load(&path)?;
+        index.require_model(encoder.fingerprint())?;
+        Ok(Self { encoder, index })
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The model.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The `top` best items of `target` after the first `offset`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image
+    /// by the model's combined score, and like meets like by the cosine of `[h ; l]`.
+    ///
+    /// # Errors
+    /// When a picture of the query cannot be read, or captions are wanted from an index without any.
+    pub fn search(&self, parts: &[Part], target: Side, top: usize, offset: usize) -> Result<Vec<Hit>> {
+        let mut vectors = Vec::with_capacity(parts.len());
+        for part in parts {
+            let (rows, side) = match &part.content {
+                Content::Text(text) => (self.encoder.embed_texts(&[text]), Side::Caption),
+                Content::Picture(path) => (self.encoder.embed_picture(&ImageSource::File(path.clone()))?, Side::Image),
+            };
+            let kind = if side == target { PartKind::Same } else { PartKind::Cross };
+            vectors.push((rows.joined(0), part.weight, kind));
+        }
+        let parts: Vec<QueryPart<'_>> =
+            vectors.iter().map(|(vector, weight, kind)| QueryPart { vector, weight: *weight, kind: *kind }).collect();
+        if target == Side::Caption && self.index.meta().captions.is_none() {
+            return Err(Error::unexpected("captions of the index", "none", "an index with captions")
+                .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
+        }
+        Ok(self.index.search(&parts, target, top, offset)?)
+    }
+}
