@@ -154,7 +154,7 @@ fn padding_changes_nothing() {
     let short = random([batch, 4, width], 1.0);
     let long = Tensor::cat(vec![short.clone(), random([batch, 3, width], 50.0)], 1).detach().require_grad();
     let weight = random([batch, 4, hidden], 1.0).detach();
-    let long_weight = Tensor::cat(vec![weight.clone(), random([batch, 3, hidden], 9.0).detach()], 1);
+    let long_weight = Tensor::cat(vec![weight.clone(), random([batch, 3, hidden], 9.0)], 1).detach();
     for direction in [Direction::Forward, Direction::Reverse] {
         let a = run(gru, &short, &lengths, &weights, None, direction, &weight);
         let b = run(gru, &long, &lengths, &weights, None, direction, &long_weight);
