@@ -1,1 +1,54 @@
 //! Fused operations with hand-written backward passes, each tested against its plain form.
+//!
+//! | module | replaces |
+//! |---|---|
+//! | [`gru`] | a loop of small products and slices over the time steps |
+//! | [`order_similarity`] | differences of all pairs, which need memory for N·M·D values |
+//! | [`adam`] | a dozen passes over parameters, gradients and moments |
+//! | [`gradient`] | clipping by the global norm |
+//! | [`moving_average`] | the running average of a module's parameters |
+//! | [`dropout`] | a random mask that depends on hidden state |
+//!
+//! The fused forms work on `f32` tensors of the host backend. Elsewhere (a GPU, another element type) the same
+//! functions fall back to their plain forms, which are compositions of tensor operations with automatic gradients.
+//! Results are bit-identical from run to run for a fixed number of threads.
+
+pub mod adam;
+pub mod dropout;
+pub mod gradient;
+pub mod gru;
+mod matrix;
+pub mod moving_average;
+pub mod order_similarity;
+mod simd;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+/// The host backend's tensor: shared bytes with a layout.
+type HostTensor = FloatTensor<Flex>;
+
+/// Whether the fused form can work on `tensor`: `f32` in host memory.
+fn is_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == Device::flex() && tensor.dtype() == DType::F32
+}
+
+/// A contiguous host tensor that owns `values`.
+fn host_tensor(values: Vec<f32>, shape: &[usize]) -> HostTensor {
+    HostTensor::from_data(TensorData::new(values, shape.to_vec()))
+}
+
+/// The host tensor inside `tensor`, which owns exactly its own values row by row; copies only views.
+fn into_host<const D: usize>(tensor: Tensor<D>) -> HostTensor {
+    let tensor = tensor.inner().try_into_primitive::<Flex>().expect("a host tensor, as `is_host` said");
+    match tensor.is_contiguous() && tensor.bytes().len() == tensor.shape().num_elements() * size_of::<f32>() {
+        true => tensor,
+        false => tensor.to_contiguous(),
+    }
+}
+
+/// The inverse of [`into_host`].
+fn from_host<const D: usize>(tensor: HostTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(tensor)
+}

@@ -1,0 +1,227 @@
+//! Times the fused operations; `benches/peers.py` runs it beside PyTorch.
+//!
+//!     bench_ops WORKLOAD [REPETITIONS]
+//!
+//! prints one JSON line: the time of each repetition in milliseconds and the peak memory of the process.
+//! Threads: as many as `RAYON_NUM_THREADS` says.
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Distribution, Tensor};
+use gxn::ops::adam::{Adam, AdamConfig};
+use gxn::ops::dropout::dropout;
+use gxn::ops::gradient::clip_global_norm;
+use gxn::ops::gru::{Direction, GruWeights, gru};
+use gxn::ops::moving_average::ema_update;
+use gxn::ops::order_similarity::{Order, order_similarity};
+use std::time::Instant;
+
+const WORKLOADS: [&str; 9] = [
+    "bigru_forward",
+    "bigru_forward_backward",
+    "bigru_ragged_forward_backward",
+    "order_forward_backward",
+    "adam_21m",
+    "clip_21m",
+    "ema_21m",
+    "dropout_1m",
+    "nothing",
+];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let workload = arguments.next().unwrap_or_default();
+    let repetitions = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(10);
+    let milliseconds = match workload.as_str() {
+        "bigru_forward" => bigru_forward(repetitions),
+        "bigru_forward_backward" => bigru_forward_backward(repetitions, &[TIME; BATCH]),
+        "bigru_ragged_forward_backward" => bigru_forward_backward(repetitions, &ragged_lengths()),
+        "order_forward_backward" => order_forward_backward(repetitions),
+        "adam_21m" => adam(repetitions),
+        "clip_21m" => clip(repetitions),
+        "ema_21m" => moving_average(repetitions),
+        "dropout_1m" => mask(repetitions),
+        "nothing" => vec![0.0],
+        _ => {
+            eprintln!("error: found workload `{workload}`, expected one of {}", WORKLOADS.join(", "));
+            std::process::exit(2);
+        }
+    };
+    println!("{}", serde_json::json!({ "workload": workload, "milliseconds": milliseconds, "peak_mib": peak_mib() }));
+}
+
+/// Time of each call after two calls to warm up.
+fn time(repetitions: usize, mut call: impl FnMut()) -> Vec<f64> {
+    (0..repetitions + 2)
+        .map(|_| {
+            let start = Instant::now();
+            call();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .skip(2)
+        .collect()
+}
+
+/// The largest resident size so far, where the system tells it.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+}
+
+const BATCH: usize = 128;
+const TIME: usize = 15;
+const WIDTH: usize = 300;
+const HIDDEN: usize = 1024;
+
+/// 5 to 15 tokens, evenly spread.
+fn ragged_lengths() -> Vec<usize> {
+    (0..BATCH).map(|k| 5 + k % 11).collect()
+}
+
+#[derive(Module, Debug)]
+struct Half {
+    w_ih: Param<Tensor<2>>,
+    w_hh: Param<Tensor<2>>,
+    b_ih: Param<Tensor<1>>,
+    b_hh: Param<Tensor<1>>,
+}
+
+#[derive(Module, Debug)]
+struct BiGru {
+    forward: Half,
+    reverse: Half,
+}
+
+impl Half {
+    fn new(device: &Device) -> Self {
+        let spread = Distribution::Uniform(-0.03, 0.03);
+        Self {
+            w_ih: Param::from_tensor(Tensor::random([3 * HIDDEN, WIDTH], spread, device)),
+            w_hh: Param::from_tensor(Tensor::random([3 * HIDDEN, HIDDEN], spread, device)),
+            b_ih: Param::from_tensor(Tensor::zeros([3 * HIDDEN], device)),
+            b_hh: Param::from_tensor(Tensor::zeros([3 * HIDDEN], device)),
+        }
+    }
+
+    fn run(&self, x: Tensor<3>, lengths: &[usize], direction: Direction) -> Tensor<3> {
+        let weights =
+            GruWeights { w_ih: self.w_ih.val(), w_hh: self.w_hh.val(), b_ih: self.b_ih.val(), b_hh: self.b_hh.val() };
+        gru(x, lengths, &weights, None, direction)
+    }
+}
+
+impl BiGru {
+    fn new(device: &Device) -> Self {
+        Self { forward: Half::new(device), reverse: Half::new(device) }
+    }
+
+    fn run(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+        let forward = self.forward.run(x.clone(), lengths, Direction::Forward);
+        Tensor::cat(vec![forward, self.reverse.run(x, lengths, Direction::Reverse)], 2) // [B, T, 2H]
+    }
+}
+
+fn words(device: &Device) -> Tensor<3> {
+    Tensor::random([BATCH, TIME, WIDTH], Distribution::Normal(0.0, 1.0), device)
+}
+
+fn bigru_forward(repetitions: usize) -> Vec<f64> {
+    let device = Device::flex();
+    let (net, x) = (BiGru::new(&device), words(&device));
+    time(repetitions, || {
+        let _ = net.run(x.clone(), &[TIME; BATCH]);
+    })
+}
+
+fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<f64> {
+    let device = Device::flex().autodiff();
+    let (net, x) = (BiGru::new(&device), words(&device));
+    time(repetitions, || {
+        let x = x.clone().require_grad();
+        let grads = net.run(x.clone(), lengths).square().mean().backward();
+        assert!(x.grad(&grads).is_some());
+        assert_eq!(GradientsParams::from_grads(grads, &net).len(), 8);
+    })
+}
+
+fn order_forward_backward(repetitions: usize) -> Vec<f64> {
+    let device = Device::flex().autodiff();
+    let embeddings = || Tensor::<2>::random([128, 1024], Distribution::Normal(0.0, 1.0), &device);
+    let (images, captions) = (embeddings(), embeddings());
+    time(repetitions, || {
+        let (images, captions) = (images.clone().require_grad(), captions.clone().require_grad());
+        let scores = order_similarity(images.clone(), captions.clone(), Order::ImageMinusCaption);
+        let grads = scores.mean().backward();
+        assert!(images.grad(&grads).is_some() && captions.grad(&grads).is_some());
+    })
+}
+
+/// Five matrices of 2048 x 2048: 21 million parameters.
+#[derive(Module, Debug)]
+struct Large {
+    matrices: Vec<Param<Tensor<2>>>,
+}
+
+impl Large {
+    fn new(device: &Device) -> Self {
+        let matrix = || Tensor::random([2048, 2048], Distribution::Normal(0.0, 1.0), device);
+        Self { matrices: (0..5).map(|_| Param::from_tensor(matrix())).collect() }
+    }
+
+    fn grads(&self) -> GradientsParams {
+        let mut grads = GradientsParams::new();
+        for matrix in &self.matrices {
+            grads.register(
+                matrix.id,
+                Tensor::<2>::random([2048, 2048], Distribution::Normal(0.0, 1.0), &Device::flex()),
+            );
+        }
+        grads
+    }
+
+    /// The same gradients once more; nothing is copied.
+    fn share(&self, grads: &GradientsParams) -> GradientsParams {
+        let mut shared = GradientsParams::new();
+        for matrix in &self.matrices {
+            shared.register(matrix.id, grads.get::<2>(matrix.id).expect("every matrix has a gradient"));
+        }
+        shared
+    }
+}
+
+fn adam(repetitions: usize) -> Vec<f64> {
+    let mut net = Some(Large::new(&Device::flex().autodiff()));
+    let grads = net.as_ref().map(Large::grads).unwrap();
+    let mut adam = Adam::new(AdamConfig::default());
+    time(repetitions, || {
+        let old = net.take().unwrap();
+        let grads = old.share(&grads);
+        net = Some(adam.step(|_| 1e-4, old, grads));
+    })
+}
+
+fn clip(repetitions: usize) -> Vec<f64> {
+    let net = Large::new(&Device::flex().autodiff());
+    let mut grads = Some(net.grads());
+    time(repetitions, || {
+        let (clipped, norm) = clip_global_norm(&net, grads.take().unwrap(), 1e-3);
+        assert!(norm > 0.0);
+        grads = Some(clipped);
+    })
+}
+
+fn moving_average(repetitions: usize) -> Vec<f64> {
+    let net = Large::new(&Device::flex().autodiff());
+    let mut average = Some(Large::new(&Device::flex()));
+    time(repetitions, || average = Some(ema_update(average.take().unwrap(), &net, 0.999)))
+}
+
+fn mask(repetitions: usize) -> Vec<f64> {
+    let x = Tensor::<2>::ones([1024, 1024], &Device::flex());
+    let mut seed = 0;
+    time(repetitions, || {
+        seed += 1;
+        let _ = dropout(x.clone(), 0.5, seed);
+    })
+}
