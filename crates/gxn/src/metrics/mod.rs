@@ -1,1 +1,5 @@
 //! Pure functions on plain slices: ranks and recall, the paired bootstrap.
+
+pub mod recall;
+
+pub use recall::{METRIC_KEYS, Metrics, Recall, ranks, recall_at};
