@@ -39,6 +39,8 @@ pub struct DataConfig {
     pub source: String,
     /// Folder of the pictures, when it is not beside the source.
     pub images: Option<PathBuf>,
+    /// Gives splits anew by content, in place of those in the source, such as "hash:0.9/0.05/0.05".
+    pub split_by: Option<crate::data::SplitBy>,
     /// Read Karpathy's `restval` images as train.
     pub use_restval: bool,
     /// Words seen fewer times in the train captions are unknown words. The paper keeps every word.
@@ -49,7 +51,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: String::new(), images: None, use_restval: true, min_count: 1, max_train_images: 0 }
+        Self { source: String::new(), images: None, split_by: None, use_restval: true, min_count: 1, max_train_images: 0 }
     }
 }
 

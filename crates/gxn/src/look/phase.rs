@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::ops::dropout;
+use crate::ops::dropout::dropout;
 
 /// Training or evaluation.
 ///

@@ -233,6 +233,6 @@ pub fn folder_pictures(root: &Path, hidden: bool, excluded: &[String]) -> Result
         return Err(Error::unexpected(format!("the pictures in {}", root.display()), format!("none among {others} files"), "files such as photo.jpg")
             .with_hint("hidden files and folders are passed over; --include-hidden looks into them"));
     }
-    pictures.sort();
+    pictures.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(pictures)
 }

@@ -49,7 +49,7 @@ impl Log {
     /// # Errors
     /// When the line cannot be written.
     pub fn epoch(&mut self, step: u64, epoch: usize, loss: Option<f64>, validation: &Validation, seconds: f64) -> Result<()> {
-        self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": validation, "seconds": seconds}))
+        self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": validation.by_name(), "seconds": seconds}))
     }
 
     fn line(&mut self, value: &Value) -> Result<()> {

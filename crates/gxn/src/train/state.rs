@@ -1,13 +1,15 @@
 //! What resuming needs beside the weights: optimiser, position, best result.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Watch;
-use crate::checkpoint::weights::{self, Arrays};
+use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
 use crate::data::atomic::write_synced;
+use crate::ops::adam::AdamState;
 use crate::{Error, Result};
 
 /// Where a run stands. Sampling, dropout and learning rate are functions of the position and need no state.
@@ -30,7 +32,7 @@ pub struct Position {
     /// What the alarms remember.
     pub watch: Watch,
     /// Steps of the optimiser, by parameter.
-    pub optimiser_steps: std::collections::BTreeMap<String, u64>,
+    pub optimiser_steps: BTreeMap<String, u64>,
     /// Hash of ids, captions and splits of the data.
     pub data_sha: String,
     /// What bit-exact resuming depends on.
@@ -122,6 +124,36 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// The optimiser's memory as tensors `first.PATH` and `second.PATH`, and its steps by path.
+pub(crate) fn optimiser_arrays(states: Vec<AdamState>) -> (Arrays, BTreeMap<String, u64>) {
+    let (mut arrays, mut steps) = (Arrays::new(), BTreeMap::new());
+    for state in states {
+        for (kind, values) in [("first", state.first), ("second", state.second)] {
+            arrays.insert(format!("{kind}.{}", state.path), Array { shape: state.shape.clone(), values });
+        }
+        steps.insert(state.path, state.steps);
+    }
+    (arrays, steps)
+}
+
+/// The inverse of [`optimiser_arrays`].
+pub(crate) fn optimiser_states(mut arrays: Arrays, steps: &BTreeMap<String, u64>, place: &str) -> Result<Vec<AdamState>> {
+    steps
+        .iter()
+        .map(|(path, &steps)| {
+            let mut take = |kind: &str| {
+                let name = format!("{kind}.{path}");
+                arrays.remove(&name).ok_or_else(|| {
+                    Error::unexpected(format!("tensor {name} of {place}"), "nothing", "the optimiser's memory")
+                        .with_hint("the file is damaged; resume from another checkpoint")
+                })
+            };
+            let (first, second) = (take("first")?, take("second")?);
+            Ok(AdamState { path: path.clone(), shape: first.shape, steps, first: first.values, second: second.values })
+        })
+        .collect()
 }
 
 /// Writes the trainer's part of a checkpoint into its folder.

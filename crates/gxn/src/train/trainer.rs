@@ -23,7 +23,9 @@ use crate::data::{Split, Vocabulary};
 use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::model::{Gxn, effective_lambda};
-use crate::ops::adam::{Adam, AdamConfig, clip_global_norm, ema_update};
+use crate::ops::adam::{Adam, AdamConfig};
+use crate::ops::gradient::clip_global_norm;
+use crate::ops::moving_average::ema_update;
 use crate::{Error, Result};
 
 /// What a finished or interrupted run leaves.
@@ -47,7 +49,8 @@ pub struct Trainer {
     config: RunConfig,
     run: RunFolder,
     data: Prepared,
-    model: Gxn,
+    /// Always there between steps; a step takes it, so that its buffers can be updated in place.
+    model: Option<Gxn>,
     /// Moving average of the weights, evaluated and saved in place of them.
     average: Option<Gxn>,
     adam: Adam,
@@ -119,7 +122,8 @@ impl Trainer {
         if trainer.average.is_some() {
             trainer.average = Some(saved.model);
         }
-        trainer.adam.restore(&arrays, &trainer.position.optimiser_steps)?;
+        let moments = state::optimiser_states(arrays, &trainer.position.optimiser_steps, &place)?;
+        trainer.adam.restore(moments, trainer.model.as_ref().expect("set when made"))?;
         Ok(trainer)
     }
 
@@ -134,7 +138,7 @@ impl Trainer {
         let average = (t.ema_decay > 0.0).then(|| model.clone());
         // Parameters track gradients from here on; the average never does.
         let model = model.train();
-        Self { config, run, data, model, average, adam, position, device: device.clone() }
+        Self { config, run, data, model: Some(model), average, adam, position, device: device.clone() }
     }
 
     /// Steps of an epoch.
@@ -190,25 +194,28 @@ impl Trainer {
         let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
         let features = {
             let device = self.device.clone().autodiff();
-            self.data.feed.step_features(&self.model, &images, phase, &device)?
+            self.data.feed.step_features(self.model(), &images, phase, &device)?
         };
         let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, seed);
         let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
         let lambda = effective_lambda(&self.config);
-        let (loss, gradients) = match_step(&self.model, batch, &self.config.matching, lambda, self.hardest(), phase);
+        let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
         if !loss.is_finite() {
             return Err(Error::unexpected(format!("the loss of step {}", self.position.step + 1), loss.to_string(), "a finite number")
                 .with_hint("lower train.learning_rate; the last checkpoint is from before this step"));
         }
-        let (gradients, grad_norm) = clip_global_norm(gradients, &self.model, t.grad_clip);
+        let limit = if t.grad_clip > 0.0 { t.grad_clip } else { f64::INFINITY };
+        let (gradients, grad_norm) = clip_global_norm(self.model(), gradients, limit);
         let rate = learning_rate(t, self.position.step, steps_per_epoch);
         let backbone_rate = rate * self.config.look.finetune_rate;
         let trains_backbone_slowly = self.config.look.finetune;
         let rate_of = |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
-        self.model = self.adam.step(rate_of, self.model.clone(), gradients);
+        let model = self.model.take().expect("set between steps");
+        let model = self.adam.step(rate_of, model, gradients);
         if let Some(average) = self.average.take() {
-            self.average = Some(ema_update(average, &self.model, ema_decay(t, self.position.step)));
+            self.average = Some(ema_update(average, &model, ema_decay(t, self.position.step)));
         }
+        self.model = Some(model);
         self.position.step += 1;
         self.position.batch += 1;
         self.position.loss_sum += loss;
@@ -265,7 +272,7 @@ impl Trainer {
 
     /// The network that is evaluated and saved: the average of the weights, or the weights.
     fn evaluated(&self) -> Gxn {
-        self.average.clone().unwrap_or_else(|| self.model.valid())
+        self.average.clone().unwrap_or_else(|| self.model().valid())
     }
 
     fn validate(&self) -> Result<Validation> {
@@ -302,10 +309,9 @@ impl Trainer {
             std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
         }
         let checkpoint = self.checkpoint(validation);
-        let (moments, steps) = self.adam.state();
+        let (mut arrays, steps) = state::optimiser_arrays(self.adam.state());
         self.position.optimiser_steps = steps;
-        let mut arrays = moments;
-        weights::put_prefix(&mut arrays, "model", weights::collect(&self.model));
+        weights::put_prefix(&mut arrays, "model", weights::collect(self.model()));
         let position = &self.position;
         crate::data::atomic::build_folder_atomically(&path, |folder| {
             checkpoint.write(folder)?;
@@ -315,10 +321,7 @@ impl Trainer {
 
     /// The network as it stands, with all that using it needs.
     pub fn checkpoint(&self, validation: Option<Validation>) -> Checkpoint {
-        let validation = validation
-            .and_then(|v| serde_json::to_value(v).ok())
-            .and_then(|v| v.as_object().cloned())
-            .unwrap_or_default();
+        let validation = validation.map(|v| v.by_name()).unwrap_or_default();
         Checkpoint {
             config: self.config.clone(),
             vocabulary: self.vocabulary().clone(),
@@ -344,6 +347,23 @@ impl Trainer {
     /// The words of the train captions.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.data.vocabulary
+    }
+
+    fn model(&self) -> &Gxn {
+        self.model.as_ref().expect("set between steps")
+    }
+
+    /// Runs the first `steps` steps without saving anything: for a look at time and memory.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn rehearse(&mut self, steps: usize, report: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut log = Log::open(&self.run.log(), self.position.step)?;
+        let batches = self.batches(self.position.epoch);
+        for batch in batches.iter().take(steps) {
+            self.step(batch, batches.len(), &mut log, report)?;
+        }
+        Ok(())
     }
 
     fn outcome(&self, interrupted: bool) -> Outcome {

@@ -1,15 +1,13 @@
 //! Recall and spread on the validation split.
 
-use serde::{Deserialize, Serialize};
-
 use crate::Result;
 use crate::config::SimilarityKind;
 use crate::evaluate::ranks::{Embeddings, Level, Ranks, Relevance, Scoring, Similarity, ranks};
-use crate::metrics::recall::Metrics;
+use crate::metrics::{METRIC_KEYS, Metrics};
 use crate::model::Rows;
 
 /// What a validation pass finds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Validation {
     /// Recall, median and mean rank in both directions.
     pub metrics: Metrics,
@@ -19,6 +17,14 @@ pub struct Validation {
     pub image_spread: f64,
     /// 1 − mean cosine between two captions' abstract embeddings.
     pub caption_spread: f64,
+}
+
+impl Validation {
+    /// All numbers by name: the keys of result files, and the spreads.
+    pub fn by_name(&self) -> serde_json::Map<String, serde_json::Value> {
+        let spreads = [("image_spread", self.image_spread), ("caption_spread", self.caption_spread)];
+        METRIC_KEYS.into_iter().zip(self.metrics.values()).chain(spreads).map(|(k, v)| (k.to_string(), v.into())).collect()
+    }
 }
 
 /// The similarity of the configuration in the words of the evaluation.

@@ -1,0 +1,219 @@
+//! Training end to end on a handful of pictures: it learns, it resumes bit for bit, it raises its alarms.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gxn::config::{LossKind, Pooling, RunConfig, Schedule};
+use gxn::look::backbone::BackboneKind;
+use gxn::train::{Alarm, Event, Outcome, Trainer};
+use image::RgbImage;
+use serde_json::json;
+
+const COLOURS: [(&str, [u8; 3]); 6] = [
+    ("red", [220, 30, 30]),
+    ("green", [30, 200, 40]),
+    ("blue", [40, 60, 220]),
+    ("yellow", [230, 220, 40]),
+    ("white", [245, 245, 245]),
+    ("black", [10, 10, 10]),
+];
+const PLACES: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
+
+/// 24 pictures (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
+pub fn tiny_dataset(folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder.join("images")).unwrap();
+    let mut images = Vec::new();
+    for (c, (colour, rgb)) in COLOURS.iter().enumerate() {
+        for (p, place) in PLACES.iter().enumerate() {
+            let picture = RgbImage::from_fn(32, 32, |x, y| {
+                let quarter = usize::from(x >= 16) + 2 * usize::from(y >= 16);
+                image::Rgb(if quarter == p { *rgb } else { [128, 128, 128] })
+            });
+            let name = format!("{colour}_{p}.png");
+            picture.save(folder.join("images").join(&name)).unwrap();
+            let number = c * 4 + p;
+            let split = ["train", "train", "train", "train", "val", "test"][(number + c) % 6];
+            images.push(json!({
+                "filename": name, "imgid": number, "split": split,
+                "sentences": [
+                    {"raw": format!("a {colour} patch at the {place}"), "sentid": 2 * number},
+                    {"raw": format!("the {place} is {colour}"), "sentid": 2 * number + 1},
+                ],
+            }));
+        }
+    }
+    let path = folder.join("tiny.json");
+    std::fs::write(&path, json!({"dataset": "tiny", "images": images}).to_string()).unwrap();
+    path
+}
+
+/// A network of a few thousand weights with everything switched on that uses randomness or state.
+pub fn tiny_config(source: &Path, finetune: bool) -> RunConfig {
+    let mut config = RunConfig::default();
+    config.data.source = source.display().to_string();
+    let look = &mut config.look;
+    look.backbone = BackboneKind::Small;
+    look.finetune = finetune;
+    look.weights = "random".into();
+    look.side_px = 32;
+    look.views = gxn::config::Views::Flip;
+    look.feature_dropout = 0.1;
+    look.embed_dim = 16;
+    look.sentence.word_dim = 8;
+    look.sentence.hidden = 12;
+    look.sentence.word_dropout = 0.1;
+    look.sentence.state_dropout = 0.1;
+    look.sentence.unknown_word_rate = 0.05;
+    look.sentence.abstract_pooling = Pooling::Max;
+    config.matching.loss = LossKind::Hardest;
+    config.matching.sum_epochs = 1;
+    config.train.epochs = 3;
+    config.train.batch_size = 6;
+    config.train.learning_rate = 3e-3;
+    config.train.schedule = Schedule::Cosine;
+    config.train.warmup_steps = 3;
+    config.train.ema_decay = 0.9;
+    config
+}
+
+fn start(config: &RunConfig, run: &Path) -> Trainer {
+    Trainer::new(config.clone(), run, &run.with_extension("features"), &AtomicBool::new(false), &mut |_| {}).unwrap()
+}
+
+fn run_to_end(mut trainer: Trainer) -> (Outcome, Vec<Alarm>) {
+    let mut alarms = Vec::new();
+    let outcome = trainer
+        .run(&AtomicBool::new(false), &mut |event| {
+            if let Event::Alarm(alarm) = event {
+                alarms.push(alarm);
+            }
+        })
+        .unwrap();
+    (outcome, alarms)
+}
+
+/// Step lines of the log, and epoch lines without their seconds.
+fn log_lines(run: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let strip = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().remove("seconds");
+        value
+    };
+    text.lines().map(strip).collect()
+}
+
+fn weights(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("last/trainer.safetensors")).unwrap()
+}
+
+/// Stops the run after `stop_at` steps of each stretch and resumes until it is finished.
+fn run_in_pieces(config: &RunConfig, run: &Path, stop_at: u64) {
+    let features = run.with_extension("features");
+    let mut trainer = start(config, run);
+    for _ in 0..100 {
+        let stop = AtomicBool::new(false);
+        let mut steps = 0;
+        let outcome = trainer
+            .run(&stop, &mut |event| {
+                if let Event::Step { .. } = event {
+                    steps += 1;
+                    if steps == stop_at {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            })
+            .unwrap();
+        if !outcome.interrupted {
+            return;
+        }
+        trainer = Trainer::resume(run, &features, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    }
+    panic!("the run never ended");
+}
+
+fn resume_equals_uninterrupted(finetune: bool, schedule: Schedule) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let mut config = tiny_config(&source, finetune);
+    config.train.schedule = schedule;
+    config.train.cut_every = 1;
+    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+    run_to_end(start(&config, &whole));
+    // Five steps an epoch: stops lie inside epochs and on their borders.
+    run_in_pieces(&config, &pieces, 3);
+    assert_eq!(log_lines(&whole), log_lines(&pieces));
+    assert_eq!(weights(&whole), weights(&pieces));
+    assert_eq!(
+        std::fs::read(whole.join("best/model.safetensors")).unwrap(),
+        std::fs::read(pieces.join("best/model.safetensors")).unwrap()
+    );
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_with_a_frozen_cnn() {
+    resume_equals_uninterrupted(false, Schedule::Cosine);
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_with_a_trained_cnn() {
+    resume_equals_uninterrupted(true, Schedule::Step);
+}
+
+#[test]
+fn a_tiny_set_is_learned_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    // Val pictures become train pictures too: what is asked here is whether the pairs can be told apart at all.
+    let text = std::fs::read_to_string(&source).unwrap().replace("\"test\"", "\"train\"");
+    std::fs::write(&source, text).unwrap();
+    let mut config = tiny_config(&source, true);
+    config.look.views = gxn::config::Views::Full;
+    config.look.feature_dropout = 0.0;
+    config.look.embed_dim = 64;
+    config.look.sentence.hidden = 32;
+    config.matching.loss = LossKind::InfoNce;
+    config.matching.similarity = gxn::config::SimilarityKind::Cosine;
+    config.matching.absolute = false;
+    config.train.epochs = 40;
+    config.train.batch_size = 20;
+    let run = folder.path().join("run");
+    let (outcome, alarms) = run_to_end(start(&config, &run));
+    assert_eq!(alarms, [], "a healthy run raises no alarm");
+    let last = log_lines(&run).iter().rev().find_map(|line| line["mean_loss"].as_f64()).unwrap();
+    assert!(last < 0.6, "mean loss of the last epoch: {last}");
+    assert!(outcome.best_rsum > 0.0);
+}
+
+#[test]
+fn hardest_negatives_at_a_high_rate_end_on_the_plateau_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let mut config = tiny_config(&source, true);
+    config.matching.loss = LossKind::Hardest;
+    config.matching.sum_epochs = 0;
+    config.train.learning_rate = 1.0;
+    config.train.ema_decay = 0.0;
+    let (_, alarms) = run_to_end(start(&config, &folder.path().join("run")));
+    assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::Plateau { .. } | Alarm::Collapsed { .. })), "{alarms:?}");
+}
+
+#[test]
+fn a_second_run_in_the_same_folder_and_changed_data_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let mut config = tiny_config(&source, false);
+    config.train.epochs = 1;
+    let run = folder.path().join("run");
+    run_to_end(start(&config, &run));
+    let stop = AtomicBool::new(false);
+    let again = Trainer::new(config, &run, &run, &stop, &mut |_| {}).unwrap_err();
+    assert!(again.hint().unwrap().contains("--resume"), "{again}");
+
+    let text = std::fs::read_to_string(&source).unwrap().replace("the top left is red", "something else");
+    std::fs::write(&source, text).unwrap();
+    let changed = Trainer::resume(&run, &run.with_extension("features"), &stop, &mut |_| {}).unwrap_err();
+    assert!(changed.hint().unwrap().contains("start a new run"), "{changed}");
+    let empty = Trainer::resume(folder.path(), &run, &stop, &mut |_| {}).unwrap_err();
+    assert!(empty.to_string().contains("no saved step"), "{empty}");
+}
