@@ -65,29 +65,17 @@ macro_rules! tiled_kernel {
                     }
                     at += LANES;
                 }
-                if whole < len {
-                    // Zero against zero adds nothing to a dot product nor to a violation.
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let mut stored = [E::zeroed(); LANES];
-                        for (i, slot) in stored[..len - whole].iter_mut().enumerate() {
-                            *slot = *rows.add(r * job.stride + whole + i);
-                        }
-                        let stored = load(stored.as_ptr());
-                        for (q, sum) in sums.iter_mut().enumerate() {
-                            let mut value = [0.0f32; LANES];
-                            for (i, slot) in value[..len - whole].iter_mut().enumerate() {
-                                *slot = *queries.add(q * len + whole + i);
-                            }
-                            *sum = step::<MEASURE>(*sum, stored, load(value.as_ptr()));
-                        }
-                    }
-                }
             }
             let row_count = job.row_count();
             for (r, sums) in sums.iter().enumerate() {
                 for (q, &total) in sums.iter().enumerate() {
                     out[(query + q) * row_count + row + r] = sum(total);
                 }
+            }
+            if whole < len {
+                // Only now, with the sums out of the registers: anything that looks like a call keeps the compiler
+                // from holding them there through the loop.
+                job.add_rest(whole, row..row + ROWS, query..query + QUERIES, out);
             }
         }
     };
