@@ -1,6 +1,6 @@
-//! The loops that all vector kernels share; each instruction set brings four primitives.
+//! The loops that all vector kernels share; each instruction set brings a handful of primitives.
 
-/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `step` and `sum`.
+/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `prefetch`, `step` and `sum`.
 ///
 /// Every (row, query) pair has a single accumulator whatever the tile's shape, so one query alone and the same query
 /// among a thousand give the same bits.
@@ -58,7 +58,12 @@ macro_rules! tiled_kernel {
                         *value = load(queries.add(q * len + at));
                     }
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let stored = load(rows.add(r * job.stride + at));
+                        let stored = rows.add(r * job.stride + at);
+                        if QUERIES == 1 {
+                            // One query waits for memory: ask for the next tile while this one is summed.
+                            prefetch(stored.wrapping_add(ROWS * job.stride));
+                        }
+                        let stored = load(stored);
                         for (sum, value) in sums.iter_mut().zip(values) {
                             *sum = step::<MEASURE>(*sum, stored, value);
                         }
