@@ -23,6 +23,8 @@ pub(crate) struct HashedFile {
     out: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
+    /// A write failed: the file cannot be finished, even if the caller goes on.
+    failed: bool,
     #[cfg(test)]
     pub(crate) room: u64,
 }
@@ -35,6 +37,7 @@ impl HashedFile {
             out: BufWriter::with_capacity(1 << 20, file),
             hash: Sha256::new(),
             bytes: 0,
+            failed: false,
             #[cfg(test)]
             room: u64::MAX,
         })
@@ -49,11 +52,17 @@ impl HashedFile {
     /// Appends `bytes` to the file alone.
     pub(crate) fn write_unhashed(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
+        let written = self.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e));
+        self.failed |= written.is_err();
+        written
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         #[cfg(test)]
         if self.bytes > self.room {
-            return Err(Error::io("cannot write", &self.path, std::io::ErrorKind::StorageFull.into()));
+            return Err(std::io::ErrorKind::StorageFull.into());
         }
-        self.out.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e))
+        self.out.write_all(bytes)
     }
 
     /// The checksum of everything hashed so far.
@@ -63,18 +72,20 @@ impl HashedFile {
 
     /// Puts `header` over the first bytes, if there is one, and brings the file to disk.
     pub(crate) fn finish(mut self, header: Option<&[u8]>) -> Result<FileRecord> {
-        let path = self.path;
-        let write = || -> std::io::Result<()> {
-            if let Some(header) = header {
-                self.out.seek(SeekFrom::Start(0))?;
-                self.out.write_all(header)?;
-            }
-            self.out.flush()?;
-            self.out.get_ref().sync_all()
-        };
-        let mut write = write;
-        write().map_err(|e| Error::io("cannot write", &path, e))?;
+        self.close(header).map_err(|e| Error::io("cannot write", &self.path, e))?;
         Ok(FileRecord { bytes: self.bytes, sha256: hex(&self.hash.finalize()) })
+    }
+
+    fn close(&mut self, header: Option<&[u8]>) -> std::io::Result<()> {
+        if self.failed {
+            return Err(std::io::Error::other("an earlier write to it failed"));
+        }
+        if let Some(header) = header {
+            self.out.seek(SeekFrom::Start(0))?;
+            self.out.write_all(header)?;
+        }
+        self.out.flush()?;
+        self.out.get_ref().sync_all()
     }
 }
 

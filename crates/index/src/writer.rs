@@ -274,6 +274,15 @@ mod tests {
                 assert_eq!(names(&dir), before);
             }
         }
+        // A caller that goes on after a failed write cannot finish either.
+        let mut writer = IndexWriter::create(&dir, settings("new")).unwrap();
+        writer.images.items.room = 3;
+        writer.push_image(&image("b"), &[1.0, 2.0, 3.0]).unwrap_err();
+        writer.images.items.room = u64::MAX;
+        writer.push_image(&image("c"), &[1.0, 2.0, 3.0]).unwrap();
+        let error = writer.finish().unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
         assert_eq!(write(u64::MAX, false).unwrap().meta().model, "new");
     }
 

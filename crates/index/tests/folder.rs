@@ -97,7 +97,7 @@ fn a_folder_of_other_things_is_not_touched() {
         let error = IndexWriter::create(dir.path(), settings()).unwrap_err();
         assert!(error.hint().is_some(), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
-        assert_eq!(files(dir.path()), [path.clone()]);
+        assert_eq!(files(dir.path()), std::slice::from_ref(&path));
         fs::remove_file(path).unwrap();
     }
     let file = dir.path().join("file");
@@ -138,13 +138,13 @@ fn damage_is_found() {
     write(dir.path(), "m");
     for path in files(dir.path()).into_iter().filter(|p| !p.ends_with("lock")) {
         let good = fs::read(&path).unwrap();
-        for cut in 0..good.len() {
+        for cut in (0..good.len()).step_by(7).chain([good.len() - 1]) {
             fs::write(&path, &good[..cut]).unwrap();
             // meta.json without its last newline is whole.
             let whole = path.ends_with("meta.json") && cut + 1 == good.len();
             assert_eq!(Index::open(dir.path()).is_ok(), whole, "{} cut at {cut}", path.display());
         }
-        for at in (0..good.len()).filter(|_| !path.ends_with("meta.json")) {
+        for at in (0..good.len()).step_by(5).filter(|_| !path.ends_with("meta.json")) {
             let mut bad = good.clone();
             bad[at] ^= 0x11;
             fs::write(&path, &bad).unwrap();

@@ -20,6 +20,13 @@ unsafe fn load<E: Element>(from: *const E) -> __m256 {
     unsafe { if E::HALF { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) } else { _mm256_loadu_ps(from.cast()) } }
 }
 
+/// Any address will do: nothing is read that the program could notice.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn prefetch<E>(at: *const E) {
+    _mm_prefetch::<_MM_HINT_T0>(at.cast())
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn step<const MEASURE: u8>(sum: __m256, row: __m256, query: __m256) -> __m256 {

@@ -20,6 +20,13 @@ unsafe fn load<E: Element>(from: *const E) -> __m512 {
     unsafe { if E::HALF { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) } else { _mm512_loadu_ps(from.cast()) } }
 }
 
+/// Any address will do: nothing is read that the program could notice.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn prefetch<E>(at: *const E) {
+    _mm_prefetch::<_MM_HINT_T0>(at.cast())
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn step<const MEASURE: u8>(sum: __m512, row: __m512, query: __m512) -> __m512 {

@@ -9,7 +9,7 @@ mod sealed {
     impl Sealed for half::f16 {}
 }
 
-/// A stored number that the kernels can read: `f32` or [`f16`]. The arithmetic is `f32` for both.
+/// A stored number that the kernels can read: `f32` or [`f16`](struct@f16). The arithmetic is `f32` for both.
 pub trait Element: Pod + Send + Sync + sealed::Sealed {
     /// True for 16-bit rows; lets one kernel body load both kinds.
     #[doc(hidden)]

@@ -124,7 +124,7 @@ impl Kernel {
         queries: &[f32],
         out: &mut [f32],
     ) {
-        let job = Job { rows, stride, start: part.start, len: part.len(), queries };
+        let job = Job { measure, rows, stride, start: part.start, len: part.len(), queries };
         job.check(part.end, out);
         if out.is_empty() {
             return;
@@ -155,7 +155,7 @@ impl Kernel {
                 (Isa::Neon, Measure::RowAboveQuery) => neon::block::<E, { Measure::RowAboveQuery as u8 }>(&job, out),
                 #[cfg(target_arch = "aarch64")]
                 (Isa::Neon, Measure::QueryAboveRow) => neon::block::<E, { Measure::QueryAboveRow as u8 }>(&job, out),
-                (Isa::Scalar, _) => scalar::block(&job, measure, out),
+                (Isa::Scalar, _) => scalar::block(&job, out),
             }
         }
     }
@@ -163,6 +163,7 @@ impl Kernel {
 
 /// The arguments of one block, checked before any pointer is formed.
 struct Job<'a, E> {
+    measure: Measure,
     rows: &'a [E],
     stride: usize,
     start: usize,
@@ -177,6 +178,20 @@ impl<E: Element> Job<'_, E> {
 
     fn query_count(&self) -> usize {
         self.queries.len() / self.len
+    }
+
+    /// Adds the columns from `from` on, too few for a vector, to what `out` holds.
+    #[inline(never)]
+    fn add_rest(&self, from: usize, rows: Range<usize>, queries: Range<usize>, out: &mut [f32]) {
+        let row_count = self.row_count();
+        for query in queries {
+            let values = &self.queries[query * self.len + from..(query + 1) * self.len];
+            for row in rows.clone() {
+                let start = row * self.stride + self.start;
+                let stored = &self.rows[start + from..start + self.len];
+                out[query * row_count + row] += scalar::pair(stored, values, self.measure);
+            }
+        }
     }
 
     fn check(&self, end: usize, out: &[f32]) {

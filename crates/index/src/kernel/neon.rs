@@ -30,6 +30,10 @@ unsafe fn load<E: Element>(from: *const E) -> float32x4_t {
     vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(scaled), sign))
 }
 
+/// The intrinsic is not stable.
+#[inline]
+fn prefetch<E>(_: *const E) {}
+
 #[inline]
 #[target_feature(enable = "neon")]
 fn step<const MEASURE: u8>(sum: float32x4_t, row: float32x4_t, query: float32x4_t) -> float32x4_t {

@@ -6,16 +6,17 @@ use super::{Element, Job, Measure};
 const LANES: usize = 8;
 
 /// Fills `out[query * row_count + row]`.
-pub(super) fn block<E: Element>(job: &Job<'_, E>, measure: Measure, out: &mut [f32]) {
+pub(super) fn block<E: Element>(job: &Job<'_, E>, out: &mut [f32]) {
     let rows = job.row_count();
     for (query, out) in job.queries.chunks_exact(job.len).zip(out.chunks_exact_mut(rows)) {
         for (row, out) in job.rows.chunks_exact(job.stride).zip(out) {
-            *out = pair(&row[job.start..job.start + job.len], query, measure);
+            *out = pair(&row[job.start..job.start + job.len], query, job.measure);
         }
     }
 }
 
-fn pair<E: Element>(row: &[E], query: &[f32], measure: Measure) -> f32 {
+/// One row with one query.
+pub(super) fn pair<E: Element>(row: &[E], query: &[f32], measure: Measure) -> f32 {
     let mut sums = [0.0f32; LANES];
     for (row, query) in row.chunks(LANES).zip(query.chunks(LANES)) {
         for ((sum, &row), &query) in sums.iter_mut().zip(row).zip(query) {

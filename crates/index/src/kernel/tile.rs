@@ -1,6 +1,6 @@
-//! The loops that all vector kernels share; each instruction set brings four primitives.
+//! The loops that all vector kernels share; each instruction set brings a handful of primitives.
 
-/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `step` and `sum`.
+/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `prefetch`, `step` and `sum`.
 ///
 /// Every (row, query) pair has a single accumulator whatever the tile's shape, so one query alone and the same query
 /// among a thousand give the same bits.
@@ -58,29 +58,17 @@ macro_rules! tiled_kernel {
                         *value = load(queries.add(q * len + at));
                     }
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let stored = load(rows.add(r * job.stride + at));
+                        let stored = rows.add(r * job.stride + at);
+                        if QUERIES == 1 {
+                            // One query waits for memory: ask for the next tile while this one is summed.
+                            prefetch(stored.wrapping_add(ROWS * job.stride));
+                        }
+                        let stored = load(stored);
                         for (sum, value) in sums.iter_mut().zip(values) {
                             *sum = step::<MEASURE>(*sum, stored, value);
                         }
                     }
                     at += LANES;
-                }
-                if whole < len {
-                    // Zero against zero adds nothing to a dot product nor to a violation.
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let mut stored = [E::zeroed(); LANES];
-                        for (i, slot) in stored[..len - whole].iter_mut().enumerate() {
-                            *slot = *rows.add(r * job.stride + whole + i);
-                        }
-                        let stored = load(stored.as_ptr());
-                        for (q, sum) in sums.iter_mut().enumerate() {
-                            let mut value = [0.0f32; LANES];
-                            for (i, slot) in value[..len - whole].iter_mut().enumerate() {
-                                *slot = *queries.add(q * len + whole + i);
-                            }
-                            *sum = step::<MEASURE>(*sum, stored, load(value.as_ptr()));
-                        }
-                    }
                 }
             }
             let row_count = job.row_count();
@@ -88,6 +76,11 @@ macro_rules! tiled_kernel {
                 for (q, &total) in sums.iter().enumerate() {
                     out[(query + q) * row_count + row + r] = sum(total);
                 }
+            }
+            if whole < len {
+                // Only now, with the sums out of the registers: anything that looks like a call keeps the compiler
+                // from holding them there through the loop.
+                job.add_rest(whole, row..row + ROWS, query..query + QUERIES, out);
             }
         }
     };
