@@ -5,6 +5,8 @@
 
 pub mod compare;
 pub mod foreign;
+#[cfg(test)]
+mod golden;
 mod kernel;
 pub mod npy;
 pub mod protocol;

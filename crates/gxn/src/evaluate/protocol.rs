@@ -215,6 +215,9 @@ fn rows<'a>(all: &'a [f32], dim: usize, chosen: &[usize]) -> std::borrow::Cow<'a
 
 #[cfg(test)]
 mod tests {
+    // Folds are ranges, and often there is one.
+    #![allow(clippy::single_range_in_vec_init)]
+
     use super::*;
     use crate::evaluate::Similarity;
 
