@@ -1,6 +1,21 @@
 //! Retrieval protocols and reports.
+//!
+//! [`Protocol::evaluate`] ranks embeddings, [`Report`] keeps the outcome, [`compare()`] sets reports side by side and
+//! [`Foreign`] brings embeddings from elsewhere.
 
+pub mod compare;
+pub mod foreign;
+#[cfg(test)]
+mod golden;
 mod kernel;
+pub mod npy;
+pub mod protocol;
 pub mod ranks;
+pub mod report;
 
+pub use compare::{Comparison, compare};
+pub use foreign::{Foreign, ForeignPaths};
+pub use npy::{Matrix, read_npy, write_npy};
+pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Embeddings, Level, Ranks, Relevance, Scoring, Similarity, ranks};
+pub use report::{About, Report};

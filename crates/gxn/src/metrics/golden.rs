@@ -1,0 +1,57 @@
+//! The numbers of `reference/caption_metrics.py` (pycocoevalcap with Java) on the captions of Flickr8k's test split.
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// Test captions, five an image, in the file's order.
+fn flickr8k() -> Option<Vec<Vec<String>>> {
+    let root = std::env::var_os("GXN_DATA")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    let path = root.join("flickr8k/dataset_flickr8k.json");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("skipped caption_metrics_equal_the_package: no data at {}", path.display());
+        return None;
+    };
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let images = json["images"].as_array().unwrap().iter().filter(|image| image["split"] == "test");
+    let captions = |image: &serde_json::Value| {
+        let sentences = image["sentences"].as_array().unwrap();
+        sentences.iter().map(|sentence| sentence["raw"].as_str().unwrap().to_string()).collect()
+    };
+    Some(images.map(captions).collect())
+}
+
+/// Even images are described by their own first caption, odd ones by the next image's; the other four are references.
+#[test]
+fn caption_metrics_equal_the_package() {
+    let Some(captions) = flickr8k() else { return };
+    let start = std::time::Instant::now();
+    let tokens: Vec<Vec<Vec<String>>> =
+        captions.iter().map(|of_image| of_image.iter().map(|caption| tokenize_ptb(caption)).collect()).collect();
+    let tokenised = start.elapsed();
+    if let Some(path) = std::env::var_os("PTB_TOKENS") {
+        let golden: Vec<Vec<String>> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for (found, expected) in tokens.iter().flatten().zip(golden.iter().flatten()) {
+            assert_eq!(&found.join(" "), expected);
+        }
+    }
+    let start = std::time::Instant::now();
+    let mut ids = TokenIds::default();
+    let all: Vec<Vec<Vec<u32>>> =
+        tokens.iter().map(|of_image| of_image.iter().map(|caption| ids.ids(caption)).collect()).collect();
+    let of = |image: usize| if image.is_multiple_of(2) { image } else { (image + 1) % all.len() };
+    let candidates: Vec<Vec<u32>> = (0..all.len()).map(|image| all[of(image)][0].clone()).collect();
+    let references: Vec<Vec<Vec<u32>>> = all.iter().map(|of_image| of_image[1..].to_vec()).collect();
+    let mean = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
+    let found = bleu(&candidates, &references);
+    let rouge = mean(&rouge_l(&candidates, &references));
+    let cider = mean(&cider_d(&candidates, &references, &DocumentFrequencies::new(&references)));
+    println!("tokens {tokenised:.1?}, BLEU, ROUGE-L and CIDEr {:.1?}", start.elapsed());
+    let expected = [0.4673097534833452, 0.29008404840461843, 0.18320584924509836, 0.12028322531342187];
+    for (found, expected) in found.corpus.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+    }
+    assert!((rouge - 0.3623898263722621).abs() < 1e-9, "{rouge}");
+    assert!((cider - 0.42130242246209837).abs() < 1e-9, "{cider}");
+}
