@@ -1,1 +1,5 @@
 //! LOOK: pictures and sentences become embeddings.
+
+pub mod backbone;
+
+pub use backbone::{Backbone, BackboneKind};
