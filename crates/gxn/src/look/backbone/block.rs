@@ -1,0 +1,71 @@
+//! [`Block`]: what a backbone is a sequence of.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::module::max_pool2d;
+
+use super::efficientnet_lite::InvertedResidual;
+use super::layer::{ConvLayer, Padding};
+use super::resnet::Bottleneck;
+
+/// One step of a backbone.
+#[derive(Module, Debug)]
+pub enum Block {
+    /// Convolution, normalisation, activation.
+    Conv(ConvLayer),
+    /// EfficientNet's block.
+    Inverted(InvertedResidual),
+    /// ResNet's block.
+    Bottleneck(Bottleneck),
+    /// Maximum over windows.
+    MaxPool(MaxPool),
+}
+
+/// Maximum over square windows.
+#[derive(Module, Debug, Clone)]
+pub struct MaxPool {
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) edge: usize,
+}
+
+impl MaxPool {
+    /// Output side for an input of `side` pixels.
+    pub(super) fn output_side(&self, side: usize) -> usize {
+        Padding::Symmetric(self.edge).output_side(side, self.kernel, self.stride)
+    }
+}
+
+impl Block {
+    /// # Shapes
+    /// `[B, in, h, w]` → `[B, out, h', w']`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Conv(layer) => layer.forward(x),
+            Self::Inverted(block) => block.forward(x),
+            Self::Bottleneck(block) => block.forward(x),
+            Self::MaxPool(MaxPool { kernel, stride, edge }) => {
+                max_pool2d(x, [*kernel; 2], [*stride; 2], [*edge; 2], [1, 1], false)
+            }
+        }
+    }
+
+    /// The block with every layer passed through `f`.
+    pub(super) fn map_layers(self, f: &mut dyn FnMut(ConvLayer) -> ConvLayer) -> Self {
+        match self {
+            Self::Conv(layer) => Self::Conv(f(layer)),
+            Self::Inverted(block) => Self::Inverted(InvertedResidual {
+                expand: block.expand.map(&mut *f),
+                depthwise: f(block.depthwise),
+                project: f(block.project),
+            }),
+            Self::Bottleneck(block) => Self::Bottleneck(Bottleneck {
+                reduce: f(block.reduce),
+                spatial: f(block.spatial),
+                expand: f(block.expand),
+                downsample: block.downsample.map(&mut *f),
+            }),
+            Self::MaxPool(pool) => Self::MaxPool(pool),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Image backbones: convolutional networks from pictures to feature vectors or grids of them.
+//!
+//! A [`Backbone`] is a sequence of [`Block`]s, differentiable, with frozen batch statistics. [`Inference`] is the same
+//! network for pictures only, several times as fast on CPUs. Both give the same numbers.
+//!
+//! # Cut points
+//! A cut `c` lies before block `c`: [`Backbone::forward_stem`] runs the blocks before it, [`Backbone::forward_rest`]
+//! the others. Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts
+//! groups from the top as `--lock-image-unlocked-groups` does.
+
+mod block;
+mod efficientnet_lite;
+mod inference;
+mod kernel;
+mod lanes;
+mod layer;
+mod resnet;
+mod small;
+mod vgg;
+mod weights;
+
+use std::fmt;
+use std::path::Path;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::module::adaptive_avg_pool2d;
+use burn::tensor::{Device, Tensor};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use block::{Block, MaxPool};
+pub use efficientnet_lite::InvertedResidual;
+pub use inference::{Inference, Map};
+pub use layer::{Activation, ConvLayer, ConvPlan, Norm, Padding};
+pub use resnet::Bottleneck;
+pub use weights::WeightFile;
+
+use crate::Result;
+use crate::data::image::{Filter, Preprocess, ResizeRule};
+use layer::Source;
+
+/// The networks there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackboneKind {
+    /// EfficientNet-Lite0, 224 px, 1280 features.
+    #[serde(rename = "efficientnet_lite0")]
+    EfficientNetLite0,
+    /// EfficientNet-Lite2, 260 px, 1280 features.
+    #[serde(rename = "efficientnet_lite2")]
+    EfficientNetLite2,
+    /// ResNet-50, 224 px, 2048 features.
+    #[serde(rename = "resnet50")]
+    ResNet50,
+    /// ResNet-152, 224 px, 2048 features: the paper's "R".
+    #[serde(rename = "resnet152")]
+    ResNet152,
+    /// VGG-19, 224 px, 4096 features: the paper's "V".
+    #[serde(rename = "vgg19")]
+    Vgg19,
+    /// Five convolutions trained with the rest, 96 px, 256 features; no weights needed.
+    Small,
+}
+
+impl BackboneKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::EfficientNetLite0, Self::EfficientNetLite2, Self::ResNet50, Self::ResNet152, Self::Vgg19, Self::Small];
+
+    /// Width `F` of [`Backbone::forward`].
+    pub fn feature_dim(self) -> usize {
+        match self {
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 => efficientnet_lite::FEATURES,
+            Self::ResNet50 | Self::ResNet152 => resnet::FEATURES,
+            Self::Vgg19 => vgg::FEATURES,
+            Self::Small => small::FEATURES,
+        }
+    }
+
+    /// Channels of [`Backbone::forward_grid`]; differs from [`Self::feature_dim`] for VGG-19 only.
+    pub fn grid_dim(self) -> usize {
+        match self {
+            Self::Vgg19 => vgg::GRID,
+            _ => self.feature_dim(),
+        }
+    }
+
+    /// What the published weights were trained with, except that the EfficientNets stretch the picture: captions
+    /// speak of all of it, and their own rule would cut the edges off.
+    pub fn preprocess(self) -> Preprocess {
+        let lite = |side_px| Preprocess {
+            side_px,
+            resize: ResizeRule::Stretch,
+            filter: Filter::Bicubic,
+            mean: [127.0; 3],
+            std: [128.0; 3],
+        };
+        match self {
+            Self::EfficientNetLite0 => lite(224),
+            Self::EfficientNetLite2 => lite(260),
+            Self::ResNet50 | Self::ResNet152 | Self::Vgg19 => Preprocess {
+                side_px: 224,
+                resize: ResizeRule::ShorterThenCentre { shorter_px: 256 },
+                filter: Filter::Bilinear,
+                mean: [123.675, 116.28, 103.53],
+                std: [58.395, 57.12, 57.375],
+            },
+            Self::Small => Preprocess {
+                side_px: 96,
+                resize: ResizeRule::Stretch,
+                filter: Filter::Bilinear,
+                mean: [127.5; 3],
+                std: [64.0; 3],
+            },
+        }
+    }
+
+    /// Known files of weights, the most usual first; none for [`Self::Small`].
+    pub fn weight_files(self) -> &'static [WeightFile] {
+        weights::known(self)
+    }
+
+    /// Whether `name` belongs to the classifier that a published file holds and that no feature needs.
+    fn is_classifier(self, name: &str) -> bool {
+        match self {
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 => matches!(name, "_fc.weight" | "_fc.bias"),
+            Self::ResNet50 | Self::ResNet152 => matches!(name, "fc.weight" | "fc.bias"),
+            Self::Vgg19 => matches!(name, "classifier.6.weight" | "classifier.6.bias"),
+            Self::Small => false,
+        }
+    }
+}
+
+impl fmt::Display for BackboneKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EfficientNetLite0 => "EfficientNet-Lite0",
+            Self::EfficientNetLite2 => "EfficientNet-Lite2",
+            Self::ResNet50 => "ResNet-50",
+            Self::ResNet152 => "ResNet-152",
+            Self::Vgg19 => "VGG-19",
+            Self::Small => "Small",
+        })
+    }
+}
+
+/// A convolutional network with its weights.
+#[derive(Module, Debug)]
+pub struct Backbone {
+    blocks: Vec<Block>,
+    /// Blocks between the grid and the feature; empty where the feature is the grid's mean.
+    head: Vec<Block>,
+    #[module(skip)]
+    kind: BackboneKind,
+    /// First block of each group.
+    #[module(skip)]
+    groups: Vec<usize>,
+    /// Fingerprint of the weights before batch normalisation was folded.
+    #[module(skip)]
+    folded_from: Option<String>,
+}
+
+impl Backbone {
+    /// A network with random weights: He's normal for convolutions, identity normalisation. Equal seeds give equal
+    /// weights.
+    pub fn random(kind: BackboneKind, device: &Device, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut source = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+            let count = shape.iter().product();
+            Ok(if shape.len() > 1 {
+                let spread = (2.0 / shape[1..].iter().product::<usize>() as f32).sqrt();
+                (0..count).map(|_| spread * normal(&mut rng)).collect()
+            } else if name.ends_with("gain") {
+                vec![std::f32::consts::SQRT_2; count] // keeps the variance through a ReLU
+            } else if name.ends_with("weight") || name.ends_with("running_var") {
+                vec![1.0; count]
+            } else {
+                vec![0.0; count]
+            })
+        };
+        match Self::build(kind, &mut source, device) {
+            Ok(backbone) => backbone,
+            Err(_) => unreachable!("random weights have every name and shape"),
+        }
+    }
+
+    /// The network with the weights at `path`: a safetensors or PyTorch file with the publisher's names, or a folder
+    /// that holds one of [`BackboneKind::weight_files`] under its usual name.
+    ///
+    /// # Errors
+    /// When there is no file (with its name, publisher and checksum), it cannot be read, it lacks a tensor or has one
+    /// of another shape or one too many, or a weight is not finite.
+    pub fn load(kind: BackboneKind, path: &Path, device: &Device) -> Result<Self> {
+        let mut weights = weights::Weights::open(&weights::locate(kind, path)?)?;
+        let backbone = Self::build(kind, &mut |name, shape| weights.take(name, shape), device)?;
+        weights.finish(|name| kind.is_classifier(name))?;
+        Ok(backbone)
+    }
+
+    fn build(kind: BackboneKind, source: &mut Source<'_>, device: &Device) -> Result<Self> {
+        let (blocks, groups) = match kind {
+            BackboneKind::EfficientNetLite0 => efficientnet_lite::blocks(1.0, 1.0, source, device)?,
+            BackboneKind::EfficientNetLite2 => efficientnet_lite::blocks(1.1, 1.2, source, device)?,
+            BackboneKind::ResNet50 => resnet::blocks([3, 4, 6, 3], source, device)?,
+            BackboneKind::ResNet152 => resnet::blocks([3, 8, 36, 3], source, device)?,
+            BackboneKind::Vgg19 => vgg::blocks(source, device)?,
+            BackboneKind::Small => small::blocks(source, device)?,
+        };
+        let head = match kind {
+            BackboneKind::Vgg19 => vgg::head(source, device)?,
+            _ => Vec::new(),
+        };
+        Ok(Self { blocks, head, kind, groups, folded_from: None })
+    }
+
+    /// Which network it is.
+    pub fn kind(&self) -> BackboneKind {
+        self.kind
+    }
+
+    /// Number of blocks before the pooling, and so the largest cut.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The cut with `unlocked` groups above it, counted from the top: 0 freezes everything, more than there are
+    /// groups frees everything. EfficientNet-Lite has nine groups (stem, seven stages, head), ResNet five (stem, four
+    /// layers), VGG-19 five (between poolings; the fully connected layers belong to the last), Small five.
+    pub fn cut_below(&self, unlocked: usize) -> usize {
+        match unlocked {
+            0 => self.blocks.len(),
+            _ => self.groups[self.groups.len().saturating_sub(unlocked)],
+        }
+    }
+
+    /// The last map.
+    ///
+    /// # Shapes
+    /// `[B, 3, S, S]` → `[B, grid_dim, h, w]`.
+    pub fn forward_grid(&self, images: Tensor<4>) -> Tensor<4> {
+        run(&self.blocks, images)
+    }
+
+    /// The feature that the paper takes: the mean over the last map, or for VGG-19 the penultimate fully connected
+    /// layer after its ReLU.
+    ///
+    /// # Shapes
+    /// `[B, 3, S, S]` → `[B, F]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward_rest(images, 0)
+    }
+
+    /// The activations before block `cut`; what can be cached while the blocks above are trained.
+    ///
+    /// # Shapes
+    /// `[B, 3, S, S]` → `[B, C, h, w]`.
+    ///
+    /// # Panics
+    /// When `cut` is larger than [`Self::block_count`].
+    pub fn forward_stem(&self, images: Tensor<4>, cut: usize) -> Tensor<4> {
+        run(&self.blocks[..cut], images)
+    }
+
+    /// The feature from the activations before block `cut`.
+    ///
+    /// # Shapes
+    /// `[B, C, h, w]` → `[B, F]`.
+    ///
+    /// # Panics
+    /// When `cut` is larger than [`Self::block_count`].
+    pub fn forward_rest(&self, activations: Tensor<4>, cut: usize) -> Tensor<2> {
+        self.pool(run(&self.blocks[cut..], activations))
+    }
+
+    /// The feature from the last map.
+    ///
+    /// # Shapes
+    /// `[B, grid_dim, h, w]` → `[B, F]`.
+    pub fn pool(&self, grid: Tensor<4>) -> Tensor<2> {
+        let [batch, channels, height, width] = grid.dims();
+        if self.head.is_empty() {
+            return grid.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
+        }
+        let side = vgg::HEAD_SIDE;
+        let grid = if [height, width] == [side; 2] { grid } else { adaptive_avg_pool2d(grid, [side; 2]) };
+        run(&self.head, grid).reshape([batch as i32, -1])
+    }
+
+    /// The network with its batch normalisation multiplied into the convolutions for good: equal outputs, equal
+    /// [`Self::fingerprint`]. Small's standardised filters become plain ones.
+    pub fn fold_batch_norm(self) -> Self {
+        let folded_from = Some(self.fingerprint());
+        Self { folded_from, ..self.map_layers(&mut |_, layer| layer.fold()) }
+    }
+
+    /// The network with only the blocks from `cut` on (and what follows them) trainable. Running statistics never are.
+    pub fn unlock_from(self, cut: usize) -> Self {
+        self.map_layers(&mut |block, layer| layer.trainable(block >= cut))
+    }
+
+    /// `f` gets the number of the block, which for the head is one past the last.
+    fn map_layers(self, f: &mut dyn FnMut(usize, ConvLayer) -> ConvLayer) -> Self {
+        let above = self.blocks.len();
+        let blocks = (self.blocks.into_iter().enumerate())
+            .map(|(number, block)| block.map_layers(&mut |layer| f(number, layer)))
+            .collect();
+        let head = self.head.into_iter().map(|block| block.map_layers(&mut |layer| f(above, layer))).collect();
+        Self { blocks, head, ..self }
+    }
+
+    /// SHA-256 over kind, shapes and values of all weights, in hexadecimal. The same weights give the same
+    /// fingerprint from any file and on any device, folded or not.
+    pub fn fingerprint(&self) -> String {
+        struct Hash(Sha256);
+        impl ModuleVisitor for Hash {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let data = param.val().into_data();
+                self.0.update(format!("{:?}", param.val().dims()));
+                let values: Vec<f32> = data.iter::<f32>().collect();
+                for chunk in values.chunks(4096) {
+                    let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    self.0.update(&bytes);
+                }
+            }
+        }
+        if let Some(fingerprint) = &self.folded_from {
+            return fingerprint.clone();
+        }
+        let mut hash = Hash(Sha256::new());
+        hash.0.update(self.kind.to_string());
+        self.visit(&mut hash);
+        hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn run(blocks: &[Block], x: Tensor<4>) -> Tensor<4> {
+    blocks.iter().fold(x, |x, block| block.forward(x))
+}
+
+/// Standard normal by Box and Muller.
+fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f32, f32) = (1.0 - rng.random::<f32>(), rng.random());
+    (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+#[cfg(test)]
+mod tests;

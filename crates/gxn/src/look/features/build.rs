@@ -1,0 +1,160 @@
+//! Filling a feature store: every core takes a picture from bytes to row, one thread writes.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use half::f16;
+use rayon::prelude::*;
+
+use super::store::Rows;
+use super::{FeatureSpec, Pooling, Progress};
+use crate::data::image::{ContentHash, ImageLimits, decode_image, read_limited};
+use crate::data::{Dropped, ImageSource};
+use crate::look::backbone::Inference;
+use crate::{Error, Result};
+
+/// Rows, and seconds, between commits.
+const COMMIT_ROWS: usize = 512;
+const COMMIT_AFTER: Duration = Duration::from_secs(20);
+/// Finished rows that may wait for the writer.
+const WAITING: usize = 64;
+/// Between calls of the progress function while pictures take longer.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// Computes the rows that are missing. Returns the content of each image (none where it was dropped) and the dropped.
+pub(super) fn complete(
+    rows: &mut Rows,
+    places: &mut HashMap<ContentHash, usize>,
+    spec: &FeatureSpec,
+    inference: &Inference,
+    images: &[ImageSource],
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(Vec<Option<ContentHash>>, Vec<Dropped>)> {
+    let limits = ImageLimits::default();
+    let hashes: Vec<Result<ContentHash>> =
+        images.par_iter().map(|image| Ok(ContentHash::of(&read_limited(image, &limits)?))).collect();
+    let mut dropped = Vec::new();
+    let mut contents: Vec<Option<ContentHash>> = Vec::with_capacity(images.len());
+    let mut missing = Vec::new();
+    let mut seen = HashSet::new();
+    for (image, hash) in images.iter().zip(hashes) {
+        contents.push(match hash {
+            Ok(hash) => {
+                if seen.insert(hash) && !places.contains_key(&hash) {
+                    missing.push((image, hash));
+                }
+                Some(hash)
+            }
+            Err(error) => {
+                dropped.push(Dropped { what: image.to_string(), reason: error.to_string() });
+                None
+            }
+        });
+    }
+    let outcome = compute(rows, places, spec, inference, &missing, seen.len(), progress);
+    rows.finish()?;
+    let bad = outcome?;
+    for (image, content) in images.iter().zip(&mut contents) {
+        if let Some(reason) = content.as_ref().and_then(|hash| bad.get(hash)) {
+            dropped.push(Dropped { what: image.to_string(), reason: reason.clone() });
+            *content = None;
+        }
+    }
+    Ok((contents, dropped))
+}
+
+/// Returns why pictures could not be computed.
+fn compute(
+    rows: &mut Rows,
+    places: &mut HashMap<ContentHash, usize>,
+    spec: &FeatureSpec,
+    inference: &Inference,
+    missing: &[(&ImageSource, ContentHash)],
+    total: usize,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<HashMap<ContentHash, String>> {
+    let mut bad = HashMap::new();
+    if missing.is_empty() {
+        return Ok(bad);
+    }
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = sync_channel::<(ContentHash, Result<Vec<f16>>)>(WAITING);
+    let written = std::thread::scope(|scope| {
+        let stop = &stop;
+        scope.spawn(move || {
+            missing.par_iter().with_max_len(1).for_each_with(sender, |sender, (image, hash)| {
+                if !stop.load(Ordering::Relaxed) {
+                    // The receiver is only gone after an error of its own.
+                    let _ = sender.send((*hash, row_of(spec, inference, image, hash)));
+                }
+            });
+        });
+        let mut write = || -> Result<()> {
+            let (start, mut finished, mut committed) = (Instant::now(), 0, (0, Instant::now()));
+            loop {
+                match receiver.recv_timeout(REPORT_EVERY) {
+                    Ok((hash, Ok(row))) => {
+                        places.insert(hash, rows.append(&hash, &row)?);
+                        finished += 1;
+                    }
+                    Ok((hash, Err(error))) => {
+                        bad.insert(hash, error.to_string());
+                        finished += 1;
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+                if finished - committed.0 >= COMMIT_ROWS || committed.1.elapsed() >= COMMIT_AFTER {
+                    rows.commit()?;
+                    committed = (finished, Instant::now());
+                }
+                let rate = finished as f64 / start.elapsed().as_secs_f64();
+                let left = missing.len() - finished;
+                let remaining = if finished == 0 { 0.0 } else { left as f64 / rate };
+                let state = Progress {
+                    done: total - left,
+                    total,
+                    rate,
+                    remaining: Duration::from_secs_f64(remaining),
+                };
+                if progress(state).is_break() {
+                    return Err(Error::Interrupted);
+                }
+            }
+        };
+        let outcome = write();
+        stop.store(true, Ordering::Relaxed);
+        // Workers that wait for room in the channel must be let go before the scope can end.
+        drop(receiver);
+        outcome
+    });
+    written.map(|()| bad)
+}
+
+/// One picture from bytes to row.
+fn row_of(spec: &FeatureSpec, inference: &Inference, image: &ImageSource, hash: &ContentHash) -> Result<Vec<f16>> {
+    let limits = ImageLimits::default();
+    let name = image.to_string();
+    let bytes = read_limited(image, &limits)?;
+    if ContentHash::of(&bytes) != *hash {
+        return Err(Error::unexpected(name, "a file that changed while it was read", "one that stays as it is"));
+    }
+    let picture = decode_image(&bytes, &name, &limits)?;
+    let mut row = Vec::new();
+    for &view in &spec.views {
+        let map = inference.map(&spec.preprocess.apply(&picture, view))?;
+        let values = match spec.pooling {
+            Pooling::Mean => inference.feature(&map),
+            Pooling::Grid { side: 0 } => map.pool(map.extent()),
+            Pooling::Grid { side } => map.pool([side, side]),
+        };
+        row.extend(values.into_iter().map(f16::from_f32));
+    }
+    match row.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::unexpected(name, format!("a feature of {value}"), "numbers within ±65504")),
+        None => Ok(row),
+    }
+}

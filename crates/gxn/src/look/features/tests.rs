@@ -1,0 +1,223 @@
+//! Stores: what they hold, what is computed again, what a crash leaves.
+
+use std::fs;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use image::RgbImage;
+
+use super::*;
+
+fn spec(views: &[View], pooling: Pooling) -> FeatureSpec {
+    let kind = BackboneKind::Small;
+    FeatureSpec { kind, preprocess: kind.preprocess(), views: views.to_vec(), pooling }
+}
+
+fn backbone(seed: u64) -> Backbone {
+    Backbone::random(BackboneKind::Small, &Device::flex(), seed)
+}
+
+/// Six different pictures as PNG files.
+fn pictures(folder: &Path) -> Vec<ImageSource> {
+    (0..6_u32)
+        .map(|number| {
+            let picture = RgbImage::from_fn(40 + number, 30, |x, y| {
+                image::Rgb([(x * 6) as u8, (y * 8) as u8, (number * 40 + x * y / 8) as u8])
+            });
+            let path = folder.join(format!("{number}.png"));
+            picture.save(&path).unwrap();
+            ImageSource::File(path)
+        })
+        .collect()
+}
+
+/// Builds without interest in progress; returns how many pictures were computed, too.
+fn build(folder: &Path, spec: &FeatureSpec, backbone: &Backbone, images: &[ImageSource]) -> Built {
+    FeatureStore::build(folder, spec, backbone, images, &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn files(folder: &Path, name: &str) -> PathBuf {
+    let stores: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(stores.len(), 1);
+    stores[0].join(name)
+}
+
+const FLIPPED: View = View { crop: [0.0, 0.0, 1.0, 1.0], flip: true };
+
+#[test]
+fn rows_are_the_backbone_s_features_of_every_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let backbone = backbone(1);
+    let corner = View { crop: [0.0, 0.0, 0.5, 0.5], flip: false };
+    let views = [View::FULL, FLIPPED, corner];
+    let spec = spec(&views, Pooling::Mean);
+    let (store, contents, dropped) = build(&folder.path().join("f"), &spec, &backbone, &images);
+    assert!(dropped.is_empty());
+    assert_eq!((store.shape(), store.len()), ([3, 1, 256], 6));
+    let inference = Inference::new(&backbone);
+    let hashes: Vec<ContentHash> = contents.into_iter().flatten().collect();
+    for (number, (source, hash)) in images.iter().zip(&hashes).enumerate() {
+        let picture = crate::data::load_image(source, &Default::default()).unwrap();
+        for (view, row) in views.iter().zip(store.row(hash).unwrap().chunks(256)) {
+            let map = inference.map(&spec.preprocess.apply(&picture, *view)).unwrap();
+            let expected: Vec<f16> = inference.feature(&map).into_iter().map(f16::from_f32).collect();
+            assert_eq!(row, expected, "picture {number}");
+        }
+    }
+    let chosen = store.gather(&hashes[..2], ViewChoice::Each(&[2, 0])).unwrap();
+    let row = |image: usize, view: usize| &store.row(&hashes[image]).unwrap()[view * 256..][..256];
+    assert_eq!(chosen[5], row(0, 2)[5].to_f32());
+    assert_eq!(chosen[256 + 5], row(1, 0)[5].to_f32());
+    let mean = store.gather(&hashes[..1], ViewChoice::Mean).unwrap()[5];
+    let expected = (0..3).map(|view| row(0, view)[5].to_f32()).sum::<f32>() / 3.0;
+    assert!((mean - expected).abs() < 1e-6);
+    assert!(store.gather(&hashes, ViewChoice::Each(&[0])).is_err());
+    assert!(store.gather(&hashes, ViewChoice::One(3)).is_err());
+    assert!(store.gather(&[ContentHash::of(b"else")], ViewChoice::One(0)).is_err());
+}
+
+/// Small makes a 3 × 3 map of 96 px; its mean is the mean of the grid's cells.
+#[test]
+fn grids_are_means_over_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let backbone = backbone(1);
+    let cells = |side| {
+        let (store, contents, _) =
+            build(folder.path(), &spec(&[View::FULL], Pooling::Grid { side }), &backbone, &images[..1]);
+        (store.shape(), store.gather(&[contents[0].unwrap()], ViewChoice::One(0)).unwrap())
+    };
+    let (full, one) = (cells(0), cells(1));
+    assert_eq!((full.0, one.0, cells(3)), ([1, 9, 256], [1, 1, 256], ([1, 9, 256], full.1.clone())));
+    let mean: f32 = full.1.chunks(256).map(|cell| cell[7]).sum::<f32>() / 9.0;
+    assert!((mean - one.1[7]).abs() < 2e-3 * mean.abs().max(1.0));
+}
+
+#[test]
+fn only_new_contents_are_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut images = pictures(folder.path());
+    let cache = folder.path().join("f");
+    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let mut calls = Vec::new();
+    let mut count = |images: &[ImageSource]| {
+        calls.clear();
+        let built = FeatureStore::build(&cache, &spec, &backbone, images, &mut |progress| {
+            calls.push(progress);
+            ControlFlow::Continue(())
+        });
+        (built.unwrap().0.len(), calls.last().copied())
+    };
+    let (rows, last) = count(&images[..4]);
+    assert_eq!((rows, last.map(|progress| (progress.done, progress.total))), (4, Some((4, 4))));
+    assert_eq!(count(&images[..4]), (4, None));
+    // A copy under another name is the same picture.
+    let copy = folder.path().join("copy.png");
+    fs::copy(folder.path().join("0.png"), &copy).unwrap();
+    images.push(ImageSource::File(copy));
+    let (rows, last) = count(&images);
+    assert_eq!((rows, last.map(|progress| (progress.done, progress.total))), (6, Some((6, 6))));
+}
+
+#[test]
+fn other_weights_and_other_settings_are_other_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let cache = folder.path().join("f");
+    let first = build(&cache, &spec(&[View::FULL], Pooling::Mean), &backbone(1), &images).0;
+    let weights = build(&cache, &spec(&[View::FULL], Pooling::Mean), &backbone(2), &images).0;
+    let views = build(&cache, &spec(&[FLIPPED], Pooling::Mean), &backbone(1), &images).0;
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
+    let hash = images[0].content_hash().unwrap();
+    assert_ne!(first.row(&hash), weights.row(&hash));
+    assert_ne!(first.row(&hash), views.row(&hash));
+}
+
+#[test]
+fn bad_pictures_are_named_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut images = pictures(folder.path());
+    for (name, bytes) in [("text.jpg", b"not a picture".to_vec()), ("cut.png", {
+        let whole = fs::read(folder.path().join("1.png")).unwrap();
+        whole[..whole.len() / 2].to_vec()
+    })] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        images.insert(2, ImageSource::File(path));
+    }
+    images.push(ImageSource::File(folder.path().join("absent.png")));
+    let (store, contents, dropped) =
+        build(&folder.path().join("f"), &spec(&[View::FULL], Pooling::Mean), &backbone(1), &images);
+    assert_eq!(store.len(), 6);
+    let present: Vec<bool> = contents.iter().map(Option::is_some).collect();
+    assert_eq!(present, [true, true, false, false, true, true, true, true, false]);
+    let mut names: Vec<_> = dropped.iter().map(|drop| drop.what.rsplit('/').next().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["absent.png", "cut.png", "text.jpg"]);
+}
+
+#[test]
+fn stopping_saves_what_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let cache = folder.path().join("f");
+    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let stopped = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
+        if progress.done >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    let mut first = None;
+    let built = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
+        first.get_or_insert(progress.done);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(built.unwrap().0.len(), 6);
+    assert!(first.unwrap() >= 2, "resumed at {first:?}");
+}
+
+/// Rows written but not committed (a crash between the two), half a row, and rows lost from the end.
+#[test]
+fn a_torn_tail_is_cut_and_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let cache = folder.path().join("f");
+    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let whole = build(&cache, &spec, &backbone, &images).0;
+    let hashes: Vec<_> = images.iter().map(|image| image.content_hash().unwrap()).collect();
+    let expected = whole.gather(&hashes, ViewChoice::One(0)).unwrap();
+    drop(whole);
+    let (rows, contents) = (files(&cache, "rows.f16"), files(&cache, "contents.bin"));
+    let full = fs::read(&rows).unwrap();
+    assert_eq!(full.len(), 6 * 256 * 2);
+    for length in [full.len() + 300, full.len() - 700, 0] {
+        let mut torn = full.clone();
+        torn.resize(length, 0xab);
+        fs::write(&rows, torn).unwrap();
+        let again = build(&cache, &spec, &backbone, &images).0;
+        assert_eq!(again.gather(&hashes, ViewChoice::One(0)).unwrap(), expected, "rows of {length} bytes");
+    }
+    fs::write(&contents, &fs::read(&contents).unwrap()[..70]).unwrap();
+    let again = build(&cache, &spec, &backbone, &images).0;
+    assert_eq!(again.gather(&hashes, ViewChoice::One(0)).unwrap(), expected);
+}
+
+#[test]
+fn one_process_writes_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let cache = folder.path().join("f");
+    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let mut inner = None;
+    let outer = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |_| {
+        inner.get_or_insert_with(|| {
+            FeatureStore::build(&cache, &spec, &backbone, &images, &mut |_| ControlFlow::Continue(()))
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        });
+        ControlFlow::Continue(())
+    });
+    assert!(outer.is_ok());
+    assert!(inner.unwrap().contains("another process"));
+}
