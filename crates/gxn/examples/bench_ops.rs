@@ -2,7 +2,8 @@
 //!
 //!     bench_ops WORKLOAD [REPETITIONS]
 //!
-//! prints one JSON line: the time of each repetition in milliseconds and the peak memory of the process.
+//! prints one JSON line: for each repetition the time that passed and the time that all threads together computed, in
+//! milliseconds, and the peak memory of the process. On a busy machine only the computed time means anything.
 //! Threads: as many as `RAYON_NUM_THREADS` says.
 
 use burn::module::{Module, Param};
@@ -32,7 +33,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let workload = arguments.next().unwrap_or_default();
     let repetitions = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(10);
-    let milliseconds = match workload.as_str() {
+    let times = match workload.as_str() {
         "bigru_forward" => bigru_forward(repetitions),
         "bigru_forward_backward" => bigru_forward_backward(repetitions, &[TIME; BATCH]),
         "bigru_ragged_forward_backward" => bigru_forward_backward(repetitions, &ragged_lengths()),
@@ -41,25 +42,42 @@ fn main() {
         "clip_21m" => clip(repetitions),
         "ema_21m" => moving_average(repetitions),
         "dropout_1m" => mask(repetitions),
-        "nothing" => vec![0.0],
+        "nothing" => vec![[0.0; 2]],
         _ => {
             eprintln!("error: found workload `{workload}`, expected one of {}", WORKLOADS.join(", "));
             std::process::exit(2);
         }
     };
-    println!("{}", serde_json::json!({ "workload": workload, "milliseconds": milliseconds, "peak_mib": peak_mib() }));
+    let [milliseconds, cpu_milliseconds] = [0, 1].map(|k| times.iter().map(|time| time[k]).collect::<Vec<_>>());
+    let line = serde_json::json!({
+        "workload": workload,
+        "milliseconds": milliseconds,
+        "cpu_milliseconds": cpu_milliseconds,
+        "peak_mib": peak_mib(),
+    });
+    println!("{line}");
 }
 
-/// Time of each call after two calls to warm up.
-fn time(repetitions: usize, mut call: impl FnMut()) -> Vec<f64> {
+/// Passed and computed time of each call after two calls to warm up.
+fn time(repetitions: usize, mut call: impl FnMut()) -> Vec<[f64; 2]> {
     (0..repetitions + 2)
         .map(|_| {
-            let start = Instant::now();
+            let (start, computed) = (Instant::now(), computed_milliseconds());
             call();
-            start.elapsed().as_secs_f64() * 1e3
+            [start.elapsed().as_secs_f64() * 1e3, computed_milliseconds() - computed]
         })
         .skip(2)
         .collect()
+}
+
+/// What all threads have computed so far; 0 where the system does not tell it.
+fn computed_milliseconds() -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let nanoseconds = tasks.flatten().filter_map(|task| {
+        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        statistics.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e6
 }
 
 /// The largest resident size so far, where the system tells it.
@@ -126,7 +144,7 @@ fn words(device: &Device) -> Tensor<3> {
     Tensor::random([BATCH, TIME, WIDTH], Distribution::Normal(0.0, 1.0), device)
 }
 
-fn bigru_forward(repetitions: usize) -> Vec<f64> {
+fn bigru_forward(repetitions: usize) -> Vec<[f64; 2]> {
     let device = Device::flex();
     let (net, x) = (BiGru::new(&device), words(&device));
     time(repetitions, || {
@@ -134,7 +152,7 @@ fn bigru_forward(repetitions: usize) -> Vec<f64> {
     })
 }
 
-fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<f64> {
+fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<[f64; 2]> {
     let device = Device::flex().autodiff();
     let (net, x) = (BiGru::new(&device), words(&device));
     time(repetitions, || {
@@ -145,7 +163,7 @@ fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<f64> {
     })
 }
 
-fn order_forward_backward(repetitions: usize) -> Vec<f64> {
+fn order_forward_backward(repetitions: usize) -> Vec<[f64; 2]> {
     let device = Device::flex().autodiff();
     let embeddings = || Tensor::<2>::random([128, 1024], Distribution::Normal(0.0, 1.0), &device);
     let (images, captions) = (embeddings(), embeddings());
@@ -190,7 +208,7 @@ impl Large {
     }
 }
 
-fn adam(repetitions: usize) -> Vec<f64> {
+fn adam(repetitions: usize) -> Vec<[f64; 2]> {
     let mut net = Some(Large::new(&Device::flex().autodiff()));
     let grads = net.as_ref().map(Large::grads).unwrap();
     let mut adam = Adam::new(AdamConfig::default());
@@ -201,7 +219,7 @@ fn adam(repetitions: usize) -> Vec<f64> {
     })
 }
 
-fn clip(repetitions: usize) -> Vec<f64> {
+fn clip(repetitions: usize) -> Vec<[f64; 2]> {
     let net = Large::new(&Device::flex().autodiff());
     let mut grads = Some(net.grads());
     time(repetitions, || {
@@ -211,13 +229,13 @@ fn clip(repetitions: usize) -> Vec<f64> {
     })
 }
 
-fn moving_average(repetitions: usize) -> Vec<f64> {
+fn moving_average(repetitions: usize) -> Vec<[f64; 2]> {
     let net = Large::new(&Device::flex().autodiff());
     let mut average = Some(Large::new(&Device::flex()));
     time(repetitions, || average = Some(ema_update(average.take().unwrap(), &net, 0.999)))
 }
 
-fn mask(repetitions: usize) -> Vec<f64> {
+fn mask(repetitions: usize) -> Vec<[f64; 2]> {
     let x = Tensor::<2>::ones([1024, 1024], &Device::flex());
     let mut seed = 0;
     time(repetitions, || {
