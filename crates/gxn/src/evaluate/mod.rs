@@ -4,6 +4,7 @@
 //! [`Foreign`] brings embeddings from elsewhere.
 
 pub mod compare;
+pub mod encode;
 pub mod foreign;
 #[cfg(test)]
 mod golden;
