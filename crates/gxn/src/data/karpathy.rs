@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::dataset::{Dropped, ImageSource, Split};
+use super::jsonl::plain;
 use super::record::{Reading, Record};
 use super::roots::ImageRoots;
 use super::source::OpenOptions;
@@ -19,6 +20,8 @@ struct File {
 
 #[derive(Deserialize)]
 struct Entry {
+    /// Not part of Karpathy's layout: written by `gxn data convert`, so that ids survive.
+    id: Option<String>,
     filename: String,
     filepath: Option<String>,
     split: Option<String>,
@@ -33,10 +36,10 @@ struct Sentence {
     raw: Option<String>,
     #[serde(default)]
     tokens: Vec<String>,
-    sentid: Option<u64>,
+    sentid: Option<Value>,
 }
 
-/// Images are called by `cocoid`, else by `filename`; `restval` becomes train or is left out, as the options say.
+/// Images are called by `id`, `cocoid`, else by `filename`; `restval` becomes train or is left out, as the options say.
 pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
     let file: File = parse_json(text, path, "Karpathy's layout of images with sentences")?;
     let roots = ImageRoots::new(path, options.images.as_deref(), &[])?;
@@ -59,7 +62,8 @@ pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Rea
             },
             None => None,
         };
-        let id = entry.cocoid.map_or_else(|| entry.filename.clone(), |id| id.to_string());
+        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
+        let id = given.unwrap_or_else(|| entry.filename.clone());
         let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
         let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
         let source = match roots.find(&names) {
@@ -79,7 +83,7 @@ pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Rea
         }
         let captions = entry.sentences.into_iter().map(|sentence| {
             let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-            (sentence.sentid.map(|id| id.to_string()), text)
+            (sentence.sentid.as_ref().map(plain), text)
         });
         reading.records.push(Record { id, source, split, captions: captions.collect(), meta });
     }
