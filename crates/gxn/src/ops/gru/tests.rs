@@ -145,6 +145,23 @@ fn fused_equals_plain_and_repeats_bit_by_bit() {
     }
 }
 
+/// Large enough for products on several threads.
+#[test]
+fn large_products_repeat_bit_by_bit() {
+    let (batch, time, width, hidden) = (64, 6, 96, 160);
+    let lengths: Vec<usize> = (0..batch).map(|k| 1 + k % time).collect();
+    let (weights, x) = (random_weights(width, hidden), random([batch, time, width], 1.0));
+    let loss_weight = random([batch, time, hidden], 1.0).detach();
+    let first = run(gru, &x, &lengths, &weights, None, Direction::Reverse, &loss_weight);
+    let plain = run(gru_plain, &x, &lengths, &weights, None, Direction::Reverse, &loss_weight);
+    for ((first, plain), name) in first.iter().zip(&plain).zip(NAMES) {
+        assert_close(first, plain, 1e-4, name);
+    }
+    for _ in 0..5 {
+        assert_eq!(first, run(gru, &x, &lengths, &weights, None, Direction::Reverse, &loss_weight));
+    }
+}
+
 /// Whatever stands in the padding, and however much of it there is, states and gradients stay the same.
 #[test]
 fn padding_changes_nothing() {
