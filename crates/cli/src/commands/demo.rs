@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::data::{Dataset, ImageLimits, OpenOptions, synthetic};
-use gxn::evaluate::protocol::Protocol;
+use gxn::data::doctor::CheckOptions;
+use gxn::data::{Dataset, ImageLimits, OpenOptions, Split, synthetic};
+use gxn::evaluate::Protocol;
 use gxn::retrieve::{IndexSource, Retriever, parse_query};
 
-use crate::args::{DemoArgs, HitFormat, Target};
+use crate::args::{DemoArgs, HitFormat, ReportFormat, Target};
 use crate::commands::{data, evaluate, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
@@ -31,12 +32,11 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
         remove_earlier(&args.dir)?;
     }
     eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
-    synthetic::render(&pictures, args.seed, args.pictures)?;
-    let source = pictures.clone();
+    let source = synthetic::render(&pictures, args.seed, args.pictures)?;
     let dataset = Dataset::open(&source, &OpenOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
-    let healthy = data::report(&dataset)?;
+    let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
     if !healthy {
         bail!("the rendered data set failed its check");
     }
@@ -52,8 +52,8 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?;
-    let report = evaluate::measure(&encoder, &dataset, gxn::data::Split::Test, Protocol::Full, None, args.seed, &stop)?;
-    print(&report.to_text())?;
+    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;

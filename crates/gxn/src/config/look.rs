@@ -10,7 +10,7 @@ use crate::look::backbone::BackboneKind;
 pub struct LookConfig {
     /// The CNN.
     pub backbone: BackboneKind,
-    /// Its weight file. Empty: random weights, which only makes sense for a backbone that is trained.
+    /// Its weight file, or "random". Empty is right for a backbone without published weights only.
     pub weights: String,
     /// Train the CNN with the rest (stage 2 of spec §9.2) instead of reading cached features.
     pub finetune: bool,

@@ -233,12 +233,16 @@ fn views_of(views: Views) -> Vec<View> {
 
 fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
     let look = &config.look;
-    if look.weights.is_empty() {
-        if !look.finetune {
-            return Err(Error::unexpected("look.weights", "nothing", format!("a weight file for {}", look.backbone))
-                .with_hint("name the file; or set look.finetune = true to train the CNN from random weights"));
-        }
+    let files = look.backbone.weight_files();
+    if look.weights == "random" || (look.weights.is_empty() && files.is_empty()) {
         return Ok(Backbone::random(look.backbone, device, config.train.seed));
+    }
+    if look.weights.is_empty() {
+        let names: Vec<String> = 
+            files.iter().map(|f| format!("{} ({}; sha256 {})", f.name, f.publisher, f.sha256)).collect();
+        return Err(Error::unexpected("look.weights", "nothing", format!("the weights of {}", look.backbone)).with_hint(
+            format!("gxn never downloads. Get one of these and name it with look.weights or --pretrained-image:\n  {}", names.join("\n  ")),
+        ));
     }
     Backbone::load(look.backbone, &expand(&look.weights)?, device)
 }

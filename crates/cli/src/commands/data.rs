@@ -1,0 +1,49 @@
+//! `gxn data check|convert|init`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::data::convert::{DataFormat, Pictures, convert as write_as};
+use gxn::data::doctor::{CheckOptions, check as examine};
+use gxn::data::sample::SAMPLES;
+use gxn::data::Dataset;
+
+use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
+use crate::commands::{open_dataset, open_options};
+use crate::output::print;
+
+/// Reports on a data set; exit code 1 if it cannot be used as it is.
+pub fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let dataset = Dataset::open(&args.source, &open_options(&args.reading)?)?;
+    let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
+    let healthy = report(&dataset, &options, args.format)?;
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the report; false if something is fatal.
+pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -> Result<bool> {
+    let report = examine(dataset, options, &|_, _| {});
+    match format {
+        ReportFormat::Text => print(&format!("{report}"))?,
+        ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
+    }
+    Ok(report.fatal.is_empty())
+}
+
+/// Writes a data set in another format.
+pub fn convert(args: &ConvertArgs) -> Result<ExitCode> {
+    let dataset = open_dataset(&args.source, &args.reading)?;
+    let format: DataFormat = args.to.parse()?;
+    let pictures = if args.copy_images { Pictures::Copy } else { Pictures::Refer };
+    let written = write_as(&dataset, format, &args.out, pictures)?;
+    print(&format!("{}\n", written.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a sample of each format.
+pub fn init() -> Result<ExitCode> {
+    let samples: Vec<String> = SAMPLES.iter().map(|sample| sample.text()).collect();
+    print(&samples.join("\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+

@@ -1,0 +1,126 @@
+//! `gxn evaluate` and `gxn compare`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Result, bail};
+use gxn::checkpoint::{Encoder, short};
+use gxn::data::{Dataset, Split};
+use gxn::evaluate::{About, Embeddings, Foreign, ForeignPaths, Level, Protocol, Report, Scoring, Similarity, compare as set_beside};
+use gxn::metrics::Bootstrap;
+use gxn::train::validation::scoring;
+
+use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
+use crate::commands::{encode, open_dataset, report_dropped, split_of};
+use crate::interrupt::stop_flag;
+use crate::output::{machine_line, print};
+
+/// Measures a model, or embeddings of another one.
+pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
+    let protocol: Protocol = args.protocol.parse()?;
+    let report = match (&args.model, &args.source) {
+        (Some(model), Some(source)) if args.image_embeddings.is_none() => {
+            machine_line();
+            let stop = stop_flag()?;
+            let encoder = Encoder::load(model)?;
+            let dataset = open_dataset(source, &args.reading)?;
+            let split = split_of(&args.split);
+            measure(&encoder, model, &dataset, split, protocol, args.lambda, args.seed, &stop)?
+        }
+        (None, None) => foreign(args, protocol)?,
+        _ => bail!("give either a model and its data, or --image-embeddings and --caption-embeddings"),
+    };
+    if let Some(path) = &args.output {
+        report.write(path)?;
+        eprintln!("wrote {}", path.display());
+    }
+    match args.format {
+        ReportFormat::Text => print(&report.text())?,
+        ReportFormat::Json => print(&format!("{}\n", report.to_json()?.trim_end()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The report of a model on one split.
+#[allow(clippy::too_many_arguments)]
+pub fn measure(
+    encoder: &Encoder,
+    model: &Path,
+    dataset: &Dataset,
+    split: Split,
+    protocol: Protocol,
+    lambda: Option<f32>,
+    seed: u64,
+    stop: &AtomicBool,
+) -> Result<Report> {
+    let encoded = encode::with_progress(encoder, dataset, Some(split), stop)?;
+    report_dropped(&encoded.dropped);
+    let mut scoring = scoring(encoder.config().matching.similarity, encoder.lambda());
+    if let Some(lambda) = lambda {
+        if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
+            bail!("--lambda {lambda}: expected 0 to 1, and 1 for a model with one level");
+        }
+        scoring.lambda = lambda;
+    }
+    let dim = encoded.images.dim;
+    let embeddings = Embeddings {
+        abstract_level: Level { images: &encoded.images.abstract_level, captions: &encoded.captions.abstract_level, dim },
+        grounded_level: encoded
+            .images
+            .grounded_level
+            .as_ref()
+            .zip(encoded.captions.grounded_level.as_ref())
+            .map(|(images, captions)| Level { images, captions, dim }),
+    };
+    let evaluation = protocol.evaluate(encoded.images.count, &encoded.caption_image, &embeddings, scoring)?;
+    let about = About {
+        dataset: dataset.name.clone(),
+        split: split.to_string(),
+        model: format!("{} {}", model.display(), short(encoder.fingerprint())),
+        data_sha: Some(dataset.hash()),
+    };
+    Ok(Report::new(&evaluation, &encoded.image_ids, about, Bootstrap { seed, ..Bootstrap::default() })?)
+}
+
+/// The report of embeddings from elsewhere.
+fn foreign(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
+    let (Some(images), Some(captions)) = (&args.image_embeddings, &args.caption_embeddings) else {
+        bail!("--image-embeddings and --caption-embeddings belong together");
+    };
+    let similarity = match args.similarity.as_str() {
+        "order" => Similarity::Order { image_minus_caption: true },
+        _ => Similarity::Cosine,
+    };
+    let paths = ForeignPaths {
+        images: images.clone(),
+        captions: captions.clone(),
+        image_ids: args.image_ids.clone(),
+        caption_image_ids: args.caption_image_ids.clone(),
+    };
+    let foreign = Foreign::read(&paths, similarity)?;
+    for note in &foreign.notes {
+        eprintln!("note: {note}");
+    }
+    let scoring = Scoring { similarity, lambda: 1.0 };
+    let evaluation =
+        protocol.evaluate(foreign.image_ids.len(), &foreign.caption_image, &foreign.embeddings(), scoring)?;
+    let about = About {
+        dataset: "foreign embeddings".into(),
+        split: "given".into(),
+        model: format!("{} and {}", images.display(), captions.display()),
+        data_sha: None,
+    };
+    Ok(Report::new(&evaluation, &foreign.image_ids, about, Bootstrap { seed: args.seed, ..Bootstrap::default() })?)
+}
+
+/// Compares result files.
+pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
+    let reports = args.results.iter().map(|path| Report::read(path)).collect::<gxn::Result<Vec<_>>>()?;
+    let comparison = set_beside(&reports, Bootstrap { seed: args.seed, ..Bootstrap::default() })?;
+    match args.format {
+        ReportFormat::Text => print(&comparison.text())?,
+        ReportFormat::Json => print(&format!("{}\n", comparison.to_json()?.trim_end()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
