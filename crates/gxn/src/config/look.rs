@@ -59,6 +59,9 @@ pub enum Views {
     Full,
     /// The whole picture and its mirror image: training draws one, everything else takes their mean feature.
     Flip,
+    /// The whole picture, its mirror image, and four corner crops of 85 % of each side, two of them mirrored (six
+    /// views): training draws one, everything else takes the mean feature of all.
+    SixCrop,
     /// The whole picture and four corner crops of 85 % of each side, each with its mirror image (ten views): training
     /// draws one, everything else takes the mean feature of all.
     TenCrop,

@@ -217,16 +217,22 @@ fn input_of(look: &LookConfig) -> Input {
 }
 
 fn views_of(views: Views) -> Vec<View> {
-    let mirrored = |view: View| [view, View { flip: true, ..view }];
+    /// Share of each side that a corner crop keeps.
+    const SHARE: f32 = 0.85;
+    let mirrored = |view: View| View { flip: !view.flip, ..view };
+    let rest = 1.0 - SHARE;
+    let corners = [(0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest)]
+        .map(|(x, y)| View { crop: [x, y, x + SHARE, y + SHARE], flip: false });
+    let [top_left, top_right, bottom_left, bottom_right] = corners;
     match views {
         Views::Full => vec![View::FULL],
-        Views::Flip => mirrored(View::FULL).to_vec(),
+        Views::Flip => vec![View::FULL, mirrored(View::FULL)],
+        Views::SixCrop => {
+            let full = [View::FULL, mirrored(View::FULL)];
+            full.into_iter().chain([mirrored(top_left), top_right, bottom_left, mirrored(bottom_right)]).collect()
+        }
         Views::TenCrop => {
-            const SHARE: f32 = 0.85;
-            let rest = 1.0 - SHARE;
-            let corners = [(0.0, 0.0), (rest, 0.0), (0.0, rest), (rest, rest)];
-            let crops = corners.map(|(x, y)| View { crop: [x, y, x + SHARE, y + SHARE], flip: false });
-            std::iter::once(View::FULL).chain(crops).flat_map(mirrored).collect()
+            std::iter::once(View::FULL).chain(corners).flat_map(|view| [view, mirrored(view)]).collect()
         }
     }
 }
