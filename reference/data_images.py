@@ -3,7 +3,7 @@
 Run: python reference/data_images.py   (Pillow 13.0, torchvision, numpy)
 Writes crates/gxn/tests/golden/data/{*.jpg,*.png,*.gif,*.webp,*.tif} and preprocess.json.
 """
-import io, json, pathlib
+import hashlib, json, pathlib
 import numpy as np
 from PIL import Image
 from torchvision import transforms as T
@@ -70,4 +70,8 @@ for name, kind, side, shorter, box in [
 # Colour conversion of CMYK as Pillow does it, for a few pixels.
 cmyk = np.asarray(Image.open(OUT / "cmyk.jpg").convert("RGB")).astype(int)
 pixels = [[x, y, cmyk[y, x].tolist()] for x, y in [(5, 5), (60, 10), (80, 40), (30, 60)]]
-json.dump({"resize": golden, "cmyk": pixels}, open(OUT / "preprocess.json", "w"))
+# Lossless formats, decoded by Pillow: SHA-256 of the RGB bytes of the first frame.
+exact = {}
+for name in ["palette.png", "moving.gif"]:
+    exact[name] = hashlib.sha256(Image.open(OUT / name).convert("RGB").tobytes()).hexdigest()
+json.dump({"exact": exact, "resize": golden, "cmyk": pixels}, open(OUT / "preprocess.json", "w"))

@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(report.fatal.len(), 2, "{:?}", report.fatal);
         let text = report.to_string();
         for part in
-            ["train          2         3", "fatal: 1 images cannot", "a.png = copy.png (train, test)", "not ready"]
+            ["train         2         3", "fatal: 1 images cannot", "a.png = copy.png (train, test)", "not ready"]
         {
             assert!(text.contains(part), "{part:?} not in\n{text}");
         }

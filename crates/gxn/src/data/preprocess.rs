@@ -49,7 +49,8 @@ pub struct Preprocess {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// `x0, y0, x1, y1` as shares of width and height, `0 ≤ x0 < x1 ≤ 1`. The part is cut out first and then treated
-    /// by the resize rule as though it were the whole picture.
+    /// by the resize rule as though it were the whole picture; only the filter sees a little beyond its edges, as
+    /// Pillow's `box` does.
     pub crop: [f32; 4],
     /// Left and right exchanged.
     pub flip: bool,

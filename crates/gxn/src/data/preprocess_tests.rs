@@ -70,9 +70,10 @@ fn layout_normalisation_and_flip() {
         rule.apply(&picture, View { flip: true, ..View::FULL }),
         [40.0, 10.0, 100.0, 70.0, 20.0, 5.0, 50.0, 35.0, 4.0, 1.0, 10.0, 7.0]
     );
-    // The right half alone, stretched: both columns become the right one.
+    // The right half alone, stretched: centres at 1.25 and 1.75 of columns centred at 0.5 and 1.5. With w(¼) = 0.8672,
+    // w(¾) = 0.2266, w(1¼) = −0.0703: (0.8672·40 + 0.2266·10)/1.0938 = 33.8; (0.8672·40 − 0.0703·10)/0.7969 = 42.8.
     let right = rule.apply(&picture, View { crop: [0.5, 0.0, 1.0, 1.0], flip: false });
-    assert_eq!(right[..4], [40.0, 40.0, 100.0, 100.0]);
+    assert_eq!(right[..4], [34.0, 43.0, 94.0, 103.0]);
 }
 
 #[test]

@@ -106,12 +106,13 @@ pub const SAMPLES: [Sample; 8] = [
     Sample {
         name: "webdataset",
         about: "Tar shards, opened as shards-{0000..0042}.tar or by their folder: members of one stem make a sample, a\n\
-                picture (jpg, jpeg, png, webp) with a txt (one caption a line) or a json (`captions` or `caption`).",
+                picture (jpg, jpeg, png, webp) with a txt (one caption a line) or a json (`captions` or\n\
+                `caption`; `split` stands in all samples or in none).",
         files: &[
             ("000000.jpg", ""),
             ("000000.txt", "Two dogs run along the beach.\n"),
             ("000001.png", ""),
-            ("000001.json", "{\"captions\":[\"A woman cuts bread.\"],\"split\":\"test\"}\n"),
+            ("000001.json", "{\"captions\":[\"A woman cuts bread.\"],\"place\":\"Milan\"}\n"),
         ],
     },
 ];

@@ -86,7 +86,8 @@ impl Layout {
             let rest = &start[end + 1..];
             let values = rest.iter().position(|&byte| byte == b' ').map_or(&[][..], |space| &rest[space + 1..]);
             let decimal = |byte: &u8| byte.is_ascii_digit() || b" .-+eE\r\n".contains(byte);
-            let text = !values.is_empty() && values.iter().take(16).all(decimal);
+            let text = values.first().is_some_and(|&byte| byte != b'\n')
+                && values.iter().take(64).take_while(|&&byte| byte != b'\n').all(decimal);
             return Ok(if text { Self::Text { header: true } } else { Self::Binary { count, dimension } });
         }
         match fields.last().map(|value| value.parse::<f32>()) {

@@ -29,9 +29,9 @@ pub(super) fn paint(scene: &Scene, side_px: u32, random: &mut impl Rng) -> RgbIm
             let pixels = distance(figure.shape, offset) * figure.radius * side_px as f32;
             // A thin dark rim keeps pale shapes apart from pale grounds.
             let (inside, rim) = ((0.5 - pixels).clamp(0.0, 1.0), (2.0 - pixels).clamp(0.0, 1.0));
-            for channel in 0..3 {
-                let edge = colour[channel] + (50.0 - colour[channel]) * rim;
-                colour[channel] = edge + (figure.colour[channel] - edge) * inside;
+            for (channel, own) in colour.iter_mut().zip(figure.colour) {
+                let edge = *channel + (50.0 - *channel) * rim;
+                *channel = edge + (own - edge) * inside;
             }
         }
         Rgb(colour.map(|channel| channel.round().clamp(0.0, 255.0) as u8))
@@ -175,7 +175,7 @@ fn star([x, y]: [f32; 2]) -> f32 {
     // The edge runs from the point (1, 0) to the notch.
     let notch = [0.42 * sector.cos(), 0.42 * sector.sin()];
     let (ex, ey) = (notch[0] - 1.0, notch[1]);
-    ((px - 1.0) * -ey + py * ex) / ex.hypot(ey) * -1.0
+    ((px - 1.0) * ey - py * ex) / ex.hypot(ey)
 }
 
 /// Two discs on a wedge.
