@@ -1,5 +1,6 @@
 //! LOOK: pictures and sentences become embeddings.
 
 pub mod backbone;
+pub mod features;
 
 pub use backbone::{Backbone, BackboneKind};

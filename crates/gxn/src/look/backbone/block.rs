@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 
 use super::efficientnet_lite::InvertedResidual;
 use super::layer::{ConvLayer, Padding};
@@ -22,7 +23,7 @@ pub enum Block {
 }
 
 /// Maximum over square windows.
-#[derive(Module, Debug, Clone)]
+#[derive(Module, Debug)]
 pub struct MaxPool {
     pub(super) kernel: usize,
     pub(super) stride: usize,
@@ -45,7 +46,7 @@ impl Block {
             Self::Inverted(block) => block.forward(x),
             Self::Bottleneck(block) => block.forward(x),
             Self::MaxPool(MaxPool { kernel, stride, edge }) => {
-                max_pool2d(x, [*kernel; 2], [*stride; 2], [*edge; 2], [1, 1], false)
+                max_pool2d(x, MaxPoolOptions::new([*kernel; 2]).with_stride([*stride; 2]).with_padding([*edge; 2]))
             }
         }
     }

@@ -138,10 +138,13 @@ fn other_weights_and_other_settings_are_other_stores() {
 fn bad_pictures_are_named_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut images = pictures(folder.path());
-    for (name, bytes) in [("text.jpg", b"not a picture".to_vec()), ("cut.png", {
-        let whole = fs::read(folder.path().join("1.png")).unwrap();
-        whole[..whole.len() / 2].to_vec()
-    })] {
+    for (name, bytes) in [
+        ("text.jpg", b"not a picture".to_vec()),
+        ("cut.png", {
+            let whole = fs::read(folder.path().join("1.png")).unwrap();
+            whole[..whole.len() / 2].to_vec()
+        }),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         images.insert(2, ImageSource::File(path));
