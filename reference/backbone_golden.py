@@ -101,3 +101,11 @@ for name, features in golden.items():
     spread = (features[0] - features[-1]).abs().mean() / features.abs().max()
     print(f"{name:16} {list(features.shape)} largest {features.abs().max():.4g}, first to last picture {spread:.3f}")
 save_file({name: features.contiguous() for name, features in golden.items()}, "crates/gxn/tests/golden/backbone.safetensors")
+
+# Strided views, as in the published EfficientNet-Lite files, in both of PyTorch's containers.
+storage = torch.zeros(2 * 2 * 3 * 2 + 5)
+view = storage[5:].view(2, 2, 3, 2).permute(3, 2, 0, 1)
+view.copy_(torch.arange(24.0).reshape(2, 3, 2, 2))
+for name, new in (("zip", True), ("legacy", False)):
+    path = f"crates/gxn/tests/golden/strided_{name}.pth"
+    torch.save({"conv.weight": view}, path, _use_new_zipfile_serialization=new)

@@ -237,3 +237,11 @@ impl ConvLayer {
         conv2d(x, weight, Some(bias), ConvOptions::new([stride, stride], pad, [1, 1], groups))
     }
 }
+
+#[cfg(test)]
+impl ConvLayer {
+    /// The stored weights, for tests of gradients.
+    pub(super) fn weight_mut(&mut self) -> &mut Param<Tensor<4>> {
+        &mut self.weight
+    }
+}
