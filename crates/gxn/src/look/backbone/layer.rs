@@ -203,7 +203,9 @@ impl ConvLayer {
     pub(super) fn fold(self) -> Self {
         let (weight, bias) = self.folded();
         let plan = ConvPlan { norm: Norm::Bias, ..self.plan };
-        let (weight, bias) = (Param::from_tensor(weight.detach()), Param::from_tensor(bias.detach()));
+        let device = weight.device();
+        let weight = Param::from_data(weight.into_data(), &device);
+        let bias = Param::from_data(bias.into_data(), &device);
         Self { weight, bias, scale: None, running_mean: None, running_var: None, plan }
     }
 

@@ -123,7 +123,8 @@ fn lite2_features_equal_the_python_package() {
     close(&module_features(&backbone, &odd, 225), &golden("lite2_odd_side"), 1e-4);
 }
 
-/// Decoders and resizers round differently from Pillow's, by a grey level or two.
+/// Decoders and resizers round differently from Pillow's, by a grey level or two: the features differ by some percent of
+/// their length, hardly in direction.
 #[test]
 fn photographs_give_the_python_package_s_features() {
     let test = "photographs_give_the_python_package_s_features";
@@ -136,7 +137,12 @@ fn photographs_give_the_python_package_s_features() {
         let source = crate::data::ImageSource::File(folder.join(format!("{name}.jpg")));
         let picture = crate::data::load_image(&source, &Default::default()).unwrap();
         let map = network.map(&preprocess.apply(&picture, crate::data::View::FULL)).unwrap();
-        close(&network.feature(&map), expected, 0.03);
+        let found = network.feature(&map);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let cosine = dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt();
+        let length = (dot(&found, &found) / dot(expected, expected)).sqrt();
+        println!("{name}: cosine {cosine:.5}, length {length:.4}");
+        assert!(cosine > 0.998 && (length - 1.0).abs() < 0.02, "{name}: cosine {cosine}, length {length}");
     }
 }
 
@@ -303,8 +309,8 @@ fn gradients_equal_difference_quotients() {
         let step = 2e-3 / square.sqrt();
         let along = |step: f32| {
             let mut copy = backbone.clone();
-            let moved = original.clone().detach() + Tensor::from_inner(gradient.clone()) * step;
-            *weight(&mut copy, number) = Param::from_tensor(moved);
+            let moved = original.clone().inner() + gradient.clone() * step;
+            *weight(&mut copy, number) = Param::from_data(moved.into_data(), &device);
             values(loss(&copy))[0]
         };
         let quotient = (along(step) - along(-step)) / (2.0 * step);
