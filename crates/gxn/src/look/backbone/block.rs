@@ -11,6 +11,7 @@ use super::resnet::Bottleneck;
 
 /// One step of a backbone.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a backbone has dozens of blocks, not thousands
 pub enum Block {
     /// Convolution, normalisation, activation.
     Conv(ConvLayer),

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::block::{Block, MaxPool};
+use super::buffer::Buffer;
 use super::kernel::{Dense, Depthwise, PANEL};
 use super::lanes::Instructions;
 use super::layer::{ConvLayer, Padding};
@@ -20,7 +21,7 @@ const STRIP: usize = 128 * 1024;
 /// A map of one picture, channels last.
 #[derive(Debug, Clone, Default)]
 pub struct Map {
-    data: Vec<f32>,
+    data: Buffer,
     height: usize,
     width: usize,
     channels: usize,
@@ -69,7 +70,7 @@ impl Map {
     /// Takes a shape; the contents are undefined until written.
     fn reshape(&mut self, [height, width]: [usize; 2], channels: usize, step: usize) {
         (self.height, self.width, self.channels, self.step) = (height, width, channels, step);
-        grow(&mut self.data, height * width * step);
+        self.data.grow(height * width * step);
     }
 }
 
@@ -77,16 +78,16 @@ impl Map {
 #[derive(Debug, Default)]
 struct Scratch {
     maps: [Map; 4],
-    padded: Vec<f32>,
-    widened: Vec<f32>,
-    filtered: Vec<f32>,
+    padded: Buffer,
+    widened: Buffer,
+    filtered: Buffer,
 }
 
 /// A dense convolution with packed weights.
 #[derive(Debug)]
 struct Packed {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Buffer,
+    bias: Buffer,
     channels: [usize; 2],
     kernel: usize,
     stride: usize,
@@ -97,8 +98,8 @@ struct Packed {
 /// A depthwise convolution with packed weights.
 #[derive(Debug)]
 struct PackedDepthwise {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Buffer,
+    bias: Buffer,
     kernel: usize,
     stride: usize,
     padding: Padding,
@@ -106,6 +107,7 @@ struct PackedDepthwise {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a backbone has dozens of steps, not thousands
 enum Step {
     Conv(Packed),
     Inverted { expand: Option<Packed>, depthwise: PackedDepthwise, project: Packed, residual: bool },
@@ -160,7 +162,7 @@ impl Inference {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut map = Map::default();
             map.reshape([side, side], 3, 3);
-            for (pixel, values) in map.data.chunks_exact_mut(3).enumerate() {
+            for (pixel, values) in map.data[..side * side * 3].chunks_exact_mut(3).enumerate() {
                 values.copy_from_slice(&[image[pixel], image[side * side + pixel], image[2 * side * side + pixel]]);
             }
             Ok(self.run(&self.steps, map, scratch))
@@ -230,7 +232,7 @@ impl Inference {
         input
     }
 
-    fn conv(&self, layer: &Packed, input: &Map, residual: Option<&Map>, out: &mut Map, padded: &mut Vec<f32>) {
+    fn conv(&self, layer: &Packed, input: &Map, residual: Option<&Map>, out: &mut Map, padded: &mut Buffer) {
         let (kernel, stride) = (layer.kernel, layer.stride);
         let [rows, columns] = [input.height, input.width].map(|side| layer.padding.output_side(side, kernel, stride));
         out.reshape([rows, columns], layer.channels[1], layer.bias.len());
@@ -240,7 +242,7 @@ impl Inference {
         } else {
             let width = edges[1].0 + input.width + edges[1].1;
             let pitch = width * input.step;
-            grow(padded, (edges[0].0 + input.height + edges[0].1) * pitch);
+            padded.grow((edges[0].0 + input.height + edges[0].1) * pitch);
             padded[..edges[0].0 * pitch].fill(0.0);
             padded[(edges[0].0 + input.height) * pitch..][..edges[0].1 * pitch].fill(0.0);
             for (row, from) in
@@ -297,8 +299,8 @@ impl Inference {
         let strips = rows.div_ceil(most);
         let (widened, filtered) = (&mut scratch.widened, &mut scratch.filtered);
         let high = (rows.div_ceil(strips) - 1) * stride + kernel;
-        grow(widened, high * pitch);
-        grow(filtered, rows.div_ceil(strips) * columns * channels);
+        widened.grow(high * pitch);
+        filtered.grow(rows.div_ceil(strips) * columns * channels);
         // Left and right edges stay zero for the whole block.
         for row in widened[..high * pitch].chunks_exact_mut(pitch) {
             row[..left * channels].fill(0.0);
@@ -420,7 +422,7 @@ impl Packed {
         let step = if kernel == 1 { inputs } else { step_of(inputs) };
         let length = kernel * kernel * step;
         let panels = outputs.div_ceil(PANEL);
-        let mut weights = vec![0.0; panels * length * PANEL];
+        let mut weights = Buffer::zeros(panels * length * PANEL);
         for output in 0..outputs {
             let panel = &mut weights[output / PANEL * length * PANEL..];
             for input in 0..inputs {
@@ -430,8 +432,7 @@ impl Packed {
                 }
             }
         }
-        let mut bias = values(bias);
-        bias.resize(panels * PANEL, 0.0);
+        let bias = Buffer::from(values(bias));
         let clamp = plan.activation.bounds();
         Self { weights, bias, channels: plan.channels, kernel, stride: plan.stride, padding: plan.padding, clamp }
     }
@@ -454,14 +455,13 @@ impl PackedDepthwise {
         let (weight, bias) = layer.folded();
         let weight = values(weight);
         let places = plan.kernel * plan.kernel;
-        let mut weights = vec![0.0; places * padded];
+        let mut weights = Buffer::zeros(places * padded);
         for channel in 0..channels {
             for place in 0..places {
                 weights[place * padded + channel] = weight[channel * places + place];
             }
         }
-        let mut bias = values(bias);
-        bias.resize(padded, 0.0);
+        let bias = Buffer::from(values(bias));
         let clamp = plan.activation.bounds();
         Self { weights, bias, kernel: plan.kernel, stride: plan.stride, padding: plan.padding, clamp }
     }
@@ -469,12 +469,6 @@ impl PackedDepthwise {
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
-}
-
-fn grow(buffer: &mut Vec<f32>, length: usize) {
-    if buffer.len() < length {
-        buffer.resize(length, 0.0);
-    }
 }
 
 fn max_pool(pool: &MaxPool, input: &Map, out: &mut Map) {

@@ -203,7 +203,9 @@ impl ConvLayer {
     pub(super) fn fold(self) -> Self {
         let (weight, bias) = self.folded();
         let plan = ConvPlan { norm: Norm::Bias, ..self.plan };
-        let (weight, bias) = (Param::from_tensor(weight.detach()), Param::from_tensor(bias.detach()));
+        let device = weight.device();
+        let weight = Param::from_data(weight.into_data(), &device);
+        let bias = Param::from_data(bias.into_data(), &device);
         Self { weight, bias, scale: None, running_mean: None, running_var: None, plan }
     }
 
@@ -235,5 +237,13 @@ impl ConvLayer {
         let x = if even { x } else { padding.pad(x, kernel, stride, 0.0) };
         let pad = if even { [rows.0, columns.0] } else { [0, 0] };
         conv2d(x, weight, Some(bias), ConvOptions::new([stride, stride], pad, [1, 1], groups))
+    }
+}
+
+#[cfg(test)]
+impl ConvLayer {
+    /// The stored weights, for tests of gradients.
+    pub(super) fn weight_mut(&mut self) -> &mut Param<Tensor<4>> {
+        &mut self.weight
     }
 }

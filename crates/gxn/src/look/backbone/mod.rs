@@ -9,6 +9,7 @@
 //! groups from the top as `--lock-image-unlocked-groups` does.
 
 mod block;
+mod buffer;
 mod efficientnet_lite;
 mod inference;
 mod kernel;

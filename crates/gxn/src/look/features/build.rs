@@ -114,12 +114,7 @@ fn compute(
                 let rate = finished as f64 / start.elapsed().as_secs_f64();
                 let left = missing.len() - finished;
                 let remaining = if finished == 0 { 0.0 } else { left as f64 / rate };
-                let state = Progress {
-                    done: total - left,
-                    total,
-                    rate,
-                    remaining: Duration::from_secs_f64(remaining),
-                };
+                let state = Progress { done: total - left, total, rate, remaining: Duration::from_secs_f64(remaining) };
                 if progress(state).is_break() {
                     return Err(Error::Interrupted);
                 }

@@ -46,7 +46,12 @@ impl Rows {
     ///
     /// # Errors
     /// When the files cannot be read or written, belong to something else, or another process holds them.
-    pub(super) fn open(folder: &Path, key: &str, spec: &FeatureSpec, length: usize) -> Result<(Self, Vec<ContentHash>)> {
+    pub(super) fn open(
+        folder: &Path,
+        key: &str,
+        spec: &FeatureSpec,
+        length: usize,
+    ) -> Result<(Self, Vec<ContentHash>)> {
         let lock = append(&folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
