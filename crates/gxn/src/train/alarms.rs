@@ -8,8 +8,12 @@ use crate::config::LossKind;
 const WORSE_EPOCHS: usize = 3;
 /// Share of the plateau's value that counts as being on it.
 const PLATEAU_WIDTH: f64 = 0.02;
-/// Mean spread (1 − mean cosine) below which embeddings count as one point.
+/// Steps that a network may need to leave the plateau of equal scores, where every run begins.
+const FIRST_STEPS: u64 = 50;
+/// Spread (1 − mean cosine) below which embeddings count as one point, if they were farther apart before training.
 const LEAST_SPREAD: f64 = 0.005;
+/// Share of the first spread below which embeddings have moved together.
+const SPREAD_LOST: f64 = 0.5;
 
 /// A recognised problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,23 +74,45 @@ pub fn plateau(loss: LossKind, hardest: bool, batch_size: usize, margin: f64) ->
     }
 }
 
+/// What an epoch looked like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation {
+    /// Steps since the beginning of the run.
+    pub step: u64,
+    /// Mean loss of the epoch.
+    pub loss: f64,
+    /// [`plateau`] of the epoch's loss.
+    pub plateau: f64,
+    /// 1 − mean cosine between two images, and between two captions.
+    pub spreads: [f64; 2],
+    /// Validation rsum.
+    pub rsum: f64,
+}
+
 /// Looks at each finished epoch.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Watch {
+    first_spreads: [f64; 2],
     best: f64,
     last: f64,
     falling: usize,
 }
 
 impl Watch {
-    /// The alarms of one epoch. `plateau` is [`plateau`] of the epoch's loss; spreads are 1 − mean cosine.
-    pub fn look(&mut self, loss: f64, plateau: f64, spreads: [f64; 2], rsum: f64) -> Vec<Alarm> {
+    /// Notes the spreads of the untrained network.
+    pub fn begin(&mut self, spreads: [f64; 2]) {
+        self.first_spreads = spreads;
+    }
+
+    /// The alarms of one epoch.
+    pub fn look(&mut self, seen: Observation) -> Vec<Alarm> {
+        let Observation { step, loss, plateau, spreads, rsum } = seen;
         let mut alarms = Vec::new();
-        if (loss - plateau).abs() < PLATEAU_WIDTH * plateau {
+        if step >= FIRST_STEPS && (loss - plateau).abs() < PLATEAU_WIDTH * plateau {
             alarms.push(Alarm::Plateau { loss, plateau });
         }
-        for (what, spread) in ["image", "caption"].into_iter().zip(spreads) {
-            if spread < LEAST_SPREAD {
+        for ((what, spread), first) in ["image", "caption"].into_iter().zip(spreads).zip(self.first_spreads) {
+            if spread < LEAST_SPREAD && spread < SPREAD_LOST * first {
                 alarms.push(Alarm::Collapsed { what, spread });
             }
         }
@@ -104,25 +130,44 @@ impl Watch {
 mod tests {
     use super::*;
 
+    const HEALTHY: Observation = Observation { step: 500, loss: 0.1, plateau: 0.4, spreads: [0.4, 0.4], rsum: 100.0 };
+
+    fn watch() -> Watch {
+        let mut watch = Watch::default();
+        watch.begin([0.3, 0.3]);
+        watch
+    }
+
     #[test]
     fn a_healthy_run_is_silent() {
-        let mut watch = Watch::default();
-        for (loss, rsum) in [(5.0, 100.0), (3.0, 180.0), (2.0, 230.0), (1.5, 228.0), (1.2, 231.0)] {
-            assert_eq!(watch.look(loss, 12.7, [0.4, 0.5], rsum), []);
+        let mut watch = watch();
+        // The first epoch of a small set is over before anything is learned.
+        assert_eq!(watch.look(Observation { step: 10, loss: 0.4, rsum: 50.0, ..HEALTHY }), []);
+        for (loss, rsum) in [(0.3, 100.0), (0.2, 180.0), (0.15, 230.0), (0.1, 228.0), (0.05, 231.0)] {
+            assert_eq!(watch.look(Observation { loss, rsum, ..HEALTHY }), []);
         }
     }
 
     #[test]
     fn each_alarm_is_raised_by_its_cause() {
-        let mut watch = Watch::default();
+        let mut watch = watch();
         let plateau = plateau(LossKind::Hardest, true, 128, 0.2);
-        assert_eq!(watch.look(0.401, plateau, [0.4, 0.4], 5.0), [Alarm::Plateau { loss: 0.401, plateau: 0.4 }]);
-        let collapsed = watch.look(0.3, plateau, [0.001, 0.4], 6.0);
+        let stuck = watch.look(Observation { loss: 0.401, plateau, rsum: 5.0, ..HEALTHY });
+        assert_eq!(stuck, [Alarm::Plateau { loss: 0.401, plateau: 0.4 }]);
+        let collapsed = watch.look(Observation { spreads: [0.001, 0.4], rsum: 6.0, ..HEALTHY });
         assert_eq!(collapsed, [Alarm::Collapsed { what: "image", spread: 0.001 }]);
         for rsum in [200.0, 190.0, 180.0] {
-            assert_eq!(watch.look(0.2, plateau, [0.4, 0.4], rsum), []);
+            assert_eq!(watch.look(Observation { rsum, ..HEALTHY }), []);
         }
-        let worse = watch.look(0.1, plateau, [0.4, 0.4], 170.0);
+        let worse = watch.look(Observation { rsum: 170.0, ..HEALTHY });
         assert_eq!(worse, [Alarm::GettingWorse { epochs: 3, best: 200.0, now: 170.0 }]);
+    }
+
+    /// Word vectors begin close together, and so do untrained captions: no collapse.
+    #[test]
+    fn embeddings_that_were_never_apart_have_not_collapsed() {
+        let mut watch = Watch::default();
+        watch.begin([0.3, 0.001]);
+        assert_eq!(watch.look(Observation { spreads: [0.3, 0.001], ..HEALTHY }), []);
     }
 }

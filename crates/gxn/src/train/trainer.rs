@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 
-use super::alarms::plateau;
+use super::alarms::{Observation, plateau};
 use super::event::Event;
 use super::feed::Feed;
 use super::log::Log;
@@ -157,6 +157,7 @@ impl Trainer {
             let start = Instant::now();
             let validation = self.validate()?;
             let seconds = start.elapsed().as_secs_f64();
+            self.position.watch.begin([validation.image_spread, validation.caption_spread]);
             log.epoch(0, 0, None, &validation, seconds)?;
             report(Event::Epoch { epoch: 0, loss: None, validation, best: false, seconds });
             self.save(validation, true)?;
@@ -245,7 +246,8 @@ impl Trainer {
         let batch_size = self.config.train.batch_size.min(self.data.train_images);
         let level = plateau(self.config.matching.loss, hardest, batch_size, self.config.matching.margin);
         let spreads = [validation.image_spread, validation.caption_spread];
-        for alarm in self.position.watch.look(loss, level, spreads, validation.rsum) {
+        let seen = Observation { step: self.position.step, loss, plateau: level, spreads, rsum: validation.rsum };
+        for alarm in self.position.watch.look(seen) {
             report(Event::Alarm(alarm));
         }
         log.epoch(self.position.step, self.position.epoch, Some(loss), &validation, seconds)?;
