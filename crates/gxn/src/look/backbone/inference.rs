@@ -12,67 +12,12 @@ use super::buffer::Buffer;
 use super::kernel::{Dense, Depthwise, PANEL};
 use super::lanes::Instructions;
 use super::layer::{ConvLayer, Padding};
+use super::map::{Map, max_pool, step_of};
 use super::{Backbone, BackboneKind, vgg};
 use crate::{Error, Result};
 
 /// Floats in the widened strip of an inverted residual block (512 KiB).
 const STRIP: usize = 128 * 1024;
-
-/// A map of one picture, channels last.
-#[derive(Debug, Clone, Default)]
-pub struct Map {
-    data: Buffer,
-    height: usize,
-    width: usize,
-    channels: usize,
-    /// Floats from one pixel to the next: channels, padded.
-    step: usize,
-}
-
-impl Map {
-    /// Height and width in pixels.
-    pub fn extent(&self) -> [usize; 2] {
-        [self.height, self.width]
-    }
-
-    /// Number of channels.
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// The channels of one pixel, row by row from the top left.
-    ///
-    /// # Panics
-    /// When there is no such pixel.
-    pub fn pixel(&self, number: usize) -> &[f32] {
-        &self.data[number * self.step..][..self.channels]
-    }
-
-    /// Means over the cells of a `rows` × `columns` grid, `[rows, columns, channels]`. Cells overlap or repeat as in
-    /// adaptive average pooling when the sides are no multiples.
-    pub fn pool(&self, [rows, columns]: [usize; 2]) -> Vec<f32> {
-        let mut out = vec![0.0; rows * columns * self.channels];
-        for (cell, sums) in out.chunks_exact_mut(self.channels).enumerate() {
-            let (row, column) = (cell / columns, cell % columns);
-            let ys = row * self.height / rows..((row + 1) * self.height).div_ceil(rows);
-            let xs = column * self.width / columns..((column + 1) * self.width).div_ceil(columns);
-            let count = (ys.len() * xs.len()) as f32;
-            for y in ys {
-                for x in xs.clone() {
-                    sums.iter_mut().zip(self.pixel(y * self.width + x)).for_each(|(sum, value)| *sum += value);
-                }
-            }
-            sums.iter_mut().for_each(|sum| *sum /= count);
-        }
-        out
-    }
-
-    /// Takes a shape; the contents are undefined until written.
-    fn reshape(&mut self, [height, width]: [usize; 2], channels: usize, step: usize) {
-        (self.height, self.width, self.channels, self.step) = (height, width, channels, step);
-        self.data.grow(height * width * step);
-    }
-}
 
 /// Maps and strips that are reused from picture to picture.
 #[derive(Debug, Default)]
@@ -405,11 +350,6 @@ impl Step {
     }
 }
 
-/// Floats from one pixel to the next in a map of so many channels; a picture's three are not padded.
-fn step_of(channels: usize) -> usize {
-    if channels == 3 { 3 } else { channels.next_multiple_of(PANEL) }
-}
-
 impl Packed {
     /// `[out, in, k, k]` → `[panels, k · k · in (padded), 16]`.
     fn new(layer: &ConvLayer) -> Self {
@@ -469,26 +409,6 @@ impl PackedDepthwise {
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
-}
-
-fn max_pool(pool: &MaxPool, input: &Map, out: &mut Map) {
-    let [rows, columns] = [pool.output_side(input.height), pool.output_side(input.width)];
-    out.reshape([rows, columns], input.channels, input.step);
-    for row in 0..rows {
-        for column in 0..columns {
-            let to = &mut out.data[(row * columns + column) * input.step..][..input.step];
-            to.fill(f32::NEG_INFINITY);
-            let window = |start: usize, side: usize| {
-                start.saturating_sub(pool.edge)..(start + pool.kernel).saturating_sub(pool.edge).min(side)
-            };
-            for y in window(row * pool.stride, input.height) {
-                for x in window(column * pool.stride, input.width) {
-                    let from = &input.data[(y * input.width + x) * input.step..][..input.step];
-                    to.iter_mut().zip(from).for_each(|(most, &value)| *most = most.max(value));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

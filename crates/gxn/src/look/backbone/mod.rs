@@ -15,6 +15,7 @@ mod inference;
 mod kernel;
 mod lanes;
 mod layer;
+mod map;
 mod resnet;
 mod small;
 mod vgg;
@@ -33,8 +34,9 @@ use sha2::{Digest, Sha256};
 
 pub use block::{Block, MaxPool};
 pub use efficientnet_lite::InvertedResidual;
-pub use inference::{Inference, Map};
+pub use inference::Inference;
 pub use layer::{Activation, ConvLayer, ConvPlan, Norm, Padding};
+pub use map::Map;
 pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
