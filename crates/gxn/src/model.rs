@@ -4,9 +4,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{Level, RunConfig};
+use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
 use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch};
-use crate::look::backbone::Backbone;
 
 /// The joint embedding of a batch of pictures or captions: unit rows, non-negative where the model is so configured.
 #[derive(Debug, Clone)]

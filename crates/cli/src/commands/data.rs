@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use gxn::data::Dataset;
 use gxn::data::convert::{DataFormat, Pictures, convert as write_as};
 use gxn::data::doctor::{CheckOptions, check as examine};
 use gxn::data::sample::SAMPLES;
-use gxn::data::Dataset;
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
 use crate::commands::{open_dataset, open_options};
@@ -46,4 +46,3 @@ pub fn init() -> Result<ExitCode> {
     print(&samples.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
-

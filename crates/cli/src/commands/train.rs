@@ -53,7 +53,12 @@ fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, run.join("best").display());
+    eprintln!(
+        "best epoch {} with val rsum {:.1}: {}",
+        outcome.best_epoch,
+        outcome.best_rsum,
+        run.join("best").display()
+    );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -187,7 +192,12 @@ fn latest(logs: &Path) -> Result<PathBuf> {
     let runs = entries.flatten().map(|entry| entry.path()).filter(|run| run.join("last").exists());
     let newest = runs.max_by_key(|run| std::fs::metadata(run.join("last")).and_then(|m| m.modified()).ok());
     newest.ok_or_else(|| {
-        gxn::Error::unexpected(logs.display().to_string(), "no run that can be continued", "a run with a `last` checkpoint").into()
+        gxn::Error::unexpected(
+            logs.display().to_string(),
+            "no run that can be continued",
+            "a run with a `last` checkpoint",
+        )
+        .into()
     })
 }
 

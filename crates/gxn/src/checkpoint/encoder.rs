@@ -42,9 +42,10 @@ impl Encoder {
         let device = Device::flex();
         let checkpoint = Checkpoint::load(path, &device)?;
         let fingerprint = fingerprint_of(path)?;
-        let backbone = checkpoint.frozen.as_ref().or(checkpoint.model.backbone.as_ref()).ok_or_else(|| {
-            Error::unexpected(path.display().to_string(), "no CNN", "the weights of the image side")
-        })?;
+        let backbone =
+            checkpoint.frozen.as_ref().or(checkpoint.model.backbone.as_ref()).ok_or_else(|| {
+                Error::unexpected(path.display().to_string(), "no CNN", "the weights of the image side")
+            })?;
         Ok(Self { inference: Inference::new(backbone), fingerprint, device, checkpoint })
     }
 

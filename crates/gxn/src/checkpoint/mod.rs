@@ -166,8 +166,12 @@ pub(crate) fn skeleton(
             Some((vec![0.0; words.values.len()], words.shape[1]))
         }
         Some(words) => {
-            return Err(Error::unexpected("the stored word matrix", format!("shape {:?}", words.shape), format!("{} rows", vocabulary.len()))
-                .with_hint("vocab.json belongs to another model"));
+            return Err(Error::unexpected(
+                "the stored word matrix",
+                format!("shape {:?}", words.shape),
+                format!("{} rows", vocabulary.len()),
+            )
+            .with_hint("vocab.json belongs to another model"));
         }
         None => None,
     };
@@ -205,8 +209,12 @@ fn read_meta(folder: &Path) -> Result<Meta> {
         return Err(Error::unexpected(path.display().to_string(), format!("a {}", meta.kind), "a gxn checkpoint"));
     }
     if meta.format != FORMAT {
-        return Err(Error::unexpected(path.display().to_string(), format!("format {}", meta.format), format!("format {FORMAT}"))
-            .with_hint("the checkpoint was written by another version of gxn"));
+        return Err(Error::unexpected(
+            path.display().to_string(),
+            format!("format {}", meta.format),
+            format!("format {FORMAT}"),
+        )
+        .with_hint("the checkpoint was written by another version of gxn"));
     }
     Ok(meta)
 }

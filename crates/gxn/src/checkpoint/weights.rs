@@ -94,7 +94,7 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
             .with_hint("the weights belong to another model or the file is damaged"));
     }
     if let Some(name) = assigner.arrays.keys().next() {
-        return Err(Error::unexpected(format!("tensors of {place}"), format!("{name}"), "only tensors of this model")
+        return Err(Error::unexpected(format!("tensors of {place}"), name.clone(), "only tensors of this model")
             .with_hint("the weights belong to a model with another configuration"));
     }
     Ok(module)

@@ -51,7 +51,14 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: String::new(), images: None, split_by: None, use_restval: true, min_count: 1, max_train_images: 0 }
+        Self {
+            source: String::new(),
+            images: None,
+            split_by: None,
+            use_restval: true,
+            min_count: 1,
+            max_train_images: 0,
+        }
     }
 }
 
@@ -97,14 +104,28 @@ impl RunConfig {
         let unit = |p: f64| (0.0..1.0).contains(&p);
         let t = &self.train;
         let m = &self.matching;
-        check(t.batch_size >= 2, "train.batch_size", t.batch_size.to_string(), "at least 2 (a batch is its own negatives)")?;
+        check(
+            t.batch_size >= 2,
+            "train.batch_size",
+            t.batch_size.to_string(),
+            "at least 2 (a batch is its own negatives)",
+        )?;
         check(t.learning_rate > 0.0, "train.learning_rate", t.learning_rate.to_string(), "a number above 0")?;
         check(unit(t.ema_decay), "train.ema_decay", t.ema_decay.to_string(), "a number in [0, 1)")?;
         check((0.0..=1.0).contains(&m.lambda), "matching.lambda", m.lambda.to_string(), "a number in [0, 1]")?;
         check(m.margin > 0.0, "matching.margin", m.margin.to_string(), "a number above 0")?;
-        check(unit(self.look.feature_dropout), "look.feature_dropout", self.look.feature_dropout.to_string(), "a number in [0, 1)")?;
+        check(
+            unit(self.look.feature_dropout),
+            "look.feature_dropout",
+            self.look.feature_dropout.to_string(),
+            "a number in [0, 1)",
+        )?;
         let s = &self.look.sentence;
-        for (key, p) in [("word_dropout", s.word_dropout), ("state_dropout", s.state_dropout), ("unknown_word_rate", s.unknown_word_rate)] {
+        for (key, p) in [
+            ("word_dropout", s.word_dropout),
+            ("state_dropout", s.state_dropout),
+            ("unknown_word_rate", s.unknown_word_rate),
+        ] {
             check(unit(p), &format!("look.sentence.{key}"), p.to_string(), "a number in [0, 1)")?;
         }
         check(self.look.embed_dim > 0 && s.hidden > 0 && s.word_dim > 0, "look widths", "0".into(), "at least 1")?;
@@ -126,8 +147,12 @@ pub fn expand(path: &str) -> Result<PathBuf> {
         let name: String =
             tail.chars().skip(usize::from(braced)).take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let value = std::env::var(&name).map_err(|_| {
-            Error::unexpected(format!("the path {path}"), format!("${name}, which is not set"), "a set environment variable")
-                .with_hint(format!("export {name}=… and run the command again"))
+            Error::unexpected(
+                format!("the path {path}"),
+                format!("${name}, which is not set"),
+                "a set environment variable",
+            )
+            .with_hint(format!("export {name}=… and run the command again"))
         })?;
         out.push_str(&value);
         rest = &tail[name.len() + if braced { 2 } else { 0 }..];
@@ -156,7 +181,11 @@ fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     for part in parts {
         let entry = here.entry(part.to_string()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         here = entry.as_table_mut().ok_or_else(|| {
-            Error::unexpected(format!("the override {pair:?}"), format!("{part} is a value"), "a table before the last dot")
+            Error::unexpected(
+                format!("the override {pair:?}"),
+                format!("{part} is a value"),
+                "a table before the last dot",
+            )
         })?;
     }
     here.insert(last.to_string(), parsed);

@@ -37,12 +37,8 @@ impl Gru {
     /// # Shapes
     /// `[B, T, E]` → `[B, T, H]`
     pub fn forward(&self, words: Tensor<3>, lengths: &[usize], direction: Direction) -> Tensor<3> {
-        let weights = GruWeights {
-            w_ih: self.w_ih.val(),
-            w_hh: self.w_hh.val(),
-            b_ih: self.b_ih.val(),
-            b_hh: self.b_hh.val(),
-        };
+        let weights =
+            GruWeights { w_ih: self.w_ih.val(), w_hh: self.w_hh.val(), b_ih: self.b_ih.val(), b_hh: self.b_hh.val() };
         gru(words, lengths, &weights, None, direction)
     }
 }
@@ -119,7 +115,7 @@ mod tests {
     #[test]
     fn pooling_ignores_the_padding() {
         let states = Tensor::<3>::from_data([[[0.1], [0.3], [0.0]], [[-0.5], [0.0], [0.0]]], &Device::flex());
-        let pooled = |p| pool(states.clone(), &[2, 1], p).into_data().to_vec::<f32>().unwrap();
+        let pooled = |p| pool(states.clone(), &[2, 1], p).into_data().iter::<f32>().collect::<Vec<_>>();
         assert_eq!(pooled(Pooling::Mean), [0.2, -0.5]);
         assert_eq!(pooled(Pooling::Max), [0.3, -0.5]);
         assert_eq!(pooled(Pooling::Last), [0.3, -0.5]);

@@ -120,7 +120,8 @@ mod tests {
         let b = Tensor::<2>::from_data(TensorData::new(shuffled, [3, 3]), &device);
         let mask = same_image(&[0, 1, 2], &device);
         for hardest in [false, true] {
-            let (x, y) = (hinge_loss(a.clone(), mask.clone(), 0.2, hardest), hinge_loss(b.clone(), mask.clone(), 0.2, hardest));
+            let (x, y) =
+                (hinge_loss(a.clone(), mask.clone(), 0.2, hardest), hinge_loss(b.clone(), mask.clone(), 0.2, hardest));
             assert!((value(x) - value(y)).abs() < 1e-6);
         }
     }

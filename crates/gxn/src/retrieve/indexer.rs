@@ -116,7 +116,9 @@ pub fn build_index(
     }
     if report.images == 0 {
         let found = match report.dropped.first() {
-            Some(first) => format!("{} files, none of them readable ({}: {})", pictures.len(), first.what, first.reason),
+            Some(first) => {
+                format!("{} files, none of them readable ({}: {})", pictures.len(), first.what, first.reason)
+            }
             None => "no picture".into(),
         };
         return Err(Error::unexpected(format!("the pictures for {}", dir.display()), found, "at least one picture"));
@@ -230,8 +232,12 @@ pub fn folder_pictures(root: &Path, hidden: bool, excluded: &[String]) -> Result
         pictures.push((relative, ImageSource::File(entry.path().to_path_buf())));
     }
     if pictures.is_empty() {
-        return Err(Error::unexpected(format!("the pictures in {}", root.display()), format!("none among {others} files"), "files such as photo.jpg")
-            .with_hint("hidden files and folders are passed over; --include-hidden looks into them"));
+        return Err(Error::unexpected(
+            format!("the pictures in {}", root.display()),
+            format!("none among {others} files"),
+            "files such as photo.jpg",
+        )
+        .with_hint("hidden files and folders are passed over; --include-hidden looks into them"));
     }
     pictures.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(pictures)

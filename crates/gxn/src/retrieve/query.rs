@@ -54,7 +54,11 @@ pub fn parse_query(words: &[String]) -> Result<Vec<Part>> {
         (true, None) => {}
     }
     if parts.is_empty() {
-        return Err(Error::unexpected("the query", "nothing", "words or a picture, such as \"two dogs\" or ./photo.jpg"));
+        return Err(Error::unexpected(
+            "the query",
+            "nothing",
+            "words or a picture, such as \"two dogs\" or ./photo.jpg",
+        ));
     }
     Ok(parts)
 }

@@ -67,8 +67,12 @@ impl Retriever {
                 .with_hint("name it with --model")
         })?;
         if model.is_none() && !path.exists() {
-            return Err(Error::unexpected("the model that made the index", format!("nothing at {}", path.display()), "a run or checkpoint")
-                .with_hint("the run was moved: name it with --model"));
+            return Err(Error::unexpected(
+                "the model that made the index",
+                format!("nothing at {}", path.display()),
+                "a run or checkpoint",
+            )
+            .with_hint("the run was moved: name it with --model"));
         }
         let encoder = Encoder::load(&path)?;
         index.require_model(encoder.fingerprint())?;

@@ -24,7 +24,7 @@ pub enum Feed {
     /// Features of a frozen CNN.
     Cached {
         /// The cache.
-        store: FeatureStore,
+        store: Box<FeatureStore>,
         /// Content of each image.
         contents: Vec<ContentHash>,
         /// Width `F`.

@@ -32,7 +32,8 @@ impl Log {
         if kept.len() != text.lines().count() || !text.ends_with('\n') {
             write_atomically(path, |file| kept.iter().try_for_each(|line| writeln!(file, "{line}")))?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(|e| Error::io("cannot open", path, e))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(|e| Error::io("cannot open", path, e))?;
         Ok(Self { path: path.to_path_buf(), file })
     }
 
@@ -48,7 +49,14 @@ impl Log {
     ///
     /// # Errors
     /// When the line cannot be written.
-    pub fn epoch(&mut self, step: u64, epoch: usize, loss: Option<f64>, validation: &Validation, seconds: f64) -> Result<()> {
+    pub fn epoch(
+        &mut self,
+        step: u64,
+        epoch: usize,
+        loss: Option<f64>,
+        validation: &Validation,
+        seconds: f64,
+    ) -> Result<()> {
         self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": validation.by_name(), "seconds": seconds}))
     }
 

@@ -10,9 +10,7 @@ use super::event::Event;
 use super::feed::Feed;
 use crate::checkpoint::{Checkpoint, Input, weights};
 use crate::config::{LookConfig, RunConfig, Views, expand};
-use crate::data::{
-    Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors,
-};
+use crate::data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 use crate::look::Init;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
@@ -99,8 +97,12 @@ pub fn prepare(
         (0..dataset.captions.len()).filter(|&c| used.binary_search(&caption_image[c]).is_ok()).collect();
     for split in [Split::Train, Split::Val] {
         if !dataset.images.iter().any(|image| image.split == split) {
-            return Err(Error::unexpected(format!("the {split} split of {}", dataset.name), "no image", "at least one")
-                .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
+            return Err(Error::unexpected(
+                format!("the {split} split of {}", dataset.name),
+                "no image",
+                "at least one",
+            )
+            .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
         }
     }
 
@@ -180,7 +182,7 @@ fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Datase
     let options = OpenOptions {
         images: config.data.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
         use_restval: config.data.use_restval,
-        split_by: config.data.split_by.clone(),
+        split_by: config.data.split_by,
         ..OpenOptions::default()
     };
     let dataset = Dataset::open(&expand(&config.data.source)?, &options)?;
@@ -231,9 +233,7 @@ fn views_of(views: Views) -> Vec<View> {
             let full = [View::FULL, mirrored(View::FULL)];
             full.into_iter().chain([mirrored(top_left), top_right, bottom_left, mirrored(bottom_right)]).collect()
         }
-        Views::TenCrop => {
-            std::iter::once(View::FULL).chain(corners).flat_map(|view| [view, mirrored(view)]).collect()
-        }
+        Views::TenCrop => std::iter::once(View::FULL).chain(corners).flat_map(|view| [view, mirrored(view)]).collect(),
     }
 }
 
@@ -244,11 +244,13 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
         return Ok(Backbone::random(look.backbone, device, config.train.seed));
     }
     if look.weights.is_empty() {
-        let names: Vec<String> = 
+        let names: Vec<String> =
             files.iter().map(|f| format!("{} ({}; sha256 {})", f.name, f.publisher, f.sha256)).collect();
-        return Err(Error::unexpected("look.weights", "nothing", format!("the weights of {}", look.backbone)).with_hint(
-            format!("gxn never downloads. Get one of these and name it with look.weights or --pretrained-image:\n  {}", names.join("\n  ")),
-        ));
+        return Err(Error::unexpected("look.weights", "nothing", format!("the weights of {}", look.backbone))
+            .with_hint(format!(
+                "gxn never downloads. Get one of these and name it with look.weights or --pretrained-image:\n  {}",
+                names.join("\n  ")
+            )));
     }
     Backbone::load(look.backbone, &expand(&look.weights)?, device)
 }
@@ -271,7 +273,11 @@ fn cached_feed(
     };
     let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |progress| {
         report(Event::Features { done: progress.done, total: progress.total, rate: progress.rate });
-        if stop.load(Ordering::Relaxed) { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        if stop.load(Ordering::Relaxed) {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
     })?;
     let (store, contents, dropped) = built;
     let mut kept = Vec::with_capacity(contents.len());
@@ -289,7 +295,8 @@ fn cached_feed(
     if !bad.is_empty() {
         leave_out(dataset, bad, report)?;
     }
-    Ok(Feed::Cached { store, contents: kept, feature_dim: config.look.backbone.feature_dim(), views: input.views.len() })
+    let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
+    Ok(Feed::Cached { store: Box::new(store), contents: kept, feature_dim, views })
 }
 
 /// Removes images that cannot be read, with their captions, and says so.
@@ -302,8 +309,12 @@ fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, report: &mut dyn 
     let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
     let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
     if keep.is_empty() {
-        return Err(Error::unexpected(format!("the pictures of {}", dataset.name), "none that can be read", "pictures")
-            .with_hint("`gxn data check` names the reason for each"));
+        return Err(Error::unexpected(
+            format!("the pictures of {}", dataset.name),
+            "none that can be read",
+            "pictures",
+        )
+        .with_hint("`gxn data check` names the reason for each"));
     }
     *dataset = dataset.subset(&keep);
     Ok(())

@@ -1,7 +1,7 @@
 //! The order in which pairs are drawn: a pure function of seed and epoch, so that any step can be found again.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::look::phase::mix;

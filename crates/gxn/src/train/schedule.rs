@@ -5,11 +5,7 @@ use crate::config::{Schedule, TrainConfig};
 /// The learning rate of step `step` (from 0) of a run of `epochs × steps_per_epoch` steps.
 pub fn learning_rate(config: &TrainConfig, step: u64, steps_per_epoch: usize) -> f64 {
     let steps_per_epoch = steps_per_epoch.max(1) as u64;
-    let warm_up = if step < config.warmup_steps as u64 {
-        (step + 1) as f64 / config.warmup_steps as f64
-    } else {
-        1.0
-    };
+    let warm_up = if step < config.warmup_steps as u64 { (step + 1) as f64 / config.warmup_steps as f64 } else { 1.0 };
     let shape = match config.schedule {
         Schedule::Constant => 1.0,
         Schedule::Step => {

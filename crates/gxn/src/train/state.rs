@@ -139,7 +139,11 @@ pub(crate) fn optimiser_arrays(states: Vec<AdamState>) -> (Arrays, BTreeMap<Stri
 }
 
 /// The inverse of [`optimiser_arrays`].
-pub(crate) fn optimiser_states(mut arrays: Arrays, steps: &BTreeMap<String, u64>, place: &str) -> Result<Vec<AdamState>> {
+pub(crate) fn optimiser_states(
+    mut arrays: Arrays,
+    steps: &BTreeMap<String, u64>,
+    place: &str,
+) -> Result<Vec<AdamState>> {
     steps
         .iter()
         .map(|(path, &steps)| {
@@ -166,8 +170,12 @@ pub(crate) fn write(folder: &Path, position: &Position, arrays: &Arrays) -> Resu
 pub(crate) fn read(folder: &Path) -> Result<(Position, Arrays)> {
     let path = folder.join("trainer.json");
     if !path.exists() {
-        return Err(Error::unexpected(folder.display().to_string(), "no trainer.json", "a checkpoint that can be resumed")
-            .with_hint("resume from the run's folder, whose `last` checkpoint can be continued"));
+        return Err(Error::unexpected(
+            folder.display().to_string(),
+            "no trainer.json",
+            "a checkpoint that can be resumed",
+        )
+        .with_hint("resume from the run's folder, whose `last` checkpoint can be continued"));
     }
     Ok((read_json(&path)?, weights::load(&folder.join("trainer.safetensors"))?))
 }

@@ -48,4 +48,3 @@ pub fn match_step(
     let gradients = GradientsParams::from_grads(loss.backward(), model);
     (loss.into_scalar::<f32>().into(), gradients)
 }
-

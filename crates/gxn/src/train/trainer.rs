@@ -83,8 +83,7 @@ impl Trainer {
         crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
             std::io::Write::write_all(file, text.as_bytes())
         })?;
-        let position =
-            Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
+        let position = Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
         Ok(Self::assemble(config, folder, data, model, position, &device))
     }
 
@@ -96,8 +95,12 @@ impl Trainer {
         let folder = RunFolder(run.to_path_buf());
         let last = run.join("last");
         if !last.join("trainer.json").exists() {
-            return Err(Error::unexpected(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
-                .with_hint("start it without --resume"));
+            return Err(Error::unexpected(
+                run.display().to_string(),
+                "no saved step",
+                "a run with a `last` checkpoint",
+            )
+            .with_hint("start it without --resume"));
         }
         let (position, mut arrays) = state::read(&last)?;
         let here = Machine::here();
@@ -113,8 +116,12 @@ impl Trainer {
         let (data, model) = prepare(&config, Some(&saved), features, &device, stop, report)?;
         let data_sha = data.dataset.hash();
         if data_sha != position.data_sha {
-            return Err(Error::unexpected("the data set", crate::checkpoint::short(&data_sha), format!("{}, as when the run began", crate::checkpoint::short(&position.data_sha)))
-                .with_hint("captions, ids or splits changed; start a new run"));
+            return Err(Error::unexpected(
+                "the data set",
+                crate::checkpoint::short(&data_sha),
+                format!("{}, as when the run began", crate::checkpoint::short(&position.data_sha)),
+            )
+            .with_hint("captions, ids or splits changed; start a new run"));
         }
         let place = last.join("trainer.safetensors").display().to_string();
         let model = weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)?;
@@ -127,14 +134,17 @@ impl Trainer {
         Ok(trainer)
     }
 
-    fn assemble(config: RunConfig, run: RunFolder, data: Prepared, model: Gxn, position: Position, device: &Device) -> Self {
+    fn assemble(
+        config: RunConfig,
+        run: RunFolder,
+        data: Prepared,
+        model: Gxn,
+        position: Position,
+        device: &Device,
+    ) -> Self {
         let t = &config.train;
-        let adam = Adam::new(AdamConfig {
-            beta1: t.beta1,
-            beta2: t.beta2,
-            epsilon: t.epsilon,
-            weight_decay: t.weight_decay,
-        });
+        let adam =
+            Adam::new(AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay });
         let average = (t.ema_decay > 0.0).then(|| model.clone());
         // Parameters track gradients from here on; the average never does.
         let model = model.train();
@@ -187,7 +197,13 @@ impl Trainer {
     }
 
     /// One Match step: draws the batch, follows the gradient of Eq. 3.
-    fn step(&mut self, members: &[usize], steps_per_epoch: usize, log: &mut Log, report: &mut dyn FnMut(Event)) -> Result<()> {
+    fn step(
+        &mut self,
+        members: &[usize],
+        steps_per_epoch: usize,
+        log: &mut Log,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<()> {
         let start = Instant::now();
         let t = &self.config.train;
         let seed = mix(mix(t.seed, 0x57e9), self.position.step);
@@ -202,15 +218,20 @@ impl Trainer {
         let lambda = effective_lambda(&self.config);
         let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
         if !loss.is_finite() {
-            return Err(Error::unexpected(format!("the loss of step {}", self.position.step + 1), loss.to_string(), "a finite number")
-                .with_hint("lower train.learning_rate; the last checkpoint is from before this step"));
+            return Err(Error::unexpected(
+                format!("the loss of step {}", self.position.step + 1),
+                loss.to_string(),
+                "a finite number",
+            )
+            .with_hint("lower train.learning_rate; the last checkpoint is from before this step"));
         }
         let limit = if t.grad_clip > 0.0 { t.grad_clip } else { f64::INFINITY };
         let (gradients, grad_norm) = clip_global_norm(self.model(), gradients, limit);
         let rate = learning_rate(t, self.position.step, steps_per_epoch);
         let backbone_rate = rate * self.config.look.finetune_rate;
         let trains_backbone_slowly = self.config.look.finetune;
-        let rate_of = |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
+        let rate_of =
+            |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
         let model = self.model.take().expect("set between steps");
         let model = self.adam.step(rate_of, model, gradients);
         if let Some(average) = self.average.take() {
@@ -234,7 +255,13 @@ impl Trainer {
         Ok(())
     }
 
-    fn finish_epoch(&mut self, batches: usize, start: Instant, log: &mut Log, report: &mut dyn FnMut(Event)) -> Result<()> {
+    fn finish_epoch(
+        &mut self,
+        batches: usize,
+        start: Instant,
+        log: &mut Log,
+        report: &mut dyn FnMut(Event),
+    ) -> Result<()> {
         let loss = self.position.loss_sum / batches.max(1) as f64;
         let hardest = self.hardest();
         self.position.epoch += 1;

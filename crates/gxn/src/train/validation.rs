@@ -23,7 +23,12 @@ impl Validation {
     /// All numbers by name: the keys of result files, and the spreads.
     pub fn by_name(&self) -> serde_json::Map<String, serde_json::Value> {
         let spreads = [("image_spread", self.image_spread), ("caption_spread", self.caption_spread)];
-        METRIC_KEYS.into_iter().zip(self.metrics.values()).chain(spreads).map(|(k, v)| (k.to_string(), v.into())).collect()
+        METRIC_KEYS
+            .into_iter()
+            .zip(self.metrics.values())
+            .chain(spreads)
+            .map(|(k, v)| (k.to_string(), v.into()))
+            .collect()
     }
 }
 
@@ -46,9 +51,11 @@ pub fn rank_all(images: &Rows, captions: &Rows, caption_image: &[usize], scoring
     let dim = images.dim;
     let embeddings = Embeddings {
         abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
-        grounded_level: images.grounded_level.as_ref().zip(captions.grounded_level.as_ref()).map(
-            |(images, captions)| Level { images, captions, dim },
-        ),
+        grounded_level: images
+            .grounded_level
+            .as_ref()
+            .zip(captions.grounded_level.as_ref())
+            .map(|(images, captions)| Level { images, captions, dim }),
     };
     ranks(&embeddings, &relevance, scoring)
 }

@@ -93,23 +93,11 @@ impl BackboneKind {
     /// What the published weights were trained with, except that the EfficientNets stretch the picture: captions
     /// speak of all of it, and their own rule would cut the edges off.
     pub fn preprocess(self) -> Preprocess {
-        let lite = |side_px| Preprocess {
-            side_px,
-            resize: ResizeRule::Stretch,
-            filter: Filter::Bicubic,
-            mean: [127.0; 3],
-            std: [128.0; 3],
-        };
+        let lite = |side_px| Preprocess::efficientnet_lite(side_px).with_resize(ResizeRule::Stretch);
         match self {
             Self::EfficientNetLite0 => lite(224),
             Self::EfficientNetLite2 => lite(260),
-            Self::ResNet50 | Self::ResNet152 | Self::Vgg19 => Preprocess {
-                side_px: 224,
-                resize: ResizeRule::ShorterThenCentre { shorter_px: 256 },
-                filter: Filter::Bilinear,
-                mean: [123.675, 116.28, 103.53],
-                std: [58.395, 57.12, 57.375],
-            },
+            Self::ResNet50 | Self::ResNet152 | Self::Vgg19 => Preprocess::imagenet_224(),
             Self::Small => Preprocess {
                 side_px: 96,
                 resize: ResizeRule::Stretch,
