@@ -126,7 +126,7 @@ fn next_steps() -> String {
 With your own pictures:
   gxn data init                       # what a data set looks like, in every format
   gxn data check MY_DATA              # is it all right?
-  gxn train configs/own-small.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn train configs/own.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test
   gxn index MY_PHOTOS --model runs/mine
   gxn search \"two dogs on the beach\" MY_PHOTOS

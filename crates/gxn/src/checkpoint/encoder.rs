@@ -84,14 +84,7 @@ impl Encoder {
     /// # Errors
     /// When the CNN cannot take the model's input size.
     pub fn picture_feature(&self, picture: &RgbImage) -> Result<Vec<f32>> {
-        let input = &self.checkpoint.input;
-        let mut mean = vec![0.0; self.inference.kind().feature_dim()];
-        for &view in &input.views {
-            let map = self.inference.map(&input.preprocess.apply(picture, view))?;
-            mean.iter_mut().zip(self.inference.feature(&map)).for_each(|(m, x)| *m += x);
-        }
-        mean.iter_mut().for_each(|m| *m /= input.views.len() as f32);
-        Ok(mean)
+        self.checkpoint.input.mean_feature(&self.inference, picture)
     }
 
     /// Reads, decodes and looks at pictures, on all cores; each has its own outcome.

@@ -16,6 +16,7 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -23,7 +24,7 @@ use crate::config::RunConfig;
 use crate::data::atomic::{write_atomically, write_synced};
 use crate::data::{Preprocess, View, Vocabulary};
 use crate::look::Init;
-use crate::look::backbone::Backbone;
+use crate::look::backbone::{Backbone, Inference};
 use crate::model::Gxn;
 use crate::{Error, Result};
 
@@ -47,6 +48,22 @@ pub struct Input {
     pub preprocess: Preprocess,
     /// The views whose mean feature stands for the picture.
     pub views: Vec<View>,
+}
+
+impl Input {
+    /// The CNN's feature of a picture, mean over the views, `[F]`.
+    ///
+    /// # Errors
+    /// When the CNN cannot take the input size.
+    pub fn mean_feature(&self, inference: &Inference, picture: &RgbImage) -> Result<Vec<f32>> {
+        let mut mean = vec![0.0; inference.kind().feature_dim()];
+        for &view in &self.views {
+            let map = inference.map(&self.preprocess.apply(picture, view))?;
+            mean.iter_mut().zip(inference.feature(&map)).for_each(|(m, x)| *m += x);
+        }
+        mean.iter_mut().for_each(|m| *m /= self.views.len() as f32);
+        Ok(mean)
+    }
 }
 
 /// Where a model comes from.

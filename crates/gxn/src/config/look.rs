@@ -14,6 +14,9 @@ pub struct LookConfig {
     pub weights: String,
     /// Train the CNN with the rest (stage 2 of spec §9.2) instead of reading cached features.
     pub finetune: bool,
+    /// How many of the CNN's groups of layers are trained, counted from the top; 0 trains all of them. EfficientNet-Lite
+    /// has nine groups (stem, seven stages, head), ResNet, VGG-19 and the small CNN five.
+    pub finetune_groups: usize,
     /// Learning rate of the CNN as a share of `train.learning_rate`.
     pub finetune_rate: f64,
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
@@ -39,6 +42,7 @@ impl Default for LookConfig {
             backbone: BackboneKind::EfficientNetLite2,
             weights: String::new(),
             finetune: false,
+            finetune_groups: 0,
             finetune_rate: 0.1,
             stretch: false,
             side_px: 0,

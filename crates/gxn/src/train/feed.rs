@@ -8,13 +8,11 @@ use crate::Result;
 use crate::checkpoint::Input;
 use crate::data::{ContentHash, ImageLimits, ImageSource, load_image};
 use crate::look::Phase;
-use crate::look::backbone::Backbone;
+use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::FeatureStore;
 use crate::look::phase::mix;
 use crate::model::Gxn;
 
-/// Pictures that go through a trained CNN at once when only features are wanted.
-const PICTURE_BATCH: usize = 32;
 /// Bytes of decoded pictures that are kept; beyond it a picture is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
 
@@ -99,7 +97,7 @@ impl Feed {
     ///
     /// # Errors
     /// When a picture can no longer be read.
-    pub fn mean_features(&self, model: &Gxn, images: &[usize], device: &Device) -> Result<Vec<f32>> {
+    pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
             Self::Cached { store, contents, feature_dim, views } => {
                 let mut values = vec![0.0; images.len() * feature_dim];
@@ -111,23 +109,16 @@ impl Feed {
                 }
                 Ok(values)
             }
-            Self::Pictures { input, .. } => {
-                let mut values = Vec::new();
-                for chunk in images.chunks(PICTURE_BATCH) {
-                    let mut sum: Option<Tensor<2>> = None;
-                    for view in 0..input.views.len() {
-                        let pixels = self.pixels(chunk, &vec![view; chunk.len()], device)?;
-                        let feature = trained_backbone(model).forward(pixels);
-                        sum = Some(match sum {
-                            Some(sum) => sum + feature,
-                            None => feature,
-                        });
-                    }
-                    if let Some(sum) = sum {
-                        values.extend((sum / input.views.len() as f64).into_data().iter::<f32>());
-                    }
-                }
-                Ok(values)
+            Self::Pictures { sources, decoded, input } => {
+                let inference = Inference::new(trained_backbone(model));
+                let features: Result<Vec<Vec<f32>>> = images
+                    .par_iter()
+                    .map(|&image| match &decoded[image] {
+                        Some(picture) => input.mean_feature(&inference, picture),
+                        None => input.mean_feature(&inference, &load_image(&sources[image], &ImageLimits::default())?),
+                    })
+                    .collect();
+                Ok(features?.concat())
             }
         }
     }

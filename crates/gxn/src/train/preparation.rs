@@ -75,11 +75,11 @@ pub fn prepare(
         let (feed, readable) = Feed::pictures(sources, input.clone());
         let bad: Vec<_> = readable.into_iter().enumerate().filter_map(|(at, r)| r.err().map(|e| (at, e))).collect();
         if bad.is_empty() {
-            (feed, Some(backbone), None)
+            (feed, Some(unlocked(backbone, &config.look)), None)
         } else {
             leave_out(&mut dataset, bad.iter().map(|(at, e)| (*at, e.to_string())).collect(), report)?;
             let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-            (Feed::pictures(sources, input.clone()).0, Some(backbone), None)
+            (Feed::pictures(sources, input.clone()).0, Some(unlocked(backbone, &config.look)), None)
         }
     } else {
         let feed = cached_feed(config, &mut dataset, &input, &backbone, features, stop, report)?;
@@ -158,7 +158,7 @@ impl Prepared {
     /// When a picture can no longer be read.
     pub fn embed(&self, model: &Gxn, split: Split, device: &Device) -> Result<(Rows, Rows)> {
         let images = self.dataset.split_indices(split);
-        let features = self.feed.mean_features(model, &images, device)?;
+        let features = self.feed.mean_features(model, &images)?;
         let width = features.len() / images.len().max(1);
         let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
         Ok((model.embed_features(&features, width, device), model.embed_captions(&captions)))
@@ -253,6 +253,12 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
             )));
     }
     Backbone::load(look.backbone, &expand(&look.weights)?, device)
+}
+
+/// The CNN with the groups that the configuration trains; statistics of its normalisation stay as they are.
+fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
+    let cut = if look.finetune_groups == 0 { 0 } else { backbone.cut_below(look.finetune_groups) };
+    backbone.unlock_from(cut)
 }
 
 fn cached_feed(
