@@ -1,12 +1,13 @@
-"""The same work in PyTorch and in gxn, in turns on the same machine.
+"""The same work in PyTorch and in gxn, in turns on the same machine: fused operations, training steps, features.
 
+    pip install torch numpy pillow efficientnet-lite-pytorch
     cargo build --release -p gxn --example bench_ops
-    python benches/peers.py [--rounds 5] [--threads 2] [WORKLOAD ...]
+    python benches/peers.py [--rounds 3] [--threads 2] [WORKLOAD ...]
 
-Each measurement is a process of its own, PyTorch and gxn alternating, so that a busy machine disturbs both alike.
-The table gives median and fastest time over all rounds, their ratios (gxn / PyTorch, below 1 is faster), the ratio of
-the mean computing time (all threads together; the one to trust on a busy machine, with --threads 1) and the peak
-memory of each process less that of a process which only starts up.
+Each measurement is a process of its own, PyTorch and gxn alternating, so that a busy machine disturbs both alike. The
+table gives median and fastest over all rounds, the ratios of the times (gxn / PyTorch, below 1 is faster), the ratio of
+the least computing time of a call (all threads together; the one to trust on a busy machine) and the peak memory of
+each process as a whole. Rows of features give pictures a second instead of time; their ratios are of the times.
 """
 import argparse
 import json
@@ -15,10 +16,12 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from typing import Callable, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-REPETITIONS = 8
+PICTURES = 64
 
 
 # --- The PyTorch side ------------------------------------------------------------------------------------------------
@@ -102,19 +105,46 @@ def dropout():
     return lambda: torch.nn.functional.dropout(x, 0.5)
 
 
-# Row of the table: (its name, gxn's workload, what makes PyTorch's call).
+def training_step(name, fused):
+    from peers_training import step
+
+    return step(name, fused)
+
+
+def features(channels_last, from_jpeg):
+    from peers_features import features
+
+    return features(channels_last, from_jpeg)
+
+
+class Row(NamedTuple):
+    name: str
+    # gxn's workload, and what makes PyTorch's call.
+    workload: str
+    torch: Callable
+    repetitions: int = 8
+    # Pictures of a call, where the row tells pictures a second.
+    pictures: int = 0
+
+
+PAPER, BEST = "training step, flickr8k.toml", "training step, flickr8k-best.toml"
 ROWS = [
-    ("bi-GRU forward, B128 T15 E300 H1024", "bigru_forward", lambda: bigru(False)),
-    ("bi-GRU forward + backward", "bigru_forward_backward", lambda: bigru(True)),
-    ("bi-GRU forward + backward, 5-15 tokens", "bigru_ragged_forward_backward", lambda: bigru(True, ragged=True)),
-    ("order similarity 128x128x1024, f + b", "order_forward_backward", order),
-    ("Adam, 21 M parameters", "adam_21m", lambda: adam(False)),
-    ("Adam, 21 M parameters (fused in PyTorch)", "adam_21m", lambda: adam(True)),
-    ("clip by global norm, 21 M", "clip_21m", clip),
-    ("moving average, 21 M", "ema_21m", moving_average),
-    ("dropout 1024x1024, forward", "dropout_1m", dropout),
-    # Whole training step: add a workload here and in crates/gxn/examples/bench_ops.rs.
-    # Features, images/s: add a workload here and in crates/gxn/examples/bench_ops.rs.
+    Row("bi-GRU forward, B128 T15 E300 H1024", "bigru_forward", lambda: bigru(False)),
+    Row("bi-GRU forward + backward", "bigru_forward_backward", lambda: bigru(True)),
+    Row("bi-GRU forward + backward, 5-15 tokens", "bigru_ragged_forward_backward", lambda: bigru(True, ragged=True)),
+    Row("order similarity 128x128x1024, f + b", "order_forward_backward", order),
+    Row("Adam, 21 M parameters", "adam_21m", lambda: adam(False)),
+    Row("Adam, 21 M parameters (fused in PyTorch)", "adam_21m", lambda: adam(True)),
+    Row("clip by global norm, 21 M", "clip_21m", clip),
+    Row("moving average, 21 M", "ema_21m", moving_average),
+    Row("dropout 1024x1024, forward", "dropout_1m", dropout),
+    Row(PAPER, "step_paper", lambda: training_step("flickr8k", False), 4),
+    Row(f"{PAPER} (fused Adam in PyTorch)", "step_paper", lambda: training_step("flickr8k", True), 4),
+    Row(BEST, "step_best", lambda: training_step("flickr8k-best", False)),
+    Row(f"{BEST} (fused Adam in PyTorch)", "step_best", lambda: training_step("flickr8k-best", True)),
+    Row("features from JPEG (channels last in PyTorch)", "features_jpeg", lambda: features(True, True), 3, PICTURES),
+    Row("network only (channels last in PyTorch)", "features_network", lambda: features(True, False), 3, PICTURES),
+    Row("network only (default layout in PyTorch)", "features_network", lambda: features(False, False), 3, PICTURES),
 ]
 
 
@@ -125,21 +155,23 @@ def peak_mib():
     return None
 
 
-def torch_side(row, threads):
+def torch_side(number, threads):
     """Measures one row, or the bare start of PyTorch, and prints the same JSON line as the Rust side."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     times, cpu_times = [0.0], [0.0]
-    if row >= 0:
-        call = ROWS[row][2]()
-        for _ in range(REPETITIONS + 2):
+    if number >= 0:
+        row = ROWS[number]
+        call = row.torch()
+        times, cpu_times = [], []
+        for _ in range(row.repetitions + 2):
             start, cpu_start = time.perf_counter(), time.process_time()
             call()
             times.append((time.perf_counter() - start) * 1e3)
             cpu_times.append((time.process_time() - cpu_start) * 1e3)
-        times, cpu_times = times[3:], cpu_times[3:]
+        times, cpu_times = times[2:], cpu_times[2:]
     print(json.dumps({"milliseconds": times, "cpu_milliseconds": cpu_times, "peak_mib": peak_mib()}))
 
 
@@ -147,14 +179,57 @@ def torch_side(row, threads):
 
 
 def measure(command, threads):
-    environment = dict(os.environ, RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
-    return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    # PyTorch's threads spin while they wait for each other, which on a busy machine makes it up to ten times slower.
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE")
+    environment["RAYON_NUM_THREADS"] = str(threads)
+    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(f"error: {' '.join(command)} ended with {result.returncode}")
+    return json.loads(result.stdout)
+
+
+def figure(row, milliseconds):
+    """How the table shows the time of a call."""
+    if row.pictures:
+        return f"{row.pictures * 1e3 / milliseconds:.1f}/s"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 100 else f"{milliseconds:.2f} ms"
+
+
+def compare(row, theirs, ours, rounds):
+    """The line of the table that `row` becomes, as a dictionary."""
+    times, cpu, peaks = {"PyTorch": [], "gxn": []}, {"PyTorch": [], "gxn": []}, {"PyTorch": 0, "gxn": 0}
+    for _ in range(rounds):
+        for side, result in (("PyTorch", theirs()), ("gxn", ours())):
+            times[side] += result["milliseconds"]
+            cpu[side] += result["cpu_milliseconds"]
+            peaks[side] = max(peaks[side], result["peak_mib"])
+    median = {side: statistics.median(values) for side, values in times.items()}
+    fastest = {side: min(values) for side, values in times.items()}
+    computed = {side: min(values) for side, values in cpu.items()}
+    ratios = [milliseconds["gxn"] / milliseconds["PyTorch"] for milliseconds in (median, fastest, computed)]
+    return {
+        "row": row.name,
+        "median_ms": median,
+        "fastest_ms": fastest,
+        "least_cpu_ms": computed,
+        "ratios": ratios,
+        "peak_mib": peaks,
+    }
+
+
+def show(row, line):
+    cells = [row.name]
+    for side in ("PyTorch", "gxn"):
+        median, fastest = line["median_ms"][side], line["fastest_ms"][side]
+        cells.append(f"{figure(row, median)} ({figure(row, fastest)})")
+    cells += [f"{ratio:.2f}" for ratio in line["ratios"]] + [f"{line['peak_mib'][side]}" for side in ("PyTorch", "gxn")]
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", help="names of gxn's workloads; all if none is given")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="one JSON line a row instead of the table")
     parser.add_argument("--torch-row", type=int, help=argparse.SUPPRESS)
@@ -166,40 +241,35 @@ def main():
     program = target / "release" / "examples" / "bench_ops"
     if not program.exists():
         sys.exit(f"error: no {program}\nhint: cargo build --release -p gxn --example bench_ops")
+    chosen = options.workloads or {row.workload for row in ROWS}
+    rows = [(number, row) for number, row in enumerate(ROWS) if row.workload in chosen]
 
-    def ours(workload):
-        return measure([str(program), workload, str(REPETITIONS)], options.threads)
+    def ours(workload, repetitions):
+        return measure([str(program), workload, str(repetitions)], options.threads)
 
-    def theirs(row):
-        return measure([sys.executable, __file__, "--threads", str(options.threads), f"--torch-row={row}"], options.threads)
+    def theirs(number):
+        command = [sys.executable, __file__, "--threads", str(options.threads), f"--torch-row={number}"]
+        return measure(command, options.threads)
 
-    base_ours, base_theirs = ours("nothing")["peak_mib"], theirs(-1)["peak_mib"]
-    if not options.json:
-        print(f"{'':42}{'PyTorch ms':>18}{'gxn ms':>18}{'ratio':>21}{'PyTorch MiB':>13}{'gxn MiB':>9}")
-        print(f"{'':42}{'median   fastest':>18}{'median   fastest':>18}{'med   fast    cpu':>21}")
-    for index, (name, workload, _) in enumerate(ROWS):
-        if options.workloads and workload not in options.workloads:
-            continue
-        times, cpu, peaks = {"torch": [], "gxn": []}, {"torch": [], "gxn": []}, {"torch": 0, "gxn": 0}
-        for _ in range(options.rounds):
-            for side, result in (("torch", theirs(index)), ("gxn", ours(workload))):
-                times[side] += result["milliseconds"]
-                cpu[side] += result["cpu_milliseconds"]
-                base = base_theirs if side == "torch" else base_ours
-                peaks[side] = max(peaks[side], result["peak_mib"] - base)
-        median = {side: statistics.median(values) for side, values in times.items()}
-        fastest = {side: min(values) for side, values in times.items()}
-        computed = {side: statistics.mean(values) for side, values in cpu.items()}
-        ratios = [milliseconds["gxn"] / milliseconds["torch"] for milliseconds in (median, fastest, computed)]
-        if options.json:
-            row = {"row": name, "median_ms": median, "fastest_ms": fastest, "mean_cpu_ms": computed, "ratios": ratios}
-            print(json.dumps(row | {"peak_mib": peaks}), flush=True)
-        else:
-            print(
-                f"{name:42}{median['torch']:9.2f}{fastest['torch']:9.2f}{median['gxn']:9.2f}{fastest['gxn']:9.2f}"
-                f"{ratios[0]:7.2f}{ratios[1]:7.2f}{ratios[2]:7.2f}{peaks['torch']:13}{peaks['gxn']:9}",
-                flush=True,
-            )
+    with tempfile.TemporaryDirectory() as folder:
+        if any(row.pictures for _, row in rows):
+            from peers_features import write_pictures
+
+            os.environ["GXN_BENCH_PICTURES"] = folder
+            write_pictures(pathlib.Path(folder), PICTURES)
+        if not options.json:
+            start = {"PyTorch": theirs(-1)["peak_mib"], "gxn": ours("nothing", 0)["peak_mib"]}
+            command = " ".join(["python benches/peers.py", *sys.argv[1:]])
+            print(f"`{command}`: {options.threads} threads, {options.rounds} rounds in turns; median (fastest).")
+            print(f"Memory of a bare start: PyTorch {start['PyTorch']} MiB, gxn {start['gxn']} MiB.\n")
+            print("| | PyTorch | gxn | median ratio | fastest ratio | CPU ratio | PyTorch peak MiB | gxn peak MiB |")
+            print("|---|---|---|---|---|---|---|---|", flush=True)
+        for number, row in rows:
+            line = compare(row, lambda: theirs(number), lambda: ours(row.workload, row.repetitions), options.rounds)
+            if options.json:
+                print(json.dumps(line), flush=True)
+            else:
+                show(row, line)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-//! Times the fused operations; `benches/peers.py` runs it beside PyTorch.
+//! Times the fused operations, training steps and feature extraction; `benches/peers.py` runs it beside PyTorch.
 //!
 //!     bench_ops WORKLOAD [REPETITIONS]
 //!
 //! prints one JSON line: for each repetition the time that passed and the time that all threads together computed, in
 //! milliseconds, and the peak memory of the process. On a busy machine only the computed time means anything.
 //! Threads: as many as `RAYON_NUM_THREADS` says.
+
+mod features;
+mod training;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -17,7 +20,7 @@ use gxn::ops::moving_average::ema_update;
 use gxn::ops::order_similarity::{Order, order_similarity};
 use std::time::Instant;
 
-const WORKLOADS: [&str; 9] = [
+const WORKLOADS: [&str; 13] = [
     "bigru_forward",
     "bigru_forward_backward",
     "bigru_ragged_forward_backward",
@@ -26,6 +29,10 @@ const WORKLOADS: [&str; 9] = [
     "clip_21m",
     "ema_21m",
     "dropout_1m",
+    "step_paper",
+    "step_best",
+    "features_jpeg",
+    "features_network",
     "nothing",
 ];
 
@@ -42,6 +49,10 @@ fn main() {
         "clip_21m" => clip(repetitions),
         "ema_21m" => moving_average(repetitions),
         "dropout_1m" => mask(repetitions),
+        "step_paper" => training::step("flickr8k", repetitions),
+        "step_best" => training::step("flickr8k-best", repetitions),
+        "features_jpeg" => features::from_jpeg(repetitions),
+        "features_network" => features::network_only(repetitions),
         "nothing" => vec![[0.0; 2]],
         _ => {
             eprintln!("error: found workload `{workload}`, expected one of {}", WORKLOADS.join(", "));

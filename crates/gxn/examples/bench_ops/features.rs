@@ -1,0 +1,51 @@
+//! Features of a frozen EfficientNet-Lite2, one picture on each core, as a feature store computes them.
+
+use burn::tensor::Device;
+use gxn::data::{ImageLimits, View, decode_image};
+use gxn::look::backbone::{Backbone, BackboneKind, Inference};
+use rayon::prelude::*;
+
+const KIND: BackboneKind = BackboneKind::EfficientNetLite2;
+
+fn inference() -> Inference {
+    Inference::new(&Backbone::random(KIND, &Device::flex(), 1))
+}
+
+/// The files of the folder that `benches/peers.py` filled.
+fn pictures() -> Vec<Vec<u8>> {
+    let folder = std::env::var("GXN_BENCH_PICTURES").unwrap_or_else(|_| {
+        eprintln!("error: found no folder of JPEG files, expected its path in GXN_BENCH_PICTURES");
+        std::process::exit(2);
+    });
+    let entries = std::fs::read_dir(&folder).expect("the folder can be read");
+    entries.map(|entry| std::fs::read(entry.unwrap().path()).expect("the picture can be read")).collect()
+}
+
+fn input(bytes: &[u8]) -> Vec<f32> {
+    let picture = decode_image(bytes, "a picture", &ImageLimits::default()).expect("a sound JPEG");
+    KIND.preprocess().apply(&picture, View::FULL)
+}
+
+fn feature(inference: &Inference, input: &[f32]) -> Vec<f32> {
+    inference.feature(&inference.map(input).expect("a square picture"))
+}
+
+/// From the bytes of JPEG files.
+pub fn from_jpeg(repetitions: usize) -> Vec<[f64; 2]> {
+    let (inference, pictures) = (inference(), pictures());
+    crate::time(repetitions, || {
+        let each = pictures.par_iter().with_max_len(1);
+        let features: Vec<_> = each.map(|bytes| feature(&inference, &input(bytes))).collect();
+        assert_eq!(features.len(), pictures.len());
+    })
+}
+
+/// From pictures that are decoded and resized already.
+pub fn network_only(repetitions: usize) -> Vec<[f64; 2]> {
+    let inference = inference();
+    let inputs: Vec<_> = pictures().iter().map(|bytes| input(bytes)).collect();
+    crate::time(repetitions, || {
+        let features: Vec<_> = inputs.par_iter().with_max_len(1).map(|input| feature(&inference, input)).collect();
+        assert_eq!(features.len(), inputs.len());
+    })
+}
