@@ -1,10 +1,11 @@
 //! `gxn info`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::retrieve::find_index;
+use gxn::retrieve::retriever::INDEX_FOLDER;
 use gxn_index::Index;
 use serde_json::{Value, json};
 
@@ -15,9 +16,9 @@ use crate::output::print;
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     let facts = match gxn::checkpoint::resolve(&args.path) {
         Ok(folder) => model_facts(&folder)?,
-        Err(no_model) => match find_index(&args.path) {
-            Ok(index) if index.starts_with(&args.path) || index == args.path => index_facts(&Index::open(&index)?),
-            _ => return Err(no_model.into()),
+        Err(no_model) => match index_in(&args.path) {
+            Some(index) => index_facts(&Index::open(&index)?),
+            None => return Err(no_model.into()),
         },
     };
     match args.format {
@@ -27,7 +28,12 @@ pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn model_facts(folder: &std::path::Path) -> Result<Value> {
+/// The index at `path` or in its `.gxn`; not one further up, as search would take it.
+fn index_in(path: &Path) -> Option<PathBuf> {
+    [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| Index::exists(dir))
+}
+
+fn model_facts(folder: &Path) -> Result<Value> {
     let encoder = Encoder::load(folder)?;
     let checkpoint = encoder.checkpoint();
     Ok(json!({
@@ -52,6 +58,7 @@ fn index_facts(index: &Index) -> Value {
         "path": index.dir().display().to_string(),
         "model": meta.model,
         "model_path": meta.extra.get("model_path"),
+        "pictures_below": meta.extra.get("root"),
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),

@@ -14,6 +14,9 @@ use crate::output::{NOTHING_FOUND, print};
 /// Searches an index.
 pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     let (words, dir) = query_and_dir(&args.query, &args.dir);
+    for word in words.iter().filter(|word| Path::new(word).is_file() && !is_path(word)) {
+        eprintln!("note: {word} is taken as words; the picture is ./{word}");
+    }
     let mut parts = parse_query(words)?;
     for (texts, sign) in [(&args.add, 1.0), (&args.subtract, -1.0)] {
         for text in texts {
@@ -68,6 +71,11 @@ pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
         }
     };
     hits.iter().enumerate().map(line).collect()
+}
+
+/// Whether the query takes `word` as the path of a picture.
+fn is_path(word: &str) -> bool {
+    ["./", "../", "/", "~/", "file://"].iter().any(|start| word.starts_with(start))
 }
 
 /// A folder as the last of several words, not behind a sign, is where to search.
