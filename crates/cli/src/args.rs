@@ -140,7 +140,8 @@ pub struct TrainArgs {
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
-    /// Set any key of the configuration, such as --set look.sentence.hidden=512
+    /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:
+    /// GXN_LOOK__SENTENCE__HIDDEN=512)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Epochs

@@ -57,7 +57,8 @@ fn the_json_of_an_evaluation_has_the_documented_keys() {
     let model = text(&paper().folder);
     let ran = works(["evaluate", model, text(data()), "--split", "test", "--format", "json", "-o", text(&file)]);
     let report = ran.json();
-    for key in ["dataset", "split", "protocol", "model", "metrics", "ci95", "n_images", "n_captions", "positives_rule"] {
+    for key in ["dataset", "split", "protocol", "model", "metrics", "ci95", "n_images", "n_captions", "positives_rule"]
+    {
         assert!(!report[key].is_null(), "{key}");
     }
     for key in ["tie_rule", "seed", "data_sha", "created"] {
@@ -72,7 +73,8 @@ fn the_json_of_an_evaluation_has_the_documented_keys() {
     assert!(number("i2t_medr") >= 1.0 && number("t2i_meanr") >= 1.0);
     assert_eq!(number("image_retrieval_recall@1"), number("t2i_r1"));
     let count = |value: &Value| value.as_array().unwrap().len();
-    let (images, captions) = (report["n_images"].as_u64().unwrap() as usize, report["n_captions"].as_u64().unwrap() as usize);
+    let (images, captions) =
+        (report["n_images"].as_u64().unwrap() as usize, report["n_captions"].as_u64().unwrap() as usize);
     assert_eq!((count(&report["ranks"]["i2t"]), count(&report["ranks"]["t2i"])), (images, captions));
     assert_eq!(captions, 2 * images);
     assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(&file).unwrap()).unwrap(), report);
@@ -111,7 +113,10 @@ fn two_results_are_compared_query_by_query() {
     let test = folder.path().join("test.json");
     works(["evaluate", text(&cosine().folder), text(data()), "--split", "test", "-o", text(&test)]);
     refused(["compare", a, text(&test)], &["hint: a paired comparison needs the same images"]);
-    refused(["compare", a, text(data())], &["expected the JSON of an evaluation report", "hint: make one with `gxn evaluate"]);
+    refused(
+        ["compare", a, text(data())],
+        &["expected the JSON of an evaluation report", "hint: make one with `gxn evaluate"],
+    );
 }
 
 /// A cosine model with one level is all in its embeddings: scored as foreign ones they give the model's own numbers.
@@ -126,9 +131,19 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     works(["encode", model, text(data()), "--split", "val", "-o", text(&split)]);
     let file = |name: &str| split.join(name).display().to_string();
     let foreign = works([
-        "evaluate", "--image-embeddings", &file("img_emb.npy"), "--caption-embeddings", &file("text_emb.npy"),
-        "--image-ids", &file("image_ids.txt"), "--caption-image-ids", &file("caption_image_ids.txt"),
-        "--similarity", "cosine", "--format", "json",
+        "evaluate",
+        "--image-embeddings",
+        &file("img_emb.npy"),
+        "--caption-embeddings",
+        &file("text_emb.npy"),
+        "--image-ids",
+        &file("image_ids.txt"),
+        "--caption-image-ids",
+        &file("caption_image_ids.txt"),
+        "--similarity",
+        "cosine",
+        "--format",
+        "json",
     ])
     .json();
     let own = works(["evaluate", model, text(data()), "--split", "val", "--format", "json"]).json();
@@ -137,7 +152,13 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     }
     // Without ids: equal numbers of captions in order, which is what the data set has.
     let in_order = gxn([
-        "evaluate", "--image-embeddings", &file("img_emb.npy"), "--caption-embeddings", &file("text_emb.npy"), "--format", "json",
+        "evaluate",
+        "--image-embeddings",
+        &file("img_emb.npy"),
+        "--caption-embeddings",
+        &file("text_emb.npy"),
+        "--format",
+        "json",
     ]);
     assert_eq!(in_order.json()["ranks"], own["ranks"]);
     assert!(in_order.stderr.contains("note: no caption ids: took 2 captions for each image"), "{}", in_order.stderr);

@@ -18,9 +18,6 @@ const COLOURS: [(&str, [u8; 3]); 6] = [
 ];
 const PLACES: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
 
-/// Number of pictures in [`tiny_dataset`].
-pub const PICTURES: usize = 24;
-
 /// A network of a few thousand weights.
 pub const CONFIG: &str = r#"
 [look]
@@ -77,7 +74,7 @@ pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
     command
 }
 
-/// Runs `gxn ARGS`, split at spaces outside of paths: every item of `args` is one argument.
+/// Runs `gxn ARGS`.
 pub fn gxn<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ran {
     Ran::of(command(args).output().unwrap())
 }

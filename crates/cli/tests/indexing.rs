@@ -1,8 +1,9 @@
 //! `gxn index` and `gxn info`.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::fixture::{copy, cosine, data, gxn_in, paper, patch, refused, text, works};
+use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, refused, text, works};
 
 /// A folder with the tiny data set's pictures, its index made with the paper run.
 pub fn indexed_photos(folder: &Path) -> PathBuf {
@@ -114,6 +115,37 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     refused(["index", text(&empty), "--model", model], &["none of them readable", "text.jpg", "text beginning"]);
     assert!(!empty.join(".gxn").exists());
     refused(["index", text(&folder.path().join("gone")), "--model", model], &["cannot open the data", "gone"]);
-    refused(["index", text(&empty), "--model", text(&empty)], &["a checkpoint or a run with one", "hint: `gxn train` writes runs"]);
+    refused(
+        ["index", text(&empty), "--model", text(&empty)],
+        &["a checkpoint or a run with one", "hint: `gxn train` writes runs"],
+    );
     refused(["index", text(&empty), "--model", "gone"], &["gone: found nothing"]);
+}
+
+#[test]
+fn an_interrupted_index_leaves_nothing_and_ends_with_130() {
+    use std::io::{BufRead, BufReader, Read};
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    // One picture under many names: quickly made, slowly looked at.
+    image::RgbImage::from_pixel(1600, 1200, image::Rgb([9, 90, 200])).save(photos.join("0.png")).unwrap();
+    (1..600).for_each(|at| std::fs::hard_link(photos.join("0.png"), photos.join(format!("{at}.png"))).unwrap());
+    let mut child = command(["index", text(&photos), "--model", text(&paper().folder)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("indexing 64/600") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended too early: {said}");
+    }
+    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+    stderr.read_to_string(&mut said).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{said}");
+    assert!(said.ends_with("interrupted\n"), "{said}");
+    assert!(!photos.join(".gxn").exists());
 }

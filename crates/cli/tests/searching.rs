@@ -52,7 +52,8 @@ fn words_find_pictures_best_first() {
 #[test]
 fn pages_continue_each_other_and_end_with_exit_code_3() {
     let all = search(&["red", "-f", "--top", "24"]).stdout;
-    let pages: String = (0..4).map(|page| search(&["red", "-f", "-t", "7", "--offset", &(7 * page).to_string()]).stdout).collect();
+    let pages: String =
+        (0..4).map(|page| search(&["red", "-f", "-t", "7", "--offset", &(7 * page).to_string()]).stdout).collect();
     assert_eq!(pages, all);
     assert_eq!(search(&["red"]).lines().len(), 10, "ten hits unless told otherwise");
     let beyond = gxn(["search", "red", "--index", text(index()), "--offset", "24"]);
@@ -133,7 +134,10 @@ fn the_index_is_found_from_below_and_moves_with_its_folder() {
     assert_eq!(gxn_in(&below, ["search", "red", "-f"]).stdout, top, "from the working folder upwards");
     assert_eq!(gxn_in(&below, ["search", "red", ".", "-f"]).stdout, top);
     assert_eq!(works(["search", "-C", text(&below), "red", "-f"]).stdout, top);
-    assert_eq!(gxn_in(&photos, ["search", "./red_0.png", "-f", "-t", "1"]).stdout.trim(), text(&photos.join("red_0.png")));
+    assert_eq!(
+        gxn_in(&photos, ["search", "./red_0.png", "-f", "-t", "1"]).stdout.trim(),
+        text(&photos.join("red_0.png"))
+    );
 
     let moved = photos.with_file_name("moved");
     std::fs::rename(&photos, &moved).unwrap();
@@ -154,7 +158,10 @@ fn a_missing_index_or_model_says_how_to_get_one() {
     works(["index", text(&photos), "--model", text(&run)]);
     let moved = folder.path().join("moved-run");
     std::fs::rename(&run, &moved).unwrap();
-    refused(["search", "red", text(&photos)], &["the model that made the index", "hint: the run was moved: name it with --model"]);
+    refused(
+        ["search", "red", text(&photos)],
+        &["the model that made the index", "hint: the run was moved: name it with --model"],
+    );
     works(["search", "red", text(&photos), "--model", text(&moved)]);
 }
 
@@ -176,7 +183,10 @@ fn loose_ends_of_a_query_are_errors() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let script = "\"$0\" search red --index \"$1\" -f --top 24 | head -n 1";
-    let output = std::process::Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_gxn"), text(index())]).output().unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_gxn"), text(index())])
+        .output()
+        .unwrap();
     let ran = Ran::of(output);
     assert_eq!((ran.code, ran.lines().len(), ran.stderr.as_str()), (0, 1, ""));
 }
@@ -186,4 +196,5 @@ fn stdout_carries_results_only() {
     let hits: Vec<Value> = search(&["red", "--format", "jsonl"]).json_lines();
     assert_eq!(hits.len(), 10);
     assert_eq!(search(&["red"]).stderr, "", "and a quick search has nothing else to say");
+    assert_eq!(search(&["Red zeppelin, xyzzy!"]).stderr, "note: the model has never seen: zeppelin, xyzzy\n");
 }

@@ -19,7 +19,8 @@ use crate::output::{machine_line, print};
 /// The run's configuration; the data set is named at run time.
 const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Searches that are shown.
-const SEARCHES: [&str; 3] = ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
+const SEARCHES: [&str; 3] =
+    ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
 

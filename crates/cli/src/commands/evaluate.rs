@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
 use gxn::data::{Dataset, Split};
-use gxn::evaluate::{About, Embeddings, Foreign, ForeignPaths, Level, Protocol, Report, Scoring, Similarity, compare as set_beside};
+use gxn::evaluate::{
+    About, Embeddings, Foreign, ForeignPaths, Level, Protocol, Report, Scoring, Similarity, compare as set_beside,
+};
 use gxn::metrics::Bootstrap;
 use gxn::train::validation::scoring;
 
@@ -65,7 +67,11 @@ pub fn measure(
     }
     let dim = encoded.images.dim;
     let embeddings = Embeddings {
-        abstract_level: Level { images: &encoded.images.abstract_level, captions: &encoded.captions.abstract_level, dim },
+        abstract_level: Level {
+            images: &encoded.images.abstract_level,
+            captions: &encoded.captions.abstract_level,
+            dim,
+        },
         grounded_level: encoded
             .images
             .grounded_level

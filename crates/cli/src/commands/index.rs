@@ -12,7 +12,7 @@ use gxn::retrieve::indexer::folder_pictures;
 use gxn::retrieve::{IndexReport, IndexSource, build_index};
 
 use crate::args::IndexArgs;
-use crate::commands::{open_options, report_dropped};
+use crate::commands::{name_dropped, open_options, report_dropped};
 use crate::interrupt::stop_flag;
 use crate::output::{ProgressLine, duration, machine_line, print};
 
@@ -49,7 +49,8 @@ pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     };
     let report = run(&encoder, &args.model, source, &dir, &limits, &stop)?;
     print(&format!("{}\n", dir.display()))?;
-    report_dropped(&report.dropped);
+    // No other command names the pictures of a folder.
+    name_dropped(&report.dropped, usize::MAX);
     Ok(ExitCode::SUCCESS)
 }
 

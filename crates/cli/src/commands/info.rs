@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::retrieve::retriever::INDEX_FOLDER;
-use gxn_index::Index;
+use gxn_index::{Index, IndexMeta};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
@@ -14,12 +14,9 @@ use crate::output::print;
 
 /// Describes a checkpoint, a run or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
-    let facts = match gxn::checkpoint::resolve(&args.path) {
-        Ok(folder) => model_facts(&folder)?,
-        Err(no_model) => match index_in(&args.path) {
-            Some(index) => index_facts(&Index::open(&index)?),
-            None => return Err(no_model.into()),
-        },
+    let facts = match index_in(&args.path) {
+        Some(index) => index_facts(&Index::open(&index)?),
+        None => model_facts(&gxn::checkpoint::resolve(&args.path)?)?,
     };
     match args.format {
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&facts)?))?,
@@ -30,7 +27,7 @@ pub fn info(args: &InfoArgs) -> Result<ExitCode> {
 
 /// The index at `path` or in its `.gxn`; not one further up, as search would take it.
 fn index_in(path: &Path) -> Option<PathBuf> {
-    [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| Index::exists(dir))
+    [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| IndexMeta::read(dir).is_ok())
 }
 
 fn model_facts(folder: &Path) -> Result<Value> {

@@ -58,7 +58,12 @@ fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, run.join("best").display());
+    eprintln!(
+        "best epoch {} with val rsum {:.1}: {}",
+        outcome.best_epoch,
+        outcome.best_rsum,
+        run.join("best").display()
+    );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -168,11 +173,11 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
     let text_keys = ["data.source", "data.images", "look.weights"];
-    let mut pairs: Vec<String> = given
+    let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") })
-        .collect();
+        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") });
+    let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
     if args.finetune {
         pairs.push("look.finetune=true".into());
     }
@@ -183,6 +188,18 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         pairs.push("matching.loss=hardest".into());
     }
     pairs.extend(args.set.iter().cloned());
+    pairs
+}
+
+/// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
+fn from_environment() -> Vec<String> {
+    let mut pairs: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let key = name.to_str()?.strip_prefix("GXN_").filter(|key| key.contains("__"))?.to_ascii_lowercase();
+            Some(format!("{}={}", key.replace("__", "."), value.to_str()?))
+        })
+        .collect();
+    pairs.sort();
     pairs
 }
 
@@ -211,9 +228,13 @@ fn latest(logs: &Path) -> Result<PathBuf> {
     let runs = entries.flatten().map(|entry| entry.path()).filter(|run| run.join("last").exists());
     let newest = runs.max_by_key(|run| std::fs::metadata(run.join("last")).and_then(|m| m.modified()).ok());
     newest.ok_or_else(|| {
-            gxn::Error::unexpected(logs.display().to_string(), "no run that can be continued", "a run with a `last` checkpoint")
-            .with_hint("name the run's folder with --resume RUN, or the folder of runs with --logs")
-            .into()
+        gxn::Error::unexpected(
+            logs.display().to_string(),
+            "no run that can be continued",
+            "a run with a `last` checkpoint",
+        )
+        .with_hint("name the run's folder with --resume RUN, or the folder of runs with --logs")
+        .into()
     })
 }
 
