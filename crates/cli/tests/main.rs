@@ -4,6 +4,7 @@ mod bad_files;
 mod checkpoints;
 mod configuration;
 mod damaged_pictures;
+mod demonstration;
 mod evaluation;
 mod fixture;
 mod full_disk;
