@@ -99,8 +99,8 @@ pub struct ConvertArgs {
     pub source: PathBuf,
     /// Where to write it; must not exist
     pub out: PathBuf,
-    /// jsonl, karpathy, csv or wds
-    #[arg(long, value_name = "FORMAT")]
+    /// The format to write
+    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset"])]
     pub to: String,
     #[command(flatten)]
     pub reading: SourceArgs,
@@ -140,11 +140,12 @@ pub struct TrainArgs {
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
-    /// Set any key of the configuration, such as --set look.sentence.hidden=512
+    /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:
+    /// GXN_LOOK__SENTENCE__HIDDEN=512)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Epochs
-    #[arg(long)]
+    #[arg(long, alias = "num_epochs")]
     pub epochs: Option<String>,
     /// Pairs per step
     #[arg(long, alias = "batch_size")]
@@ -191,6 +192,15 @@ pub struct TrainArgs {
     /// Steps of linear warm-up
     #[arg(long, hide = true)]
     pub warmup: Option<String>,
+    /// Epochs of summed negatives before the hardest
+    #[arg(long, alias = "vse_mean_warmup_epochs", hide = true)]
+    pub vse_mean_warmup_epochs: Option<String>,
+    /// Layers of the GRUs: 1
+    #[arg(long, alias = "num_layers", hide = true, value_parser = ["1"])]
+    pub num_layers: Option<String>,
+    /// Train on Karpathy's restval images too (the default)
+    #[arg(long, alias = "use_restval", hide = true)]
+    pub use_restval: bool,
     /// Worker threads [default: all cores]
     #[arg(long)]
     pub workers: Option<usize>,
@@ -215,14 +225,14 @@ pub struct EvaluateArgs {
     /// Which split is measured
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
-    /// full, coco1k-5fold, coco5k, f30k1k or flickr8k1k
-    #[arg(long, default_value = "full")]
+    /// How it is scored; all but full ask for the counts of a published test set
+    #[arg(long, default_value = "full", value_parser = ["full", "coco1k-5fold", "coco5k", "f30k1k", "flickr8k1k"])]
     pub protocol: String,
     /// Weight of the abstract level, in place of the model's own
     #[arg(long)]
     pub lambda: Option<f32>,
     /// Image embeddings of another model, npy [N, D]
-    #[arg(long, value_name = "NPY", requires = "caption_embeddings")]
+    #[arg(long, value_name = "NPY", requires = "caption_embeddings", conflicts_with_all = ["model", "source", "lambda"])]
     pub image_embeddings: Option<PathBuf>,
     /// Caption embeddings of another model, npy [M, D]
     #[arg(long, value_name = "NPY", requires = "image_embeddings")]

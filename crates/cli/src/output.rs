@@ -1,8 +1,10 @@
 //! What people see on stderr: errors with their causes and hints, and progress lines.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use crate::interrupt::INTERRUPTED;
 
@@ -21,12 +23,24 @@ pub fn report_error(error: &anyhow::Error) -> ExitCode {
     }
     let hint = error.chain().find_map(|cause| {
         let own = cause.downcast_ref::<gxn::Error>().and_then(gxn::Error::hint);
-        own.or_else(|| cause.downcast_ref::<gxn_index::Error>().and_then(gxn_index::Error::hint))
+        let index = || cause.downcast_ref::<gxn_index::Error>().and_then(gxn_index::Error::hint);
+        own.or_else(index).or_else(|| cause.downcast_ref::<std::io::Error>().and_then(io_hint))
     });
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
     ExitCode::FAILURE
+}
+
+/// What to do about errors of the system that have a usual cause.
+fn io_hint(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("make room on the disk and run the command again; files that were complete before are as they were")
+        }
+        ErrorKind::PermissionDenied => Some("look at the owner and the permissions of the file and its folder"),
+        _ => None,
+    }
 }
 
 /// One line on stderr that is rewritten on a terminal, and written now and then elsewhere.
@@ -64,12 +78,17 @@ impl ProgressLine {
 
     /// Writes a line that stays.
     pub fn note(&mut self, text: &str) {
+        self.clear();
+        eprintln!("{text}");
+    }
+
+    /// Takes the line away, before something else is written.
+    pub fn clear(&mut self) {
         if self.terminal && self.width > 0 {
             eprint!("\r{:width$}\r", "", width = self.width);
             self.width = 0;
         }
         self.shown = None;
-        eprintln!("{text}");
     }
 }
 
@@ -89,8 +108,8 @@ pub fn duration(seconds: f64) -> String {
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => Ok(other?),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other.context("cannot write to stdout"),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             measure(&encoder, model, &dataset, split, protocol, args.lambda, args.seed, &stop)?
         }
         (None, None) => foreign(args, protocol)?,
-        _ => bail!("give either a model and its data, or --image-embeddings and --caption-embeddings"),
+        _ => bail!("give a model and its data, or --image-embeddings and --caption-embeddings"),
     };
     if let Some(path) = &args.output {
         report.write(path)?;

@@ -12,7 +12,7 @@ use gxn::retrieve::indexer::folder_pictures;
 use gxn::retrieve::{IndexReport, IndexSource, build_index};
 
 use crate::args::IndexArgs;
-use crate::commands::{open_options, report_dropped};
+use crate::commands::{name_dropped, open_options, report_dropped};
 use crate::interrupt::stop_flag;
 use crate::output::{ProgressLine, duration, machine_line, print};
 
@@ -23,28 +23,34 @@ pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     let encoder = Encoder::load(&args.model)?;
     let dir = args.index.clone().unwrap_or_else(|| default_dir(&args.source));
     // A folder may also be a data set (pictures with text files beside them); plain pictures are the usual case.
-    let dataset = if args.pictures || (args.source.is_dir() && args.reading.texts.is_none()) {
-        match Dataset::open(&args.source, &open_options(&args.reading)?) {
-            Ok(dataset) if !args.pictures => Some(dataset),
-            _ => None,
-        }
+    let dataset = if args.pictures {
+        None
     } else {
-        Some(Dataset::open(&args.source, &open_options(&args.reading)?)?)
+        match Dataset::open(&args.source, &open_options(&args.reading)?) {
+            Ok(dataset) => Some(dataset),
+            Err(_) if args.source.is_dir() && args.reading.texts.is_none() && !args.reading.strict => None,
+            Err(error) => return Err(error.into()),
+        }
     };
     let limits = ImageLimits { max_pixels: (args.max_image_megapixels * 1e6) as u64, ..ImageLimits::default() };
     let source = match &dataset {
         Some(dataset) => {
             eprintln!("{}: {} with captions", dataset.name, dataset.format);
+            report_dropped(&dataset.dropped);
+            if args.source.is_dir() && !dataset.dropped.is_empty() {
+                eprintln!("note: --pictures indexes every picture of the folder, without captions");
+            }
             IndexSource::Dataset(dataset)
         }
         None => {
             let pictures = folder_pictures(&args.source, args.include_hidden, &args.exclude_dir)?;
-            IndexSource::Pictures(pictures)
+            IndexSource::Folder { root: &args.source, pictures }
         }
     };
     let report = run(&encoder, &args.model, source, &dir, &limits, &stop)?;
     print(&format!("{}\n", dir.display()))?;
-    report_dropped(&report.dropped);
+    // No other command names the pictures of a folder.
+    name_dropped(&report.dropped, usize::MAX);
     Ok(ExitCode::SUCCESS)
 }
 

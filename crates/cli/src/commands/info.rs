@@ -1,11 +1,12 @@
 //! `gxn info`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::retrieve::find_index;
-use gxn_index::Index;
+use gxn::retrieve::retriever::INDEX_FOLDER;
+use gxn_index::{Index, IndexMeta};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
@@ -13,12 +14,9 @@ use crate::output::print;
 
 /// Describes a checkpoint, a run or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
-    let facts = match gxn::checkpoint::resolve(&args.path) {
-        Ok(folder) => model_facts(&folder)?,
-        Err(no_model) => match find_index(&args.path) {
-            Ok(index) if index.starts_with(&args.path) || index == args.path => index_facts(&Index::open(&index)?),
-            _ => return Err(no_model.into()),
-        },
+    let facts = match index_in(&args.path) {
+        Some(index) => index_facts(&Index::open(&index)?),
+        None => model_facts(&gxn::checkpoint::resolve(&args.path)?)?,
     };
     match args.format {
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&facts)?))?,
@@ -27,7 +25,12 @@ pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn model_facts(folder: &std::path::Path) -> Result<Value> {
+/// The index at `path` or in its `.gxn`; not one further up, as search would take it.
+fn index_in(path: &Path) -> Option<PathBuf> {
+    [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| IndexMeta::read(dir).is_ok())
+}
+
+fn model_facts(folder: &Path) -> Result<Value> {
     let encoder = Encoder::load(folder)?;
     let checkpoint = encoder.checkpoint();
     Ok(json!({
@@ -52,6 +55,7 @@ fn index_facts(index: &Index) -> Value {
         "path": index.dir().display().to_string(),
         "model": meta.model,
         "model_path": meta.extra.get("model_path"),
+        "pictures_below": meta.extra.get("root"),
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),

@@ -12,7 +12,7 @@ pub mod train;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gxn::data::{CsvColumns, Dataset, OpenOptions, Split};
+use gxn::data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
 
 use crate::args::SourceArgs;
 
@@ -46,18 +46,23 @@ pub fn open_dataset(source: &Path, args: &SourceArgs) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Counts what was left out and names the first few.
-pub fn report_dropped(dropped: &[gxn::data::Dropped]) {
+/// Counts what a data set leaves out and names the first few.
+pub fn report_dropped(dropped: &[Dropped]) {
     const NAMED: usize = 5;
-    if dropped.is_empty() {
-        return;
-    }
-    eprintln!("left out: {}", dropped.len());
-    for one in dropped.iter().take(NAMED) {
-        eprintln!("  {}: {}", one.what, one.reason);
-    }
+    name_dropped(dropped, NAMED);
     if dropped.len() > NAMED {
-        eprintln!("  and {} more; `gxn data check` lists them all", dropped.len() - NAMED);
+        eprintln!("  and {} more; `gxn data check --full --format json` lists them all", dropped.len() - NAMED);
+    }
+}
+
+/// Counts what was left out and names the first `named`.
+pub fn name_dropped(dropped: &[Dropped], named: usize) {
+    if !dropped.is_empty() {
+        eprintln!("left out: {}", dropped.len());
+    }
+    for Dropped { what, reason } in dropped.iter().take(named) {
+        // Most reasons begin with the whole path.
+        if reason.contains(what.as_str()) { eprintln!("  {reason}") } else { eprintln!("  {what}: {reason}") }
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use gxn::data::{UNKNOWN, tokenize};
+use gxn::retrieve::query::Content;
 use gxn::retrieve::{Part, Retriever, find_index, parse_query, query};
 use gxn_index::{Hit, Side};
 use serde_json::json;
@@ -14,6 +16,9 @@ use crate::output::{NOTHING_FOUND, print};
 /// Searches an index.
 pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     let (words, dir) = query_and_dir(&args.query, &args.dir);
+    for word in words.iter().filter(|word| Path::new(word).is_file() && !is_path(word)) {
+        eprintln!("note: {word} is taken as words; the picture is ./{word}");
+    }
     let mut parts = parse_query(words)?;
     for (texts, sign) in [(&args.add, 1.0), (&args.subtract, -1.0)] {
         for text in texts {
@@ -25,6 +30,10 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         None => find_index(&dir)?,
     };
     let retriever = Retriever::open(&index, args.model.as_deref())?;
+    let strange = unknown_words(&retriever, &parts);
+    if !strange.is_empty() {
+        eprintln!("note: the model has never seen: {}", strange.join(", "));
+    }
     let format = if args.filepath_only { HitFormat::Paths } else { args.format };
     let hits = hits(&retriever, &parts, args.target, args.top, args.offset)?;
     print(&render(&hits, format, args.offset))?;
@@ -68,6 +77,21 @@ pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
         }
     };
     hits.iter().enumerate().map(line).collect()
+}
+
+/// Words of the query that were not among the training captions': all mean the same to the model.
+fn unknown_words(retriever: &Retriever, parts: &[Part]) -> Vec<String> {
+    let vocabulary = &retriever.encoder().checkpoint().vocabulary;
+    let texts = parts.iter().filter_map(|part| match &part.content {
+        Content::Text(text) => Some(text),
+        Content::Picture(_) => None,
+    });
+    texts.flat_map(|text| tokenize(text)).filter(|word| vocabulary.number(word) == UNKNOWN).collect()
+}
+
+/// Whether the query takes `word` as the path of a picture.
+fn is_path(word: &str) -> bool {
+    ["./", "../", "/", "~/", "file://"].iter().any(|start| word.starts_with(start))
 }
 
 /// A folder as the last of several words, not behind a sign, is where to search.

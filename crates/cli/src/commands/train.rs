@@ -19,7 +19,12 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     }
     let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
     if let Some(run) = &args.resume {
-        let run = if run == "latest" { latest(&args.logs)? } else { PathBuf::from(run) };
+        let run = match (run.as_str(), &args.name) {
+            ("latest", Some(name)) => args.logs.join(name),
+            ("latest", None) => latest(&args.logs)?,
+            _ => PathBuf::from(run),
+        };
+        same_configuration(args, &run)?;
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
@@ -165,21 +170,52 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("train.cut_every", &args.lr_update),
         ("train.weight_decay", &args.wd),
         ("train.warmup_steps", &args.warmup),
+        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
     let text_keys = ["data.source", "data.images", "look.weights"];
-    let mut pairs: Vec<String> = given
+    let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") })
-        .collect();
+        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") });
+    let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
     if args.finetune {
         pairs.push("look.finetune=true".into());
+    }
+    if args.use_restval {
+        pairs.push("data.use_restval=true".into());
     }
     if args.max_violation {
         pairs.push("matching.loss=hardest".into());
     }
     pairs.extend(args.set.iter().cloned());
     pairs
+}
+
+/// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
+fn from_environment() -> Vec<String> {
+    let mut pairs: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let key = name.to_str()?.strip_prefix("GXN_").filter(|key| key.contains("__"))?.to_ascii_lowercase();
+            Some(format!("{}={}", key.replace("__", "."), value.to_str()?))
+        })
+        .collect();
+    pairs.sort();
+    pairs
+}
+
+/// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
+fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
+    let (asked, kept) = (overrides(args), run.join("config.toml"));
+    if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
+        return Ok(());
+    }
+    let own = RunConfig::load(Some(&kept), &[])?;
+    let wanted = RunConfig::load(args.config.as_deref().or(Some(&kept)), &asked)?;
+    let (own, wanted) = (own.to_toml(), wanted.to_toml());
+    let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
+    Err(gxn::Error::unexpected("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
+        .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
+        .into())
 }
 
 fn default_name(config: Option<&Path>) -> String {
@@ -197,6 +233,7 @@ fn latest(logs: &Path) -> Result<PathBuf> {
             "no run that can be continued",
             "a run with a `last` checkpoint",
         )
+        .with_hint("name the run's folder with --resume RUN, or the folder of runs with --logs")
         .into()
     })
 }

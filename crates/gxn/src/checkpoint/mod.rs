@@ -32,6 +32,7 @@ pub use encoder::Encoder;
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
+const DAMAGED: &str = "a file of the checkpoint was changed or damaged; take another copy";
 
 /// `meta.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -149,7 +150,7 @@ impl Checkpoint {
                 short(&found),
                 format!("{}, as meta.json has it", short(&meta.fingerprint)),
             )
-            .with_hint("a file of the checkpoint was changed or damaged; take another copy"));
+            .with_hint(DAMAGED));
         }
         let config = RunConfig::load(Some(&folder.join("config.toml")), &[])?;
         let vocabulary = Vocabulary::load(&folder.join("vocab.json"))?;
@@ -221,7 +222,14 @@ pub fn fingerprint_of(path: &Path) -> Result<String> {
 
 fn read_meta(folder: &Path) -> Result<Meta> {
     let path = folder.join("meta.json");
-    let meta: Meta = read_json(&path)?;
+    let json: serde_json::Value = read_json(&path)?;
+    if json["format"] == "gxn-index" {
+        return Err(Error::unexpected(folder.display().to_string(), "an index", "a gxn checkpoint")
+            .with_hint("name the run that made it: `gxn info` shows where the index noted it"));
+    }
+    let meta: Meta = serde_json::from_value(json).map_err(|e| {
+        Error::unexpected(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
+    })?;
     if meta.kind != "gxn checkpoint" {
         return Err(Error::unexpected(path.display().to_string(), format!("a {}", meta.kind), "a gxn checkpoint"));
     }
@@ -264,6 +272,7 @@ pub(crate) fn pretty<T: Serialize>(value: &T) -> String {
 
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "the file that gxn wrote"))
+    serde_json::from_str(&text).map_err(|e| {
+        Error::unexpected(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
+    })
 }

@@ -10,9 +10,19 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// When anything fails, a full disk included; then `path` is as it was and no temporary file is left.
+///
+/// A link stays a link: the file behind it is replaced. What is no file, such as `/dev/stdout` or a pipe, must never be
+/// replaced by one and is written to directly.
 pub(crate) fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<()> {
     let fail = |error| Error::io("cannot write", path, error);
-    let folder = folder_of(path);
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        let file = File::options().write(true).open(path).map_err(fail)?;
+        let mut writer = BufWriter::with_capacity(1 << 16, &file);
+        return fill(&mut writer).and_then(|()| writer.flush()).map_err(fail);
+    }
+    let real =
+        if path.is_symlink() { path.canonicalize().unwrap_or_else(|_| path.to_path_buf()) } else { path.to_path_buf() };
+    let folder = folder_of(&real);
     let temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(fail)?;
     // Temporary files are private by default; a finished data file is as readable as any other.
     #[cfg(unix)]
@@ -24,7 +34,7 @@ pub(crate) fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&Fi
     fill(&mut writer).and_then(|()| writer.flush()).map_err(fail)?;
     drop(writer);
     temporary.as_file().sync_all().map_err(fail)?;
-    temporary.persist(path).map_err(|error| fail(error.error))?;
+    temporary.persist(&real).map_err(|error| fail(error.error))?;
     sync_folder(folder);
     Ok(())
 }
@@ -104,6 +114,24 @@ mod tests {
         assert!(error.to_string().contains("a.json"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_device_a_device() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.json"), folder.path().join("link.json"));
+        std::fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        write_atomically(&link, |out| out.write_all(b"new")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        // Through a link of our own: should this ever fail, it is not the machine's /dev/null that is gone.
+        let device = folder.path().join("null");
+        symlink("/dev/null", &device).unwrap();
+        write_atomically(&device, |out| out.write_all(b"gone")).unwrap();
+        assert!(std::fs::metadata(&device).unwrap().file_type().is_char_device());
     }
 
     #[test]

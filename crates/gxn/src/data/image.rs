@@ -211,7 +211,7 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         let found = format!("{width} × {height} pixels");
-        let expected = format!("at most {:.1} megapixels", limits.max_pixels as f64 / 1e6);
+        let expected = format!("at most {} megapixels", limits.max_pixels as f64 / 1e6);
         return Err(Error::unexpected(name, found, expected).with_hint("make the picture smaller or raise the limit"));
     }
     if width == 0 || height == 0 {

@@ -155,7 +155,7 @@ fn huge_pictures_are_refused_from_their_header() {
     png[29..33].copy_from_slice(&sum);
     for picture in [jpeg, bmp, png] {
         let error = refused(&picture);
-        assert!(error.contains("30000 × 30000 pixels, expected at most 100.0 megapixels"), "{error}");
+        assert!(error.contains("30000 × 30000 pixels, expected at most 100 megapixels"), "{error}");
         assert!(image_size(&picture, "a", &ImageLimits::default()).is_err());
     }
     let small = ImageLimits { max_pixels: 6143, ..ImageLimits::default() };

@@ -2,11 +2,12 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>, versions 1 to 3.
 
+use std::io::Write;
 use std::path::Path;
 
 use half::f16;
 
-use super::report::write_whole;
+use crate::data::atomic::write_atomically;
 use crate::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -117,7 +118,7 @@ pub fn write_npy(path: &Path, values: &[f32], dim: usize) -> Result<()> {
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header);
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    write_whole(path, &bytes)
+    write_atomically(path, |file| file.write_all(&bytes))
 }
 
 #[cfg(test)]

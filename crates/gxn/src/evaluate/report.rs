@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::Evaluation;
 use super::ranks::Ranks;
+use crate::data::atomic::write_atomically;
 use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, Queries};
 use crate::{Error, Result};
 
@@ -220,7 +221,8 @@ impl Report {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        write_whole(path, self.to_json()?.as_bytes())
+        let json = self.to_json()?;
+        write_atomically(path, |file| file.write_all(json.as_bytes()))
     }
 
     /// The table for people, with the two lines that vsepp prints at the end.
@@ -271,17 +273,6 @@ impl Report {
 pub(super) fn first_few(names: &[String]) -> String {
     let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
-}
-
-/// Writes to a temporary name beside `path`, syncs and renames.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let error = |source| Error::io("cannot write", path, source);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".gxn-").tempfile_in(folder).map_err(error)?;
-    file.write_all(bytes).map_err(error)?;
-    file.as_file().sync_all().map_err(error)?;
-    file.persist(path).map_err(|failure| error(failure.error))?;
-    Ok(())
 }
 
 /// Seconds since 1970 as `YYYY-MM-DDTHH:MM:SSZ` (Hinnant's civil-from-days).

@@ -14,14 +14,21 @@ use crate::{Error, Result};
 
 /// Names of picture files end like this.
 const PICTURE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp", "bmp", "tif", "tiff"];
+/// What the index notes of the indexed folder.
+pub(super) const ROOT: &str = "root";
 /// Pictures that are decoded and looked at together; the unit of progress.
 const BATCH: usize = 64;
 
 /// What is indexed.
 #[derive(Debug)]
 pub enum IndexSource<'a> {
-    /// Pictures of a folder: paths relative to the folder and where the bytes are.
-    Pictures(Vec<(String, ImageSource)>),
+    /// Pictures of a folder.
+    Folder {
+        /// The folder.
+        root: &'a Path,
+        /// Paths relative to it, and where the bytes are: see [`folder_pictures`].
+        pictures: Vec<(String, ImageSource)>,
+    },
     /// A data set: its pictures and its captions.
     Dataset(&'a Dataset),
 }
@@ -71,18 +78,21 @@ pub fn build_index(
     let mut extra = serde_json::Map::new();
     let model = std::fs::canonicalize(model_path).unwrap_or_else(|_| model_path.to_path_buf());
     extra.insert("model_path".into(), model.display().to_string().into());
+    if let IndexSource::Folder { root, .. } = &source {
+        extra.insert(ROOT.into(), root_from(dir, root).into());
+    }
     let settings = IndexSettings { model: encoder.fingerprint().to_string(), space: index_space(encoder), extra };
     let mut writer = IndexWriter::create(dir, settings)?;
     let mut report = IndexReport::default();
 
     let pictures: Vec<(String, String, &ImageSource, serde_json::Map<_, _>)> = match &source {
-        IndexSource::Pictures(pictures) => {
+        IndexSource::Folder { pictures, .. } => {
             pictures.iter().map(|(path, source)| (path.clone(), path.clone(), source, Default::default())).collect()
         }
         IndexSource::Dataset(data) => data
             .images
             .iter()
-            .map(|image| (image.id.clone(), image.source.to_string(), &image.source, image.meta.clone()))
+            .map(|image| (image.id.clone(), lasting_path(&image.source), &image.source, image.meta.clone()))
             .collect(),
     };
     let mut present = std::collections::HashSet::new();
@@ -138,6 +148,25 @@ pub fn build_index(
     writer.finish()?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The indexed folder as seen from the index's folder, so that both can be moved together: `..` where the index lies in
+/// it, else the whole path.
+fn root_from(dir: &Path, root: &Path) -> String {
+    let real = |path: &Path| {
+        std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+    };
+    let (dir, root) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(root));
+    if dir.parent().is_some_and(|above| real(above) == root) { "..".into() } else { root.display().to_string() }
+}
+
+/// Where the picture is, whatever the working folder will be.
+fn lasting_path(source: &ImageSource) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    match source {
+        ImageSource::File(path) => ImageSource::File(absolute(path)).to_string(),
+        ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", absolute(archive).display()),
+    }
 }
 
 /// The index that is about to be replaced, if the same model made it.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, Side, Space};
 
+use super::indexer::ROOT;
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
 use crate::config::SimilarityKind;
@@ -90,7 +91,7 @@ impl Retriever {
     }
 
     /// The `top` best items of `target` after the first `offset`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image
-    /// by the model's combined score, and like meets like by the cosine of `[h ; l]`.
+    /// by the model's combined score, and like meets like by the cosine of `[h ; l]`. Paths of hits are absolute.
     ///
     /// # Errors
     /// When a picture of the query cannot be read, or captions are wanted from an index without any.
@@ -110,6 +111,12 @@ impl Retriever {
             return Err(Error::unexpected("captions of the index", "none", "an index with captions")
                 .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
         }
-        Ok(self.index.search(&parts, target, top, offset)?)
+        let mut hits = self.index.search(&parts, target, top, offset)?;
+        let root = self.index.meta().extra.get(ROOT).and_then(|root| root.as_str());
+        if let Some(root) = root.map(|root| self.index.dir().join(root)) {
+            let root = root.canonicalize().unwrap_or(root);
+            hits.iter_mut().for_each(|hit| hit.path = root.join(&hit.path).display().to_string());
+        }
+        Ok(hits)
     }
 }

@@ -72,7 +72,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         let folder = RunFolder(run.to_path_buf());
-        if folder.log().exists() {
+        if ["best", "last"].iter().any(|name| run.join(name).is_symlink()) {
             return Err(Error::unexpected(run.display().to_string(), "a run", "a new or empty folder")
                 .with_hint("continue it with --resume, or give the new run another --name"));
         }
@@ -83,6 +83,13 @@ impl Trainer {
         crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
             std::io::Write::write_all(file, text.as_bytes())
         })?;
+        // A run that ended before its first save, killed or out of disk, left nothing to go on from.
+        match std::fs::remove_file(folder.log()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("cannot replace", &folder.log(), e));
+            }
+            _ => {}
+        }
         let position = Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
         Ok(Self::assemble(config, folder, data, model, position, &device))
     }

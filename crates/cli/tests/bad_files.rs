@@ -1,0 +1,128 @@
+//! Captions and tables that are not what they should be.
+
+use crate::fixture::{gxn, paper, patch, refused, text, tiny_dataset, works};
+
+#[test]
+fn no_data_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(
+        ["data", "check", text(folder.path())],
+        &["0 usable pairs", "hint: `gxn data init` prints a sample of each format"],
+    );
+    let gone = folder.path().join("gone.json");
+    refused(["data", "check", text(&gone)], &["cannot open the data", "gone.json"]);
+    refused(["evaluate", text(&paper().folder), text(&gone)], &["cannot open the data", "gone.json"]);
+    let empty = folder.path().join("empty.csv");
+    std::fs::write(&empty, "").unwrap();
+    refused(["data", "check", text(&empty)], &["an empty file", "Karpathy JSON", "hint: "]);
+    std::fs::write(&empty, "id,width\n1,2\n").unwrap();
+    refused(["data", "check", text(&empty)], &["id,width", "hint: "]);
+    std::fs::write(&empty, "{\"images\": [").unwrap();
+    refused(["data", "check", text(&empty)], &["damaged JSON"]);
+}
+
+/// A folder of pairs with one picture too many and one text too many: both counted and named; an error when strict.
+#[test]
+fn captions_without_image_and_images_without_caption() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (at, name) in ["a", "b", "c", "lonely"].iter().enumerate() {
+        patch([10, 20, 30], at).save(path(&format!("{name}.png"))).unwrap();
+        std::fs::write(path(&format!("{name}.txt")), format!("picture {name}\n")).unwrap();
+    }
+    std::fs::remove_file(path("lonely.txt")).unwrap();
+    std::fs::write(path("ghost.txt"), "nobody\n").unwrap();
+    let ran = works(["data", "check", text(folder.path())]);
+    for part in
+        ["left out: 2", "lonely.png: an image without caption", "ghost.txt: captions without image", "2 entries"]
+    {
+        assert!(ran.stdout.contains(part), "{part:?} not in {}", ran.stdout);
+    }
+    refused(
+        ["data", "check", text(folder.path()), "--strict"],
+        &["2 unusable entries", "lonely.png", "ghost.txt", "strict"],
+    );
+
+    let table = path("captions.jsonl");
+    std::fs::write(&table, "{\"image\":\"a.png\",\"caption\":\"x\"}\n{\"image\":\"gone.png\",\"caption\":\"y\"}\n{\"image\":\"../a.png\",\"caption\":\"z\"}\n").unwrap();
+    let ran = works(["data", "check", text(&table)]);
+    assert!(ran.stdout.contains("gone.png") && ran.stdout.contains("no such image file"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("../a.png"), "{}", ran.stdout);
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_named_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("captions.csv");
+    std::fs::write(&table, b"image,caption\na.png,fine\nb.png,caf\xe9\n").unwrap();
+    refused(
+        ["data", "check", text(&table)],
+        &[
+            "captions.csv, line 3: found the byte e9, which is not UTF-8",
+            "hint: convert the file, for example with: iconv",
+        ],
+    );
+    // One text of many: left out, the rest is used.
+    let pairs = folder.path().join("pairs");
+    std::fs::create_dir(&pairs).unwrap();
+    for name in ["a", "b"] {
+        patch([10, 20, 30], name.len()).save(pairs.join(format!("{name}.png"))).unwrap();
+    }
+    std::fs::write(pairs.join("a.txt"), "fine\n").unwrap();
+    std::fs::write(pairs.join("b.txt"), b"caf\xe9\n").unwrap();
+    let ran = works(["data", "check", text(&pairs)]);
+    assert!(ran.stdout.contains("b.txt: the byte e9, which is not UTF-8"), "{}", ran.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_and_file_names_may_hold_any_byte() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    patch([200, 0, 0], 0).save(photos.join("good.png")).unwrap();
+    // Some file systems refuse such names; then there is nothing to test.
+    if std::fs::copy(photos.join("good.png"), photos.join(OsStr::from_bytes(b"caf\xe9.png"))).is_ok() {
+        let ran = works(["index", text(&photos), "--model", text(&paper().folder)]);
+        assert!(ran.stderr.contains("indexed 2 images"), "{}", ran.stderr);
+        assert_eq!(works(["search", "red", text(&photos)]).lines().len(), 2);
+    }
+    let ran = gxn([OsStr::new("data"), OsStr::new("check"), OsStr::from_bytes(b"caf\xe9")]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(gxn([OsStr::new("search"), OsStr::from_bytes(b"caf\xe9")]).code, 2);
+}
+
+/// The same picture in train and in test: the scores would be too good.
+#[test]
+fn a_picture_in_two_splits_is_fatal() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let images = folder.path().join("images");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&source).unwrap()).unwrap();
+    let name = |split: &str| {
+        let image = json["images"].as_array().unwrap().iter().find(|image| image["split"] == split).unwrap();
+        image["filename"].as_str().unwrap().to_owned()
+    };
+    std::fs::copy(images.join(name("train")), images.join(name("test"))).unwrap();
+    let ran = gxn(["data", "check", text(&source)]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("fatal: 1 groups of identical pictures lie in more than one split"), "{}", ran.stdout);
+}
+
+#[test]
+fn foreign_embeddings_that_do_not_fit_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let junk = folder.path().join("junk.npy");
+    std::fs::write(&junk, "1.0 2.0").unwrap();
+    let junk = text(&junk);
+    refused(
+        ["evaluate", "--image-embeddings", junk, "--caption-embeddings", junk],
+        &["junk.npy", "a NumPy array (.npy)", "hint: write it with numpy.save"],
+    );
+    refused(
+        ["evaluate", "--image-embeddings", "gone.npy", "--caption-embeddings", junk],
+        &["gone.npy", "No such file"],
+    );
+}

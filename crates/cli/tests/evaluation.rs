@@ -1,0 +1,169 @@
+//! check → train → evaluate → compare → encode → foreign embeddings.
+
+use serde_json::Value;
+
+use crate::fixture::{cosine, data, gxn, other_seed, paper, refused, text, works};
+
+#[test]
+fn a_good_data_set_passes_its_check() {
+    let checked = works(["data", "check", text(data())]);
+    for part in ["Karpathy", "train", "every pixel was decoded", "ready to train\n"] {
+        assert!(checked.stdout.contains(part) != (part == "every pixel was decoded"), "{part}: {}", checked.stdout);
+    }
+    let full = works(["data", "check", text(data()), "--full", "--format", "json"]).json();
+    let images: u64 = full["splits"].as_array().unwrap().iter().map(|split| split["images"].as_u64().unwrap()).sum();
+    assert_eq!((images, full["fatal"].as_array().unwrap().len()), (24, 0));
+    assert_eq!(full["decoded_pixels"], true);
+}
+
+#[test]
+fn samples_and_conversions_can_be_read_back() {
+    let samples = works(["data", "init"]).stdout;
+    for format in ["jsonl", "captions.csv", "sentences", "two-folders", ".tar"] {
+        assert!(samples.contains(format), "{format}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let hash = |source: &str| {
+        let report = works(["data", "check", source, "--format", "json"]).json();
+        (report["splits"].clone(), report["captions_per_image"].clone())
+    };
+    let before = hash(text(data()));
+    for format in ["jsonl", "karpathy", "csv", "wds"] {
+        let out = folder.path().join(format);
+        let written = works(["data", "convert", text(data()), text(&out), "--to", format, "--copy-images"]);
+        assert_eq!(hash(written.stdout.trim()), before, "{format}");
+        refused(
+            ["data", "convert", text(data()), text(&out), "--to", format, "--copy-images"],
+            &["an empty or a new folder", "hint: name another folder"],
+        );
+    }
+}
+
+#[test]
+fn training_prints_the_best_checkpoint_and_nothing_else() {
+    let run = paper();
+    assert_eq!(run.trained.stdout, format!("{}\n", run.folder.join("best").display()));
+    let stderr = &run.trained.stderr;
+    assert!(stderr.starts_with("gxn 0."), "the first line says what computes: {stderr}");
+    for part in ["CPU (", "16 train images with 32 captions", "epoch 0: val rsum", "epoch 2: loss", "best epoch"] {
+        assert!(stderr.contains(part), "{part:?} not in {stderr}");
+    }
+}
+
+#[test]
+fn the_json_of_an_evaluation_has_the_documented_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    let model = text(&paper().folder);
+    let ran = works(["evaluate", model, text(data()), "--split", "test", "--format", "json", "-o", text(&file)]);
+    let report = ran.json();
+    for key in ["dataset", "split", "protocol", "model", "metrics", "ci95", "n_images", "n_captions", "positives_rule"]
+    {
+        assert!(!report[key].is_null(), "{key}");
+    }
+    for key in ["tie_rule", "seed", "data_sha", "created"] {
+        assert!(!report[key].is_null(), "{key}");
+    }
+    let number = |key: &str| report["metrics"][key].as_f64().unwrap_or_else(|| panic!("{key}"));
+    let recalls = ["i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10"].map(number);
+    assert!(recalls.iter().all(|recall| (0.0..=100.0).contains(recall)), "{recalls:?}");
+    // Four images: the fifth place is never needed, which is 100 in percent and 1 as a share.
+    assert_eq!(number("t2i_r5"), 100.0);
+    assert!((number("rsum") - recalls.iter().sum::<f64>()).abs() < 1e-9);
+    assert!(number("i2t_medr") >= 1.0 && number("t2i_meanr") >= 1.0);
+    assert_eq!(number("image_retrieval_recall@1"), number("t2i_r1"));
+    let count = |value: &Value| value.as_array().unwrap().len();
+    let (images, captions) =
+        (report["n_images"].as_u64().unwrap() as usize, report["n_captions"].as_u64().unwrap() as usize);
+    assert_eq!((count(&report["ranks"]["i2t"]), count(&report["ranks"]["t2i"])), (images, captions));
+    assert_eq!(captions, 2 * images);
+    assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(&file).unwrap()).unwrap(), report);
+    assert!(ran.stderr.contains("encoded 4 images and 8 captions"), "{}", ran.stderr);
+
+    let table = works(["evaluate", model, text(data()), "--split", "test"]).stdout;
+    assert!(table.contains("\nImage to text: ") && table.contains("R@10"), "{table}");
+    refused(
+        ["evaluate", model, text(data()), "--protocol", "flickr8k1k"],
+        &["protocol flickr8k1k", "expected 1000 images", "hint: the counts make the numbers comparable"],
+    );
+    refused(["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"], &["1 for a model with one level"]);
+}
+
+#[test]
+fn two_results_are_compared_query_by_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.json", "b.json"].map(|name| folder.path().join(name));
+    for (run, file) in [cosine(), other_seed()].into_iter().zip(&files) {
+        works(["evaluate", text(&run.folder), text(data()), "--split", "val", "-o", text(file)]);
+    }
+    let [a, b] = files.each_ref().map(|file| text(file));
+    let table = works(["compare", a, b]).stdout;
+    for part in ["paired resamples of images", "rsum", "B - A", "95%"] {
+        assert!(table.contains(part), "{part:?} not in {table}");
+    }
+    let json = works(["compare", a, b, "--format", "json"]).json();
+    let rows = json["metrics"].as_array().unwrap();
+    let rsum = rows.iter().find(|row| row["metric"] == "rsum").unwrap();
+    let difference = rsum["differences"][0]["difference"].as_f64().unwrap();
+    let [first, second] = [0, 1].map(|at| rsum["values"][at].as_f64().unwrap());
+    assert!((difference - (second - first)).abs() < 1e-9, "{rsum}");
+    let same = works(["compare", a, a, "--format", "json"]).json();
+    assert!(same["metrics"].as_array().unwrap().iter().all(|row| row["differences"][0]["difference"] == 0.0));
+
+    let test = folder.path().join("test.json");
+    works(["evaluate", text(&cosine().folder), text(data()), "--split", "test", "-o", text(&test)]);
+    refused(["compare", a, text(&test)], &["hint: a paired comparison needs the same images"]);
+    refused(
+        ["compare", a, text(data())],
+        &["expected the JSON of an evaluation report", "hint: make one with `gxn evaluate"],
+    );
+}
+
+/// A cosine model with one level is all in its embeddings: scored as foreign ones they give the model's own numbers.
+#[test]
+fn encoded_embeddings_give_the_models_own_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("encoded");
+    let model = text(&cosine().folder);
+    let encoded = works(["encode", model, text(data()), "-o", text(&out)]);
+    assert_eq!(encoded.stdout.trim(), text(&out));
+    let split = folder.path().join("val");
+    works(["encode", model, text(data()), "--split", "val", "-o", text(&split)]);
+    let file = |name: &str| split.join(name).display().to_string();
+    let foreign = works([
+        "evaluate",
+        "--image-embeddings",
+        &file("img_emb.npy"),
+        "--caption-embeddings",
+        &file("text_emb.npy"),
+        "--image-ids",
+        &file("image_ids.txt"),
+        "--caption-image-ids",
+        &file("caption_image_ids.txt"),
+        "--similarity",
+        "cosine",
+        "--format",
+        "json",
+    ])
+    .json();
+    let own = works(["evaluate", model, text(data()), "--split", "val", "--format", "json"]).json();
+    for key in ["metrics", "ranks", "n_images", "n_captions", "image_ids", "ci95"] {
+        assert_eq!(foreign[key], own[key], "{key}");
+    }
+    // Without ids: equal numbers of captions in order, which is what the data set has.
+    let in_order = gxn([
+        "evaluate",
+        "--image-embeddings",
+        &file("img_emb.npy"),
+        "--caption-embeddings",
+        &file("text_emb.npy"),
+        "--format",
+        "json",
+    ]);
+    assert_eq!(in_order.json()["ranks"], own["ranks"]);
+    assert!(in_order.stderr.contains("note: no caption ids: took 2 captions for each image"), "{}", in_order.stderr);
+    refused(["encode", model, text(data()), "-o", text(&out)], &["an empty or a new folder"]);
+    let metadata: Value = serde_json::from_slice(&std::fs::read(out.join("metadata.json")).unwrap()).unwrap();
+    assert_eq!((metadata["dim"].as_u64(), metadata["levels"].as_u64()), (Some(16), Some(1)));
+    assert_eq!(std::fs::metadata(out.join("img_emb.npy")).unwrap().len() % 64, (24 * 16 * 4) % 64);
+}

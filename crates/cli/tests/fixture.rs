@@ -1,0 +1,247 @@
+//! A tiny data set, runs trained on it once for all tests, and the program as a child process.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use image::RgbImage;
+use serde_json::{Value, json};
+
+const COLOURS: [(&str, [u8; 3]); 6] = [
+    ("red", [220, 30, 30]),
+    ("green", [30, 200, 40]),
+    ("blue", [40, 60, 220]),
+    ("yellow", [230, 220, 40]),
+    ("white", [245, 245, 245]),
+    ("black", [10, 10, 10]),
+];
+const PLACES: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
+
+/// A network of a few thousand weights.
+pub const CONFIG: &str = r#"
+[look]
+backbone = "small"
+finetune = true
+weights = "random"
+side_px = 32
+embed_dim = 16
+
+[look.sentence]
+word_dim = 8
+hidden = 12
+
+[train]
+epochs = 2
+batch_size = 6
+learning_rate = 3e-3
+"#;
+
+/// What a child process left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Self {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        let code = output.status.code().unwrap_or_else(|| panic!("{}\n{stderr}", output.status));
+        Self { code, stdout: String::from_utf8_lossy(&output.stdout).into_owned(), stderr }
+    }
+
+    /// stdout as one JSON value.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
+    }
+
+    /// stdout as one JSON value a line.
+    pub fn json_lines(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gxn"));
+    command.args(args);
+    command
+}
+
+/// Runs `gxn ARGS`.
+pub fn gxn<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ran {
+    Ran::of(command(args).output().unwrap())
+}
+
+/// The same in a working folder.
+pub fn gxn_in<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(folder: &Path, args: I) -> Ran {
+    Ran::of(command(args).current_dir(folder).output().unwrap())
+}
+
+/// Runs what must succeed.
+pub fn works<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ran {
+    let ran = gxn(args);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran
+}
+
+/// Runs what must be refused: exit code 1, nothing on stdout, `error:` on stderr, and all of `parts` there.
+pub fn refused<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I, parts: &[&str]) -> Ran {
+    let ran = gxn(args);
+    assert_refused(&ran, parts);
+    ran
+}
+
+pub fn assert_refused(ran: &Ran, parts: &[&str]) {
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.lines().any(|line| line.starts_with("error: ")), "{ran:?}");
+    for part in parts {
+        assert!(ran.stderr.contains(part), "{part:?} not in\n{}", ran.stderr);
+    }
+}
+
+/// 24 pictures (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
+pub fn tiny_dataset(folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder.join("images")).unwrap();
+    let mut images = Vec::new();
+    for (c, (colour, rgb)) in COLOURS.iter().enumerate() {
+        for (p, place) in PLACES.iter().enumerate() {
+            let name = format!("{colour}_{p}.png");
+            patch(*rgb, p).save(folder.join("images").join(&name)).unwrap();
+            let number = c * 4 + p;
+            let split = ["train", "train", "train", "train", "val", "test"][(number + c) % 6];
+            images.push(json!({
+                "filename": name, "imgid": number, "split": split,
+                "sentences": [
+                    {"raw": format!("a {colour} patch at the {place}"), "sentid": 2 * number},
+                    {"raw": format!("the {place} is {colour}"), "sentid": 2 * number + 1},
+                ],
+            }));
+        }
+    }
+    let path = folder.join("tiny.json");
+    std::fs::write(&path, json!({"dataset": "tiny", "images": images}).to_string()).unwrap();
+    path
+}
+
+/// A grey square of 32 pixels with one coloured quarter.
+pub fn patch(rgb: [u8; 3], quarter: usize) -> RgbImage {
+    RgbImage::from_fn(32, 32, |x, y| {
+        let here = usize::from(x >= 16) + 2 * usize::from(y >= 16);
+        image::Rgb(if here == quarter { rgb } else { [128, 128, 128] })
+    })
+}
+
+/// The folder that all tests of this process share; those of earlier processes are removed.
+fn shared() -> &'static Path {
+    static SHARED: OnceLock<PathBuf> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for old in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let process = old.file_name().to_string_lossy().strip_prefix("cli-").map(str::to_owned);
+            if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+                let _ = std::fs::remove_dir_all(old.path());
+            }
+        }
+        let folder = root.join(format!("cli-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        // Also where /proc does not exist, paths are compared with what the program resolved.
+        folder.canonicalize().unwrap()
+    })
+}
+
+/// The tiny data set that nobody changes.
+pub fn data() -> &'static Path {
+    static DATA: OnceLock<PathBuf> = OnceLock::new();
+    DATA.get_or_init(|| tiny_dataset(&shared().join("data")))
+}
+
+/// The configuration of the shared runs.
+pub fn config() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let path = shared().join("tiny.toml");
+        std::fs::write(&path, CONFIG).unwrap();
+        path
+    })
+}
+
+/// Arguments that train a run called `name` in `logs` on the shared data.
+pub fn train_args(logs: &Path, name: &str, more: &[&str]) -> Vec<String> {
+    let fixed = ["train", text(config()), "--train-data", text(data()), "--logs", text(logs), "--name", name];
+    fixed.iter().chain(more).map(|s| s.to_string()).collect()
+}
+
+/// A finished run.
+pub struct Run {
+    pub folder: PathBuf,
+    pub trained: Ran,
+}
+
+fn run(name: &str, more: &[&str]) -> Run {
+    let logs = shared().join("runs");
+    let trained = works(train_args(&logs, name, more));
+    Run { folder: logs.join(name), trained }
+}
+
+/// Two levels under order similarity, as in the paper.
+pub fn paper() -> &'static Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
+    RUN.get_or_init(|| run("paper", &[]))
+}
+
+/// One level under the cosine.
+pub fn cosine() -> &'static Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
+    RUN.get_or_init(|| run("cosine", &COSINE))
+}
+
+/// As [`cosine`] with another seed.
+pub fn other_seed() -> &'static Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
+    RUN.get_or_init(|| run("other-seed", &[&COSINE[..], &["--seed", "2"]].concat()))
+}
+
+const COSINE: [&str; 6] =
+    ["--measure", "cosine", "--set", "matching.levels=abstract", "--set", "matching.absolute=false"];
+
+/// A copy of a folder of plain files and folders; links are followed.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Every file below `folder` with its content, by its path from there.
+pub fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(here) = open.pop() {
+        for entry in std::fs::read_dir(here).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => open.push(path),
+                path => files.push((path.strip_prefix(folder).unwrap().to_path_buf(), std::fs::read(&path).unwrap())),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A path as text.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

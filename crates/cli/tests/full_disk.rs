@@ -1,0 +1,95 @@
+//! Write errors: what was there before stays whole, nothing is half-written.
+
+use std::process::{Command, Stdio};
+
+use crate::fixture::{
+    Ran, assert_refused, command, cosine, data, other_seed, paper, patch, refused, snapshot, text, train_args, works,
+};
+use crate::indexing::indexed_photos;
+
+/// Runs `gxn` so that no file can grow beyond `blocks` (of 512 or 1024 bytes, as the shell counts): what a full disk
+/// does to a program, without one.
+pub fn with_little_room<S: AsRef<str>>(blocks: u32, args: &[S]) -> Ran {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let args = args.iter().map(AsRef::as_ref);
+    let shell = ["-c", &script, env!("CARGO_BIN_EXE_gxn")].into_iter().chain(args);
+    Ran::of(Command::new("sh").args(shell).output().unwrap())
+}
+
+pub const HINT: &str = "hint: make room on the disk";
+
+#[test]
+fn results_on_a_full_device() {
+    let model = text(&paper().folder);
+    let out = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ran = command(["info", model]).stdout(Stdio::from(out)).output().unwrap();
+    assert_refused(&Ran::of(ran), &["cannot write to stdout", "caused by: No space left", HINT]);
+    refused(
+        ["evaluate", model, text(data()), "-o", "/dev/full"],
+        &["cannot write /dev/full", "caused by: No space left", HINT],
+    );
+    assert!(!std::fs::metadata("/dev/full").unwrap().is_file(), "a device is never replaced by a file");
+    let stdout = works(["evaluate", model, text(data()), "-o", "/dev/stdout"]).stdout;
+    assert!(stdout.starts_with("{\n") && stdout.contains("Image to text"), "{stdout}");
+}
+
+#[test]
+fn a_result_file_is_kept_or_replaced_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    works(["evaluate", text(&cosine().folder), text(data()), "-o", text(&file)]);
+    let before = snapshot(folder.path());
+    let args = ["evaluate", text(&other_seed().folder), text(data()), "-o", text(&file)];
+    assert_refused(&with_little_room(1, &args), &["cannot write", "result.json", "File too large", HINT]);
+    assert_eq!(snapshot(folder.path()), before);
+    refused(
+        ["evaluate", text(&paper().folder), text(data()), "-o", text(&folder.path().join("no/where.json"))],
+        &["no/where.json"],
+    );
+}
+
+#[test]
+fn the_former_index_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let before = snapshot(&photos.join(".gxn"));
+    let found = works(["search", "red", text(&photos)]).stdout;
+    patch([1, 1, 200], 3).save(photos.join("new.png")).unwrap();
+    let args = ["index", text(&photos), "--model", text(&paper().folder)];
+    assert_refused(&with_little_room(1, &args), &["File too large", HINT]);
+    assert_eq!(snapshot(&photos.join(".gxn")), before);
+    assert_eq!(works(["search", "red", text(&photos)]).stdout, found);
+    works(args);
+
+    let index = folder.path().join("elsewhere");
+    let args = [&args[..], &["--index", text(&index)]].concat();
+    assert_refused(&with_little_room(1, &args), &[HINT]);
+    assert!(!index.exists(), "a first index leaves nothing");
+    let encoded = folder.path().join("encoded");
+    assert_refused(
+        &with_little_room(1, &["encode", text(&paper().folder), text(data()), "-o", text(&encoded)]),
+        &[HINT],
+    );
+    assert!(!encoded.exists());
+    let converted = folder.path().join("converted");
+    let convert = ["data", "convert", text(data()), text(&converted), "--to", "wds", "--copy-images"];
+    assert_refused(&with_little_room(1, &convert), &[HINT]);
+    assert!(!converted.exists());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["photos"], "no temporary files");
+}
+
+/// The disk fills up while the first checkpoint is written (for a later one, see `resuming`).
+#[test]
+fn a_run_without_a_first_checkpoint_can_be_started_again() {
+    let logs = tempfile::tempdir().unwrap();
+    let run = logs.path().join("full");
+    let args = train_args(logs.path(), "full", &[]);
+    // Enough for the configuration and the log, too little for the weights.
+    assert_refused(&with_little_room(40, &args), &["cannot write", "safetensors", "File too large", HINT]);
+    assert!(std::fs::read_dir(run.join("checkpoints")).unwrap().next().is_none(), "no half of a checkpoint");
+    refused(["train", "--resume", text(&run)], &["no saved step", "hint: start it without --resume"]);
+    works(args);
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"finished_epoch\":0").count(), 1, "{log}");
+}

@@ -1,0 +1,13 @@
+//! The program as people and scripts meet it: arguments in; exit code, stdout and stderr out.
+
+mod bad_files;
+mod checkpoints;
+mod configuration;
+mod damaged_pictures;
+mod demonstration;
+mod evaluation;
+mod fixture;
+mod full_disk;
+mod indexing;
+mod resuming;
+mod searching;
