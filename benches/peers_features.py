@@ -12,7 +12,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
 SIDE = 260
-BATCH = 1  # of 1, 4 and 16 the fastest on two cores, by far: larger maps leave the caches
+BATCH = 1  # of 1, 4 and 16 the fastest on two cores, : larger maps leave the caches
 
 
 def write_pictures(folder, count):
