@@ -33,16 +33,6 @@ pub fn write(dir: &Path, model: &str) -> Index {
     writer.finish().unwrap()
 }
 
-/// Wrote the fixture: `cargo test --release -p gxn-index -- --ignored write_fixture`. A new format gets a new folder.
-#[test]
-#[ignore = "writes tests/fixtures/v1 if it is missing"]
-fn write_fixture() {
-    if !Index::exists(&v1()) {
-        write(&v1(), "fixture-model");
-        std::fs::remove_file(v1().join("lock")).unwrap();
-    }
-}
-
 #[test]
 fn version_1_opens() {
     let index = Index::open(&v1()).unwrap();

@@ -7,11 +7,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
 use gxn::data::{Dataset, Split};
-use gxn::evaluate::{
-    About, Embeddings, Foreign, ForeignPaths, Level, Protocol, Report, Scoring, Similarity, compare as set_beside,
-};
+use gxn::evaluate::{About, Foreign, ForeignPaths, Protocol, Report, Scoring, Similarity, compare as set_beside};
 use gxn::metrics::Bootstrap;
-use gxn::train::validation::scoring;
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_dataset, report_dropped, split_of};
@@ -58,35 +55,20 @@ pub fn measure(
 ) -> Result<Report> {
     let encoded = encode::with_progress(encoder, dataset, Some(split), stop)?;
     report_dropped(&encoded.dropped);
-    let mut scoring = scoring(encoder.config().matching.similarity, encoder.lambda());
+    let mut scoring = Scoring::of(encoder.config());
     if let Some(lambda) = lambda {
         if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
             bail!("--lambda {lambda}: expected 0 to 1, and 1 for a model with one level");
         }
         scoring.lambda = lambda;
     }
-    let dim = encoded.images.dim;
-    let embeddings = Embeddings {
-        abstract_level: Level {
-            images: &encoded.images.abstract_level,
-            captions: &encoded.captions.abstract_level,
-            dim,
-        },
-        grounded_level: encoded
-            .images
-            .grounded_level
-            .as_ref()
-            .zip(encoded.captions.grounded_level.as_ref())
-            .map(|(images, captions)| Level { images, captions, dim }),
-    };
-    let evaluation = protocol.evaluate(encoded.images.count, &encoded.caption_image, &embeddings, scoring)?;
     let about = About {
         dataset: dataset.name.clone(),
         split: split.to_string(),
         model: format!("{} {}", model.display(), short(encoder.fingerprint())),
         data_sha: Some(dataset.hash()),
     };
-    Ok(Report::new(&evaluation, &encoded.image_ids, about, Bootstrap { seed, ..Bootstrap::default() })?)
+    Ok(encoded.report(protocol, scoring, about, Bootstrap { seed, ..Bootstrap::default() })?)
 }
 
 /// The report of embeddings from elsewhere.

@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::{About, Embeddings, Level, Protocol, Report, Scoring, Similarity};
 use crate::checkpoint::{Encoder, pretty};
+use crate::config::{RunConfig, SimilarityKind};
 use crate::data::atomic::{build_folder_atomically, write_synced};
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
-use crate::model::Rows;
+use crate::metrics::Bootstrap;
+use crate::model::{Rows, effective_lambda};
 use crate::{Error, Result};
 
 /// Pictures looked at together; the unit of progress.
@@ -90,7 +93,41 @@ pub fn encode_dataset(
     Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, dropped })
 }
 
+impl Scoring {
+    /// The score that a configuration trains: its similarity and λ.
+    pub fn of(config: &RunConfig) -> Self {
+        let similarity = match config.matching.similarity {
+            SimilarityKind::Cosine => Similarity::Cosine,
+            SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
+            SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
+        };
+        Self { similarity, lambda: effective_lambda(config) as f32 }
+    }
+}
+
+impl<'a> Embeddings<'a> {
+    /// The embeddings in `images` and `captions`, which come from the same network.
+    pub fn of(images: &'a Rows, captions: &'a Rows) -> Self {
+        let dim = images.dim;
+        let grounded = images.grounded_level.as_ref().zip(captions.grounded_level.as_ref());
+        Self {
+            abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
+            grounded_level: grounded.map(|(images, captions)| Level { images, captions, dim }),
+        }
+    }
+}
+
 impl EncodedDataset {
+    /// Ranks, metrics and intervals under a protocol.
+    ///
+    /// # Errors
+    /// When the counts are not the protocol's.
+    pub fn report(&self, protocol: Protocol, scoring: Scoring, about: About, bootstrap: Bootstrap) -> Result<Report> {
+        let embeddings = Embeddings::of(&self.images, &self.captions);
+        let evaluation = protocol.evaluate(self.images.count, &self.caption_image, &embeddings, scoring)?;
+        Report::new(&evaluation, &self.image_ids, about, bootstrap)
+    }
+
     /// Writes `img_emb.npy`, `text_emb.npy` (rows `[h ; l]`, f32), `metadata.json` and the ids one a line in
     /// `image_ids.txt` and `caption_image_ids.txt` into the new folder `dir`.
     ///

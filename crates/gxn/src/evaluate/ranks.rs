@@ -431,24 +431,4 @@ mod tests {
         assert!(lonely.contains("image 2: found nothing relevant"), "{lonely}");
         assert!(Relevance::from_caption_image(2, &[0, 2]).unwrap_err().to_string().contains("image 2, caption 1"));
     }
-
-    /// Prints the time of COCO 5K and Flickr8k sizes: `cargo test --release -p gxn ranks_speed -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement, not a check"]
-    fn ranks_speed() {
-        for (n, m) in [(1000, 5000), (5000, 25000)] {
-            let (images, captions) = (grid(n, 1024, 1), grid(m, 1024, 2));
-            let level = Level { images: &images, captions: &captions, dim: 1024 };
-            let embeddings = Embeddings { abstract_level: level, grounded_level: Some(level) };
-            let owners: Vec<usize> = (0..m).map(|caption| caption / 5).collect();
-            let relevance = Relevance::from_caption_image(n, &owners).unwrap();
-            for similarity in [Similarity::Cosine, PAPER] {
-                for kernel in Kernel::available().into_iter().take(2) {
-                    let start = std::time::Instant::now();
-                    ranks_by(kernel, &embeddings, &relevance, Scoring { similarity, lambda: 0.5 }).unwrap();
-                    println!("{n} × {m} × 2 × 1024 {similarity:?} {kernel:?}: {:.2} s", start.elapsed().as_secs_f64());
-                }
-            }
-        }
-    }
 }

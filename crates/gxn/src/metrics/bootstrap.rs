@@ -376,25 +376,6 @@ mod tests {
         assert_eq!(Queries { folds: &whole, ..queries }.metrics().unwrap().image_to_text.median_rank, 6.0);
     }
 
-    /// Prints the time: `cargo test --release -p gxn bootstrap_speed -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "a measurement, not a check"]
-    fn bootstrap_speed() {
-        for images in [1000, 5000] {
-            let (image_ranks, caption_ranks) = (ranks(images, 1, 3.0), ranks(images * 5, 2, 3.0));
-            let (caption_image, folds) = (owners(images, 5), [0..images]);
-            let queries = Queries {
-                image_to_text: &image_ranks,
-                text_to_image: &caption_ranks,
-                caption_image: &caption_image,
-                folds: &folds,
-            };
-            let start = std::time::Instant::now();
-            Bootstrap::default().paired(&queries, &queries).unwrap();
-            println!("{images} images × 10,000 paired resamples: {:.2} s", start.elapsed().as_secs_f64());
-        }
-    }
-
     #[test]
     fn bad_input_is_named() {
         let (folds, short) = ([0..2], [0..1]);

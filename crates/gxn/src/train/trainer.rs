@@ -16,10 +16,11 @@ use super::sampler::epoch_batches;
 use super::schedule::{ema_decay, learning_rate};
 use super::state::{self, Machine, Position, RunFolder};
 use super::steps::{MatchBatch, match_step};
-use super::validation::{Validation, scoring, validate};
+use super::validation::{Validation, validate};
 use crate::checkpoint::{Card, Checkpoint, weights};
 use crate::config::{LossKind, RunConfig};
 use crate::data::{Split, Vocabulary};
+use crate::evaluate::Scoring;
 use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::model::{Gxn, effective_lambda};
@@ -314,7 +315,7 @@ impl Trainer {
     fn validate(&self) -> Result<Validation> {
         let model = self.evaluated();
         let (images, captions) = self.data.embed(&model, Split::Val, &self.device)?;
-        let scoring = scoring(self.config.matching.similarity, effective_lambda(&self.config));
+        let scoring = Scoring::of(&self.config);
         validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)
     }
 

@@ -1,8 +1,7 @@
 //! Recall and spread on the validation split.
 
 use crate::Result;
-use crate::config::SimilarityKind;
-use crate::evaluate::ranks::{Embeddings, Level, Ranks, Relevance, Scoring, Similarity, ranks};
+use crate::evaluate::{Embeddings, Relevance, Scoring, ranks};
 use crate::metrics::{METRIC_KEYS, Metrics};
 use crate::model::Rows;
 
@@ -32,40 +31,13 @@ impl Validation {
     }
 }
 
-/// The similarity of the configuration in the words of the evaluation.
-pub fn scoring(kind: SimilarityKind, lambda: f64) -> Scoring {
-    let similarity = match kind {
-        SimilarityKind::Cosine => Similarity::Cosine,
-        SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
-        SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
-    };
-    Scoring { similarity, lambda: lambda as f32 }
-}
-
-/// Ranks of all queries in both directions; `caption_image[c]` is the row of caption `c`'s image.
-///
-/// # Errors
-/// When an image has no caption.
-pub fn rank_all(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Ranks> {
-    let relevance = Relevance::from_caption_image(images.count, caption_image)?;
-    let dim = images.dim;
-    let embeddings = Embeddings {
-        abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
-        grounded_level: images
-            .grounded_level
-            .as_ref()
-            .zip(captions.grounded_level.as_ref())
-            .map(|(images, captions)| Level { images, captions, dim }),
-    };
-    ranks(&embeddings, &relevance, scoring)
-}
-
 /// Recall and spread of embedded images and captions.
 ///
 /// # Errors
-/// As [`rank_all`].
+/// When an image has no caption.
 pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
-    let ranks = rank_all(images, captions, caption_image, scoring)?;
+    let relevance = Relevance::from_caption_image(images.count, caption_image)?;
+    let ranks = ranks(&Embeddings::of(images, captions), &relevance, scoring)?;
     let metrics = Metrics::of(&ranks.image_to_text, &ranks.text_to_image);
     Ok(Validation {
         rsum: metrics.rsum(),

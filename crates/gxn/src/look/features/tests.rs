@@ -224,37 +224,3 @@ fn one_process_writes_at_a_time() {
     assert!(outer.is_ok());
     assert!(inner.unwrap().contains("another process"));
 }
-
-/// Pictures a second from files to rows, for all photographs of Flickr8k.
-#[test]
-#[ignore = "measures speed: run it alone with --ignored --nocapture"]
-fn speed() {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let data = std::env::var_os("GXN_DATA").map_or_else(|| PathBuf::from(default), PathBuf::from);
-    let Ok(entries) = fs::read_dir(data.join("flickr8k/images")) else {
-        println!("skipped speed: no data at {}", data.display());
-        return;
-    };
-    let images: Vec<_> = entries.map(|entry| ImageSource::File(entry.unwrap().path())).collect();
-    let kind = BackboneKind::EfficientNetLite2;
-    let backbone = Backbone::load(kind, &data.join("weights"), &Device::flex()).unwrap();
-    let spec = FeatureSpec { kind, preprocess: kind.preprocess(), views: vec![View::FULL], pooling: Pooling::Mean };
-    let folder = tempfile::tempdir().unwrap();
-    let mut last = None;
-    let start = std::time::Instant::now();
-    let (store, _, dropped) = FeatureStore::build(folder.path(), &spec, &backbone, &images, &mut |progress| {
-        last = Some(progress);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    println!(
-        "{} rows, {} dropped, {:?}, {:.1} pictures/s",
-        store.len(),
-        dropped.len(),
-        start.elapsed(),
-        last.unwrap().rate
-    );
-    let again = std::time::Instant::now();
-    build(folder.path(), &spec, &backbone, &images);
-    println!("again: {:?}", again.elapsed());
-}
