@@ -128,6 +128,21 @@ pub struct TrainArgs {
     /// Folder of the pictures
     #[arg(long, value_name = "DIR")]
     pub images: Option<String>,
+    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems
+    #[arg(long, value_name = "DIR")]
+    pub texts: Option<String>,
+    /// Give splits anew by content, such as hash:0.9/0.05/0.05
+    #[arg(long, value_name = "RULE")]
+    pub split_by: Option<String>,
+    /// Column of the picture in a CSV or TSV table
+    #[arg(long, value_name = "NAME")]
+    pub csv_img_key: Option<String>,
+    /// Column of the caption in a CSV or TSV table
+    #[arg(long, value_name = "NAME")]
+    pub csv_caption_key: Option<String>,
+    /// Separator of a table
+    #[arg(long, value_name = "CHAR")]
+    pub csv_separator: Option<String>,
     /// Name of the run; its folder is LOGS/NAME
     #[arg(long)]
     pub name: Option<String>,

@@ -4,12 +4,13 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`config`] | what a run is made of: plain data (it names choices of `data` and `look`) |
 //! | [`data`] | datasets, captions, vocabulary, image decoding |
 //! | [`metrics`] | recall, ranks, bootstrap: pure functions |
 //! | [`ops`] | fused operations with hand-written backward passes |
 //! | [`look`] | LOOK: image and sentence encoders, cached features |
-//! | [`matching`] | MATCH: similarity and ranking losses |
 //! | [`model`] | the whole network |
+//! | [`matching`] | MATCH: similarity and ranking losses |
 //! | [`checkpoint`] | the network, its vocabulary and its preprocessing on disk |
 //! | [`evaluate`] | retrieval protocols and reports |
 //! | [`train`] | the training loop |

@@ -124,6 +124,11 @@ impl Rows {
         }
     }
 
+    /// Width of [`Rows::joined`].
+    pub fn joined_width(&self) -> usize {
+        if self.grounded_level.is_some() { 2 * self.dim } else { self.dim }
+    }
+
     /// `[h ; l]` of item `row`.
     pub fn joined(&self, row: usize) -> Vec<f32> {
         let span = row * self.dim..(row + 1) * self.dim;
@@ -182,5 +187,36 @@ impl Gxn {
             place[caption] = row;
         }
         rows.permuted(&place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spec §6.2: unit length, and non-negative where the configuration says so.
+    #[test]
+    fn embeddings_have_unit_length_and_no_sign() {
+        let device = Device::flex();
+        for (absolute, levels) in [(true, Level::Both), (false, Level::Abstract)] {
+            let mut config = RunConfig::default();
+            (config.look.embed_dim, config.look.sentence.hidden, config.look.sentence.word_dim) = (6, 5, 4);
+            (config.matching.absolute, config.matching.levels) = (absolute, levels);
+            let model = Gxn::new(&Init::new(3, &device), &config, 9, None, None);
+            let width = config.look.backbone.feature_dim();
+            let features: Vec<f32> = (0..2 * width).map(|at| (at % 7) as f32).collect();
+            let sides =
+                [model.embed_features(&features, width, &device), model.embed_captions(&[vec![1, 5, 2], vec![]])];
+            for rows in sides {
+                assert_eq!((rows.count, rows.grounded_level.is_some()), (2, levels == Level::Both));
+                for row in [Some(&rows.abstract_level), rows.grounded_level.as_ref()].into_iter().flatten() {
+                    assert_eq!(row.len(), 2 * rows.dim);
+                    assert_eq!(row.iter().all(|&x| x >= 0.0), absolute, "{row:?}");
+                    for unit in row.chunks_exact(rows.dim) {
+                        assert!((unit.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5, "{unit:?}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gxn::checkpoint::Encoder;
-use gxn::config::{LossKind, Pooling, RunConfig, Schedule, SimilarityKind};
+use gxn::checkpoint::{Encoder, weights};
+use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, SimilarityKind};
 use gxn::data::{Dataset, OpenOptions, Split};
 use gxn::evaluate::Scoring;
 use gxn::evaluate::encode::encode_dataset;
@@ -108,7 +108,7 @@ fn log_lines(run: &Path) -> Vec<serde_json::Value> {
     text.lines().map(strip).collect()
 }
 
-fn weights(run: &Path) -> Vec<u8> {
+fn saved_state(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("last/trainer.safetensors")).unwrap()
 }
 
@@ -148,7 +148,7 @@ fn resume_equals_uninterrupted(finetune: bool, schedule: Schedule) {
     // Five steps an epoch: stops lie inside epochs and on their borders.
     run_in_pieces(&config, &pieces, 3);
     assert_eq!(log_lines(&whole), log_lines(&pieces));
-    assert_eq!(weights(&whole), weights(&pieces));
+    assert_eq!(saved_state(&whole), saved_state(&pieces));
     assert_eq!(
         std::fs::read(whole.join("best/model.safetensors")).unwrap(),
         std::fs::read(pieces.join("best/model.safetensors")).unwrap()
@@ -226,4 +226,80 @@ fn a_second_run_in_the_same_folder_and_changed_data_are_refused() {
     assert!(changed.hint().unwrap().contains("start a new run"), "{changed}");
     let empty = Trainer::resume(folder.path(), &run, &stop, &mut |_| {}).unwrap_err();
     assert!(empty.to_string().contains("no saved step"), "{empty}");
+}
+
+/// As after SIGKILL: nothing is saved on the way out.
+#[test]
+fn a_run_that_dies_in_its_first_step_goes_on_as_if_it_had_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let mut config = tiny_config(&source, false);
+    config.train.epochs = 1;
+    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    run_to_end(start(&config, &whole));
+    let mut trainer = start(&config, &killed);
+    let dies = std::panic::AssertUnwindSafe(|| {
+        trainer.run(&AtomicBool::new(false), &mut |event| assert!(!matches!(event, Event::Step { .. }), "dies here"))
+    });
+    assert!(std::panic::catch_unwind(dies).is_err());
+    // Killed between the two links: `best` is missing.
+    std::fs::remove_file(killed.join("best")).unwrap();
+    let features = killed.with_extension("features");
+    let again = Trainer::resume(&killed, &features, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert!(killed.join("best/meta.json").is_file());
+    run_to_end(again);
+    assert_eq!(log_lines(&whole), log_lines(&killed));
+    assert_eq!(saved_state(&whole), saved_state(&killed));
+}
+
+#[test]
+fn the_feature_transform_is_fitted_once_and_never_trained() {
+    for finetune in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = tiny_config(&tiny_dataset(folder.path()), finetune);
+        config.look.transform = FeatureTransform::SqrtStandardise;
+        config.train.weight_decay = 0.1;
+        config.train.epochs = 1;
+        let mut trainer = start(&config, &folder.path().join("run"));
+        let fitted = |trainer: &Trainer| {
+            let mut arrays = weights::collect(&trainer.checkpoint(None).model);
+            ["image.feature_mean", "image.feature_scale"].map(|name| arrays.remove(name).unwrap().values)
+        };
+        let before = fitted(&trainer);
+        assert!(before[0].iter().any(|&mean| mean > 0.0) && before[1].iter().any(|&scale| scale != 1.0));
+        trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+        assert_eq!(fitted(&trainer), before);
+    }
+}
+
+#[test]
+fn a_run_that_diverges_says_so_and_keeps_weights_that_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(&tiny_dataset(folder.path()), false);
+    config.matching.margin = 1e39; // more than the largest f32
+    let run = folder.path().join("run");
+    let error = start(&config, &run).run(&AtomicBool::new(false), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("a finite number"), "{error}");
+    assert!(error.hint().unwrap().contains("train.learning_rate"));
+    Encoder::load(&run.join("last")).unwrap();
+}
+
+#[test]
+fn too_few_pictures_are_refused_before_any_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let refused = |config: &RunConfig| {
+        let (run, stop) = (folder.path().join("run"), AtomicBool::new(false));
+        let error = Trainer::new(config.clone(), &run, &folder.path().join("features"), &stop, &mut |event| {
+            assert!(!matches!(event, Event::Features { .. }));
+        });
+        assert!(!run.exists());
+        error.unwrap_err().to_string()
+    };
+    let mut config = tiny_config(&source, false);
+    config.data.max_train_images = 1;
+    assert!(refused(&config).contains("the train split of tiny: found 1 image, expected at least 2"));
+    let text = std::fs::read_to_string(&source).unwrap().replace("\"val\"", "\"test\"");
+    std::fs::write(&source, text).unwrap();
+    assert!(refused(&tiny_config(&source, false)).contains("the val split of tiny: found no image"));
 }

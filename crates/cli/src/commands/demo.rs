@@ -86,7 +86,8 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 fn config(source: &Path, seed: u64) -> Result<RunConfig> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), CONFIG)?;
-    let set = [format!("data.source={:?}", source.display().to_string()), format!("train.seed={seed}")];
+    let name = serde_json::Value::from(source.display().to_string());
+    let set = [format!("data.source={name}"), format!("train.seed={seed}")];
     Ok(RunConfig::load(Some(file.path()), &set)?)
 }
 

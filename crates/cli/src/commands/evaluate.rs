@@ -53,8 +53,6 @@ pub fn measure(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<Report> {
-    let encoded = encode::with_progress(encoder, dataset, Some(split), stop)?;
-    report_dropped(&encoded.dropped);
     let mut scoring = Scoring::of(encoder.config());
     if let Some(lambda) = lambda {
         if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
@@ -62,6 +60,8 @@ pub fn measure(
         }
         scoring.lambda = lambda;
     }
+    let encoded = encode::with_progress(encoder, dataset, Some(split), stop)?;
+    report_dropped(&encoded.dropped);
     let about = About {
         dataset: dataset.name.clone(),
         split: split.to_string(),

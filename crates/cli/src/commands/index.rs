@@ -28,7 +28,10 @@ pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     } else {
         match Dataset::open(&args.source, &open_options(&args.reading)?) {
             Ok(dataset) => Some(dataset),
-            Err(_) if args.source.is_dir() && args.reading.texts.is_none() && !args.reading.strict => None,
+            Err(error) if args.source.is_dir() && args.reading.texts.is_none() && !args.reading.strict => {
+                eprintln!("note: pictures without captions are indexed, as this is no data set ({error})");
+                None
+            }
             Err(error) => return Err(error.into()),
         }
     };

@@ -156,6 +156,11 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     let given = [
         ("data.source", &args.train_data),
         ("data.images", &args.images),
+        ("data.texts", &args.texts),
+        ("data.split_by", &args.split_by),
+        ("data.csv.image", &args.csv_img_key),
+        ("data.csv.caption", &args.csv_caption_key),
+        ("data.csv.separator", &args.csv_separator),
         ("train.epochs", &args.epochs),
         ("train.batch_size", &args.batch_size),
         ("train.learning_rate", &args.lr),
@@ -172,11 +177,15 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("train.warmup_steps", &args.warmup),
         ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
-    let text_keys = ["data.source", "data.images", "look.weights"];
+    let text_keys = ["data.", "look.weights"];
     let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        .map(|(key, v)| if text_keys.contains(&key) { format!("{key}={v:?}") } else { format!("{key}={v}") });
+        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
+            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
+            false => format!("{key}={v}"),
+        });
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
     if args.finetune {
         pairs.push("look.finetune=true".into());

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use image::RgbImage;
 use rayon::prelude::*;
 
-use super::{Checkpoint, fingerprint_of};
+use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
 use crate::data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
 use crate::look::backbone::Inference;
@@ -40,8 +40,11 @@ impl Encoder {
     /// As [`Checkpoint::load`].
     pub fn load(path: &Path) -> Result<Self> {
         let device = Device::flex();
-        let checkpoint = Checkpoint::load(path, &device)?;
-        let fingerprint = fingerprint_of(path)?;
+        // A run's `best` may come to point elsewhere meanwhile: weights and fingerprint are of one checkpoint.
+        let folder = resolve(path)?;
+        let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
+        let checkpoint = Checkpoint::load(&folder, &device)?;
+        let fingerprint = fingerprint_of(&folder)?;
         let backbone =
             checkpoint.frozen.as_ref().or(checkpoint.model.backbone.as_ref()).ok_or_else(|| {
                 Error::unexpected(path.display().to_string(), "no CNN", "the weights of the image side")

@@ -76,13 +76,13 @@ pub struct Card {
     pub dataset: String,
     /// Hash of its ids, captions and splits.
     pub data_sha: String,
-    /// Train images and captions.
+    /// Train images.
     pub train_images: usize,
     /// Train captions.
     pub train_captions: usize,
     /// Seed of the run.
     pub seed: u64,
-    /// Steps and epochs behind these weights.
+    /// Steps behind these weights.
     pub step: u64,
     /// Finished epochs.
     pub epoch: usize,

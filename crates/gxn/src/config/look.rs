@@ -99,7 +99,7 @@ pub enum Pooling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SentenceConfig {
-    /// Width of a word vector, `E`. With `word_vectors`, that file's width unless `map_words` is on.
+    /// Width of a word vector, `E`. With `word_vectors`, that file's width unless its `map` is on.
     pub word_dim: usize,
     /// Pretrained word vectors.
     pub word_vectors: Option<WordVectors>,

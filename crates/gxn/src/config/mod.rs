@@ -17,6 +17,9 @@ pub use train::{Schedule, TrainConfig};
 
 use crate::{Error, Result};
 
+/// Largest input of a CNN; beyond it a typing error is likelier than a wish.
+const LARGEST_SIDE_PX: u32 = 4096;
+
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +42,8 @@ pub struct DataConfig {
     pub source: String,
     /// Folder of the pictures, when it is not beside the source.
     pub images: Option<PathBuf>,
+    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems.
+    pub texts: Option<PathBuf>,
     /// Gives splits anew by content, in place of those in the source, such as "hash:0.9/0.05/0.05".
     pub split_by: Option<crate::data::SplitBy>,
     /// Read Karpathy's `restval` images as train.
@@ -47,6 +52,8 @@ pub struct DataConfig {
     pub min_count: usize,
     /// Use only the first so many train images (learning curves); 0 uses all.
     pub max_train_images: usize,
+    /// Columns of a CSV or TSV table, where they are not the usual ones.
+    pub csv: crate::data::CsvColumns,
 }
 
 impl Default for DataConfig {
@@ -54,10 +61,12 @@ impl Default for DataConfig {
         Self {
             source: String::new(),
             images: None,
+            texts: None,
             split_by: None,
             use_restval: true,
             min_count: 1,
             max_train_images: 0,
+            csv: crate::data::CsvColumns::default(),
         }
     }
 }
@@ -102,6 +111,7 @@ impl RunConfig {
             if holds { Ok(()) } else { Err(Error::unexpected(format!("configuration key {key}"), found, expected)) }
         };
         let unit = |p: f64| (0.0..1.0).contains(&p);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
         let t = &self.train;
         let m = &self.matching;
         check(
@@ -110,10 +120,27 @@ impl RunConfig {
             t.batch_size.to_string(),
             "at least 2 (a batch is its own negatives)",
         )?;
-        check(t.learning_rate > 0.0, "train.learning_rate", t.learning_rate.to_string(), "a number above 0")?;
-        check(unit(t.ema_decay), "train.ema_decay", t.ema_decay.to_string(), "a number in [0, 1)")?;
+        for (key, x) in [
+            ("train.learning_rate", t.learning_rate),
+            ("train.cut_factor", t.cut_factor),
+            ("train.epsilon", t.epsilon),
+            ("matching.margin", m.margin),
+            ("matching.temperature", m.temperature),
+        ] {
+            check(positive(x), key, x.to_string(), "a number above 0")?;
+        }
+        for (key, x) in [
+            ("train.weight_decay", t.weight_decay),
+            ("train.grad_clip", t.grad_clip),
+            ("look.finetune_rate", self.look.finetune_rate),
+        ] {
+            check(x == 0.0 || positive(x), key, x.to_string(), "0 or a number above")?;
+        }
+        for (key, p) in [("train.ema_decay", t.ema_decay), ("train.beta1", t.beta1), ("train.beta2", t.beta2)] {
+            check(unit(p), key, p.to_string(), "a number in [0, 1)")?;
+        }
+        check(t.cut_every > 0, "train.cut_every", "0".into(), "at least 1; schedule=\"constant\" never cuts")?;
         check((0.0..=1.0).contains(&m.lambda), "matching.lambda", m.lambda.to_string(), "a number in [0, 1]")?;
-        check(m.margin > 0.0, "matching.margin", m.margin.to_string(), "a number above 0")?;
         check(
             unit(self.look.feature_dropout),
             "look.feature_dropout",
@@ -128,34 +155,46 @@ impl RunConfig {
         ] {
             check(unit(p), &format!("look.sentence.{key}"), p.to_string(), "a number in [0, 1)")?;
         }
+        let side = self.look.side_px;
+        check(side <= LARGEST_SIDE_PX, "look.side_px", side.to_string(), "0 or at most 4096")?;
         check(self.look.embed_dim > 0 && s.hidden > 0 && s.word_dim > 0, "look widths", "0".into(), "at least 1")?;
         Ok(())
     }
 }
 
-/// Replaces `$NAME` and a leading `~/` in a path of the configuration.
+/// Replaces `$NAME`, `${NAME}` and a leading `~/` in a path of the configuration.
 ///
 /// # Errors
-/// Names a variable that is not set.
+/// Names a variable that is not set, and a brace that is not closed.
 pub fn expand(path: &str) -> Result<PathBuf> {
-    let mut out = String::new();
-    let mut rest = path;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let tail = &rest[at + 1..];
-        let braced = tail.starts_with('{');
-        let name: String =
-            tail.chars().skip(usize::from(braced)).take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        let value = std::env::var(&name).map_err(|_| {
+    let variable = |name: &str| {
+        std::env::var(name).map_err(|_| {
             Error::unexpected(
                 format!("the path {path}"),
                 format!("${name}, which is not set"),
                 "a set environment variable",
             )
             .with_hint(format!("export {name}=… and run the command again"))
-        })?;
-        out.push_str(&value);
-        rest = &tail[name.len() + if braced { 2 } else { 0 }..];
+        })
+    };
+    let (mut out, mut rest) = match path.strip_prefix("~/") {
+        Some(rest) => (format!("{}/", variable("HOME")?), rest),
+        None => (String::new(), path),
+    };
+    while let Some((before, tail)) = rest.split_once('$') {
+        out.push_str(before);
+        let name;
+        (name, rest) = match tail.strip_prefix('{') {
+            Some(braced) => braced
+                .split_once('}')
+                .ok_or_else(|| Error::unexpected(format!("the path {path}"), "`${`", "`}` behind the name"))?,
+            None => {
+                let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
+                tail.split_at(end)
+            }
+        };
+        // An empty name, or one with `=` or NUL, is none that could be set.
+        out.push_str(&variable(name)?);
     }
     out.push_str(rest);
     Ok(PathBuf::from(out))
@@ -219,5 +258,29 @@ mod tests {
         assert!(unknown.contains("epoch"), "{unknown}");
         let range = RunConfig::load(None, &["matching.lambda=1.5".into()]).unwrap_err().to_string();
         assert!(range.contains("matching.lambda") && range.contains("1.5"), "{range}");
+        for pair in ["matching.temperature=0", "train.learning_rate=inf", "train.beta2=1", "train.cut_every=0"] {
+            let error = RunConfig::load(None, &[pair.into()]).unwrap_err().to_string();
+            assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
+        }
+    }
+
+    #[test]
+    fn variables_and_the_home_folder_are_replaced() {
+        let home = std::env::var("HOME").unwrap();
+        for (path, expected) in [
+            ("a/b.json", "a/b.json".to_string()),
+            ("~/a", format!("{home}/a")),
+            ("a~/b", "a~/b".into()),
+            ("$HOME/a", format!("{home}/a")),
+            ("x${HOME}y$HOME", format!("x{home}y{home}")),
+        ] {
+            assert_eq!(expand(path).unwrap(), PathBuf::from(expected), "{path}");
+        }
+        for (path, said) in
+            [("${HOME", "`${`"), ("a$", "not set"), ("${}", "not set"), ("$NO_SUCH_NAME/a", "NO_SUCH_NAME")]
+        {
+            let error = expand(path).unwrap_err().to_string();
+            assert!(error.contains(said), "{path}: {error}");
+        }
     }
 }

@@ -136,9 +136,8 @@ impl EncodedDataset {
     pub fn save(&self, dir: &Path, encoder: &Encoder) -> Result<()> {
         build_folder_atomically(dir, |folder| {
             for (name, rows) in [("img_emb.npy", &self.images), ("text_emb.npy", &self.captions)] {
-                let width = rows.joined(0).len();
                 let values: Vec<f32> = (0..rows.count).flat_map(|row| rows.joined(row)).collect();
-                super::npy::write_npy(&folder.join(name), &values, width)?;
+                super::npy::write_npy(&folder.join(name), &values, rows.joined_width())?;
             }
             let lines = |ids: &mut dyn Iterator<Item = &String>| ids.map(|id| format!("{id}\n")).collect::<String>();
             write_synced(&folder.join("image_ids.txt"), lines(&mut self.image_ids.iter()).as_bytes())?;

@@ -41,20 +41,33 @@ impl ImageEncoder {
         }
     }
 
-    /// Takes mean and deviation of the train features (`[N, F]`, row-major); does nothing for [`FeatureTransform::L2`].
-    pub fn fit(&mut self, features: &[f32], feature_dim: usize, init: &Init) {
-        if self.transform == FeatureTransform::L2 || features.is_empty() {
+    /// Whether [`ImageEncoder::fit`] has something to do.
+    pub fn standardises(&self) -> bool {
+        self.transform != FeatureTransform::L2
+    }
+
+    /// Takes mean and deviation of the train features (each item any number of rows `[·, F]`, row-major); does nothing
+    /// for [`FeatureTransform::L2`] and for no features.
+    pub fn fit(&mut self, features: impl IntoIterator<Item = Vec<f32>>, feature_dim: usize, init: &Init) {
+        if !self.standardises() {
             return;
         }
-        let count = (features.len() / feature_dim) as f64;
+        let mut rows = 0usize;
         let (mut sum, mut squares) = (vec![0f64; feature_dim], vec![0f64; feature_dim]);
-        for row in features.chunks_exact(feature_dim) {
-            for ((s, q), &x) in sum.iter_mut().zip(&mut squares).zip(row) {
-                let x = if self.transform == FeatureTransform::SqrtStandardise { x.max(0.0).sqrt() } else { x };
-                *s += f64::from(x);
-                *q += f64::from(x) * f64::from(x);
+        for values in features {
+            for row in values.chunks_exact(feature_dim) {
+                rows += 1;
+                for ((s, q), &x) in sum.iter_mut().zip(&mut squares).zip(row) {
+                    let x = if self.transform == FeatureTransform::SqrtStandardise { x.max(0.0).sqrt() } else { x };
+                    *s += f64::from(x);
+                    *q += f64::from(x) * f64::from(x);
+                }
             }
         }
+        if rows == 0 {
+            return;
+        }
+        let count = rows as f64;
         let mean: Vec<f32> = sum.iter().map(|s| (s / count) as f32).collect();
         let scale = squares
             .iter()
@@ -79,7 +92,8 @@ impl ImageEncoder {
         let feature = match self.transform {
             FeatureTransform::L2 => return unit_length(feature),
             FeatureTransform::Standardise => feature,
-            FeatureTransform::SqrtStandardise => feature.clamp_min(0.0).sqrt(),
+            // The slope of √ at 0 is infinite: where the CNN is trained, a 0 after its ReLU would make every gradient NaN.
+            FeatureTransform::SqrtStandardise => feature.clamp_min(f32::MIN_POSITIVE).sqrt(),
         };
         match (&self.feature_mean, &self.feature_scale) {
             (Some(mean), Some(scale)) => (feature - mean.val().unsqueeze()) * scale.val().unsqueeze(),
@@ -105,4 +119,55 @@ impl ImageEncoder {
 pub fn unit_length(x: Tensor<2>) -> Tensor<2> {
     let squares = x.clone().square().sum_dim(1);
     x / squares.add_scalar(1e-12).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    fn encoder(transform: FeatureTransform, device: &Device) -> ImageEncoder {
+        let config = LookConfig { transform, embed_dim: 3, ..LookConfig::default() };
+        ImageEncoder::new(&Init::new(1, device), &config, Level::Both, 2)
+    }
+
+    fn transformed(encoder: &ImageEncoder, rows: [[f32; 2]; 2]) -> Vec<f32> {
+        encoder.transformed(Tensor::from_data(rows, &Device::flex())).into_data().iter().collect()
+    }
+
+    /// Column 0: √ gives 1 and 3, mean 2, deviation 1, so ∓1 / (1 + 0.001). Column 1 is constant: 0.
+    #[test]
+    fn standardising_by_worked_numbers() {
+        let init = Init::new(1, &Device::flex());
+        for (transform, rows) in [
+            (FeatureTransform::SqrtStandardise, [[1.0, 4.0], [9.0, 4.0]]),
+            (FeatureTransform::Standardise, [[1.0, 2.0], [3.0, 2.0]]),
+        ] {
+            let mut encoder = encoder(transform, &Device::flex());
+            assert_eq!(transformed(&encoder, rows)[3], 2.0, "mean 0 and deviation 1 before the fit");
+            encoder.fit(rows.map(|row| row.to_vec()), 2, &init);
+            let values = transformed(&encoder, rows);
+            for (value, expected) in values.iter().zip([-1.0 / 1.001, 0.0, 1.0 / 1.001, 0.0]) {
+                assert!((value - expected).abs() < 1e-5, "{transform:?}: {values:?}");
+            }
+        }
+        // (3, 4) / 5, and nothing is fitted.
+        let mut unit = encoder(FeatureTransform::L2, &Device::flex());
+        unit.fit([vec![7.0, 7.0]], 2, &init);
+        let values = transformed(&unit, [[3.0, 4.0], [0.0, 0.0]]);
+        for (value, expected) in values.iter().zip([0.6, 0.8, 0.0, 0.0]) {
+            assert!((value - expected).abs() < 1e-6, "{values:?}");
+        }
+    }
+
+    /// A CNN that is trained has exact zeros after its ReLU.
+    #[test]
+    fn the_square_root_of_zero_has_a_gradient() {
+        let device = Device::flex().autodiff();
+        let encoder = encoder(FeatureTransform::SqrtStandardise, &device);
+        let feature = Tensor::<2>::from_data(TensorData::from([[0.0f32, 4.0]]), &device).require_grad();
+        let gradients = encoder.transformed(feature.clone()).sum().backward();
+        let slope: Vec<f32> = feature.grad(&gradients).expect("it has one").into_data().iter().collect();
+        assert_eq!(slope, [0.0, 0.25]);
+    }
 }

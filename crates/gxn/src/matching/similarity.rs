@@ -33,3 +33,81 @@ pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: Similarit
         _ => abstract_scores,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::hinge_loss;
+    use crate::matching::ranking_loss::same_image;
+    use burn::tensor::{Device, TensorData};
+
+    const KINDS: [SimilarityKind; 3] = [SimilarityKind::Order, SimilarityKind::OrderReversed, SimilarityKind::Cosine];
+    /// Pairs of a batch and width of an embedding.
+    const SHAPE: [usize; 2] = [4, 5];
+
+    /// v_h, v_l, t_h, t_l: some numbers between 0.1 and 1.1, all different.
+    fn levels() -> [Vec<f32>; 4] {
+        let count = SHAPE[0] * SHAPE[1];
+        [1, 2, 3, 4].map(|level| (0..count).map(|at| 0.1 + ((at * 37 + level * 53) % 101) as f32 / 101.0).collect())
+    }
+
+    fn embeddings(levels: &[Vec<f32>; 4], device: &Device) -> [Tensor<2>; 4] {
+        levels.each_ref().map(|values| {
+            let tensor = Tensor::from_data(TensorData::new(values.clone(), SHAPE), device);
+            if device.is_autodiff() { tensor.require_grad() } else { tensor }
+        })
+    }
+
+    fn scores([v_h, v_l, t_h, t_l]: [Tensor<2>; 4], kind: SimilarityKind, lambda: f64) -> Tensor<2> {
+        let images = Embedding { abstract_level: v_h, grounded_level: Some(v_l) };
+        let captions = Embedding { abstract_level: t_h, grounded_level: Some(t_l) };
+        combined_scores(&images, &captions, kind, lambda)
+    }
+
+    #[test]
+    fn at_the_ends_of_lambda_one_level_decides() {
+        let [v_h, v_l, t_h, t_l] = embeddings(&levels(), &Device::flex());
+        for kind in KINDS {
+            let both = |lambda| scores([&v_h, &v_l, &t_h, &t_l].map(Clone::clone), kind, lambda).into_data();
+            both(1.0).assert_eq(&similarity(v_h.clone(), t_h.clone(), kind).into_data(), true);
+            both(0.0).assert_eq(&similarity(v_l.clone(), t_l.clone(), kind).into_data(), true);
+        }
+    }
+
+    /// v = (3, 0), t = (1, 1): −(2² + 0) one way, −(0 + 1²) the other, inner product 3.
+    #[test]
+    fn similarities_by_worked_numbers() {
+        let (v, t) =
+            (Tensor::from_data([[3.0, 0.0]], &Device::flex()), Tensor::from_data([[1.0, 1.0]], &Device::flex()));
+        let found = KINDS.map(|kind| similarity(v.clone(), t.clone(), kind).into_scalar::<f32>());
+        assert_eq!(found, [-4.0, -1.0, 3.0]);
+    }
+
+    /// The gradient of Eq. 3 at every input against (L(x + ε) − L(x − ε)) / 2ε.
+    #[test]
+    fn the_gradient_of_eq_3_is_that_of_finite_differences() {
+        const LAMBDA: f64 = 0.3;
+        const EPSILON: f32 = 1e-3;
+        let loss = |levels: &[Tensor<2>; 4], kind, hardest| {
+            let mask = same_image(&[0, 1, 2, 3], &levels[0].device());
+            hinge_loss(scores(levels.clone(), kind, LAMBDA), mask, 0.5, hardest)
+        };
+        for (kind, hardest) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let inputs = embeddings(&levels(), &Device::flex().autodiff());
+            let gradients = loss(&inputs, kind, hardest).backward();
+            for (level, input) in inputs.iter().enumerate() {
+                let gradient: Vec<f32> = input.grad(&gradients).expect("it has one").into_data().iter().collect();
+                assert!(gradient.iter().any(|g| g.abs() > 0.01), "{kind:?}, level {level}: nothing flows");
+                for (at, &found) in gradient.iter().enumerate() {
+                    let moved = |by: f32| {
+                        let mut values = levels();
+                        values[level][at] += by;
+                        loss(&embeddings(&values, &Device::flex()), kind, hardest).into_scalar::<f32>()
+                    };
+                    let expected = (moved(EPSILON) - moved(-EPSILON)) / (2.0 * EPSILON);
+                    assert!((found - expected).abs() < 5e-3, "{kind:?}, level {level}, {at}: {found} for {expected}");
+                }
+            }
+        }
+    }
+}

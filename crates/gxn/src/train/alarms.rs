@@ -65,12 +65,12 @@ impl fmt::Display for Alarm {
     }
 }
 
-/// The mean loss of a batch of `batch_size` pairs whose scores are all equal; none for a loss without a plateau.
+/// The mean loss of a batch of `batch_size` pairs whose scores are all equal.
 pub fn plateau(loss: LossKind, hardest: bool, batch_size: usize, margin: f64) -> f64 {
     match loss {
         LossKind::InfoNce => (batch_size as f64).ln(),
         LossKind::Hardest if hardest => 2.0 * margin,
-        LossKind::Sum | LossKind::Hardest => 2.0 * (batch_size - 1) as f64 * margin,
+        LossKind::Sum | LossKind::Hardest => 2.0 * batch_size.saturating_sub(1) as f64 * margin,
     }
 }
 

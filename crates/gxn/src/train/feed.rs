@@ -1,17 +1,19 @@
 //! Where a step's image features come from: the cache of a frozen CNN, or pictures through a CNN that is trained.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::Result;
 use crate::checkpoint::Input;
 use crate::data::{ContentHash, ImageLimits, ImageSource, load_image};
-use crate::look::Phase;
 use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::FeatureStore;
 use crate::look::phase::mix;
+use crate::look::{Init, Phase};
 use crate::model::Gxn;
+use crate::{Error, Result};
 
 /// Bytes of decoded pictures that are kept; beyond it a picture is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
@@ -42,26 +44,38 @@ pub enum Feed {
 }
 
 impl Feed {
-    /// Decodes the pictures at `sources` and keeps as many as fit into memory. The second result says of each whether
-    /// it can be read, with the reason why not.
-    pub fn pictures(sources: Vec<ImageSource>, input: Input) -> (Self, Vec<Result<()>>) {
-        let pictures: Vec<Result<RgbImage>> =
-            sources.par_iter().map(|source| load_image(source, &ImageLimits::default())).collect();
-        let mut room = DECODED_BYTES;
-        let (mut decoded, mut readable) = (Vec::with_capacity(sources.len()), Vec::with_capacity(sources.len()));
-        for picture in pictures {
-            let (kept, outcome) = match picture {
-                Ok(picture) if picture.len() <= room => {
-                    room -= picture.len();
-                    (Some(picture), Ok(()))
+    /// Decodes the pictures at `sources` and keeps as many as fit into memory. Those that cannot be read are left out;
+    /// the second result has their positions in `sources`, ascending, and the reasons.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when `stop` is set.
+    pub fn pictures(
+        sources: Vec<ImageSource>,
+        input: Input,
+        stop: &AtomicBool,
+    ) -> Result<(Self, Vec<(usize, String)>)> {
+        let room = AtomicUsize::new(DECODED_BYTES);
+        let decode = |source: &ImageSource| -> Result<Option<RgbImage>> {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let picture = load_image(source, &ImageLimits::default())?;
+            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(picture.len()));
+            Ok(fits.is_ok().then_some(picture))
+        };
+        let outcomes: Vec<Result<Option<RgbImage>>> = sources.par_iter().map(decode).collect();
+        let (mut kept, mut decoded, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (source, outcome)) in sources.into_iter().zip(outcomes).enumerate() {
+            match outcome {
+                Ok(picture) => {
+                    kept.push(source);
+                    decoded.push(picture);
                 }
-                Ok(_) => (None, Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            decoded.push(kept);
-            readable.push(outcome);
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => bad.push((at, error.to_string())),
+            }
         }
-        (Self::Pictures { sources, decoded, input }, readable)
+        Ok((Self::Pictures { sources: kept, decoded, input }, bad))
     }
 
     /// The features of a training step: of each image one view, drawn from the step's seed.
@@ -123,16 +137,28 @@ impl Feed {
         }
     }
 
-    /// All views' features of images, `[N · views, F]`: what a standardising transform is fitted on. Empty where the
-    /// CNN is trained, since its features will change.
-    pub fn all_views(&self, images: &[usize]) -> Vec<f32> {
-        match self {
-            Self::Cached { store, contents, .. } => images
-                .iter()
-                .flat_map(|&image| store.row(&contents[image]).unwrap_or_default().iter().map(|x| x.to_f32()))
-                .collect(),
-            Self::Pictures { .. } => Vec::new(),
+    /// Fits the model's feature transform on `images`: on all views where features are cached, on the mean features of
+    /// the first weights where the CNN is trained.
+    ///
+    /// # Errors
+    /// When a picture can no longer be read.
+    pub fn fit_transform(&self, model: &mut Gxn, images: &[usize], init: &Init) -> Result<()> {
+        if !model.image.standardises() {
+            return Ok(());
         }
+        match self {
+            Self::Cached { store, contents, feature_dim, .. } => {
+                let row = |&image: &usize| store.row(&contents[image]).unwrap_or_default();
+                let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
+                model.image.fit(values, *feature_dim, init);
+            }
+            Self::Pictures { .. } => {
+                let width = trained_backbone(model).kind().feature_dim();
+                let features = self.mean_features(model, images)?;
+                model.image.fit(std::iter::once(features), width, init);
+            }
+        }
+        Ok(())
     }
 
     /// The CNN's input, `[B, 3, S, S]`.

@@ -59,10 +59,7 @@ pub fn prepare(
     report: &mut dyn FnMut(Event),
 ) -> Result<(Prepared, Gxn)> {
     let mut dataset = open_data(config, report)?;
-    let vocabulary = match saved {
-        Some(saved) => saved.vocabulary.clone(),
-        None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
-    };
+    has_enough(&dataset, config)?;
     let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.input.clone());
     let init = Init::new(config.train.seed, device);
     let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
@@ -72,20 +69,19 @@ pub fn prepare(
 
     let (feed, trained, frozen) = if config.look.finetune {
         let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-        let (feed, readable) = Feed::pictures(sources, input.clone());
-        let bad: Vec<_> = readable.into_iter().enumerate().filter_map(|(at, r)| r.err().map(|e| (at, e))).collect();
-        if bad.is_empty() {
-            (feed, Some(unlocked(backbone, &config.look)), None)
-        } else {
-            leave_out(&mut dataset, bad.iter().map(|(at, e)| (*at, e.to_string())).collect(), report)?;
-            let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-            (Feed::pictures(sources, input.clone()).0, Some(unlocked(backbone, &config.look)), None)
-        }
+        let (feed, bad) = Feed::pictures(sources, input.clone(), stop)?;
+        leave_out(&mut dataset, bad, report)?;
+        (feed, Some(unlocked(backbone, &config.look)), None)
     } else {
         let feed = cached_feed(config, &mut dataset, &input, &backbone, features, stop, report)?;
         (feed, None, Some(backbone))
     };
 
+    has_enough(&dataset, config)?;
+    let vocabulary = match saved {
+        Some(saved) => saved.vocabulary.clone(),
+        None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
+    };
     let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
     let most = match config.look.sentence.max_words {
         0 => usize::MAX,
@@ -95,17 +91,6 @@ pub fn prepare(
     let used = used_train_images(&dataset, config);
     let train_captions: Vec<usize> =
         (0..dataset.captions.len()).filter(|&c| used.binary_search(&caption_image[c]).is_ok()).collect();
-    for split in [Split::Train, Split::Val] {
-        if !dataset.images.iter().any(|image| image.split == split) {
-            return Err(Error::unexpected(
-                format!("the {split} split of {}", dataset.name),
-                "no image",
-                "at least one",
-            )
-            .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
-        }
-    }
-
     let vectors = match (&config.look.sentence.word_vectors, saved) {
         (Some(file), None) => Some(first_word_matrix(&expand(&file.path)?, &vocabulary, &init, report)?),
         (Some(_), Some(saved)) => {
@@ -117,7 +102,7 @@ pub fn prepare(
     };
     let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained);
     if saved.is_none() {
-        model.image.fit(&feed.all_views(&used), config.look.backbone.feature_dim(), &init);
+        feed.fit_transform(&mut model, &used, &init)?;
     }
     let train_images = used.len();
     report(Event::Note(format!(
@@ -181,13 +166,30 @@ fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Datase
     }
     let options = OpenOptions {
         images: config.data.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
+        texts: config.data.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
         use_restval: config.data.use_restval,
         split_by: config.data.split_by,
-        ..OpenOptions::default()
+        csv: config.data.csv.clone(),
+        strict: false,
     };
     let dataset = Dataset::open(&expand(&config.data.source)?, &options)?;
     report_dropped("left out while reading", &dataset.dropped, report);
     Ok(dataset)
+}
+
+/// Refuses what cannot be trained on; asked before the pictures are looked at, which takes long, and again after it.
+fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
+    let val = dataset.images.iter().filter(|image| image.split == Split::Val).count();
+    // A batch is its own negatives: one picture has none.
+    for (split, found, least) in [(Split::Train, used_train_images(dataset, config).len(), 2), (Split::Val, val, 1)] {
+        if found < least {
+            let what = format!("the {split} split of {}", dataset.name);
+            let found = if found == 0 { "no image".to_string() } else { format!("{found} image") };
+            return Err(Error::unexpected(what, found, format!("at least {least}"))
+                .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
+        }
+    }
+    Ok(())
 }
 
 /// Train images that are used, ascending.
@@ -292,21 +294,22 @@ fn cached_feed(
         match content {
             Some(content) => kept.push(content),
             None => {
-                let name = &dataset.images[at].id;
-                let reason = dropped.iter().find(|d| d.what.contains(name.as_str())).map(|d| d.reason.clone());
+                let name = sources[at].to_string();
+                let reason = dropped.iter().find(|d| d.what == name).map(|d| d.reason.clone());
                 bad.push((at, reason.unwrap_or_else(|| "cannot be read".into())));
             }
         }
     }
-    if !bad.is_empty() {
-        leave_out(dataset, bad, report)?;
-    }
+    leave_out(dataset, bad, report)?;
     let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
     Ok(Feed::Cached { store: Box::new(store), contents: kept, feature_dim, views })
 }
 
 /// Removes images that cannot be read, with their captions, and says so.
 fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, report: &mut dyn FnMut(Event)) -> Result<()> {
+    if bad.is_empty() {
+        return Ok(());
+    }
     let dropped: Vec<Dropped> = bad
         .iter()
         .map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() })

@@ -91,6 +91,11 @@ impl RunFolder {
         self.0.join("checkpoints").join(format!("step_{step:08}"))
     }
 
+    /// Whether there is a `last` checkpoint.
+    pub fn can_be_resumed(&self) -> bool {
+        self.0.join("last").is_symlink()
+    }
+
     /// Makes the link `name` ("best" or "last") point to the checkpoint after `step` steps, at once.
     ///
     /// # Errors

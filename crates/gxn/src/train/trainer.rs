@@ -73,7 +73,7 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         let folder = RunFolder(run.to_path_buf());
-        if ["best", "last"].iter().any(|name| run.join(name).is_symlink()) {
+        if folder.can_be_resumed() {
             return Err(Error::unexpected(run.display().to_string(), "a run", "a new or empty folder")
                 .with_hint("continue it with --resume, or give the new run another --name"));
         }
@@ -139,6 +139,9 @@ impl Trainer {
         }
         let moments = state::optimiser_states(arrays, &trainer.position.optimiser_steps, &place)?;
         trainer.adam.restore(moments, trainer.model.as_ref().expect("set when made"))?;
+        if trainer.run.checkpoint(trainer.position.best_step).is_dir() {
+            trainer.run.point("best", trainer.position.best_step)?;
+        }
         Ok(trainer)
     }
 
@@ -171,7 +174,8 @@ impl Trainer {
     /// When a file cannot be read or written, or the loss is no number.
     pub fn run(&mut self, stop: &AtomicBool, report: &mut dyn FnMut(Event)) -> Result<Outcome> {
         let mut log = Log::open(&self.run.log(), self.position.step)?;
-        if self.position.step == 0 {
+        // A run that was killed in its first steps has this behind it.
+        if self.position.step == 0 && !self.run.can_be_resumed() {
             let start = Instant::now();
             let validation = self.validate()?;
             let seconds = start.elapsed().as_secs_f64();
@@ -180,7 +184,7 @@ impl Trainer {
             report(Event::Epoch { epoch: 0, loss: None, validation, best: false, seconds });
             self.save(validation, true)?;
         }
-        while self.position.epoch < self.config.train.epochs && !self.has_lost_patience() {
+        while !self.is_over() {
             let start = Instant::now();
             let batches = self.batches(self.position.epoch);
             while self.position.batch < batches.len() {
@@ -197,7 +201,7 @@ impl Trainer {
                 }
             }
             self.finish_epoch(batches.len(), start, &mut log, report)?;
-            if stop.load(Ordering::Relaxed) && self.position.epoch < self.config.train.epochs {
+            if stop.load(Ordering::Relaxed) && !self.is_over() {
                 return Ok(self.outcome(true));
             }
         }
@@ -226,15 +230,13 @@ impl Trainer {
         let lambda = effective_lambda(&self.config);
         let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
         if !loss.is_finite() {
-            return Err(Error::unexpected(
-                format!("the loss of step {}", self.position.step + 1),
-                loss.to_string(),
-                "a finite number",
-            )
-            .with_hint("lower train.learning_rate; the last checkpoint is from before this step"));
+            return Err(self.diverged("loss", loss));
         }
         let limit = if t.grad_clip > 0.0 { t.grad_clip } else { f64::INFINITY };
         let (gradients, grad_norm) = clip_global_norm(self.model(), gradients, limit);
+        if !grad_norm.is_finite() {
+            return Err(self.diverged("gradient", grad_norm));
+        }
         let rate = learning_rate(t, self.position.step, steps_per_epoch);
         let backbone_rate = rate * self.config.look.finetune_rate;
         let trains_backbone_slowly = self.config.look.finetune;
@@ -261,6 +263,13 @@ impl Trainer {
             seconds: start.elapsed().as_secs_f64(),
         });
         Ok(())
+    }
+
+    /// Weights after such a step would be no numbers: they are never made, so that none can be saved.
+    fn diverged(&self, what: &str, found: f64) -> Error {
+        let what = format!("the {what} of step {}", self.position.step + 1);
+        Error::unexpected(what, found.to_string(), "a finite number")
+            .with_hint("lower train.learning_rate; the last checkpoint is from before this step")
     }
 
     fn finish_epoch(
@@ -302,9 +311,9 @@ impl Trainer {
         m.loss == LossKind::Hardest && self.position.epoch >= m.sum_epochs
     }
 
-    fn has_lost_patience(&self) -> bool {
-        let patience = self.config.train.patience;
-        patience > 0 && self.position.epoch >= self.position.best_epoch + patience
+    fn is_over(&self) -> bool {
+        let (epoch, patience) = (self.position.epoch, self.config.train.patience);
+        epoch >= self.config.train.epochs || (patience > 0 && epoch >= self.position.best_epoch + patience)
     }
 
     /// The network that is evaluated and saved: the average of the weights, or the weights.
@@ -327,10 +336,11 @@ impl Trainer {
             self.position.best_step = self.position.step;
         }
         self.write_checkpoint(Some(validation))?;
+        // `last` knows which step is the best: killed in between, resuming sets `best` right.
+        self.run.point("last", self.position.step)?;
         if best {
             self.run.point("best", self.position.step)?;
         }
-        self.run.point("last", self.position.step)?;
         self.run.remove_unlinked()
     }
 
