@@ -109,6 +109,11 @@ impl RunFolder {
             _ => {}
         }
         std::os::unix::fs::symlink(&target, &fresh).map_err(fail)?;
+        // A copy of the run that followed links holds a folder here, which no rename replaces.
+        let copied = std::fs::symlink_metadata(&link).is_ok_and(|found| found.is_dir());
+        if copied {
+            std::fs::remove_dir_all(&link).map_err(fail)?;
+        }
         std::fs::rename(&fresh, &link).map_err(fail)
     }
 
