@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::{cosine, data, gxn, other_seed, paper, refused, text, works};
+use crate::fixture::{cosine, data, gxn, other_seed, paper, refused, text, train_args, works};
 
 #[test]
 fn a_good_data_set_passes_its_check() {
@@ -166,4 +166,20 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     let metadata: Value = serde_json::from_slice(&std::fs::read(out.join("metadata.json")).unwrap()).unwrap();
     assert_eq!((metadata["dim"].as_u64(), metadata["levels"].as_u64()), (Some(16), Some(1)));
     assert_eq!(std::fs::metadata(out.join("img_emb.npy")).unwrap().len() % 64, (24 * 16 * 4) % 64);
+}
+
+#[test]
+fn a_model_is_evaluated_on_the_split_it_was_trained_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "hash:0.6/0.2/0.2";
+    works(train_args(folder.path(), "split", &["--split-by", rule]));
+    let run = folder.path().join("split");
+    let ids = |more: &[&str]| {
+        let report =
+            works([&["evaluate", text(&run), text(data()), "--split", "test", "--format", "json"], more].concat());
+        report.json()["image_ids"].clone()
+    };
+    let as_trained = ids(&[]);
+    assert_eq!(as_trained, ids(&["--split-by", rule]));
+    assert_ne!(as_trained, ids(&["--split-by", "test"]));
 }

@@ -7,7 +7,7 @@ use gxn::checkpoint::Encoder;
 use gxn::evaluate::encode::{EncodedDataset, encode_dataset};
 
 use crate::args::EncodeArgs;
-use crate::commands::{open_dataset, report_dropped, split_of};
+use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{ProgressLine, duration, machine_line, print};
 
@@ -16,7 +16,7 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     let encoder = Encoder::load(&args.model)?;
-    let dataset = open_dataset(&args.source, &args.reading)?;
+    let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
     let encoded = with_progress(&encoder, &dataset, split, &stop)?;
     encoded.save(&args.output, &encoder)?;

@@ -11,7 +11,7 @@ use gxn::evaluate::{About, Foreign, ForeignPaths, Protocol, Report, Scoring, Sim
 use gxn::metrics::Bootstrap;
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
-use crate::commands::{encode, open_dataset, report_dropped, split_of};
+use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 
@@ -23,7 +23,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             machine_line();
             let stop = stop_flag()?;
             let encoder = Encoder::load(model)?;
-            let dataset = open_dataset(source, &args.reading)?;
+            let dataset = open_for(&encoder, source, &args.reading)?;
             let split = split_of(&args.split);
             measure(&encoder, model, &dataset, split, protocol, args.lambda, args.seed, &stop)?
         }

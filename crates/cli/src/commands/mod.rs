@@ -12,6 +12,7 @@ pub mod train;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use gxn::checkpoint::Encoder;
 use gxn::data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
 
 use crate::args::SourceArgs;
@@ -53,6 +54,17 @@ pub fn report_dropped(dropped: &[Dropped]) {
     if dropped.len() > NAMED {
         eprintln!("  and {} more; `gxn data check --full --format json` lists them all", dropped.len() - NAMED);
     }
+}
+
+/// Opens the data for a model: split as in its training, unless the command line says otherwise. Another split could
+/// hold pictures that the model was trained on.
+pub fn open_for(encoder: &Encoder, source: &Path, args: &SourceArgs) -> Result<Dataset> {
+    let mut reading = args.clone();
+    if let (None, Some(rule)) = (&reading.split_by, encoder.config().data.split_by) {
+        eprintln!("split by {rule}, as in training");
+        reading.split_by = Some(rule.to_string());
+    }
+    open_dataset(source, &reading)
 }
 
 /// Counts what was left out and names the first `named`.
