@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::checkpoint::Input;
 use crate::data::{ContentHash, ImageLimits, ImageSource, load_image};
 use crate::look::backbone::{Backbone, Inference};
-use crate::look::features::FeatureStore;
+use crate::look::features::{FeatureStore, ViewChoice};
 use crate::look::phase::mix;
 use crate::look::{Init, Phase};
 use crate::model::Gxn;
@@ -92,11 +92,8 @@ impl Feed {
         };
         match self {
             Self::Cached { store, contents, feature_dim, views } => {
-                let mut values = Vec::with_capacity(images.len() * feature_dim);
-                for (slot, &image) in images.iter().enumerate() {
-                    let row = &store.row(&contents[image]).unwrap_or_default()[view_of(slot, *views) * feature_dim..];
-                    values.extend(row[..*feature_dim].iter().map(|x| x.to_f32()));
-                }
+                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, *views)).collect();
+                let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
             }
             Self::Pictures { input, .. } => {
@@ -113,16 +110,7 @@ impl Feed {
     /// When a picture can no longer be read.
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
-            Self::Cached { store, contents, feature_dim, views } => {
-                let mut values = vec![0.0; images.len() * feature_dim];
-                for (mean, &image) in values.chunks_exact_mut(*feature_dim).zip(images) {
-                    for view in store.row(&contents[image]).unwrap_or_default().chunks_exact(*feature_dim) {
-                        mean.iter_mut().zip(view).for_each(|(m, x)| *m += x.to_f32());
-                    }
-                    mean.iter_mut().for_each(|m| *m /= *views as f32);
-                }
-                Ok(values)
-            }
+            Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
             Self::Pictures { sources, decoded, input } => {
                 let inference = Inference::new(trained_backbone(model));
                 let features: Result<Vec<Vec<f32>>> = images
@@ -180,6 +168,11 @@ impl Feed {
             .collect();
         Ok(Tensor::from_data(TensorData::new(planes?.concat(), [images.len(), 3, side, side]), device))
     }
+}
+
+/// The contents of the images at these positions.
+fn of(contents: &[ContentHash], images: &[usize]) -> Vec<ContentHash> {
+    images.iter().map(|&image| contents[image]).collect()
 }
 
 fn trained_backbone(model: &Gxn) -> &Backbone {
