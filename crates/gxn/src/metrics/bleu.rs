@@ -1,10 +1,8 @@
 //! BLEU-1..4 (Papineni et al. 2002) with the constants of the coco-caption package.
 
-use std::collections::HashMap;
-
 use rayon::prelude::*;
 
-use super::ngram::{MAX_ORDER, counts, order};
+use super::ngram::{MAX_ORDER, Ngram, counts, highest_counts, shared};
 
 const TINY: f64 = 1e-15;
 const SMALL: f64 = 1e-9;
@@ -26,44 +24,66 @@ struct Matches {
     reference_length: u64,
 }
 
-/// BLEU of `candidates[i]` (token ids) against `references[i]`, in 0..=1.
-///
-/// The reference length is the closest one, the shorter of two equally close. A candidate without references counts as
-/// compared with nothing: length 0, no match.
-pub fn bleu(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Bleu {
-    let matches: Vec<Matches> =
-        candidates.par_iter().zip(references).map(|(candidate, references)| compare(candidate, references)).collect();
-    let total = matches.iter().fold(Matches::default(), |mut total, one| {
-        for n in 0..MAX_ORDER {
-            total.correct[n] += one.correct[n];
-            total.guess[n] += one.guess[n];
-        }
-        total.length += one.length;
-        total.reference_length += one.reference_length;
-        total
-    });
-    Bleu { corpus: total.score(), sentences: matches.iter().map(Matches::score).collect() }
+/// References prepared for BLEU: what candidates are compared with again and again is counted once.
+#[derive(Debug, Clone)]
+pub struct BleuReferences(Vec<Prepared>);
+
+/// The references of one image.
+#[derive(Debug, Clone)]
+struct Prepared {
+    most: Vec<(Ngram, u32)>,
+    lengths: Vec<usize>,
 }
 
-fn compare(candidate: &[u32], references: &[Vec<u32>]) -> Matches {
-    let mut most = HashMap::new();
-    for reference in references {
-        for (ngram, count) in counts(reference) {
-            let highest = most.entry(ngram).or_insert(0);
-            *highest = count.max(*highest);
+impl BleuReferences {
+    /// Prepares the references (token ids) of every image.
+    pub fn new(references: &[Vec<Vec<u32>>]) -> Self {
+        Self(references.par_iter().map(|captions| Prepared::new(captions)).collect())
+    }
+
+    /// BLEU of `candidates[i]` against the references of image `i`, in 0..=1.
+    ///
+    /// The reference length is the closest one, the shorter of two equally close. A candidate without references counts
+    /// as compared with nothing: length 0, no match.
+    pub fn score(&self, candidates: &[Vec<u32>]) -> Bleu {
+        let matches: Vec<Matches> =
+            candidates.par_iter().zip(&self.0).map(|(candidate, image)| image.compare(candidate)).collect();
+        let total = matches.iter().fold(Matches::default(), |mut total, one| {
+            for n in 0..MAX_ORDER {
+                total.correct[n] += one.correct[n];
+                total.guess[n] += one.guess[n];
+            }
+            total.length += one.length;
+            total.reference_length += one.reference_length;
+            total
+        });
+        Bleu { corpus: total.score(), sentences: matches.iter().map(Matches::score).collect() }
+    }
+}
+
+/// BLEU of `candidates[i]` (token ids) against `references[i]`: [`BleuReferences::score`] for references used once.
+pub fn bleu(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Bleu {
+    BleuReferences::new(references).score(candidates)
+}
+
+impl Prepared {
+    fn new(captions: &[Vec<u32>]) -> Self {
+        Self { most: highest_counts(captions), lengths: captions.iter().map(Vec::len).collect() }
+    }
+
+    fn compare(&self, candidate: &[u32]) -> Matches {
+        let length = candidate.len();
+        let closest = self.lengths.iter().copied().min_by_key(|&other| (other.abs_diff(length), other));
+        let mut matches =
+            Matches { length: length as u64, reference_length: closest.unwrap_or(0) as u64, ..Matches::default() };
+        for (n, guess) in matches.guess.iter_mut().enumerate() {
+            *guess = length.saturating_sub(n) as u64;
         }
+        let own: Vec<(Ngram, (usize, u32))> =
+            counts(candidate).into_iter().map(|(ngram, count)| (ngram, (ngram.order(), count))).collect();
+        shared(&own, &self.most, |(order, count), most| matches.correct[order - 1] += u64::from(count.min(most)));
+        matches
     }
-    let length = candidate.len();
-    let closest = references.iter().map(Vec::len).min_by_key(|&other| (other.abs_diff(length), other));
-    let mut matches =
-        Matches { length: length as u64, reference_length: closest.unwrap_or(0) as u64, ..Matches::default() };
-    for (n, guess) in matches.guess.iter_mut().enumerate() {
-        *guess = length.saturating_sub(n) as u64;
-    }
-    for (ngram, count) in counts(candidate) {
-        matches.correct[order(&ngram) - 1] += u64::from(count.min(most.get(&ngram).copied().unwrap_or(0)));
-    }
-    matches
 }
 
 impl Matches {
@@ -96,7 +116,7 @@ mod tests {
     /// Repeats count at most as often as in the reference that has most; the closest length wins, the shorter on a tie.
     #[test]
     fn clipping_and_closest_length() {
-        let found = compare(&[0, 0, 0], &[vec![0, 1], vec![0, 0, 1, 1]]);
+        let found = Prepared::new(&[vec![0, 1], vec![0, 0, 1, 1]]).compare(&[0, 0, 0]);
         assert_eq!(found.correct[0], 2);
         assert_eq!(found.reference_length, 2);
     }

@@ -10,9 +10,9 @@ pub mod recall;
 pub mod rouge;
 pub mod tokenize_ptb;
 
-pub use bleu::{Bleu, bleu};
+pub use bleu::{Bleu, BleuReferences, bleu};
 pub use bootstrap::{Bootstrap, Difference, Interval, Queries};
-pub use cider::{DocumentFrequencies, cider_d};
+pub use cider::{CiderReward, DocumentFrequencies, cider_d};
 pub use ngram::TokenIds;
 pub use recall::{METRIC_KEYS, Metrics, Recall, ranks, recall_at};
 pub use rouge::rouge_l;
