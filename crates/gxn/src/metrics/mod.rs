@@ -2,6 +2,7 @@
 
 pub mod bleu;
 pub mod bootstrap;
+pub mod captions;
 pub mod cider;
 #[cfg(test)]
 mod golden;
@@ -12,6 +13,7 @@ pub mod tokenize_ptb;
 
 pub use bleu::{Bleu, BleuReferences, bleu};
 pub use bootstrap::{Bootstrap, Difference, Interval, Queries};
+pub use captions::{CAPTION_KEYS, CaptionReferences, CaptionScores, ImageScores};
 pub use cider::{CiderReward, DocumentFrequencies, cider_d};
 pub use ngram::TokenIds;
 pub use recall::{METRIC_KEYS, Metrics, Recall, ranks, recall_at};
