@@ -155,6 +155,12 @@ pub struct TrainArgs {
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
+    /// What is trained: match, i2t_xe, i2t_mix
+    #[arg(long)]
+    pub stage: Option<String>,
+    /// Begin with the weights of this run or checkpoint; its data, look, matching and imagine tables are the defaults
+    #[arg(long, value_name = "RUN")]
+    pub start_from: Option<String>,
     /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:
     /// GXN_LOOK__SENTENCE__HIDDEN=512)
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -9,6 +9,7 @@
 //! | [`metrics`] | recall, ranks, bootstrap: pure functions |
 //! | [`ops`] | fused operations with hand-written backward passes |
 //! | [`look`] | LOOK: image and sentence encoders, cached features |
+//! | [`imagine`] | IMAGINE: the caption decoder and its losses |
 //! | [`model`] | the whole network |
 //! | [`matching`] | MATCH: similarity and ranking losses |
 //! | [`checkpoint`] | the network, its vocabulary and its preprocessing on disk |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod imagine;
 pub mod look;
 pub mod matching;
 pub mod metrics;

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{Level, RunConfig};
+use crate::imagine::CaptionDecoder;
 use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
 use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch};
@@ -17,7 +18,8 @@ pub struct Embedding {
     pub grounded_level: Option<Tensor<2>>,
 }
 
-/// Look + Match: the encoders and what the loss learns. The backbone is inside only where it is trained.
+/// The encoders, the generators and what the loss learns. The backbone is inside only where it is trained, a generator only
+/// where a stage trained it.
 #[derive(Module, Debug)]
 pub struct Gxn {
     /// CNN_Enc, where it is trained with the rest.
@@ -26,6 +28,8 @@ pub struct Gxn {
     pub image: ImageEncoder,
     /// RNN_Enc^h, RNN_Enc^l, P_t^h and P_t^l.
     pub sentence: SentenceEncoder,
+    /// RNN_Dec, where captions are imagined.
+    pub caption_decoder: Option<CaptionDecoder>,
     /// ln(1 / temperature) of the softmax loss, `[1]`.
     pub log_scale: Param<Tensor<1>>,
     #[module(skip)]
@@ -33,19 +37,25 @@ pub struct Gxn {
 }
 
 impl Gxn {
-    /// A network with first weights drawn from `init`; `backbone` only where it is trained.
+    /// A network with first weights drawn from `init`; `backbone` only where it is trained, a caption decoder that can say
+    /// `outputs` tokens only where captions are imagined.
     pub fn new(
         init: &Init,
         config: &RunConfig,
         vocabulary: usize,
         vectors: Option<(Vec<f32>, usize)>,
         backbone: Option<Backbone>,
+        outputs: Option<usize>,
     ) -> Self {
         let (look, levels) = (&config.look, config.matching.levels);
+        let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
+        let words = &config.imagine.words;
         Self {
             backbone,
             image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),
-            sentence: SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors),
+            caption_decoder: outputs
+                .map(|outputs| CaptionDecoder::new(init, words, look.embed_dim, sentence.word_width(), outputs)),
+            sentence,
             log_scale: init.constant((1.0 / config.matching.temperature).ln() as f32, [1]),
             absolute: config.matching.absolute,
         }
@@ -60,6 +70,14 @@ impl Gxn {
         self.normalised(v_h, v_l)
     }
 
+    /// v_l alone, for the generators; none where the model has one level.
+    ///
+    /// # Shapes
+    /// `[B, F]` → `[B, D]`
+    pub fn ground_image(&self, feature: Tensor<2>, phase: Phase) -> Option<Tensor<2>> {
+        self.image.ground(feature, phase).map(|v_l| self.unit(v_l))
+    }
+
     /// t_h and t_l of captions.
     ///
     /// # Shapes
@@ -69,13 +87,17 @@ impl Gxn {
         self.normalised(t_h, t_l)
     }
 
-    /// `| u / ‖u‖₂ |` (spec §6.2); without the absolute value where the configuration says so.
     fn normalised(&self, abstract_level: Tensor<2>, grounded_level: Option<Tensor<2>>) -> Embedding {
-        let unit = |u: Tensor<2>| {
-            let u = unit_length(u);
-            if self.absolute { u.abs() } else { u }
-        };
-        Embedding { abstract_level: unit(abstract_level), grounded_level: grounded_level.map(unit) }
+        Embedding {
+            abstract_level: self.unit(abstract_level),
+            grounded_level: grounded_level.map(|level| self.unit(level)),
+        }
+    }
+
+    /// `| u / ‖u‖₂ |` (spec §6.2); without the absolute value where the configuration says so.
+    fn unit(&self, u: Tensor<2>) -> Tensor<2> {
+        let u = unit_length(u);
+        if self.absolute { u.abs() } else { u }
     }
 }
 
@@ -202,7 +224,7 @@ mod tests {
             let mut config = RunConfig::default();
             (config.look.embed_dim, config.look.sentence.hidden, config.look.sentence.word_dim) = (6, 5, 4);
             (config.matching.absolute, config.matching.levels) = (absolute, levels);
-            let model = Gxn::new(&Init::new(3, &device), &config, 9, None, None);
+            let model = Gxn::new(&Init::new(3, &device), &config, 9, None, None, None);
             let width = config.look.backbone.feature_dim();
             let features: Vec<f32> = (0..2 * width).map(|at| (at % 7) as f32).collect();
             let sides =

@@ -1,4 +1,5 @@
 //! Tests across modules, in one binary.
 
+mod captioning;
 mod checkpoint;
 mod training;

@@ -81,11 +81,11 @@ pub fn tiny_config(source: &Path, finetune: bool) -> RunConfig {
     config
 }
 
-fn start(config: &RunConfig, run: &Path) -> Trainer {
+pub fn start(config: &RunConfig, run: &Path) -> Trainer {
     Trainer::new(config.clone(), run, &run.with_extension("features"), &AtomicBool::new(false), &mut |_| {}).unwrap()
 }
 
-fn run_to_end(mut trainer: Trainer) -> (Outcome, Vec<Alarm>) {
+pub fn run_to_end(mut trainer: Trainer) -> (Outcome, Vec<Alarm>) {
     let mut alarms = Vec::new();
     let outcome = trainer
         .run(&AtomicBool::new(false), &mut |event| {
@@ -98,7 +98,7 @@ fn run_to_end(mut trainer: Trainer) -> (Outcome, Vec<Alarm>) {
 }
 
 /// Step lines of the log, and epoch lines without their seconds.
-fn log_lines(run: &Path) -> Vec<serde_json::Value> {
+pub fn log_lines(run: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
     let strip = |line: &str| {
         let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -108,12 +108,12 @@ fn log_lines(run: &Path) -> Vec<serde_json::Value> {
     text.lines().map(strip).collect()
 }
 
-fn saved_state(run: &Path) -> Vec<u8> {
+pub fn saved_state(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("last/trainer.safetensors")).unwrap()
 }
 
 /// Stops the run after `stop_at` steps of each stretch and resumes until it is finished.
-fn run_in_pieces(config: &RunConfig, run: &Path, stop_at: u64) {
+pub fn run_in_pieces(config: &RunConfig, run: &Path, stop_at: u64) {
     let features = run.with_extension("features");
     let mut trainer = start(config, run);
     for _ in 0..100 {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use gxn::config::RunConfig;
+use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 
 use crate::args::TrainArgs;
@@ -32,7 +33,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         let mut trainer = Trainer::resume(&run, &features, &stop, &mut |event| report.event(&event))?;
         return finish(&run, trainer.run(&stop, &mut |event| report.event(&event))?);
     }
-    let config = RunConfig::load(args.config.as_deref(), &overrides(args))?;
+    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -120,22 +121,28 @@ impl Reporter {
                 let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
                 self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
             }
-            Event::Step { step, total, epoch, loss, learning_rate, seconds, .. } => {
+            Event::Step { step, total, epoch, loss, learning_rate, captions, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
                 let left = total.saturating_sub(*step) as f64 * self.recent;
                 let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
                 self.line.show(&format!(
-                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+                    captions.as_ref().map_or(String::new(), caption_figures),
                     self.recent,
                     duration(left)
                 ));
             }
-            Event::Epoch { epoch, loss, validation, best, seconds } => {
+            Event::Epoch { epoch, loss, captions, validation, best, seconds } => {
                 self.rsum = Some(validation.rsum);
                 let m = &validation.metrics;
-                let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
+                let loss = loss.map_or(String::new(), |l| {
+                    format!("loss {l:.4}{}, ", captions.as_ref().map_or(String::new(), caption_figures))
+                });
+                let spoken = validation.captions.map_or(String::new(), |c| {
+                    format!(", captions BLEU-4 {:.3} ROUGE-L {:.3} CIDEr {:.3}", c.bleu[3], c.rouge_l, c.cider)
+                });
                 self.line.note(&format!(
-                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}, {}{}",
+                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{spoken}, {}{}",
                     validation.rsum,
                     m.image_to_text.r1,
                     m.image_to_text.r5,
@@ -152,6 +159,15 @@ impl Reporter {
     }
 }
 
+/// The caption loss, and rewards where there are some.
+fn caption_figures(figures: &CaptionFigures) -> String {
+    let xe = format!(", caption xe {:.3}", figures.cross_entropy);
+    match figures.reward + figures.baseline > 0.0 {
+        true => format!("{xe}, reward {:.3} against {:.3}", figures.reward, figures.baseline),
+        false => xe,
+    }
+}
+
 fn overrides(args: &TrainArgs) -> Vec<String> {
     let given = [
         ("data.source", &args.train_data),
@@ -161,6 +177,8 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("data.csv.image", &args.csv_img_key),
         ("data.csv.caption", &args.csv_caption_key),
         ("data.csv.separator", &args.csv_separator),
+        ("train.stage", &args.stage),
+        ("train.start_from", &args.start_from),
         ("train.epochs", &args.epochs),
         ("train.batch_size", &args.batch_size),
         ("train.learning_rate", &args.lr),
@@ -177,7 +195,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("train.warmup_steps", &args.warmup),
         ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
-    let text_keys = ["data.", "look.weights"];
+    let text_keys = ["data.", "look.weights", "train.start_from"];
     let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
@@ -219,7 +237,10 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
         return Ok(());
     }
     let own = RunConfig::load(Some(&kept), &[])?;
-    let wanted = RunConfig::load(args.config.as_deref().or(Some(&kept)), &asked)?;
+    let wanted = match &args.config {
+        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        None => RunConfig::load(Some(&kept), &asked)?,
+    };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
     Err(gxn::Error::unexpected("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))

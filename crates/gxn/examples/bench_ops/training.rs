@@ -41,7 +41,7 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         sentence.word_dim = PRETRAINED;
     }
     let t = &config.train;
-    let mut model = Some(Gxn::new(&Init::new(t.seed, &Device::flex()), &config, VOCABULARY, None, None).train());
+    let mut model = Some(Gxn::new(&Init::new(t.seed, &Device::flex()), &config, VOCABULARY, None, None, None).train());
     let mut adam =
         Adam::new(AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay });
     let shape = [t.batch_size, config.look.backbone.feature_dim()];

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
 use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
 use crate::data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
+use crate::imagine::beam::beam_search;
+use crate::look::Phase;
 use crate::look::backbone::Inference;
 use crate::model::{Rows, effective_lambda};
 use crate::{Error, Result};
@@ -23,6 +25,18 @@ pub struct PictureFeature {
     /// Width and height in pixels, after the camera's orientation is applied.
     pub size: (u32, u32),
 }
+
+/// What the model says about a picture.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ImaginedCaption {
+    /// Its words, joined by spaces.
+    pub caption: String,
+    /// ln p of its words and its end.
+    pub log_probability: f64,
+}
+
+/// Pictures that are described together.
+const CAPTION_BATCH: usize = 128;
 
 /// A trained network ready to embed pictures and sentences.
 #[derive(Debug)]
@@ -115,6 +129,49 @@ impl Encoder {
     pub fn embed_picture(&self, source: &ImageSource) -> Result<Rows> {
         let picture = crate::data::load_image(source, &ImageLimits::default())?;
         Ok(self.embed_features(&self.picture_feature(&picture)?))
+    }
+
+    /// Whether the model can describe pictures.
+    pub fn has_caption_decoder(&self) -> bool {
+        self.checkpoint.model.caption_decoder.is_some()
+    }
+
+    /// What the model says about pictures given by their features (`[N, F]`, row-major): of each the `beam` likeliest
+    /// captions that beam search finds, best first.
+    ///
+    /// # Errors
+    /// When the model has no caption decoder, and when `beam` is 0.
+    pub fn describe(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<ImaginedCaption>>> {
+        let model = &self.checkpoint.model;
+        let Some(decoder) = &model.caption_decoder else {
+            return Err(Error::unexpected(
+                "the model",
+                format!("one of stage {:?}, which has no caption decoder", self.config().train.stage),
+                "a model that can describe pictures",
+            )
+            .with_hint("train one with --stage i2t_xe --start-from RUN"));
+        };
+        if beam == 0 {
+            return Err(Error::unexpected("the beam", "width 0", "at least 1"));
+        }
+        let width = self.inference.kind().feature_dim();
+        let most = self.config().imagine.words.max_words;
+        let mut captions = Vec::with_capacity(features.len() / width);
+        for chunk in features.chunks(CAPTION_BATCH * width) {
+            let shape = [chunk.len() / width, width];
+            let batch = Tensor::from_data(TensorData::new(chunk.to_vec(), shape), &self.device);
+            let v_l = model
+                .ground_image(batch, Phase::Evaluate)
+                .ok_or_else(|| Error::unexpected("the model", "one level", "two levels: captions are made from v_l"))?;
+            for found in beam_search(decoder, &model.sentence, v_l, most, beam) {
+                let worded = found.into_iter().map(|generated| ImaginedCaption {
+                    caption: self.checkpoint.vocabulary.decode(&generated.tokens),
+                    log_probability: generated.log_probability,
+                });
+                captions.push(worded.collect());
+            }
+        }
+        Ok(captions)
     }
 
     /// t_h and t_l of sentences, in their order.

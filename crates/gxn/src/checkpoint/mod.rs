@@ -28,7 +28,7 @@ use crate::look::backbone::{Backbone, Inference};
 use crate::model::Gxn;
 use crate::{Error, Result};
 
-pub use encoder::Encoder;
+pub use encoder::{Encoder, ImaginedCaption};
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
@@ -67,6 +67,17 @@ impl Input {
     }
 }
 
+/// A checkpoint that a run began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// What it was trained by.
+    pub stage: crate::config::Stage,
+    /// Its steps; each has one Match step.
+    pub steps: u64,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Card {
@@ -86,6 +97,9 @@ pub struct Card {
     pub step: u64,
     /// Finished epochs.
     pub epoch: usize,
+    /// The checkpoints behind `train.start_from`, the oldest first.
+    #[serde(default)]
+    pub ancestry: Vec<Ancestor>,
     /// Validation result, by metric name, in percent.
     pub validation: serde_json::Map<String, serde_json::Value>,
     /// What has to be known before the model is passed on.
@@ -194,7 +208,8 @@ pub(crate) fn skeleton(
         None => None,
     };
     let backbone = config.look.finetune.then(|| Backbone::random(config.look.backbone, device, 0));
-    Ok(Gxn::new(&init, config, vocabulary.len(), vectors, backbone))
+    let outputs = arrays.get("caption_decoder.output_bias").map(|bias| bias.values.len());
+    Ok(Gxn::new(&init, config, vocabulary.len(), vectors, backbone, outputs))
 }
 
 /// The checkpoint's folder: `path` itself, or `path/best` where `path` is a run.

@@ -100,6 +100,23 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
     Ok(module)
 }
 
+/// `module` with the weights of another network that it begins with. Tensors below the `optional` prefixes may be in one of
+/// the two only; the module then keeps its own.
+///
+/// # Errors
+/// As [`assign`].
+pub fn begin_with<M: Module>(module: M, mut start: Arrays, optional: &[&str], place: &str) -> Result<M> {
+    let may_differ = |name: &str| optional.iter().any(|prefix| name.starts_with(prefix));
+    let own = collect(&module);
+    start.retain(|name, _| own.contains_key(name) || !may_differ(name));
+    for (name, array) in own {
+        if may_differ(&name) && !start.contains_key(&name) {
+            start.insert(name, array);
+        }
+    }
+    assign(module, start, place)
+}
+
 /// Writes `arrays` as a safetensors file, whole or not at all.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! The order of precedence is defaults < file < overrides (`--set train.epochs=5`); the resolved configuration is
 //! stored in every run and every checkpoint.
 
+mod imagine;
 mod look;
 mod matching;
 mod train;
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use imagine::{ImagineConfig, Injection, WordsConfig};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
 pub use matching::{Level, LossKind, MatchingConfig, SimilarityKind};
-pub use train::{Schedule, TrainConfig};
+pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::{Error, Result};
 
@@ -28,6 +30,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// LOOK: backbone, features, encoders (spec §3–4).
     pub look: LookConfig,
+    /// IMAGINE: the generators (spec §7).
+    pub imagine: ImagineConfig,
     /// MATCH: similarity and loss (spec §5–6).
     pub matching: MatchingConfig,
     /// Optimisation (spec §9.3).
@@ -78,6 +82,11 @@ impl RunConfig {
     /// # Errors
     /// Names the file, and the key that is unknown or has the wrong type.
     pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
+        Self::from_table(Self::table(path, overrides)?, path)
+    }
+
+    /// The keys that a file and overrides give, before defaults and checks.
+    pub(crate) fn table(path: Option<&Path>, overrides: &[String]) -> Result<toml::Table> {
         let mut table = match path {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
@@ -88,6 +97,11 @@ impl RunConfig {
         for pair in overrides {
             apply_override(&mut table, pair)?;
         }
+        Ok(table)
+    }
+
+    /// The configuration in `table`, which came from `path`.
+    pub(crate) fn from_table(table: toml::Table, path: Option<&Path>) -> Result<Self> {
         let place = path.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
             Error::unexpected(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
@@ -155,6 +169,37 @@ impl RunConfig {
         ] {
             check(unit(p), &format!("look.sentence.{key}"), p.to_string(), "a number in [0, 1)")?;
         }
+        let w = &self.imagine.words;
+        for (key, p) in [("dropout", w.dropout), ("sampling", w.sampling)] {
+            check(unit(p), &format!("imagine.words.{key}"), p.to_string(), "a number in [0, 1)")?;
+        }
+        for (key, p) in [("gamma_from", w.gamma_from), ("gamma_to", w.gamma_to)] {
+            check((0.0..=1.0).contains(&p), &format!("imagine.words.{key}"), p.to_string(), "a number in [0, 1]")?;
+        }
+        for (key, x) in
+            [("condition_scale", w.condition_scale), ("learning_rate", w.learning_rate), ("shared_rate", w.shared_rate)]
+        {
+            check(x == 0.0 || positive(x), &format!("imagine.words.{key}"), x.to_string(), "0 or a number above")?;
+        }
+        check(w.hidden > 0 && w.max_words > 0, "imagine.words.hidden and max_words", "0".into(), "at least 1")?;
+        check(
+            t.stage.trains_words() || t.select_by != SelectBy::Cider,
+            "train.select_by",
+            "cider".into(),
+            "rsum or last: stage \"match\" makes no captions",
+        )?;
+        check(
+            !t.stage.trains_words() || m.levels == Level::Both,
+            "matching.levels",
+            "abstract".into(),
+            "both: captions are made from v_l, the grounded level",
+        )?;
+        check(
+            t.stage != Stage::I2tMix || t.start_from.is_some(),
+            "train.start_from",
+            "nothing".into(),
+            "a run of stage i2t_xe: reinforcement begins with a decoder that can speak (paper §3.3)",
+        )?;
         let side = self.look.side_px;
         check(side <= LARGEST_SIDE_PX, "look.side_px", side.to_string(), "0 or at most 4096")?;
         check(self.look.embed_dim > 0 && s.hidden > 0 && s.word_dim > 0, "look widths", "0".into(), "at least 1")?;

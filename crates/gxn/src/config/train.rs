@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
+    /// What is trained.
+    pub stage: Stage,
+    /// A run or checkpoint whose weights this one begins with. Its `data`, `look`, `matching` and `imagine` tables are
+    /// the defaults of this run's.
+    pub start_from: Option<String>,
     /// Seed of weights, sampling and dropout.
     pub seed: u64,
     /// Epochs; an epoch has as many draws as there are train captions.
@@ -34,6 +39,8 @@ pub struct TrainConfig {
     pub grad_clip: f64,
     /// Decay of the exponential moving average of the weights that is evaluated and saved; 0 uses the weights themselves.
     pub ema_decay: f64,
+    /// Which epoch's weights become `best`.
+    pub select_by: SelectBy,
     /// Stop after so many epochs without a better validation rsum; 0 never does.
     pub patience: usize,
     /// Steps between saves of the last checkpoint inside an epoch; 0 saves at the end of epochs only.
@@ -43,6 +50,8 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            stage: Stage::Match,
+            start_from: None,
             seed: 1,
             epochs: 30,
             batch_size: 128,
@@ -57,10 +66,42 @@ impl Default for TrainConfig {
             weight_decay: 0.0,
             grad_clip: 2.0,
             ema_decay: 0.0,
+            select_by: SelectBy::Rsum,
             patience: 0,
             save_every: 0,
         }
     }
+}
+
+/// What a run trains (spec §9.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Look + Match: Eq. 3. With `start_from` it continues (stage 2, or the control of another stage).
+    Match,
+    /// Eq. 4, then Eq. 3, in every step (stage 3).
+    I2tXe,
+    /// Eq. 7, then Eq. 3, in every step (stage 4).
+    I2tMix,
+}
+
+impl Stage {
+    /// Whether the caption decoder is trained.
+    pub fn trains_words(self) -> bool {
+        self != Self::Match
+    }
+}
+
+/// Which epoch's weights become `best`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectBy {
+    /// The highest validation rsum.
+    Rsum,
+    /// The highest validation CIDEr of greedy captions.
+    Cider,
+    /// The last one: for comparisons at equal steps.
+    Last,
 }
 
 /// How the learning rate changes over a run.

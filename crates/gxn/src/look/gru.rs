@@ -37,9 +37,19 @@ impl Gru {
     /// # Shapes
     /// `[B, T, E]` → `[B, T, H]`
     pub fn forward(&self, words: Tensor<3>, lengths: &[usize], direction: Direction) -> Tensor<3> {
-        let weights =
-            GruWeights { w_ih: self.w_ih.val(), w_hh: self.w_hh.val(), b_ih: self.b_ih.val(), b_hh: self.b_hh.val() };
-        gru(words, lengths, &weights, None, direction)
+        gru(words, lengths, &self.weights(), None, direction)
+    }
+
+    /// The states of a network that begins in the state `initial` (zero where there is none) and reads forwards.
+    ///
+    /// # Shapes
+    /// `[B, T, E]`, `[B, H]` → `[B, T, H]`
+    pub fn forward_from(&self, words: Tensor<3>, lengths: &[usize], initial: Option<Tensor<2>>) -> Tensor<3> {
+        gru(words, lengths, &self.weights(), initial, Direction::Forward)
+    }
+
+    fn weights(&self) -> GruWeights {
+        GruWeights { w_ih: self.w_ih.val(), w_hh: self.w_hh.val(), b_ih: self.b_ih.val(), b_hh: self.b_hh.val() }
     }
 }
 

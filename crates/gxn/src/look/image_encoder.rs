@@ -106,9 +106,21 @@ impl ImageEncoder {
     /// # Shapes
     /// `[B, F]` → `[B, D]`, `[B, D]`
     pub fn forward(&self, feature: Tensor<2>, phase: Phase) -> (Tensor<2>, Option<Tensor<2>>) {
-        let x = phase.dropout(self.transformed(feature), self.feature_dropout, Site::Feature);
+        let x = self.read(feature, phase);
         let v_l = self.grounded_map.as_ref().map(|map| map.forward(x.clone()));
         (self.abstract_map.forward(x), v_l)
+    }
+
+    /// v_l alone, before normalisation; none where the model has one level.
+    ///
+    /// # Shapes
+    /// `[B, F]` → `[B, D]`
+    pub fn ground(&self, feature: Tensor<2>, phase: Phase) -> Option<Tensor<2>> {
+        self.grounded_map.as_ref().map(|map| map.forward(self.read(feature, phase)))
+    }
+
+    fn read(&self, feature: Tensor<2>, phase: Phase) -> Tensor<2> {
+        phase.dropout(self.transformed(feature), self.feature_dropout, Site::Feature)
     }
 }
 

@@ -11,5 +11,5 @@ pub mod sentence_encoder;
 
 pub use image_encoder::ImageEncoder;
 pub use init::Init;
-pub use phase::Phase;
+pub use phase::{Phase, Site};
 pub use sentence_encoder::{SentenceEncoder, TokenBatch};

@@ -31,6 +31,8 @@ pub enum Site {
     AbstractState = 4,
     /// The pooled states of the GRU.
     GroundedState = 5,
+    /// The states of the caption decoder.
+    CaptionState = 6,
 }
 
 impl Phase {

@@ -39,6 +39,11 @@ impl TokenBatch {
         self.lengths.len()
     }
 
+    /// Tokens of each caption; 1 for an empty one.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
     /// Never: a batch holds at least one caption.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
@@ -109,8 +114,16 @@ impl SentenceEncoder {
         self.words.dims()[0]
     }
 
-    /// Word vectors `[B, T, E]` of a batch.
-    fn embed(&self, batch: &TokenBatch) -> Tensor<3> {
+    /// Width of a word vector as the networks read it, `E`.
+    pub fn word_width(&self) -> usize {
+        self.word_map.as_ref().map_or_else(|| self.words.dims()[1], LinearMap::width_out)
+    }
+
+    /// Word vectors of a batch: rows of W_e, through the map of pretrained vectors where there is one.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, T, E]`
+    pub fn word_vectors(&self, batch: &TokenBatch) -> Tensor<3> {
         let shape = [batch.len(), batch.time];
         let ids: Vec<i64> = batch.ids.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.words.val().device());
@@ -132,7 +145,7 @@ impl SentenceEncoder {
     /// `B` captions → `[B, D]`, `[B, D]`
     pub fn forward(&self, batch: &TokenBatch, phase: Phase) -> (Tensor<2>, Option<Tensor<2>>) {
         let s = self.settings;
-        let words = self.embed(batch);
+        let words = self.word_vectors(batch);
         let lengths = &batch.lengths;
         let read = phase.dropout(words.clone(), s.word_dropout, Site::AbstractWords);
         let pooled = self.abstract_gru.forward(read, lengths, s.abstract_pooling);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`gru`] | a loop of small products and slices over the time steps |
 //! | [`order_similarity`] | differences of all pairs, which need memory for N·M·D values |
+//! | [`target_log_probability`] | eight passes over the probabilities of all words |
 //! | [`adam`] | a dozen passes over parameters, gradients and moments |
 //! | [`gradient`] | clipping by the global norm |
 //! | [`moving_average`] | the running average of a module's parameters |
@@ -21,6 +22,7 @@ mod matrix;
 pub mod moving_average;
 pub mod order_similarity;
 mod simd;
+pub mod target_log_probability;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};

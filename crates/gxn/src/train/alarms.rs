@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::captions::CaptionValidation;
 use crate::config::LossKind;
 
 /// Epochs in a row that have to get worse before [`Alarm::GettingWorse`].
@@ -14,6 +15,13 @@ const FIRST_STEPS: u64 = 50;
 const LEAST_SPREAD: f64 = 0.005;
 /// Share of the first spread below which embeddings have moved together.
 const SPREAD_LOST: f64 = 0.5;
+
+/// Share of one caption among those of all images that is too much.
+const SAME_CAPTION: f64 = 0.5;
+/// Share of places where the unknown word is the likeliest that is too much.
+const UNKNOWN_SHARE: f64 = 0.3;
+/// Mean length, as a share of the train captions', that is too short.
+const SHORT: f64 = 0.5;
 
 /// A recognised problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +39,21 @@ pub enum Alarm {
         what: &'static str,
         /// 1 − mean cosine between two of them.
         spread: f64,
+    },
+    /// Most pictures are given one and the same caption.
+    SameCaption {
+        /// Its share.
+        share: f64,
+    },
+    /// The decoder mostly wants to say the unknown word.
+    UnknownWords {
+        /// Share of words.
+        share: f64,
+    },
+    /// Captions are much shorter than those it learns from.
+    ShortCaptions {
+        /// Mean length as a share of the train captions'.
+        share: f64,
     },
     /// The validation result falls.
     GettingWorse {
@@ -55,6 +78,25 @@ impl fmt::Display for Alarm {
                 f,
                 "all {what} embeddings are nearly the same (1 − mean cosine = {spread:.4}): every query finds the same \
                  items. Lower train.learning_rate or start with matching.loss=\"sum\" or \"info_nce\""
+            ),
+            Self::SameCaption { share } => write!(
+                f,
+                "{:.0} % of the validation pictures are given the same caption: the decoder does not look at v_l. Raise \
+                 imagine.words.condition_scale or imagine.words.learning_rate, or train longer; compare the captions of \
+                 the train split, which may be one sentence too",
+                100.0 * share
+            ),
+            Self::UnknownWords { share } => write!(
+                f,
+                "the unknown word is the likeliest in {:.0} % of the places: too many words are left out. Lower \
+                 imagine.words.min_count",
+                100.0 * share
+            ),
+            Self::ShortCaptions { share } => write!(
+                f,
+                "generated captions have {:.0} % of the length of the train captions: raise imagine.words.max_words, or lower \
+                 imagine.words.gamma_to if it began with the reward",
+                100.0 * share
             ),
             Self::GettingWorse { epochs, best, now } => write!(
                 f,
@@ -87,6 +129,8 @@ pub struct Observation {
     pub spreads: [f64; 2],
     /// Validation rsum.
     pub rsum: f64,
+    /// The captions of an epoch that should be able to speak.
+    pub captions: Option<CaptionValidation>,
 }
 
 /// Looks at each finished epoch.
@@ -106,7 +150,7 @@ impl Watch {
 
     /// The alarms of one epoch.
     pub fn look(&mut self, seen: Observation) -> Vec<Alarm> {
-        let Observation { step, loss, plateau, spreads, rsum } = seen;
+        let Observation { step, loss, plateau, spreads, rsum, captions } = seen;
         let mut alarms = Vec::new();
         if step >= FIRST_STEPS && (loss - plateau).abs() < PLATEAU_WIDTH * plateau {
             alarms.push(Alarm::Plateau { loss, plateau });
@@ -114,6 +158,17 @@ impl Watch {
         for ((what, spread), first) in ["image", "caption"].into_iter().zip(spreads).zip(self.first_spreads) {
             if spread < LEAST_SPREAD && spread < SPREAD_LOST * first {
                 alarms.push(Alarm::Collapsed { what, spread });
+            }
+        }
+        if let Some(CaptionValidation { commonest, unknown, length, .. }) = captions {
+            if commonest > SAME_CAPTION {
+                alarms.push(Alarm::SameCaption { share: commonest });
+            }
+            if unknown > UNKNOWN_SHARE {
+                alarms.push(Alarm::UnknownWords { share: unknown });
+            }
+            if length < SHORT {
+                alarms.push(Alarm::ShortCaptions { share: length });
             }
         }
         self.falling = if rsum < self.best && rsum < self.last { self.falling + 1 } else { 0 };
@@ -130,7 +185,8 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const HEALTHY: Observation = Observation { step: 500, loss: 0.1, plateau: 0.4, spreads: [0.4, 0.4], rsum: 100.0 };
+    const HEALTHY: Observation =
+        Observation { step: 500, loss: 0.1, plateau: 0.4, spreads: [0.4, 0.4], rsum: 100.0, captions: None };
 
     fn watch() -> Watch {
         let mut watch = Watch::default();
@@ -161,6 +217,16 @@ mod tests {
         }
         let worse = watch.look(Observation { rsum: 170.0, ..HEALTHY });
         assert_eq!(worse, [Alarm::GettingWorse { epochs: 3, best: 200.0, now: 170.0 }]);
+    }
+
+    #[test]
+    fn captions_that_say_nothing_are_noticed() {
+        let good = CaptionValidation { commonest: 0.1, unknown: 0.05, length: 0.9, ..CaptionValidation::default() };
+        let look = |captions| watch().look(Observation { captions: Some(captions), ..HEALTHY });
+        assert_eq!(look(good), []);
+        assert_eq!(look(CaptionValidation { commonest: 0.9, ..good }), [Alarm::SameCaption { share: 0.9 }]);
+        assert_eq!(look(CaptionValidation { unknown: 0.4, ..good }), [Alarm::UnknownWords { share: 0.4 }]);
+        assert_eq!(look(CaptionValidation { length: 0.2, ..good }), [Alarm::ShortCaptions { share: 0.2 }]);
     }
 
     /// Word vectors begin close together, and so do untrained captions: no collapse.

@@ -1,6 +1,7 @@
 //! What the loop tells its caller while it works.
 
 use super::alarms::Alarm;
+use super::steps::CaptionFigures;
 use super::validation::Validation;
 
 /// Progress of a run; the program prints it, tests count it.
@@ -31,6 +32,8 @@ pub enum Event {
         grad_norm: f64,
         /// Learning rate.
         learning_rate: f64,
+        /// What the caption loss of the step found, where the stage has one.
+        captions: Option<CaptionFigures>,
         /// Seconds the step took.
         seconds: f64,
     },
@@ -40,6 +43,8 @@ pub enum Event {
         epoch: usize,
         /// Mean loss of its steps; none for epoch 0.
         loss: Option<f64>,
+        /// Means of its caption losses, where the stage has them.
+        captions: Option<CaptionFigures>,
         /// The validation result.
         validation: Validation,
         /// Whether it is the best so far.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::steps::CaptionFigures;
 use super::validation::Validation;
 use crate::data::atomic::write_atomically;
 use crate::{Error, Result};
@@ -41,8 +42,20 @@ impl Log {
     ///
     /// # Errors
     /// When the line cannot be written.
-    pub fn step(&mut self, step: u64, epoch: usize, loss: f64, grad_norm: f64, learning_rate: f64) -> Result<()> {
-        self.line(&json!({"step": step, "epoch": epoch, "loss": loss, "grad_norm": grad_norm, "lr": learning_rate}))
+    pub fn step(
+        &mut self,
+        step: u64,
+        epoch: usize,
+        loss: f64,
+        grad_norm: f64,
+        learning_rate: f64,
+        captions: Option<&CaptionFigures>,
+    ) -> Result<()> {
+        let mut line = json!({"step": step, "epoch": epoch, "loss": loss, "grad_norm": grad_norm, "lr": learning_rate});
+        if let Some(captions) = captions {
+            line["caption"] = json!(captions);
+        }
+        self.line(&line)
     }
 
     /// Adds an epoch's line.
@@ -79,12 +92,12 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         let mut log = Log::open(&path, 0).unwrap();
         for step in 1..=4 {
-            log.step(step, 1, 0.5, 1.0, 1e-3).unwrap();
+            log.step(step, 1, 0.5, 1.0, 1e-3, None).unwrap();
         }
         log.file.write_all(b"{\"step\": 5, \"lo").unwrap();
         drop(log);
         let mut log = Log::open(&path, 2).unwrap();
-        log.step(3, 1, 0.25, 1.0, 1e-3).unwrap();
+        log.step(3, 1, 0.25, 1.0, 1e-3, None).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let steps: Vec<_> = text.lines().map(|line| step_of(line).unwrap()).collect();
         assert_eq!(steps, [1, 2, 3]);

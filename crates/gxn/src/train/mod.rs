@@ -6,19 +6,23 @@
 //! | [`schedule`] | the learning rate of a step |
 //! | [`feed`] | where a step's image features come from |
 //! | [`preparation`] | data, vocabulary, features and a first network |
+//! | [`start`] | runs that begin with another one's weights |
 //! | [`steps`] | one function per step of the paper |
-//! | [`validation`] | recall and spread on the validation split |
+//! | [`captions`] | what the caption losses need beside the network |
+//! | [`validation`] | recall, spread and captions on the validation split |
 //! | [`alarms`] | what goes wrong in training, recognised, with its cause |
 //! | [`state`] | what resuming needs |
 //! | [`trainer`] | the loop |
 
 pub mod alarms;
+pub mod captions;
 pub mod event;
 pub mod feed;
 pub mod log;
 pub mod preparation;
 pub mod sampler;
 pub mod schedule;
+pub mod start;
 pub mod state;
 pub mod steps;
 pub mod trainer;
@@ -26,4 +30,5 @@ pub mod validation;
 
 pub use alarms::Alarm;
 pub use event::Event;
+pub use start::configuration;
 pub use trainer::{Outcome, Trainer};

@@ -11,6 +11,7 @@ use super::feed::Feed;
 use crate::checkpoint::{Checkpoint, Input, weights};
 use crate::config::{LookConfig, RunConfig, Views, expand};
 use crate::data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
+use crate::imagine::CaptionDecoder;
 use crate::look::Init;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
@@ -46,18 +47,33 @@ pub struct Prepared {
     pub train_images: usize,
 }
 
-/// Reads what `config` names. `saved` is the checkpoint to go on from, which decides vocabulary and CNN.
+/// Where a run's first weights come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// Drawn from the seed.
+    New,
+    /// Another run, which also decides vocabulary and CNN. What it does not have is drawn from the seed.
+    Start(&'a Checkpoint),
+    /// The same run, some steps ago: only shapes count, the weights are replaced by the saved ones.
+    Resumed(&'a Checkpoint),
+}
+
+/// Reads what `config` names.
 ///
 /// # Errors
 /// Everything that is wrong with data, weights or configuration.
 pub fn prepare(
     config: &RunConfig,
-    saved: Option<&Checkpoint>,
+    origin: Origin,
     features: &Path,
     device: &Device,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Event),
 ) -> Result<(Prepared, Gxn)> {
+    let saved = match origin {
+        Origin::New => None,
+        Origin::Start(saved) | Origin::Resumed(saved) => Some(saved),
+    };
     let mut dataset = open_data(config, report)?;
     has_enough(&dataset, config)?;
     let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.input.clone());
@@ -87,7 +103,8 @@ pub fn prepare(
         0 => usize::MAX,
         words => words,
     };
-    let tokens = dataset.captions.iter().map(|caption| vocabulary.encode_at_most(&caption.text, most)).collect();
+    let tokens: Vec<Vec<u32>> =
+        dataset.captions.iter().map(|caption| vocabulary.encode_at_most(&caption.text, most)).collect();
     let used = used_train_images(&dataset, config);
     let train_captions: Vec<usize> =
         (0..dataset.captions.len()).filter(|&c| used.binary_search(&caption_image[c]).is_ok()).collect();
@@ -100,9 +117,24 @@ pub fn prepare(
         }
         (None, _) => None,
     };
-    let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained);
-    if saved.is_none() {
-        feed.fit_transform(&mut model, &used, &init)?;
+    let outputs = config.train.stage.trains_words().then(|| {
+        saved.and_then(|saved| saved.model.caption_decoder.as_ref()).map_or_else(
+            || {
+                let captions: Vec<&[u32]> = train_captions.iter().map(|&c| tokens[c].as_slice()).collect();
+                CaptionDecoder::outputs_for(&captions, vocabulary.len(), config.imagine.words.min_count)
+            },
+            CaptionDecoder::outputs,
+        )
+    });
+    let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained, outputs);
+    match origin {
+        Origin::New => feed.fit_transform(&mut model, &used, &init)?,
+        Origin::Start(start) => {
+            let place = config.train.start_from.as_deref().unwrap_or_default();
+            let optional = ["backbone.", "caption_decoder."];
+            model = weights::begin_with(model, weights::collect(&start.model), &optional, place)?;
+        }
+        Origin::Resumed(_) => {}
     }
     let train_images = used.len();
     report(Event::Note(format!(

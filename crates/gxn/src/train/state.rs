@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Watch;
+use super::steps::CaptionFigures;
 use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
 use crate::data::atomic::write_synced;
@@ -14,6 +15,7 @@ use crate::{Error, Result};
 
 /// Where a run stands. Sampling, dropout and learning rate are functions of the position and need no state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Position {
     /// Steps done.
     pub step: u64,
@@ -23,15 +25,19 @@ pub struct Position {
     pub batch: usize,
     /// Sum of the open epoch's losses.
     pub loss_sum: f64,
-    /// Highest validation rsum so far.
+    /// Sums of the open epoch's caption figures.
+    pub caption_sums: CaptionFigures,
+    /// Validation rsum of the best epoch so far.
     pub best_rsum: f64,
+    /// What the best epoch was chosen by; none before the first.
+    pub best_score: Option<f64>,
     /// The epoch of it.
     pub best_epoch: usize,
     /// Steps behind it.
     pub best_step: u64,
     /// What the alarms remember.
     pub watch: Watch,
-    /// Steps of the optimiser, by parameter.
+    /// Steps of the optimisers, by parameter; the caption loss's are behind `caption/`.
     pub optimiser_steps: BTreeMap<String, u64>,
     /// Hash of ids, captions and splits of the data.
     pub data_sha: String,

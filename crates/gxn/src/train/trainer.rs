@@ -8,26 +8,32 @@ use burn::module::Module;
 use burn::tensor::Device;
 
 use super::alarms::{Observation, plateau};
+use super::captions::CaptionTask;
 use super::event::Event;
 use super::feed::Feed;
 use super::log::Log;
-use super::preparation::{Prepared, prepare};
+use super::preparation::{Origin, Prepared, prepare};
 use super::sampler::epoch_batches;
 use super::schedule::{ema_decay, learning_rate};
+use super::start::start_of;
 use super::state::{self, Machine, Position, RunFolder};
-use super::steps::{MatchBatch, match_step};
+use super::steps::{CaptionBatch, CaptionFigures, MatchBatch, Reinforcement, caption_step, match_step};
 use super::validation::{Validation, validate};
-use crate::checkpoint::{Card, Checkpoint, weights};
-use crate::config::{LossKind, RunConfig};
+use crate::checkpoint::{Ancestor, Card, Checkpoint, weights};
+use crate::config::{LossKind, RunConfig, SelectBy, Stage};
 use crate::data::{Split, Vocabulary};
 use crate::evaluate::Scoring;
+use crate::imagine::caption_loss::{gamma, sampling};
 use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::model::{Gxn, effective_lambda};
-use crate::ops::adam::{Adam, AdamConfig};
+use crate::ops::adam::{Adam, AdamConfig, AdamState};
 use crate::ops::gradient::clip_global_norm;
 use crate::ops::moving_average::ema_update;
 use crate::{Error, Result};
+
+/// What stands before the names of the caption loss's optimiser state.
+const CAPTION_PREFIX: &str = "caption/";
 
 /// What a finished or interrupted run leaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +60,11 @@ pub struct Trainer {
     model: Option<Gxn>,
     /// Moving average of the weights, evaluated and saved in place of them.
     average: Option<Gxn>,
-    adam: Adam,
+    /// One optimiser for each loss: each keeps its own moments (spec §9.3).
+    match_adam: Adam,
+    caption_adam: Adam,
+    captions: Option<CaptionTask>,
+    ancestry: Vec<Ancestor>,
     position: Position,
     device: Device,
 }
@@ -78,7 +88,15 @@ impl Trainer {
                 .with_hint("continue it with --resume, or give the new run another --name"));
         }
         let device = Device::flex();
-        let (data, model) = prepare(&config, None, features, &device, stop, report)?;
+        let (start, ancestry) = start_of(&config, &device)?.unzip();
+        let origin = start.as_ref().map_or(Origin::New, Origin::Start);
+        let (data, model) = prepare(&config, origin, features, &device, stop, report)?;
+        if let Some(start) = start.filter(|start| start.card.data_sha != data.dataset.hash()) {
+            report(Event::Note(format!(
+                "warning: {} was trained on other captions, ids or splits than these: val and test may hold its train pairs",
+                start.card.dataset
+            )));
+        }
         std::fs::create_dir_all(run.join("checkpoints")).map_err(|e| Error::io("cannot make", run, e))?;
         let text = config.to_toml();
         crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
@@ -92,7 +110,7 @@ impl Trainer {
             _ => {}
         }
         let position = Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
-        Ok(Self::assemble(config, folder, data, model, position, &device))
+        Ok(Self::assemble(config, folder, data, model, ancestry.unwrap_or_default(), position, &device))
     }
 
     /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
@@ -110,7 +128,9 @@ impl Trainer {
             )
             .with_hint("start it without --resume"));
         }
-        let (position, mut arrays) = state::read(&last)?;
+        let (mut position, mut arrays) = state::read(&last)?;
+        // Runs of before there was a choice were all chosen by rsum.
+        position.best_score = position.best_score.or(Some(position.best_rsum));
         let here = Machine::here();
         if position.machine != here {
             report(Event::Note(format!(
@@ -121,7 +141,7 @@ impl Trainer {
         let device = Device::flex();
         let saved = Checkpoint::load(&last, &device)?;
         let config = saved.config.clone();
-        let (data, model) = prepare(&config, Some(&saved), features, &device, stop, report)?;
+        let (data, model) = prepare(&config, Origin::Resumed(&saved), features, &device, stop, report)?;
         let data_sha = data.dataset.hash();
         if data_sha != position.data_sha {
             return Err(Error::unexpected(
@@ -133,12 +153,20 @@ impl Trainer {
         }
         let place = last.join("trainer.safetensors").display().to_string();
         let model = weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)?;
-        let mut trainer = Self::assemble(config, folder, data, model, position, &device);
+        let ancestry = saved.card.ancestry.clone();
+        let mut trainer = Self::assemble(config, folder, data, model, ancestry, position, &device);
         if trainer.average.is_some() {
             trainer.average = Some(saved.model);
         }
         let moments = state::optimiser_states(arrays, &trainer.position.optimiser_steps, &place)?;
-        trainer.adam.restore(moments, trainer.model.as_ref().expect("set when made"))?;
+        let (captions, matching): (Vec<AdamState>, _) =
+            moments.into_iter().partition(|state| state.path.starts_with(CAPTION_PREFIX));
+        let captions = captions
+            .into_iter()
+            .map(|state| AdamState { path: state.path[CAPTION_PREFIX.len()..].to_string(), ..state });
+        let model = trainer.model.as_ref().expect("set when made");
+        trainer.match_adam.restore(matching, model)?;
+        trainer.caption_adam.restore(captions.collect(), model)?;
         if trainer.run.checkpoint(trainer.position.best_step).is_dir() {
             trainer.run.point("best", trainer.position.best_step)?;
         }
@@ -150,16 +178,28 @@ impl Trainer {
         run: RunFolder,
         data: Prepared,
         model: Gxn,
+        ancestry: Vec<Ancestor>,
         position: Position,
         device: &Device,
     ) -> Self {
         let t = &config.train;
-        let adam =
-            Adam::new(AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay });
+        let adam = AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay };
         let average = (t.ema_decay > 0.0).then(|| model.clone());
         // Parameters track gradients from here on; the average never does.
         let model = model.train();
-        Self { config, run, data, model: Some(model), average, adam, position, device: device.clone() }
+        Self {
+            match_adam: Adam::new(adam),
+            caption_adam: Adam::new(adam),
+            captions: CaptionTask::new(&data, &config),
+            config,
+            run,
+            data,
+            model: Some(model),
+            average,
+            ancestry,
+            position,
+            device: device.clone(),
+        }
     }
 
     /// Steps of an epoch.
@@ -181,7 +221,7 @@ impl Trainer {
             let seconds = start.elapsed().as_secs_f64();
             self.position.watch.begin([validation.image_spread, validation.caption_spread]);
             log.epoch(0, 0, None, &validation, seconds)?;
-            report(Event::Epoch { epoch: 0, loss: None, validation, best: false, seconds });
+            report(Event::Epoch { epoch: 0, loss: None, captions: None, validation, best: false, seconds });
             self.save(validation, true)?;
         }
         while !self.is_over() {
@@ -208,7 +248,7 @@ impl Trainer {
         Ok(self.outcome(false))
     }
 
-    /// One Match step: draws the batch, follows the gradient of Eq. 3.
+    /// One step of Algorithm 1: draws the batch; Gen_i2t where the stage has it; Match.
     fn step(
         &mut self,
         members: &[usize],
@@ -219,50 +259,115 @@ impl Trainer {
         let start = Instant::now();
         let t = &self.config.train;
         let seed = mix(mix(t.seed, 0x57e9), self.position.step);
-        let phase = Phase::Train { seed };
-        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
-        let features = {
-            let device = self.device.clone().autodiff();
-            self.data.feed.step_features(self.model(), &images, phase, &device)?
+        let rate = learning_rate(t, self.position.step, steps_per_epoch);
+        let captions = match self.captions.is_some() {
+            true => Some(self.caption_update(members, seed, rate)?),
+            false => None,
         };
-        let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, seed);
+        let (loss, grad_norm) = self.match_update(members, seed, rate)?;
+        if let Some(average) = self.average.take() {
+            let decay = ema_decay(&self.config.train, self.position.step);
+            self.average = Some(ema_update(average, self.model(), decay));
+        }
+        self.position.step += 1;
+        self.position.batch += 1;
+        self.position.loss_sum += loss;
+        if let Some(figures) = &captions {
+            let sums = &mut self.position.caption_sums;
+            sums.loss += figures.loss;
+            sums.cross_entropy += figures.cross_entropy;
+            sums.reward += figures.reward;
+            sums.baseline += figures.baseline;
+        }
+        let (step, epoch) = (self.position.step, self.position.epoch + 1);
+        log.step(step, epoch, loss, grad_norm, rate, captions.as_ref())?;
+        report(Event::Step {
+            step,
+            total: (self.config.train.epochs * steps_per_epoch) as u64,
+            epoch,
+            loss,
+            grad_norm,
+            learning_rate: rate,
+            captions,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        Ok(())
+    }
+
+    /// Gen_i2t: follows the gradient of Eq. 7, or of Eq. 4 before reinforcement begins.
+    fn caption_update(&mut self, members: &[usize], step_seed: u64, rate: f64) -> Result<CaptionFigures> {
+        let (images, features) = self.features(members, step_seed)?;
+        let words = &self.config.imagine.words;
+        let (epoch, epochs) = (self.position.epoch, self.config.train.epochs);
+        let task = self.captions.as_ref().expect("asked before");
+        let reinforcement = task.reward.as_ref().map(|reward| Reinforcement {
+            gamma: gamma(words, epoch, epochs),
+            reward,
+            references: images.iter().map(|&image| task.reference_of[image]).collect(),
+            max_words: words.max_words,
+        });
+        let batch = CaptionBatch { features, captions: members.iter().map(|&c| self.data.tokens[c].clone()).collect() };
+        let share = sampling(words, self.config.train.stage, epoch, epochs);
+        let phase = Phase::Train { seed: mix(step_seed, 0xca97) };
+        let (figures, gradients) = caption_step(self.model(), batch, share, reinforcement, phase);
+        if !figures.loss.is_finite() {
+            return Err(self.diverged("caption loss", figures.loss));
+        }
+        let (gradients, norm) = clip_global_norm(self.model(), gradients, self.norm_limit());
+        if !norm.is_finite() {
+            return Err(self.diverged("gradient of the caption loss", norm));
+        }
+        let t = &self.config.train;
+        // The schedule is one for all: only the first rates differ.
+        let own = if words.learning_rate > 0.0 { rate / t.learning_rate * words.learning_rate } else { rate };
+        let shared = rate * words.shared_rate;
+        let backbone = shared * self.config.look.finetune_rate;
+        let rate_of = |name: &str| match name.split('.').next() {
+            Some("caption_decoder") => own,
+            Some("backbone") => backbone,
+            _ => shared,
+        };
+        let model = self.model.take().expect("set between steps");
+        self.model = Some(self.caption_adam.step(rate_of, model, gradients));
+        Ok(figures)
+    }
+
+    /// Match: follows the gradient of Eq. 3. Returns the loss and the norm of its gradient before clipping.
+    fn match_update(&mut self, members: &[usize], step_seed: u64, rate: f64) -> Result<(f64, f64)> {
+        let (images, features) = self.features(members, step_seed)?;
+        let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, step_seed);
         let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
         let lambda = effective_lambda(&self.config);
+        let phase = Phase::Train { seed: step_seed };
         let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
         if !loss.is_finite() {
             return Err(self.diverged("loss", loss));
         }
-        let limit = if t.grad_clip > 0.0 { t.grad_clip } else { f64::INFINITY };
-        let (gradients, grad_norm) = clip_global_norm(self.model(), gradients, limit);
-        if !grad_norm.is_finite() {
-            return Err(self.diverged("gradient", grad_norm));
+        let (gradients, norm) = clip_global_norm(self.model(), gradients, self.norm_limit());
+        if !norm.is_finite() {
+            return Err(self.diverged("gradient", norm));
         }
-        let rate = learning_rate(t, self.position.step, steps_per_epoch);
         let backbone_rate = rate * self.config.look.finetune_rate;
         let trains_backbone_slowly = self.config.look.finetune;
         let rate_of =
             |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
         let model = self.model.take().expect("set between steps");
-        let model = self.adam.step(rate_of, model, gradients);
-        if let Some(average) = self.average.take() {
-            self.average = Some(ema_update(average, &model, ema_decay(t, self.position.step)));
-        }
-        self.model = Some(model);
-        self.position.step += 1;
-        self.position.batch += 1;
-        self.position.loss_sum += loss;
-        let (step, epoch) = (self.position.step, self.position.epoch + 1);
-        log.step(step, epoch, loss, grad_norm, rate)?;
-        report(Event::Step {
-            step,
-            total: (t.epochs * steps_per_epoch) as u64,
-            epoch,
-            loss,
-            grad_norm,
-            learning_rate: rate,
-            seconds: start.elapsed().as_secs_f64(),
-        });
-        Ok(())
+        self.model = Some(self.match_adam.step(rate_of, model, gradients));
+        Ok((loss, norm))
+    }
+
+    /// Images and CNN features of a step's pairs; with a CNN that is trained they are computed anew after every update.
+    fn features(&self, members: &[usize], step_seed: u64) -> Result<(Vec<usize>, burn::tensor::Tensor<2>)> {
+        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
+        let device = self.device.clone().autodiff();
+        let phase = Phase::Train { seed: step_seed };
+        let features = self.data.feed.step_features(self.model(), &images, phase, &device)?;
+        Ok((images, features))
+    }
+
+    fn norm_limit(&self) -> f64 {
+        let limit = self.config.train.grad_clip;
+        if limit > 0.0 { limit } else { f64::INFINITY }
     }
 
     /// Weights after such a step would be no numbers: they are never made, so that none can be saved.
@@ -279,25 +384,48 @@ impl Trainer {
         log: &mut Log,
         report: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        let loss = self.position.loss_sum / batches.max(1) as f64;
+        let mean = |sum: f64| sum / batches.max(1) as f64;
+        let loss = mean(self.position.loss_sum);
+        let sums = std::mem::take(&mut self.position.caption_sums);
+        let captions = self.captions.is_some().then(|| CaptionFigures {
+            loss: mean(sums.loss),
+            cross_entropy: mean(sums.cross_entropy),
+            reward: mean(sums.reward),
+            baseline: mean(sums.baseline),
+            reward_seconds: 0.0,
+        });
         let hardest = self.hardest();
         self.position.epoch += 1;
         self.position.batch = 0;
         self.position.loss_sum = 0.0;
         let validation = self.validate()?;
-        let best = validation.rsum > self.position.best_rsum;
+        let score = self.selection_score(&validation);
+        let best = self.position.best_score.is_none_or(|best| score > best);
         let seconds = start.elapsed().as_secs_f64();
         let batch_size = self.config.train.batch_size.min(self.data.train_images);
         let level = plateau(self.config.matching.loss, hardest, batch_size, self.config.matching.margin);
         let spreads = [validation.image_spread, validation.caption_spread];
-        let seen = Observation { step: self.position.step, loss, plateau: level, spreads, rsum: validation.rsum };
+        // A decoder's first epoch ends before it can tell pictures apart.
+        let spoken =
+            validation.captions.filter(|_| self.position.epoch > 1 || self.config.train.stage == Stage::I2tMix);
+        let (step, rsum) = (self.position.step, validation.rsum);
+        let seen = Observation { step, loss, plateau: level, spreads, rsum, captions: spoken };
         for alarm in self.position.watch.look(seen) {
             report(Event::Alarm(alarm));
         }
         log.epoch(self.position.step, self.position.epoch, Some(loss), &validation, seconds)?;
         self.save(validation, best)?;
-        report(Event::Epoch { epoch: self.position.epoch, loss: Some(loss), validation, best, seconds });
+        report(Event::Epoch { epoch: self.position.epoch, loss: Some(loss), captions, validation, best, seconds });
         Ok(())
+    }
+
+    /// What the best epoch is chosen by: higher is better.
+    fn selection_score(&self, validation: &Validation) -> f64 {
+        match self.config.train.select_by {
+            SelectBy::Rsum => validation.rsum,
+            SelectBy::Cider => validation.captions.map_or(0.0, |captions| captions.cider),
+            SelectBy::Last => self.position.epoch as f64,
+        }
     }
 
     fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
@@ -325,13 +453,18 @@ impl Trainer {
         let model = self.evaluated();
         let (images, captions) = self.data.embed(&model, Split::Val, &self.device)?;
         let scoring = Scoring::of(&self.config);
-        validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)
+        let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
+        if let Some(task) = &self.captions {
+            validation.captions = Some(task.validate(&model, &self.data, &self.config, &self.device)?);
+        }
+        Ok(validation)
     }
 
     /// Saves the current step as `last`, and as `best` if it is.
     fn save(&mut self, validation: Validation, best: bool) -> Result<()> {
         if best {
             self.position.best_rsum = validation.rsum;
+            self.position.best_score = Some(self.selection_score(&validation));
             self.position.best_epoch = self.position.epoch;
             self.position.best_step = self.position.step;
         }
@@ -356,7 +489,13 @@ impl Trainer {
             std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
         }
         let checkpoint = self.checkpoint(validation);
-        let (mut arrays, steps) = state::optimiser_arrays(self.adam.state());
+        let captions = self
+            .caption_adam
+            .state()
+            .into_iter()
+            .map(|state| AdamState { path: format!("{CAPTION_PREFIX}{}", state.path), ..state });
+        let states = self.match_adam.state().into_iter().chain(captions).collect();
+        let (mut arrays, steps) = state::optimiser_arrays(states);
         self.position.optimiser_steps = steps;
         weights::put_prefix(&mut arrays, "model", weights::collect(self.model()));
         let position = &self.position;
@@ -384,6 +523,7 @@ impl Trainer {
                 seed: self.config.train.seed,
                 step: self.position.step,
                 epoch: self.position.epoch,
+                ancestry: self.ancestry.clone(),
                 validation,
                 licence_note: "the model inherits the terms of its pictures, captions, CNN weights and word vectors"
                     .into(),

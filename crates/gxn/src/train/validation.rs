@@ -4,6 +4,7 @@ use crate::Result;
 use crate::evaluate::{Embeddings, Relevance, Scoring, ranks};
 use crate::metrics::{METRIC_KEYS, Metrics};
 use crate::model::Rows;
+use crate::train::captions::CaptionValidation;
 
 /// What a validation pass finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Validation {
     pub image_spread: f64,
     /// 1 − mean cosine between two captions' abstract embeddings.
     pub caption_spread: f64,
+    /// What generated captions are worth, where the stage makes them.
+    pub captions: Option<CaptionValidation>,
 }
 
 impl Validation {
@@ -26,6 +29,7 @@ impl Validation {
             .into_iter()
             .zip(self.metrics.values())
             .chain(spreads)
+            .chain(self.captions.iter().flat_map(CaptionValidation::by_name))
             .map(|(k, v)| (k.to_string(), v.into()))
             .collect()
     }
@@ -44,6 +48,7 @@ pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring
         metrics,
         image_spread: spread(&images.abstract_level, images.dim),
         caption_spread: spread(&captions.abstract_level, captions.dim),
+        captions: None,
     })
 }
 

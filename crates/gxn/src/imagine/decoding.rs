@@ -1,0 +1,147 @@
+//! Captions said word by word: the likeliest word each time, or a drawn one.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::caption_decoder::CaptionDecoder;
+use crate::data::{END, START, UNKNOWN};
+use crate::look::phase::mix;
+use crate::look::{Phase, SentenceEncoder, TokenBatch};
+
+/// How the next word is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The likeliest word; the unknown word is never said.
+    Greedy,
+    /// A draw from the model's distribution (temperature 1), the unknown word included.
+    Draw {
+        /// Draws are a pure function of it, the caption's place in the batch and the word's place in the caption.
+        seed: u64,
+    },
+}
+
+/// A generated caption.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generated {
+    /// Its tokens; [`END`] is the last one unless the caption reached the longest length.
+    pub tokens: Vec<u32>,
+    /// ln p of all its tokens together.
+    pub log_probability: f64,
+    /// Places where the unknown word was the likeliest.
+    pub unknown: usize,
+}
+
+impl Generated {
+    /// Number of words, the end not counted.
+    pub fn words(&self) -> usize {
+        self.tokens.len() - usize::from(self.tokens.last() == Some(&END))
+    }
+}
+
+/// Says one caption for each row of v_l, at most `max_words` words long.
+///
+/// In [`Phase::Train`] the states drop out as they do when the captions are read again by
+/// [`CaptionDecoder::log_probabilities`] in the same phase. The network must be on a device without gradients.
+///
+/// # Shapes
+/// `v_l` `[B, D]` → `B` captions
+pub fn decode(
+    decoder: &CaptionDecoder,
+    sentence: &SentenceEncoder,
+    v_l: Tensor<2>,
+    max_words: usize,
+    choice: Choice,
+    phase: Phase,
+) -> Vec<Generated> {
+    let count = v_l.dims()[0];
+    let mut captions = vec![Generated::default(); count];
+    let mut state = decoder.first_state(v_l);
+    let mut last = vec![START; count];
+    for step in 0..max_words {
+        state = decoder.advance(word_rows(sentence, &last), Some(state));
+        let logits: Vec<f32> = decoder.logits(state.clone(), step, phase).into_data().iter().collect();
+        let outputs = decoder.outputs();
+        (&mut captions, &mut last, logits.par_chunks_exact(outputs)).into_par_iter().enumerate().for_each(
+            |(row, (caption, last, logits))| {
+                if caption.tokens.last() == Some(&END) {
+                    return;
+                }
+                let chosen = match choice {
+                    Choice::Greedy => {
+                        let (best, unknown_is_best) = likeliest(logits, decoder.output_of(UNKNOWN));
+                        caption.unknown += usize::from(unknown_is_best);
+                        best
+                    }
+                    Choice::Draw { seed } => {
+                        let number = mix(mix(seed, step as u64), row as u64);
+                        draw(logits, (number >> 11) as f64 / (1u64 << 53) as f64)
+                    }
+                };
+                let never = matches!(choice, Choice::Greedy).then(|| decoder.output_of(UNKNOWN));
+                caption.log_probability += f64::from(logits[chosen]) - log_sum_exp(logits, never);
+                *last = decoder.token_of(chosen);
+                caption.tokens.push(*last);
+            },
+        );
+        if captions.iter().all(|caption| caption.tokens.last() == Some(&END)) {
+            break;
+        }
+    }
+    captions
+}
+
+/// Word vectors of one token for each caption, `[B, E]`.
+pub(super) fn word_rows(sentence: &SentenceEncoder, tokens: &[u32]) -> Tensor<2> {
+    let singles: Vec<[u32; 1]> = tokens.iter().map(|&token| [token]).collect();
+    let words = sentence.word_vectors(&TokenBatch::new(&singles));
+    let [batch, _, width] = words.dims();
+    words.reshape([batch, width])
+}
+
+/// The place of the highest value but `unknown`, the first of equal ones; and whether `unknown` is higher.
+fn likeliest(logits: &[f32], unknown: usize) -> (usize, bool) {
+    let mut best = usize::from(unknown == 0);
+    for (place, &logit) in logits.iter().enumerate() {
+        if place != unknown && logit > logits[best] {
+            best = place;
+        }
+    }
+    (best, logits[unknown] > logits[best])
+}
+
+/// A draw from the softmax of `logits`; `point` is in [0, 1).
+pub(super) fn draw(logits: &[f32], point: f64) -> usize {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from((logit - top).exp())).sum();
+    let mut left = point * sum;
+    for (place, &logit) in logits.iter().enumerate() {
+        left -= f64::from((logit - top).exp());
+        if left < 0.0 {
+            return place;
+        }
+    }
+    logits.len() - 1
+}
+
+/// ln Σ exp over all values but the one at `without`.
+pub(super) fn log_sum_exp(logits: &[f32], without: Option<usize>) -> f64 {
+    let kept = || logits.iter().enumerate().filter(|(place, _)| Some(*place) != without).map(|(_, &logit)| logit);
+    let top = kept().fold(f32::NEG_INFINITY, f32::max);
+    f64::from(top) + kept().map(|logit| f64::from((logit - top).exp())).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// p = (1/8, 5/8, 2/8).
+    #[test]
+    fn draws_fall_where_the_probabilities_say() {
+        let logits = [1.0f32, 5.0, 2.0].map(f32::ln);
+        assert_eq!([0.0, 0.12, 0.13, 0.74, 0.76, 0.999].map(|point| draw(&logits, point)), [0, 0, 1, 1, 2, 2]);
+        assert!((log_sum_exp(&logits, None) - 8f64.ln()).abs() < 1e-6);
+        assert!((log_sum_exp(&logits, Some(1)) - 3f64.ln()).abs() < 1e-6);
+        assert_eq!(likeliest(&logits, 1), (2, true));
+        assert_eq!(likeliest(&logits, 0), (1, false));
+    }
+}

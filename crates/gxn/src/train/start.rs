@@ -1,0 +1,80 @@
+//! Runs that begin with the weights of another one.
+
+use std::path::Path;
+
+use crate::checkpoint::{Ancestor, Checkpoint, fingerprint_of, resolve};
+use crate::config::{RunConfig, expand};
+use crate::{Error, Result};
+
+/// The tables that a run takes over from the one it begins with.
+const INHERITED: [&str; 4] = ["data", "look", "matching", "imagine"];
+
+/// The configuration of a run: file and overrides, over the tables `data`, `look`, `matching` and `imagine` of the
+/// checkpoint that `train.start_from` names, if it names one.
+///
+/// # Errors
+/// As [`RunConfig::load`], and when there is no such checkpoint.
+pub fn configuration(file: Option<&Path>, overrides: &[String]) -> Result<RunConfig> {
+    let table = RunConfig::table(file, overrides)?;
+    let named = table.get("train").and_then(|train| train.get("start_from")).and_then(toml::Value::as_str);
+    let Some(named) = named else { return RunConfig::from_table(table, file) };
+    let stored = resolve(&expand(named)?)?.join("config.toml");
+    let mut base = RunConfig::table(Some(&stored), &[])?;
+    base.retain(|key, _| INHERITED.iter().any(|table| *table == key));
+    merge(&mut base, table);
+    RunConfig::from_table(base, file)
+}
+
+/// Puts every value of `over` into `base`; tables are merged.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The checkpoint that `config` begins with, and it at the end of its own ancestry.
+///
+/// # Errors
+/// As [`Checkpoint::load`]; and when a stage that continues a decoder finds none.
+pub(super) fn start_of(
+    config: &RunConfig,
+    device: &burn::tensor::Device,
+) -> Result<Option<(Checkpoint, Vec<Ancestor>)>> {
+    let Some(named) = &config.train.start_from else { return Ok(None) };
+    let folder = resolve(&expand(named)?)?;
+    let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
+    let start = Checkpoint::load(&folder, device)?;
+    if config.train.stage == crate::config::Stage::I2tMix && start.model.caption_decoder.is_none() {
+        return Err(Error::unexpected(
+            format!("train.start_from = {named}"),
+            format!("a model of stage {:?} without caption decoder", start.config.train.stage),
+            "a run of stage i2t_xe",
+        )
+        .with_hint("train stage i2t_xe first: reinforcement begins with a decoder that can speak (paper §3.3)"));
+    }
+    let mut ancestry = start.card.ancestry.clone();
+    ancestry.push(Ancestor {
+        stage: start.config.train.stage,
+        steps: start.card.step,
+        fingerprint: fingerprint_of(&folder)?,
+    });
+    Ok(Some((start, ancestry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_merged_key_by_key() {
+        let mut base: toml::Table = "[look]\na = 1\nb = 2\n[look.c]\nd = 3".parse().unwrap();
+        merge(&mut base, "[look]\nb = 5\n[look.c]\ne = 4\n[train]\nf = 6".parse().unwrap());
+        let expected: toml::Table = "[look]\na = 1\nb = 5\n[look.c]\nd = 3\ne = 4\n[train]\nf = 6".parse().unwrap();
+        assert_eq!(base, expected);
+    }
+}

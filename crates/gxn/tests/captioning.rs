@@ -1,0 +1,131 @@
+//! Stages that make captions: they resume bit for bit, they learn by heart, they keep what they begin with.
+
+use std::path::{Path, PathBuf};
+
+use gxn::checkpoint::{Checkpoint, Encoder, weights};
+use gxn::config::{RunConfig, Schedule, Stage};
+use gxn::data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn::metrics::CaptionReferences;
+
+use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
+
+fn staged(source: &Path, stage: Stage, start_from: Option<&Path>) -> RunConfig {
+    let mut config = tiny_config(source, false);
+    config.train.stage = stage;
+    config.train.start_from = start_from.map(|path| path.display().to_string());
+    config.train.epochs = 2;
+    config.imagine.words.hidden = 10;
+    config.imagine.words.min_count = 1;
+    config.imagine.words.sampling = 0.3;
+    config.imagine.words.learning_rate = 1e-2;
+    config
+}
+
+/// Cross-entropy, then reinforcement from it; each whole and in pieces of three steps.
+#[test]
+fn resumed_caption_stages_equal_uninterrupted_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let first = folder.path().join("xe");
+    for (stage, name, begin) in [(Stage::I2tXe, "xe", None), (Stage::I2tMix, "mix", Some(first.as_path()))] {
+        let config = staged(&source, stage, begin);
+        let (whole, pieces) = (folder.path().join(name), folder.path().join(format!("{name}-pieces")));
+        run_to_end(start(&config, &whole));
+        run_in_pieces(&config, &pieces, 3);
+        assert_eq!(log_lines(&whole), log_lines(&pieces), "{name}");
+        assert_eq!(saved_state(&whole), saved_state(&pieces), "{name}");
+        let with_captions = log_lines(&whole).iter().filter(|line| line.get("caption").is_some()).count();
+        assert_eq!(with_captions, 10, "every step of {name} has its caption figures");
+    }
+    let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().checkpoint().card.ancestry.clone();
+    assert_eq!(ancestry.iter().map(|a| (a.stage, a.steps)).collect::<Vec<_>>(), [(Stage::I2tXe, 10)]);
+}
+
+fn one_caption_each(folder: &Path) -> PathBuf {
+    let source = tiny_dataset(folder);
+    let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&source).unwrap()).unwrap();
+    for image in json["images"].as_array_mut().unwrap() {
+        image["sentences"].as_array_mut().unwrap().truncate(1);
+    }
+    std::fs::write(&source, json.to_string()).unwrap();
+    source
+}
+
+/// A caption equal to its only reference has CIDEr 10; the set's mean is at least 9.
+#[test]
+fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = one_caption_each(folder.path());
+    let mut config = staged(&source, Stage::I2tXe, None);
+    config.look.finetune = true;
+    config.look.views = gxn::config::Views::Full;
+    config.look.feature_dropout = 0.0;
+    config.look.embed_dim = 32;
+    config.imagine.words.hidden = 48;
+    config.imagine.words.dropout = 0.0;
+    config.imagine.words.sampling = 0.0;
+    config.train.epochs = 120;
+    config.train.batch_size = 8;
+    config.train.schedule = Schedule::Constant;
+    config.train.ema_decay = 0.0;
+    config.train.select_by = gxn::config::SelectBy::Last;
+    let run = folder.path().join("run");
+    run_to_end(start(&config, &run));
+    let encoder = Encoder::load(&run).unwrap();
+    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let images = data.split_indices(Split::Train);
+    let sources: Vec<_> = images.iter().map(|&at| data.images[at].source.clone()).collect();
+    let features: Vec<f32> = (encoder.features(&sources, &ImageLimits::default()).into_iter())
+        .flat_map(|found| found.unwrap().feature)
+        .collect();
+    let said: Vec<String> =
+        encoder.describe(&features, 3).unwrap().into_iter().map(|mut captions| captions.remove(0).caption).collect();
+    let texts: Vec<Vec<String>> = (images.iter())
+        .map(|&at| data.captions.iter().filter(|c| c.image == at).map(|c| c.text.clone()).collect())
+        .collect();
+    let scores = CaptionReferences::new(&texts, None).score(&said).unwrap();
+    assert!(scores.cider >= 9.0, "{} {said:?}", scores.cider);
+}
+
+#[test]
+fn a_stage_begins_with_the_weights_of_its_start_and_its_control_takes_the_same_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let base = folder.path().join("base");
+    let mut config = tiny_config(&source, false);
+    config.train.epochs = 1;
+    run_to_end(start(&config, &base));
+    let begun = start(&staged(&source, Stage::I2tXe, Some(&base)), &folder.path().join("xe"));
+    let device = burn::tensor::Device::flex();
+    let saved = weights::collect(&Checkpoint::load(&base, &device).unwrap().model);
+    let mut own = weights::collect(&begun.checkpoint(None).model);
+    own.retain(|name, _| !name.starts_with("caption_decoder."));
+    assert_eq!(own, saved);
+
+    let mut control = staged(&source, Stage::Match, Some(&base));
+    control.imagine = Default::default();
+    let run = folder.path().join("control");
+    run_to_end(start(&control, &run));
+    assert_eq!(log_lines(&run).iter().filter(|line| line.get("loss").is_some()).count(), 10);
+}
+
+#[test]
+fn reinforcement_without_a_decoder_to_begin_with_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let base = folder.path().join("base");
+    let mut config = tiny_config(&source, false);
+    config.train.epochs = 1;
+    run_to_end(start(&config, &base));
+    let refused = |config: RunConfig| {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let run = folder.path().join("mix");
+        let error = gxn::train::Trainer::new(config, &run, &folder.path().join("f"), &stop, &mut |_| {}).unwrap_err();
+        assert!(!run.exists());
+        error.to_string()
+    };
+    let error = refused(staged(&source, Stage::I2tMix, Some(&base)));
+    assert!(error.contains("without caption decoder"), "{error}");
+    let error = refused(staged(&source, Stage::I2tMix, None));
+    assert!(error.contains("train.start_from"), "{error}");
+}
