@@ -1,15 +1,25 @@
-"""Golden numbers for the caption metrics, from the package pycocoevalcap (PyPI, needs Java for its tokenizer).
+"""Golden numbers for the caption metrics, from the package pycocoevalcap (PyPI, needs Java for its tokenizer), and the
+comparison of `gxn score-captions` with it.
 
     python reference/caption_metrics.py [DATA]     (run from the repository's root; DATA defaults to ../shared/data)
 
 writes crates/gxn/tests/golden/ptb_tokens.json (sentences below and their tokens). With Flickr8k in DATA it also prints
 the scores that `caption_metrics_equal_the_package` in crates/gxn/src/metrics/golden.rs holds, and writes the package's
-tokens of all captions to $PTB_TOKENS, if that is set, for the same test.
+tokens of all captions to $PTB_TOKENS, if that is set, for the same test. Then it compares on these captions, as
+
+    python reference/caption_metrics.py --files RESULTS.json CAPTIONS.json
+
+does on any two files of the coco-caption shapes: totals, the largest difference of any image's score, and seconds. The
+program is $GXN, else target/release/gxn; without one only the package's side is printed. Seconds are the fastest of
+three; tokens are reported apart, and the package's include the start of Java twice.
 """
 import json
 import os
 import pathlib
+import subprocess
 import sys
+import tempfile
+import time
 
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
@@ -55,11 +65,74 @@ a cat "reading" the text
 """.rstrip("\n").split("\n")
 
 
+KEYS = {
+    "bleu_1": "Bleu_1", "bleu_2": "Bleu_2", "bleu_3": "Bleu_3", "bleu_4": "Bleu_4", "rouge_l": "ROUGE_L", "cider": "CIDEr",
+}
+ROUNDS = 3
+
+
 def tokens(captions):
     return [t[0] for t in PTBTokenizer().tokenize({i: [{"caption": c}] for i, c in enumerate(captions)}).values()]
 
 
+def fastest(work):
+    """What `work` returns, and the seconds of the fastest of its rounds."""
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+def package(results, captions):
+    """The package's totals and scores by image, under its own keys, and its seconds by part."""
+    wanted = {entry["image_id"]: [entry] for entry in results}
+    references = {image: [] for image in wanted}
+    for annotation in captions["annotations"]:
+        if annotation["image_id"] in references:
+            references[annotation["image_id"]].append(annotation)
+    seconds = {}
+    (gts, res), seconds["tokens"] = fastest(
+        lambda: (PTBTokenizer().tokenize(references), PTBTokenizer().tokenize(wanted))
+    )
+    (bleu, bleus), seconds["bleu"] = fastest(lambda: Bleu(4).compute_score(gts, res, verbose=0))
+    (rouge, rouges), seconds["rouge_l"] = fastest(lambda: Rouge().compute_score(gts, res))
+    (cider, ciders), seconds["cider"] = fastest(lambda: Cider().compute_score(gts, res))
+    totals = dict(zip(KEYS.values(), [*map(float, bleu), float(rouge), float(cider)]))
+    rows = zip(*bleus, rouges, ciders)
+    return totals, {str(i): dict(zip(KEYS.values(), map(float, row))) for i, row in zip(gts, rows)}, seconds
+
+
+def compare(results_path, captions_path):
+    results, captions = (json.loads(pathlib.Path(p).read_text()) for p in (results_path, captions_path))
+    totals, images, seconds = package(results, captions)
+    metrics = seconds["bleu"] + seconds["rouge_l"] + seconds["cider"]
+    print(f"{len(results)} captions; package:", {k: round(v, 4) for k, v in seconds.items()}, f"metrics {metrics:.4f} s")
+    gxn = pathlib.Path(os.environ.get("GXN", "target/release/gxn"))
+    if not gxn.exists():
+        return print("totals", totals, "\nno program at", gxn)
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        command = [gxn, "score-captions", results_path, "--references", captions_path]
+        for _ in range(ROUNDS):
+            run = subprocess.run([*command, "--output", folder, "--format", "json"], check=True, capture_output=True)
+            runs.append(json.loads(run.stdout))
+        own = json.loads(next(pathlib.Path(folder).glob("*_evalImgs.json")).read_text())
+    print(f"{'':8}{'package':>22}{'gxn':>22}{'difference':>12}")
+    for ours, theirs in KEYS.items():
+        print(f"{ours:8}{totals[theirs]:22.17f}{runs[0][ours]:22.17f}{abs(totals[theirs] - runs[0][ours]):12.1e}")
+    assert len(own) == len(images)
+    worst = max(abs(image[key] - images[str(image["image_id"])][key]) for image in own for key in KEYS.values())
+    print(f"largest difference of an image's score: {worst:.1e}")
+    score, tokenise = (min(run[key] for run in runs) for key in ("score_s", "tokenise_s"))
+    print(f"metrics: package {metrics:.4f} s, gxn {score:.4f} s, {metrics / score:.1f} times as fast")
+    print(f"tokens: package {seconds['tokens']:.4f} s with Java's start, gxn {tokenise:.4f} s")
+
+
 def main():
+    if sys.argv[1:2] == ["--files"]:
+        return compare(*sys.argv[2:4])
     golden = list(zip(SENTENCES, tokens(SENTENCES)))
     path = pathlib.Path("crates/gxn/tests/golden/ptb_tokens.json")
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=0) + "\n")
@@ -78,6 +151,17 @@ def main():
     print("bleu", Bleu(4).compute_score(references, candidates, verbose=0)[0])
     print("rouge_l", Rouge().compute_score(references, candidates)[0])
     print("cider", Cider().compute_score(references, candidates)[0])
+
+    # The same in files, from the raw captions.
+    raw = [[s["raw"] for s in i["sentences"]] for i in images]
+    of = [i if i % 2 == 0 else (i + 1) % len(raw) for i in range(len(raw))]
+    results = [{"image_id": i, "caption": raw[of[i]][0]} for i in range(len(raw))]
+    annotations = [{"image_id": i, "caption": c} for i in range(len(raw)) for c in raw[i][1:]]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder) / name for name in ("captions_test_golden_results.json", "captions.json")]
+        paths[0].write_text(json.dumps(results))
+        paths[1].write_text(json.dumps({"images": [{"id": i} for i in range(len(raw))], "annotations": annotations}))
+        compare(*paths)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ pub enum Command {
     Evaluate(Box<EvaluateArgs>),
     /// Compare result files, with a paired bootstrap over images
     Compare(CompareArgs),
+    /// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
+    ScoreCaptions(ScoreCaptionsArgs),
     /// Write embeddings of a data set as npy files
     Encode(EncodeArgs),
     /// Index a folder of pictures or a data set
@@ -285,6 +287,28 @@ pub struct CompareArgs {
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+/// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
+///
+/// The numbers are those of the coco-caption package (PyPI pycocoevalcap), its tokeniser included, without Java. METEOR
+/// is not computed: it needs WordNet and tables of paraphrases, and anything less would not be METEOR.
+#[derive(Debug, Args)]
+pub struct ScoreCaptionsArgs {
+    /// The captions: [{"image_id": 42, "caption": "two dogs"}, ...], one an image
+    pub results: PathBuf,
+    /// What people wrote: COCO captions JSON or Karpathy's JSON
+    #[arg(long, value_name = "JSON")]
+    pub references: PathBuf,
+    /// A corpus for document frequencies, usually the training captions (of a file with splits, train and restval are
+    /// taken); adds cider_d
+    #[arg(long, value_name = "JSON")]
+    pub df: Option<PathBuf>,
+    /// Also write ..._eval.json and ..._evalImgs.json, with the package's keys, into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }

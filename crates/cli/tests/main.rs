@@ -10,4 +10,5 @@ mod fixture;
 mod full_disk;
 mod indexing;
 mod resuming;
+mod score_captions;
 mod searching;

@@ -6,6 +6,7 @@ pub mod encode;
 pub mod evaluate;
 pub mod index;
 pub mod info;
+pub mod score_captions;
 pub mod search;
 pub mod train;
 

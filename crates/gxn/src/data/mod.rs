@@ -18,7 +18,7 @@ pub mod source;
 pub mod split;
 pub mod synthetic;
 mod table;
-mod text_file;
+pub(crate) mod text_file;
 pub mod tokenizer;
 pub mod vocabulary;
 mod webdataset;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// Unreadable, or not UTF-8: names the line.
-pub(super) fn read_text(path: &Path) -> Result<String> {
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|error| Error::io("cannot read", path, error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -26,6 +26,6 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
 }
 
 /// Parses JSON; `what` describes it in errors, which name file, line and column.
-pub(super) fn parse_json<T: DeserializeOwned>(text: &str, path: &Path, what: &str) -> Result<T> {
+pub(crate) fn parse_json<T: DeserializeOwned>(text: &str, path: &Path, what: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::unexpected(path.display().to_string(), error.to_string(), what))
 }

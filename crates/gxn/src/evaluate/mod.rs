@@ -1,8 +1,11 @@
 //! Retrieval protocols and reports.
 //!
 //! [`Protocol::evaluate`] ranks embeddings, [`Report`] keeps the outcome, [`compare()`] sets reports side by side and
-//! [`Foreign`] brings embeddings from elsewhere.
+//! [`Foreign`] brings embeddings from elsewhere. [`CaptionEvaluation`] scores captions beside references.
 
+pub mod caption_references;
+pub mod caption_results;
+pub mod captions;
 pub mod compare;
 pub mod encode;
 pub mod foreign;
@@ -14,6 +17,9 @@ pub mod protocol;
 pub mod ranks;
 pub mod report;
 
+pub use caption_references::ReferenceCaptions;
+pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
+pub use captions::CaptionEvaluation;
 pub use compare::{Comparison, compare};
 pub use foreign::{Foreign, ForeignPaths};
 pub use npy::{Matrix, read_npy, write_npy};

@@ -149,7 +149,7 @@ pub fn cider_d(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>], frequencie
 
 /// CIDEr-D against references whose vectors are computed once: the reward of self-critical training (paper Eq. 5, 6).
 ///
-/// Holds eight bytes for each n-gram of a reference and about forty for each different one.
+/// Holds eight bytes for each n-gram of a reference and some sixty for each different one.
 #[derive(Debug, Clone)]
 pub struct CiderReward {
     frequencies: DocumentFrequencies,

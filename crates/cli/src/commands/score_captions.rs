@@ -1,0 +1,34 @@
+//! `gxn score-captions`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::evaluate::{CaptionEvaluation, CaptionResults, ReferenceCaptions, ResultNames};
+
+use crate::args::{ReportFormat, ScoreCaptionsArgs};
+use crate::output::print;
+
+/// Scores a results file against references.
+pub fn score_captions(args: &ScoreCaptionsArgs) -> Result<ExitCode> {
+    let results = CaptionResults::read(&args.results)?;
+    let references = ReferenceCaptions::read(&args.references)?;
+    let corpus = args.df.as_deref().map(ReferenceCaptions::read).transpose()?;
+    for note in corpus.iter().flat_map(|corpus| &corpus.notes) {
+        eprintln!("note: --df: {note}");
+    }
+    let evaluation = CaptionEvaluation::of(&results, &references, corpus.as_ref())?;
+    for note in &evaluation.notes {
+        eprintln!("note: {note}");
+    }
+    eprintln!("tokens in {:.3} s, scores in {:.3} s", evaluation.tokenise_s, evaluation.score_s);
+    if let Some(folder) = &args.output {
+        for path in evaluation.write(folder, &ResultNames::of(&args.results))? {
+            eprintln!("wrote {}", path.display());
+        }
+    }
+    match args.format {
+        ReportFormat::Text => print(&evaluation.text())?,
+        ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&evaluation.to_json())?))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
