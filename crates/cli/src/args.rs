@@ -28,6 +28,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
     ScoreCaptions(ScoreCaptionsArgs),
+    /// Say what the model imagines a picture's caption to be
+    Caption(CaptionArgs),
     /// Write embeddings of a data set as npy files
     Encode(EncodeArgs),
     /// Index a folder of pictures or a data set
@@ -269,6 +271,12 @@ pub struct EvaluateArgs {
     /// How foreign embeddings are compared: cosine or order
     #[arg(long, default_value = "cosine", value_parser = ["cosine", "order"])]
     pub similarity: String,
+    /// Also describe every picture, score the captions, and write them into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "image_embeddings")]
+    pub captions: Option<PathBuf>,
+    /// Width of the beam for --captions
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub beam: u16,
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -311,6 +319,32 @@ pub struct ScoreCaptionsArgs {
     pub output: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct CaptionArgs {
+    /// A run or checkpoint of a stage that makes captions
+    pub model: PathBuf,
+    /// Pictures
+    #[arg(required = true, value_name = "IMG")]
+    pub pictures: Vec<PathBuf>,
+    /// Width of the beam; 1 takes the likeliest word each time
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub beam: u16,
+    /// Captions a picture, the likeliest first; at most the width of the beam
+    #[arg(short = 'n', long, default_value_t = 1)]
+    pub count: u16,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: CaptionFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum CaptionFormat {
+    /// Path and caption
+    #[default]
+    Text,
+    /// One JSON object a line
+    Jsonl,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::train(args),
         Command::Evaluate(args) => commands::evaluate::evaluate(args),
         Command::Compare(args) => commands::evaluate::compare(args),
+        Command::Caption(args) => commands::caption::caption(args),
         Command::ScoreCaptions(args) => commands::score_captions::score_captions(args),
         Command::Encode(args) => commands::encode::encode(args),
         Command::Index(args) => commands::index::index(args),

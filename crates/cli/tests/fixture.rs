@@ -209,6 +209,13 @@ pub fn other_seed() -> &'static Run {
     RUN.get_or_init(|| run("other-seed", &[&COSINE[..], &["--seed", "2"]].concat()))
 }
 
+/// A run of stage i2t_xe that begins with [`paper`].
+pub fn speaking() -> &'static Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
+    let more = ["--stage", "i2t_xe", "--start-from", text(&paper().folder), "--set", "imagine.words.hidden=8"];
+    RUN.get_or_init(|| run("speaking", &[&more[..], &["--set", "imagine.words.min_count=1"]].concat()))
+}
+
 const COSINE: [&str; 6] =
     ["--measure", "cosine", "--set", "matching.levels=abstract", "--set", "matching.absolute=false"];
 

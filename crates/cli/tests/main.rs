@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: arguments in; exit code, stdout and stderr out.
 
 mod bad_files;
+mod captioning;
 mod checkpoints;
 mod configuration;
 mod damaged_pictures;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gxn::checkpoint::{Checkpoint, Encoder, weights};
-use gxn::config::{RunConfig, Schedule, Stage};
+use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, SimilarityKind, Stage};
 use gxn::data::{Dataset, ImageLimits, OpenOptions, Split};
 use gxn::metrics::CaptionReferences;
 
@@ -17,7 +17,8 @@ fn staged(source: &Path, stage: Stage, start_from: Option<&Path>) -> RunConfig {
     config.imagine.words.hidden = 10;
     config.imagine.words.min_count = 1;
     config.imagine.words.sampling = 0.3;
-    config.imagine.words.learning_rate = 1e-2;
+    config.imagine.words.learning_rate = 5e-3;
+    config.train.select_by = SelectBy::Last;
     config
 }
 
@@ -64,11 +65,13 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     config.imagine.words.hidden = 48;
     config.imagine.words.dropout = 0.0;
     config.imagine.words.sampling = 0.0;
-    config.train.epochs = 120;
+    config.matching.loss = LossKind::InfoNce;
+    config.matching.similarity = SimilarityKind::Cosine;
+    config.matching.absolute = false;
+    config.train.epochs = 200;
     config.train.batch_size = 8;
     config.train.schedule = Schedule::Constant;
     config.train.ema_decay = 0.0;
-    config.train.select_by = gxn::config::SelectBy::Last;
     let run = folder.path().join("run");
     run_to_end(start(&config, &run));
     let encoder = Encoder::load(&run).unwrap();

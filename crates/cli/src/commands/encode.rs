@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::evaluate::encode::{EncodedDataset, encode_dataset};
+use gxn::evaluate::encode::{EncodedDataset, encode_and_describe};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
@@ -18,22 +18,23 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     let encoder = Encoder::load(&args.model)?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
-    let encoded = with_progress(&encoder, &dataset, split, &stop)?;
+    let encoded = with_progress(&encoder, &dataset, split, None, &stop)?;
     encoded.save(&args.output, &encoder)?;
     report_dropped(&encoded.dropped);
     print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Encodes with a progress line on stderr.
+/// Encodes with a progress line on stderr; with a beam, each image is described too.
 pub fn with_progress(
     encoder: &Encoder,
     dataset: &gxn::data::Dataset,
     split: Option<gxn::data::Split>,
+    beam: Option<usize>,
     stop: &std::sync::atomic::AtomicBool,
 ) -> Result<EncodedDataset> {
     let mut line = ProgressLine::new();
-    let encoded = encode_dataset(encoder, dataset, split, &mut |done, total, rate| {
+    let encoded = encode_and_describe(encoder, dataset, split, beam, &mut |done, total, rate| {
         let left = (total - done) as f64 / rate.max(1e-9);
         line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
         !stop.load(std::sync::atomic::Ordering::Relaxed)

@@ -7,7 +7,11 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
 use gxn::data::{Dataset, Split};
-use gxn::evaluate::{About, Foreign, ForeignPaths, Protocol, Report, Scoring, Similarity, compare as set_beside};
+use gxn::evaluate::encode::EncodedDataset;
+use gxn::evaluate::{
+    About, Foreign, ForeignPaths, ImaginedEvaluation, Protocol, Report, ResultNames, Scoring, Similarity, caption_page,
+    compare as set_beside,
+};
 use gxn::metrics::Bootstrap;
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
@@ -15,9 +19,13 @@ use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 
+/// Pictures on the page of captions.
+const SHOWN_CAPTIONS: usize = 10;
+
 /// Measures a model, or embeddings of another one.
 pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let protocol: Protocol = args.protocol.parse()?;
+    let mut imagined = None;
     let report = match (&args.model, &args.source) {
         (Some(model), Some(source)) if args.image_embeddings.is_none() => {
             machine_line();
@@ -25,7 +33,24 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             let encoder = Encoder::load(model)?;
             let dataset = open_for(&encoder, source, &args.reading)?;
             let split = split_of(&args.split);
-            measure(&encoder, model, &dataset, split, protocol, args.lambda, args.seed, &stop)?
+            let scoring = scoring_of(&encoder, args.lambda)?;
+            let beam = args.captions.is_some().then(|| usize::from(args.beam));
+            let encoded = encode::with_progress(&encoder, &dataset, Some(split), beam, &stop)?;
+            report_dropped(&encoded.dropped);
+            if let Some(folder) = &args.captions {
+                imagined = Some(ImaginedEvaluation::of(&encoded, &dataset, split, scoring)?);
+                let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
+                let title = format!("{}, {split}", dataset.name);
+                let about = format!("{name} ({}), beam {}", short(encoder.fingerprint()), args.beam);
+                let page = caption_page(&encoded, &dataset, &title, &about, SHOWN_CAPTIONS)?;
+                for path in imagined.iter().map(|i| i.write(folder, &ResultNames::new(split, &name))) {
+                    path?.iter().for_each(|path| eprintln!("wrote {}", path.display()));
+                }
+                let path = folder.join(ResultNames::new(split, &name).page());
+                std::fs::write(&path, page).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+                eprintln!("wrote {}", path.display());
+            }
+            report_of(&encoded, &encoder, model, &dataset, split, protocol, scoring, args.seed)?
         }
         (None, None) => foreign(args, protocol)?,
         _ => bail!("give a model and its data, or --image-embeddings and --caption-embeddings"),
@@ -35,7 +60,10 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
         eprintln!("wrote {}", path.display());
     }
     match args.format {
-        ReportFormat::Text => print(&report.text())?,
+        ReportFormat::Text => {
+            print(&report.text())?;
+            print(&imagined.as_ref().map(ImaginedEvaluation::text).unwrap_or_default())?;
+        }
         ReportFormat::Json => print(&format!("{}\n", report.to_json()?.trim_end()))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -53,6 +81,14 @@ pub fn measure(
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<Report> {
+    let scoring = scoring_of(encoder, lambda)?;
+    let encoded = encode::with_progress(encoder, dataset, Some(split), None, stop)?;
+    report_dropped(&encoded.dropped);
+    report_of(&encoded, encoder, model, dataset, split, protocol, scoring, seed)
+}
+
+/// The score that the model was trained with, or with another λ.
+fn scoring_of(encoder: &Encoder, lambda: Option<f32>) -> Result<Scoring> {
     let mut scoring = Scoring::of(encoder.config());
     if let Some(lambda) = lambda {
         if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
@@ -60,8 +96,20 @@ pub fn measure(
         }
         scoring.lambda = lambda;
     }
-    let encoded = encode::with_progress(encoder, dataset, Some(split), stop)?;
-    report_dropped(&encoded.dropped);
+    Ok(scoring)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn report_of(
+    encoded: &EncodedDataset,
+    encoder: &Encoder,
+    model: &Path,
+    dataset: &Dataset,
+    split: Split,
+    protocol: Protocol,
+    scoring: Scoring,
+    seed: u64,
+) -> Result<Report> {
     let about = About {
         dataset: dataset.name.clone(),
         split: split.to_string(),

@@ -1,5 +1,6 @@
 //! One module a command; each reads its arguments, calls the library and prints.
 
+pub mod caption;
 pub mod data;
 pub mod demo;
 pub mod encode;

@@ -96,6 +96,16 @@ impl ResultNames {
         format!("{}_eval.json", self.0)
     }
 
+    /// `captions_SPLIT_NAME_report.json`: everything that was measured, retrieved captions too.
+    pub fn report(&self) -> String {
+        format!("{}_report.json", self.0)
+    }
+
+    /// `captions_SPLIT_NAME.html`: the first pictures with their captions.
+    pub fn page(&self) -> String {
+        format!("{}.html", self.0)
+    }
+
     /// `captions_SPLIT_NAME_evalImgs.json`: the scores of every image.
     pub fn image_scores(&self) -> String {
         format!("{}_evalImgs.json", self.0)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::{About, Embeddings, Level, Protocol, Report, Scoring, Similarity};
-use crate::checkpoint::{Encoder, pretty};
+use crate::checkpoint::{Encoder, ImaginedCaption, pretty};
 use crate::config::{RunConfig, SimilarityKind};
 use crate::data::atomic::{build_folder_atomically, write_synced};
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
@@ -30,6 +30,8 @@ pub struct EncodedDataset {
     pub caption_ids: Vec<String>,
     /// Image row of each caption row.
     pub caption_image: Vec<usize>,
+    /// What the model says about each image, where that was asked for.
+    pub imagined: Vec<ImaginedCaption>,
     /// Pictures that could not be read; their captions are left out too.
     pub dropped: Vec<Dropped>,
 }
@@ -45,11 +47,29 @@ pub fn encode_dataset(
     split: Option<Split>,
     progress: &mut dyn FnMut(usize, usize, f64) -> bool,
 ) -> Result<EncodedDataset> {
+    encode_and_describe(encoder, dataset, split, None, progress)
+}
+
+/// As [`encode_dataset`]; with a beam, each image is also described by the likeliest caption that beam search finds.
+///
+/// # Errors
+/// As [`encode_dataset`] and [`Encoder::describe`].
+pub fn encode_and_describe(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    split: Option<Split>,
+    beam: Option<usize>,
+    progress: &mut dyn FnMut(usize, usize, f64) -> bool,
+) -> Result<EncodedDataset> {
+    if let Some(beam) = beam {
+        // Refused before the pictures are looked at.
+        encoder.describe(&[], beam)?;
+    }
     let start = Instant::now();
     let chosen: Vec<usize> =
         (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
     let mut images = Rows::new(encoder.dim(), encoder.has_grounded_level());
-    let (mut image_ids, mut dropped) = (Vec::new(), Vec::new());
+    let (mut image_ids, mut imagined, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
     let mut row_of = vec![None; dataset.images.len()];
     let mut done = 0;
     for chunk in chosen.chunks(BATCH) {
@@ -68,6 +88,9 @@ pub fn encode_dataset(
             }
         }
         images.append(encoder.embed_features(&features));
+        if let Some(beam) = beam {
+            imagined.extend(encoder.describe(&features, beam)?.into_iter().filter_map(|best| best.into_iter().next()));
+        }
         done += chunk.len();
         if !progress(done, chosen.len(), done as f64 / start.elapsed().as_secs_f64().max(1e-9)) {
             return Err(Error::Interrupted);
@@ -90,7 +113,7 @@ pub fn encode_dataset(
         }
     }
     let captions = encoder.embed_texts(&texts);
-    Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, dropped })
+    Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, imagined, dropped })
 }
 
 impl Scoring {

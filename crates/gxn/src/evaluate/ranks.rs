@@ -161,16 +161,7 @@ fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scor
     let parts = parts(embeddings, scoring, images, captions)?;
     let term = scoring.similarity.term();
     let sign = if term == Term::Product { 1.0 } else { -1.0 };
-    let score = |image: usize, caption: usize| {
-        let mut sum = 0.0;
-        for part in &parts {
-            let dim = part.level.dim;
-            let v = &part.level.images[image * dim..(image + 1) * dim];
-            let t = &part.level.captions[caption * dim..(caption + 1) * dim];
-            sum += part.weight * kernel.pair(term, (v, part.image_scales[image]), (t, part.caption_scales[caption]));
-        }
-        sign * sum
-    };
+    let score = |image: usize, caption: usize| pair_score(&parts, kernel, scoring, image, caption);
     let of_image: Vec<Target> = (relevance.captions_of_image.par_iter().enumerate())
         .map(|(image, list)| target(list.iter().map(|&caption| score(image, caption as usize))))
         .collect();
@@ -218,6 +209,45 @@ fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scor
     let image_to_text =
         before_image.into_iter().zip(&of_image).map(|(count, target)| count.into_inner() - target.own).collect();
     Ok(Ranks { image_to_text, text_to_image })
+}
+
+/// The `count` best captions of every image among those that `allowed(image, caption)` lets through, best first, the earlier
+/// one of equal scores first.
+///
+/// # Errors
+/// As [`ranks`].
+pub fn best_captions(
+    embeddings: &Embeddings,
+    scoring: Scoring,
+    count: usize,
+    allowed: impl Fn(usize, usize) -> bool + Sync,
+) -> Result<Vec<Vec<usize>>> {
+    let level = embeddings.abstract_level;
+    let (images, captions) = (level.images.len() / level.dim.max(1), level.captions.len() / level.dim.max(1));
+    let parts = parts(embeddings, scoring, images, captions)?;
+    let kernel = Kernel::detect();
+    let best = |image: usize| {
+        let mut scores: Vec<(f32, usize)> = (0..captions)
+            .filter(|&caption| allowed(image, caption))
+            .map(|caption| (pair_score(&parts, kernel, scoring, image, caption), caption))
+            .collect();
+        scores.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        scores.into_iter().take(count).map(|(_, caption)| caption).collect()
+    };
+    Ok((0..images).into_par_iter().map(best).collect())
+}
+
+/// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.
+fn pair_score(parts: &[Part], kernel: Kernel, scoring: Scoring, image: usize, caption: usize) -> f32 {
+    let term = scoring.similarity.term();
+    let mut sum = 0.0;
+    for part in parts {
+        let dim = part.level.dim;
+        let v = &part.level.images[image * dim..(image + 1) * dim];
+        let t = &part.level.captions[caption * dim..(caption + 1) * dim];
+        sum += part.weight * kernel.pair(term, (v, part.image_scales[image]), (t, part.caption_scales[caption]));
+    }
+    if term == Term::Product { sum } else { -sum }
 }
 
 fn target(scores: impl Iterator<Item = f32> + Clone) -> Target {

@@ -1,0 +1,86 @@
+//! `gxn caption`, and captions in training and evaluation.
+
+use crate::fixture::{assert_refused, data, gxn, paper, refused, speaking, text, train_args, works};
+
+#[test]
+fn a_stage_that_makes_captions_says_how_good_they_are() {
+    let ran = &speaking().trained;
+    assert!(ran.stderr.contains("caption xe") && ran.stderr.contains("CIDEr"), "{}", ran.stderr);
+    let log = std::fs::read_to_string(speaking().folder.join("log.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert!(last["val"]["caption_cider"].is_number() && last["val"]["caption_commonest"].is_number(), "{last}");
+}
+
+#[test]
+fn pictures_are_described() {
+    let picture = |name: &str| data().parent().unwrap().join("images").join(name);
+    let (red, blue) = (picture("red_0.png"), picture("blue_1.png"));
+    let model = text(&speaking().folder);
+    let plain = works(["caption", model, text(&red), text(&blue)]);
+    let lines = plain.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with(&format!("{}\t", red.display())) && lines[1].starts_with(text(&blue)), "{lines:?}");
+    let json = works(["caption", model, text(&red), "--format", "jsonl", "--beam", "4", "-n", "3"]).json_lines();
+    assert_eq!(json.len(), 3);
+    let ln_p: Vec<f64> = json.iter().map(|line| line["log_probability"].as_f64().unwrap()).collect();
+    assert!(ln_p.is_sorted_by(|a, b| a >= b) && ln_p[0] < 0.0, "{ln_p:?}");
+    assert!(json.iter().all(|line| line["imagined"] == true && line["path"] == text(&red)));
+}
+
+#[test]
+fn a_picture_that_cannot_be_read_is_named_and_the_others_are_described() {
+    let picture = data().parent().unwrap().join("images/red_0.png");
+    let ran = gxn(["caption", text(&speaking().folder), "no-such.png", text(&picture)]);
+    assert_eq!((ran.code, ran.lines().len()), (1, 1), "{ran:?}");
+    assert!(ran.stderr.contains("no-such.png") && ran.stderr.contains("1 of 2 pictures"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_model_without_decoder_is_refused_with_what_to_do() {
+    let picture = data().parent().unwrap().join("images/red_0.png");
+    refused(["caption", text(&paper().folder), text(&picture)], &["no caption decoder", "--stage i2t_xe"]);
+    let ran = gxn(["evaluate", text(&paper().folder), text(data()), "--captions", "never-made"]);
+    assert_refused(&ran, &["no caption decoder"]);
+    assert!(!std::path::Path::new("never-made").exists());
+    let logs = tempfile::tempdir().unwrap();
+    let args = train_args(logs.path(), "mix", &["--stage", "i2t_mix", "--start-from", text(&paper().folder)]);
+    refused(args, &["without caption decoder", "i2t_xe"]);
+}
+
+#[test]
+fn evaluation_writes_captions_that_score_captions_scores_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("captions");
+    let model = &speaking().folder;
+    let ran =
+        works(["evaluate", text(model), text(data()), "--split", "test", "--captions", text(&out), "--beam", "2"]);
+    assert!(
+        ran.stdout.contains("imagined captions") && ran.stdout.contains("from other images only"),
+        "{}",
+        ran.stdout
+    );
+    let name = |end: &str| out.join(format!("captions_test_speaking{end}"));
+    let page = std::fs::read_to_string(name(".html")).unwrap();
+    assert_eq!(page.matches("<figure>").count(), 4);
+    assert!(page.contains("data:image/jpeg;base64,"));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(name("_report.json")).unwrap()).unwrap();
+    let references = ["--references", text(data()), "--format", "json"];
+    let scored = works([&["score-captions", text(&name("_results.json"))][..], &references].concat()).json();
+    for key in ["bleu_1", "rouge_l", "cider"] {
+        assert_eq!(report[key], scored[key], "{key}");
+    }
+    // A caption retrieved at rank 1 is worth more when the image's own captions may be found.
+    let retrieved = &report["retrieved"];
+    let cider = |gallery: &str| retrieved[gallery][0]["cider"].as_f64().unwrap();
+    assert!(cider("own_captions_in_gallery") >= cider("captions_of_other_images_only"), "{retrieved}");
+}
+
+#[test]
+fn a_started_run_takes_over_the_tables_of_its_start() {
+    let logs = tempfile::tempdir().unwrap();
+    let start = ["--start-from", text(&paper().folder), "--print-config"];
+    let printed = works([&["train", "--logs", text(logs.path())][..], &start].concat()).stdout;
+    assert!(printed.contains("embed_dim = 16") && printed.contains("hidden = 12"), "{printed}");
+    assert!(printed.contains("epochs = 30"), "the train table is not taken over: {printed}");
+    refused(["train", "--start-from", "no-such-run"], &["no-such-run"]);
+}
