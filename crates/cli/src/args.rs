@@ -27,6 +27,9 @@ pub enum Command {
     /// Compare result files, with a paired bootstrap over images
     Compare(CompareArgs),
     /// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
+    ///
+    /// The numbers are those of the coco-caption package (PyPI pycocoevalcap), its tokeniser included, without Java. METEOR
+    /// is not computed: it needs WordNet and tables of paraphrases, and anything less would not be METEOR.
     ScoreCaptions(ScoreCaptionsArgs),
     /// Say what the model imagines a picture's caption to be
     Caption(CaptionArgs),
@@ -299,10 +302,6 @@ pub struct CompareArgs {
     pub format: ReportFormat,
 }
 
-/// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
-///
-/// The numbers are those of the coco-caption package (PyPI pycocoevalcap), its tokeniser included, without Java. METEOR
-/// is not computed: it needs WordNet and tables of paraphrases, and anything less would not be METEOR.
 #[derive(Debug, Args)]
 pub struct ScoreCaptionsArgs {
     /// The captions: [{"image_id": 42, "caption": "two dogs"}, ...], one an image

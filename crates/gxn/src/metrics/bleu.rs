@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::ngram::{MAX_ORDER, Ngram, counts, highest_counts, shared};
+use super::ngram::{Counted, MAX_ORDER, Ngram, counts, shared};
 
 const TINY: f64 = 1e-15;
 const SMALL: f64 = 1e-9;
@@ -38,7 +38,11 @@ struct Prepared {
 impl BleuReferences {
     /// Prepares the references (token ids) of every image.
     pub fn new(references: &[Vec<Vec<u32>>]) -> Self {
-        Self(references.par_iter().map(|captions| Prepared::new(captions)).collect())
+        Self::of(Counted::all(references))
+    }
+
+    pub(super) fn of(images: Vec<Counted>) -> Self {
+        Self(images.into_iter().map(|image| Prepared { most: image.highest, lengths: image.lengths }).collect())
     }
 
     /// BLEU of `candidates[i]` against the references of image `i`, in 0..=1.
@@ -67,10 +71,6 @@ pub fn bleu(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Bleu {
 }
 
 impl Prepared {
-    fn new(captions: &[Vec<u32>]) -> Self {
-        Self { most: highest_counts(captions), lengths: captions.iter().map(Vec::len).collect() }
-    }
-
     fn compare(&self, candidate: &[u32]) -> Matches {
         let length = candidate.len();
         let closest = self.lengths.iter().copied().min_by_key(|&other| (other.abs_diff(length), other));
@@ -116,7 +116,7 @@ mod tests {
     /// Repeats count at most as often as in the reference that has most; the closest length wins, the shorter on a tie.
     #[test]
     fn clipping_and_closest_length() {
-        let found = Prepared::new(&[vec![0, 1], vec![0, 0, 1, 1]]).compare(&[0, 0, 0]);
+        let found = BleuReferences::new(&[vec![vec![0, 1], vec![0, 0, 1, 1]]]).0[0].compare(&[0, 0, 0]);
         assert_eq!(found.correct[0], 2);
         assert_eq!(found.reference_length, 2);
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::bleu::BleuReferences;
 use super::cider::{CiderReward, DocumentFrequencies};
-use super::ngram::{MAX_ORDER, TokenIds};
+use super::ngram::{Counted, MAX_ORDER, TokenIds};
 use super::rouge::rouge_l;
 use super::tokenize_ptb::tokenize_ptb;
 use crate::{Error, Result};
@@ -88,9 +88,10 @@ impl CaptionReferences {
             images.iter().map(|captions| captions.iter().map(|caption| ids.ids(caption)).collect()).collect()
         };
         let tokens = numbered(references);
-        let cider_d =
-            corpus.map(|corpus| CiderReward::with_frequencies(&tokens, DocumentFrequencies::new(&numbered(corpus))));
-        Self { bleu: BleuReferences::new(&tokens), cider: CiderReward::new(&tokens), cider_d, ids, tokens }
+        let frequencies = corpus.map(|corpus| DocumentFrequencies::new(&numbered(corpus)));
+        let counted = Counted::all(&tokens);
+        let cider_d = frequencies.map(|frequencies| CiderReward::of(&counted, Some(frequencies)));
+        Self { cider: CiderReward::of(&counted, None), cider_d, bleu: BleuReferences::of(counted), ids, tokens }
     }
 
     /// Tokenises the candidates and scores `candidates[i]` against the references of image `i`. An image without

@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::ngram::{MAX_ORDER, Ngram, counts, highest_counts, shared};
+use super::ngram::{Counted, MAX_ORDER, Ngram, counts, shared};
 
 const SIGMA: f64 = 6.0;
 
@@ -16,7 +16,7 @@ const SIGMA: f64 = 6.0;
 const BLOCK: usize = 4096;
 
 /// In how many images' references an n-gram occurs, as its weight: ln N − ln max(1, df).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DocumentFrequencies {
     ids: FxHashMap<Ngram, u32>,
     weights: Vec<f64>,
@@ -26,20 +26,38 @@ pub struct DocumentFrequencies {
 impl DocumentFrequencies {
     /// Counts over the references (token ids) of all images.
     pub fn new(references: &[Vec<Vec<u32>>]) -> Self {
-        let mut ids = FxHashMap::default();
-        let mut images: Vec<u32> = Vec::new();
+        let mut frequencies = Self::default();
         for block in references.chunks(BLOCK) {
-            let found: Vec<_> = block.par_iter().map(|captions| highest_counts(captions)).collect();
-            for (ngram, _) in found.into_iter().flatten() {
-                let id = *ids.entry(ngram).or_insert(images.len() as u32) as usize;
-                match images.get_mut(id) {
-                    Some(count) => *count += 1,
-                    None => images.push(1),
-                }
+            frequencies.count(&Counted::all(block));
+        }
+        frequencies.weighted(references.len())
+    }
+
+    fn of(images: &[Counted]) -> Self {
+        let mut frequencies = Self::default();
+        frequencies.count(images);
+        frequencies.weighted(images.len())
+    }
+
+    /// Adds the images of each n-gram to what will be its weight.
+    fn count(&mut self, images: &[Counted]) {
+        // Room for many new ones at once: growing step by step costs more than counting.
+        self.ids.reserve(images.iter().map(|image| image.highest.len()).sum::<usize>() / 2);
+        for (ngram, _) in images.iter().flat_map(|image| &image.highest) {
+            let id = *self.ids.entry(*ngram).or_insert(self.weights.len() as u32);
+            match self.weights.get_mut(id as usize) {
+                Some(count) => *count += 1.0,
+                None => self.weights.push(1.0),
             }
         }
-        let unseen = (references.len().max(1) as f64).ln();
-        Self { ids, weights: images.into_iter().map(|count| unseen - f64::from(count).ln()).collect(), unseen }
+    }
+
+    fn weighted(mut self, images: usize) -> Self {
+        self.unseen = (images.max(1) as f64).ln();
+        for weight in &mut self.weights {
+            *weight = self.unseen - weight.ln();
+        }
+        self
     }
 
     /// Of an n-gram with this number; numbers of no n-gram here, and none, weigh as if they were seen once.
@@ -73,17 +91,19 @@ impl Vectors {
     fn new(references: &[Vec<Vec<u32>>], frequencies: &DocumentFrequencies) -> Self {
         let mut vectors = Self::default();
         for block in references.chunks(BLOCK) {
-            let counted: Vec<Vec<_>> =
-                block.par_iter().map(|captions| captions.iter().map(|caption| counts(caption)).collect()).collect();
-            for (captions, counted) in block.iter().zip(counted) {
-                let first = vectors.captions.len();
-                for (caption, counts) in captions.iter().zip(counted) {
-                    vectors.add(caption.len(), &counts, frequencies);
-                }
-                vectors.images.push(first..vectors.captions.len());
-            }
+            vectors.extend(&Counted::all(block), frequencies);
         }
         vectors
+    }
+
+    fn extend(&mut self, images: &[Counted], frequencies: &DocumentFrequencies) {
+        for image in images {
+            let first = self.captions.len();
+            for (&length, counts) in image.lengths.iter().zip(&image.captions) {
+                self.add(length, counts, frequencies);
+            }
+            self.images.push(first..self.captions.len());
+        }
     }
 
     fn add(&mut self, length: usize, counts: &[(Ngram, u32)], frequencies: &DocumentFrequencies) {
@@ -165,6 +185,14 @@ impl CiderReward {
     /// With the document frequencies of another corpus; its token ids must be the same.
     pub fn with_frequencies(references: &[Vec<Vec<u32>>], frequencies: DocumentFrequencies) -> Self {
         Self { vectors: Vectors::new(references, &frequencies), frequencies }
+    }
+
+    /// [`Self::new`] and [`Self::with_frequencies`] of references that are counted already.
+    pub(super) fn of(images: &[Counted], frequencies: Option<DocumentFrequencies>) -> Self {
+        let frequencies = frequencies.unwrap_or_else(|| DocumentFrequencies::of(images));
+        let mut vectors = Vectors::default();
+        vectors.extend(images, &frequencies);
+        Self { vectors, frequencies }
     }
 
     /// How many images have references.

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 /// The longest n-gram counted.
@@ -72,11 +73,32 @@ pub fn counts(tokens: &[u32]) -> Vec<(Ngram, u32)> {
     ngrams.chunk_by(PartialEq::eq).map(|run| (run[0], run.len() as u32)).collect()
 }
 
-/// How often each n-gram occurs in the caption that has it most often, ascending.
-pub fn highest_counts(captions: &[Vec<u32>]) -> Vec<(Ngram, u32)> {
-    let mut all: Vec<(Ngram, u32)> = captions.iter().flat_map(|caption| counts(caption)).collect();
-    all.sort_unstable();
-    all.chunk_by(|a, b| a.0 == b.0).map(|run| run[run.len() - 1]).collect()
+/// The n-grams of an image's captions, counted once for all that needs them.
+#[derive(Debug, Clone)]
+pub(super) struct Counted {
+    /// Tokens of each caption.
+    pub lengths: Vec<usize>,
+    /// [`counts`] of each caption.
+    pub captions: Vec<Vec<(Ngram, u32)>>,
+    /// How often each n-gram occurs in the caption that has it most often, ascending.
+    pub highest: Vec<(Ngram, u32)>,
+}
+
+impl Counted {
+    /// Counts the captions (token ids) of every image, in parallel.
+    pub fn all(images: &[Vec<Vec<u32>>]) -> Vec<Self> {
+        images.par_iter().map(|captions| Self::of(captions)).collect()
+    }
+
+    /// Counts the captions of one image.
+    pub fn of(captions: &[Vec<u32>]) -> Self {
+        let lengths = captions.iter().map(Vec::len).collect();
+        let captions: Vec<Vec<(Ngram, u32)>> = captions.iter().map(|caption| counts(caption)).collect();
+        let mut all = captions.concat();
+        all.sort_unstable();
+        let highest = all.chunk_by(|a, b| a.0 == b.0).map(|run| run[run.len() - 1]).collect();
+        Self { lengths, captions, highest }
+    }
 }
 
 /// Calls `both` for every key that two ascending lists share, in ascending order.
@@ -111,10 +133,11 @@ mod tests {
     /// Of "a a b" and "b b": two a, two b, one each of aa, ab, bb, aab.
     #[test]
     fn worked_highest_counts() {
-        let found = highest_counts(&[vec![0, 0, 1], vec![1, 1]]);
+        let found = Counted::of(&[vec![0, 0, 1], vec![1, 1]]);
+        assert_eq!((found.lengths, found.captions.len()), (vec![3, 2], 2));
         let expected: [(&[u32], u32); 6] =
             [(&[0], 2), (&[1], 2), (&[0, 0], 1), (&[0, 1], 1), (&[1, 1], 1), (&[0, 0, 1], 1)];
-        assert_eq!(found, expected.map(|(tokens, count)| (Ngram::new(tokens), count)));
+        assert_eq!(found.highest, expected.map(|(tokens, count)| (Ngram::new(tokens), count)));
     }
 
     /// New words are different from known words and from each other, and not remembered.
