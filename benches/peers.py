@@ -111,6 +111,12 @@ def training_step(name, fused):
     return step(name, fused)
 
 
+def gan_step(gf, df, channels_last):
+    from peers_gan import step
+
+    return step(gf, df, channels_last)
+
+
 def features(channels_last, from_jpeg):
     from peers_features import features
 
@@ -128,6 +134,7 @@ class Row(NamedTuple):
 
 
 PAPER, BEST = "training step, flickr8k.toml", "training step, flickr8k-best.toml"
+GAN = "D step + G step, 64 images of 64x64"
 ROWS = [
     Row("bi-GRU forward, B128 T15 E300 H1024", "bigru_forward", lambda: bigru(False)),
     Row("bi-GRU forward + backward", "bigru_forward_backward", lambda: bigru(True)),
@@ -142,6 +149,10 @@ ROWS = [
     Row(f"{PAPER} (fused Adam in PyTorch)", "step_paper", lambda: training_step("flickr8k", True), 4),
     Row(BEST, "step_best", lambda: training_step("flickr8k-best", False)),
     Row(f"{BEST} (fused Adam in PyTorch)", "step_best", lambda: training_step("flickr8k-best", True)),
+    Row(f"{GAN}, gf 48 df 24", "step_gan", lambda: gan_step(48, 24, False), 4),
+    Row(f"{GAN}, gf 48 df 24 (channels last in PyTorch)", "step_gan", lambda: gan_step(48, 24, True), 4),
+    Row(f"{GAN}, gf 128 df 64", "step_gan_large", lambda: gan_step(128, 64, False), 2),
+    Row(f"{GAN}, gf 128 df 64 (channels last in PyTorch)", "step_gan_large", lambda: gan_step(128, 64, True), 2),
     Row("features from JPEG (channels last in PyTorch)", "features_jpeg", lambda: features(True, True), 3, PICTURES),
     Row("network only (channels last in PyTorch)", "features_network", lambda: features(True, False), 3, PICTURES),
     Row("network only (default layout in PyTorch)", "features_network", lambda: features(False, False), 3, PICTURES),

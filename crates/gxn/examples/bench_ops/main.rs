@@ -7,6 +7,7 @@
 //! Threads: as many as `RAYON_NUM_THREADS` says.
 
 mod features;
+mod gan;
 mod training;
 
 use burn::module::{Module, Param};
@@ -20,7 +21,7 @@ use gxn::ops::moving_average::ema_update;
 use gxn::ops::order_similarity::{Order, order_similarity};
 use std::time::Instant;
 
-const WORKLOADS: [&str; 13] = [
+const WORKLOADS: [&str; 15] = [
     "bigru_forward",
     "bigru_forward_backward",
     "bigru_ragged_forward_backward",
@@ -31,6 +32,8 @@ const WORKLOADS: [&str; 13] = [
     "dropout_1m",
     "step_paper",
     "step_best",
+    "step_gan",
+    "step_gan_large",
     "features_jpeg",
     "features_network",
     "nothing",
@@ -51,6 +54,8 @@ fn main() {
         "dropout_1m" => mask(repetitions),
         "step_paper" => training::step("flickr8k", repetitions),
         "step_best" => training::step("flickr8k-best", repetitions),
+        "step_gan" => gan::step(48, 24, repetitions),
+        "step_gan_large" => gan::step(128, 64, repetitions),
         "features_jpeg" => features::from_jpeg(repetitions),
         "features_network" => features::network_only(repetitions),
         "nothing" => vec![[0.0; 2]],

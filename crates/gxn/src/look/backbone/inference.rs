@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use super::block::{Block, MaxPool};
 use super::buffer::Buffer;
 use super::kernel::{Dense, Depthwise, PANEL};
-use super::lanes::Instructions;
 use super::layer::{ConvLayer, Padding};
 use super::map::{Map, max_pool, step_of};
 use super::{Backbone, BackboneKind, vgg};
+use crate::ops::lanes::Instructions;
 use crate::{Error, Result};
 
 /// Floats in the widened strip of an inverted residual block (512 KiB).

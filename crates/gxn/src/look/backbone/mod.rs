@@ -13,7 +13,6 @@ mod buffer;
 mod efficientnet_lite;
 mod inference;
 mod kernel;
-mod lanes;
 mod layer;
 mod map;
 mod resnet;

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 
-use super::lanes::Instructions;
+use crate::ops::lanes::Instructions;
 use super::*;
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/backbone.safetensors");

@@ -5,7 +5,7 @@
 /// # Safety
 /// Every method may only be called where the instructions of the implementing type are available;
 /// `load` and `store` touch sixteen floats at the pointer.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -18,7 +18,7 @@ pub(super) trait Lanes: Copy {
 
 /// Instruction sets with kernels of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instructions {
+pub(crate) enum Instructions {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -27,8 +27,13 @@ pub(super) enum Instructions {
 }
 
 impl Instructions {
+    /// The fastest that this processor can run.
+    pub(crate) fn best() -> Self {
+        Self::available()[0]
+    }
+
     /// Those that this processor can run, fastest first.
-    pub(super) fn available() -> Vec<Self> {
+    pub(crate) fn available() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -45,7 +50,7 @@ impl Instructions {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -54,7 +59,7 @@ mod x86 {
     use super::Lanes;
 
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512(__m512);
+    pub(crate) struct Avx512(__m512);
 
     // SAFETY (all methods): the trait's contract; pointers are unaligned-safe loads and stores.
     impl Lanes for Avx512 {
@@ -89,7 +94,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx2(__m256, __m256);
+    pub(crate) struct Avx2(__m256, __m256);
 
     // SAFETY (all methods): the trait's contract; pointers are unaligned-safe loads and stores.
     impl Lanes for Avx2 {
@@ -129,7 +134,7 @@ mod x86 {
 
 /// Plain arrays; the compiler makes of them what the target's baseline allows.
 #[derive(Clone, Copy)]
-pub(super) struct Portable([f32; 16]);
+pub(crate) struct Portable([f32; 16]);
 
 impl Portable {
     #[inline(always)]

@@ -1,0 +1,110 @@
+//! Large buffers that are used again. Fresh memory comes in zeroed pages, which cost more than many a kernel that
+//! fills them.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+/// Shorter buffers come from the allocator.
+const SHORTEST: usize = 1 << 14;
+/// Floats that the pool keeps at most (1 GiB); more goes back to the system.
+const MOST: usize = 1 << 28;
+/// Floats of a cache line: vectors that cross two lines load at half the speed.
+const LINE: usize = 16;
+
+/// Buffers that nobody uses, and their floats together.
+static POOL: Mutex<(Vec<Vec<f32>>, usize)> = Mutex::new((Vec::new(), 0));
+
+/// Floats that begin with a cache line and go back to the pool when dropped.
+pub(crate) struct Buffer {
+    storage: Vec<f32>,
+    start: usize,
+    count: usize,
+}
+
+impl Buffer {
+    /// `count` floats that hold anything, results of earlier computations included.
+    pub fn dirty(count: usize) -> Self {
+        let storage = pooled(count + LINE).unwrap_or_else(|| vec![0.0; count + LINE]);
+        // The compiler may answer that it cannot tell; then nothing is aligned and everything still right.
+        let start = storage.as_ptr().align_offset(LINE * size_of::<f32>());
+        Self { storage, start: if start < LINE { start } else { 0 }, count }
+    }
+
+    /// `count` zeros.
+    pub fn zeros(count: usize) -> Self {
+        let mut buffer = Self::dirty(count);
+        buffer.fill(0.0);
+        buffer
+    }
+}
+
+/// The smallest buffer of the pool that is large enough, and not much too large.
+fn pooled(count: usize) -> Option<Vec<f32>> {
+    if count < SHORTEST {
+        return None;
+    }
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let fits = |buffer: &Vec<f32>| (count..=count + count / 4).contains(&buffer.len());
+    let best = (0..pool.0.len()).filter(|&k| fits(&pool.0[k])).min_by_key(|&k| pool.0[k].len())?;
+    let buffer = pool.0.swap_remove(best);
+    pool.1 -= buffer.len();
+    Some(buffer)
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let storage = std::mem::take(&mut self.storage);
+        if storage.len() >= SHORTEST {
+            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+            if pool.1 + storage.len() <= MOST {
+                pool.1 += storage.len();
+                pool.0.push(storage);
+            }
+        }
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        let mut buffer = Self::dirty(self.count);
+        buffer.copy_from_slice(self);
+        buffer
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.storage[self.start..self.start + self.count]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.storage[self.start..self.start + self.count]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back() {
+        // A size that no other test asks for.
+        let count = 3_000_017;
+        let mut buffer = Buffer::dirty(count);
+        buffer.fill(7.0);
+        let at = buffer.as_ptr();
+        assert_eq!(at as usize % 64, 0);
+        drop(buffer);
+        let again = Buffer::dirty(count - 10);
+        assert_eq!((again.as_ptr(), again.len()), (at, count - 10));
+        let other = again.clone();
+        assert!(other.as_ptr() != at && *other == *again);
+        drop(again);
+        assert!(Buffer::zeros(count).iter().all(|&value| value == 0.0));
+        assert!(Buffer::dirty(0).is_empty());
+    }
+}
