@@ -22,6 +22,8 @@ pub enum Command {
     },
     /// Train a model
     Train(Box<TrainArgs>),
+    /// Run all stages of the paper with their controls and set them side by side
+    Ablate(AblateArgs),
     /// Measure retrieval: recall, ranks, confidence intervals
     Evaluate(Box<EvaluateArgs>),
     /// Compare result files, with a paired bootstrap over images
@@ -33,6 +35,8 @@ pub enum Command {
     ScoreCaptions(ScoreCaptionsArgs),
     /// Say what the model imagines a picture's caption to be
     Caption(CaptionArgs),
+    /// Draw what the model imagines a sentence's picture to be, 64×64
+    Imagine(ImagineArgs),
     /// Write embeddings of a data set as npy files
     Encode(EncodeArgs),
     /// Index a folder of pictures or a data set
@@ -162,12 +166,15 @@ pub struct TrainArgs {
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
-    /// What is trained: match, i2t_xe, i2t_mix
+    /// What is trained: match, i2t_xe, i2t_mix, t2i_pretrain, t2i, joint
     #[arg(long)]
     pub stage: Option<String>,
     /// Begin with the weights of this run or checkpoint; its data, look, matching and imagine tables are the defaults
     #[arg(long, value_name = "RUN")]
     pub start_from: Option<String>,
+    /// For stage joint: a run of stage t2i whose sentence side, generator and discriminator are taken
+    #[arg(long, value_name = "RUN")]
+    pub merge_from: Option<String>,
     /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:
     /// GXN_LOOK__SENTENCE__HIDDEN=512)
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -241,6 +248,30 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct AblateArgs {
+    /// Plan (TOML): a configuration with one [[stage]] for each stage; see configs/flickr8k-ablation.toml
+    pub plan: PathBuf,
+    /// Seeds 1 to so many
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub seeds: u64,
+    /// Folder of the runs and of the tables; finished runs are not repeated, interrupted ones continue
+    #[arg(long, default_value = "ablation", value_name = "DIR")]
+    pub logs: PathBuf,
+    /// Folder of cached CNN features [default: LOGS/features]
+    #[arg(long, value_name = "DIR")]
+    pub features: Option<PathBuf>,
+    /// Which split the table is about
+    #[arg(long, default_value = "test", value_parser = ["val", "test"])]
+    pub split: String,
+    /// Set any key of the common tables, such as --set train.batch_size=64
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the arms with their controls and stop
+    #[arg(long)]
+    pub print_plan: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// A run or checkpoint
     #[arg(required_unless_present = "image_embeddings")]
@@ -277,6 +308,9 @@ pub struct EvaluateArgs {
     /// Also describe every picture, score the captions, and write them into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "image_embeddings")]
     pub captions: Option<PathBuf>,
+    /// Also imagine a picture for every image's first caption, measure the pictures, and write them into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "image_embeddings")]
+    pub imagine: Option<PathBuf>,
     /// Width of the beam for --captions
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub beam: u16,
@@ -292,7 +326,8 @@ pub struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Result files of `gxn evaluate`; the first is what the others are compared with
+    /// Result files of `gxn evaluate`; the first is what the others are compared with. Several runs of one setting are one
+    /// argument with commas: a1.json,a2.json,a3.json
     #[arg(required = true, num_args = 2..)]
     pub results: Vec<PathBuf>,
     /// Seed of the bootstrap
@@ -335,6 +370,24 @@ pub struct CaptionArgs {
     pub count: u16,
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptionFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ImagineArgs {
+    /// A run or checkpoint of a stage that makes pictures
+    pub model: PathBuf,
+    /// Sentences
+    #[arg(required = true, value_name = "TEXT")]
+    pub texts: Vec<String>,
+    /// Pictures a sentence, each with a noise of its own
+    #[arg(short = 'n', long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub count: u16,
+    /// Seed of the first noise; the same seeds are used for every sentence
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where the pictures are written
+    #[arg(short, long, default_value = "imagined", value_name = "DIR")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -107,6 +107,11 @@ fn two_results_are_compared_query_by_query() {
     let difference = rsum["differences"][0]["difference"].as_f64().unwrap();
     let [first, second] = [0, 1].map(|at| rsum["values"][at].as_f64().unwrap());
     assert!((difference - (second - first)).abs() < 1e-9, "{rsum}");
+    // Both runs as one setting, against the first: half of the difference, the other way.
+    let both = works(["compare", &format!("{a},{b}"), a, "--format", "json"]).json();
+    let rows = both["metrics"].as_array().unwrap();
+    let grouped = rows.iter().find(|row| row["metric"] == "rsum").unwrap();
+    assert!((grouped["differences"][0]["difference"].as_f64().unwrap() + difference / 2.0).abs() < 1e-9, "{grouped}");
     let same = works(["compare", a, a, "--format", "json"]).json();
     assert!(same["metrics"].as_array().unwrap().iter().all(|row| row["differences"][0]["difference"] == 0.0));
 

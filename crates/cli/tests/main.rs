@@ -9,6 +9,7 @@ mod demonstration;
 mod evaluation;
 mod fixture;
 mod full_disk;
+mod imagining;
 mod indexing;
 mod resuming;
 mod score_captions;

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{Level, RunConfig};
-use crate::imagine::CaptionDecoder;
+use crate::imagine::{CaptionDecoder, Discriminator, ImageGenerator};
 use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
 use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch};
@@ -30,31 +30,48 @@ pub struct Gxn {
     pub sentence: SentenceEncoder,
     /// RNN_Dec, where captions are imagined.
     pub caption_decoder: Option<CaptionDecoder>,
+    /// CNN_Dec, where pictures are imagined.
+    pub image_generator: Option<ImageGenerator>,
+    /// D_i, beside it.
+    pub discriminator: Option<Discriminator>,
     /// ln(1 / temperature) of the softmax loss, `[1]`.
     pub log_scale: Param<Tensor<1>>,
     #[module(skip)]
     absolute: bool,
 }
 
+/// Which generators a network has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Generators {
+    /// The number of tokens that the caption decoder can say, where there is one.
+    pub words: Option<usize>,
+    /// Whether there are picture generator and discriminator.
+    pub pictures: bool,
+}
+
 impl Gxn {
-    /// A network with first weights drawn from `init`; `backbone` only where it is trained, a caption decoder that can say
-    /// `outputs` tokens only where captions are imagined.
+    /// A network with first weights drawn from `init`; `backbone` only where it is trained, generators where `generators` asks
+    /// for them.
     pub fn new(
         init: &Init,
         config: &RunConfig,
         vocabulary: usize,
         vectors: Option<(Vec<f32>, usize)>,
         backbone: Option<Backbone>,
-        outputs: Option<usize>,
+        generators: Generators,
     ) -> Self {
         let (look, levels) = (&config.look, config.matching.levels);
         let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
-        let words = &config.imagine.words;
+        let (words, pictures) = (&config.imagine.words, &config.imagine.pictures);
+        let make_pictures = generators.pictures;
         Self {
             backbone,
             image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),
-            caption_decoder: outputs
+            caption_decoder: generators
+                .words
                 .map(|outputs| CaptionDecoder::new(init, words, look.embed_dim, sentence.word_width(), outputs)),
+            image_generator: make_pictures.then(|| ImageGenerator::new(init, pictures, look.embed_dim)),
+            discriminator: make_pictures.then(|| Discriminator::new(init, pictures, look.embed_dim)),
             sentence,
             log_scale: init.constant((1.0 / config.matching.temperature).ln() as f32, [1]),
             absolute: config.matching.absolute,
@@ -92,6 +109,14 @@ impl Gxn {
             abstract_level: self.unit(abstract_level),
             grounded_level: grounded_level.map(|level| self.unit(level)),
         }
+    }
+
+    /// t_l alone, for the generator; none where the model has one level.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, D]`
+    pub fn ground_text(&self, captions: &TokenBatch, phase: Phase) -> Option<Tensor<2>> {
+        self.sentence.ground(captions, phase).map(|t_l| self.unit(t_l))
     }
 
     /// `| u / ‖u‖₂ |` (spec §6.2); without the absolute value where the configuration says so.
@@ -224,7 +249,7 @@ mod tests {
             let mut config = RunConfig::default();
             (config.look.embed_dim, config.look.sentence.hidden, config.look.sentence.word_dim) = (6, 5, 4);
             (config.matching.absolute, config.matching.levels) = (absolute, levels);
-            let model = Gxn::new(&Init::new(3, &device), &config, 9, None, None, None);
+            let model = Gxn::new(&Init::new(3, &device), &config, 9, None, None, Generators::default());
             let width = config.look.backbone.feature_dim();
             let features: Vec<f32> = (0..2 * width).map(|at| (at % 7) as f32).collect();
             let sides =

@@ -2,4 +2,5 @@
 
 mod captioning;
 mod checkpoint;
+mod imagining;
 mod training;

@@ -9,9 +9,10 @@ use gxn::checkpoint::{Encoder, short};
 use gxn::data::{Dataset, Split};
 use gxn::evaluate::encode::EncodedDataset;
 use gxn::evaluate::{
-    About, Foreign, ForeignPaths, ImaginedEvaluation, Protocol, Report, ResultNames, Scoring, Similarity, caption_page,
-    compare as set_beside,
+    About, Foreign, ForeignPaths, ImaginedEvaluation, PictureEvaluation, Protocol, Report, ResultNames, Scoring,
+    Similarity, caption_page, compare_groups,
 };
+use gxn::imagine::picture::{contact_sheet, save_png};
 use gxn::metrics::Bootstrap;
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
@@ -22,10 +23,13 @@ use crate::output::{machine_line, print};
 /// Pictures on the page of captions.
 const SHOWN_CAPTIONS: usize = 10;
 
+/// Pictures on the sheet.
+const SHOWN_PICTURES: usize = 16;
+
 /// Measures a model, or embeddings of another one.
 pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let protocol: Protocol = args.protocol.parse()?;
-    let mut imagined = None;
+    let (mut imagined, mut drawn) = (None, None);
     let report = match (&args.model, &args.source) {
         (Some(model), Some(source)) if args.image_embeddings.is_none() => {
             machine_line();
@@ -50,6 +54,9 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
                 std::fs::write(&path, page).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
                 eprintln!("wrote {}", path.display());
             }
+            if let Some(folder) = &args.imagine {
+                drawn = Some(imagine_split(&encoder, &encoded, &dataset, scoring, args.seed, folder)?);
+            }
             report_of(&encoded, &encoder, model, &dataset, split, protocol, scoring, args.seed)?
         }
         (None, None) => foreign(args, protocol)?,
@@ -63,6 +70,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
         ReportFormat::Text => {
             print(&report.text())?;
             print(&imagined.as_ref().map(ImaginedEvaluation::text).unwrap_or_default())?;
+            print(&drawn.as_ref().map(PictureEvaluation::text).unwrap_or_default())?;
         }
         ReportFormat::Json => print(&format!("{}\n", report.to_json()?.trim_end()))?,
     }
@@ -85,6 +93,33 @@ pub fn measure(
     let encoded = encode::with_progress(encoder, dataset, Some(split), None, stop)?;
     report_dropped(&encoded.dropped);
     report_of(&encoded, encoder, model, dataset, split, protocol, scoring, seed)
+}
+
+/// Measures pictures imagined for a split and writes the figures, a sheet of the first ones and their sentences.
+fn imagine_split(
+    encoder: &Encoder,
+    encoded: &EncodedDataset,
+    dataset: &Dataset,
+    scoring: Scoring,
+    seed: u64,
+    folder: &Path,
+) -> Result<PictureEvaluation> {
+    let (found, texts, pictures) = PictureEvaluation::of(encoder, encoded, dataset, scoring, seed)?;
+    std::fs::create_dir_all(folder).map_err(|e| gxn::Error::io("cannot make", folder, e))?;
+    let write = |name: &str, text: String| -> Result<()> {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+        eprintln!("wrote {}", path.display());
+        Ok(())
+    };
+    write("imagined_pictures.json", format!("{:#}\n", serde_json::to_value(&found)?))?;
+    let shown: Vec<_> = pictures.iter().take(SHOWN_PICTURES).map(|picture| picture.to_rgb()).collect();
+    let sheet = folder.join("imagined_sheet.png");
+    save_png(&contact_sheet(&shown, 4), &sheet)?;
+    eprintln!("wrote {}", sheet.display());
+    let lines: String = texts.iter().take(SHOWN_PICTURES).map(|text| format!("{text}\n")).collect();
+    write("imagined_sheet.txt", lines)?;
+    Ok(found)
 }
 
 /// The score that the model was trained with, or with another λ.
@@ -152,11 +187,19 @@ fn foreign(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
 
 /// Compares result files.
 pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
-    let reports = args.results.iter().map(|path| Report::read(path)).collect::<gxn::Result<Vec<_>>>()?;
-    let comparison = set_beside(&reports, Bootstrap { seed: args.seed, ..Bootstrap::default() })?;
+    let groups = args.results.iter().map(|files| group(files)).collect::<gxn::Result<Vec<_>>>()?;
+    let comparison = compare_groups(&groups, Bootstrap { seed: args.seed, ..Bootstrap::default() })?;
     match args.format {
         ReportFormat::Text => print(&comparison.text())?,
         ReportFormat::Json => print(&format!("{}\n", comparison.to_json()?.trim_end()))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The reports of one argument: a file, or several with commas between them.
+fn group(files: &Path) -> gxn::Result<Vec<Report>> {
+    match files.to_str().filter(|text| text.contains(',') && !files.exists()) {
+        Some(list) => list.split(',').map(|file| Report::read(Path::new(file))).collect(),
+        None => Ok(vec![Report::read(files)?]),
+    }
 }

@@ -1,10 +1,12 @@
 //! One module a command; each reads its arguments, calls the library and prints.
 
+pub mod ablate;
 pub mod caption;
 pub mod data;
 pub mod demo;
 pub mod encode;
 pub mod evaluate;
+pub mod imagine;
 pub mod index;
 pub mod info;
 pub mod score_captions;

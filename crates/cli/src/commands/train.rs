@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use gxn::config::RunConfig;
+use gxn::train::picture_steps::PictureFigures;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 
@@ -29,9 +30,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        let mut report = Reporter::new();
-        let mut trainer = Trainer::resume(&run, &features, &stop, &mut |event| report.event(&event))?;
-        return finish(&run, trainer.run(&stop, &mut |event| report.event(&event))?);
+        return finish(&run, resume_run(&run, &features, &stop)?);
     }
     let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
     if args.print_config {
@@ -51,6 +50,13 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
 pub fn train_run(config: RunConfig, run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outcome> {
     let mut report = Reporter::new();
     let mut trainer = Trainer::new(config, run, features, stop, &mut |event| report.event(&event))?;
+    Ok(trainer.run(stop, &mut |event| report.event(&event))?)
+}
+
+/// Continues the run in the folder `run`, with progress on stderr.
+pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outcome> {
+    let mut report = Reporter::new();
+    let mut trainer = Trainer::resume(run, features, stop, &mut |event| report.event(&event))?;
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
@@ -121,28 +127,39 @@ impl Reporter {
                 let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
                 self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
             }
-            Event::Step { step, total, epoch, loss, learning_rate, captions, seconds, .. } => {
+            Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
                 let left = total.saturating_sub(*step) as f64 * self.recent;
                 let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
                 self.line.show(&format!(
-                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
                     captions.as_ref().map_or(String::new(), caption_figures),
+                    pictures.as_ref().map_or(String::new(), picture_figures),
                     self.recent,
                     duration(left)
                 ));
             }
-            Event::Epoch { epoch, loss, captions, validation, best, seconds } => {
+            Event::Epoch { epoch, loss, captions, pictures, validation, best, seconds } => {
                 self.rsum = Some(validation.rsum);
                 let m = &validation.metrics;
                 let loss = loss.map_or(String::new(), |l| {
-                    format!("loss {l:.4}{}, ", captions.as_ref().map_or(String::new(), caption_figures))
+                    let words = captions.as_ref().map_or(String::new(), caption_figures);
+                    let drawn = pictures.as_ref().map_or(String::new(), picture_figures);
+                    format!("loss {l:.4}{words}{drawn}, ")
+                });
+                let drawn = validation.pictures.map_or(String::new(), |p| {
+                    format!(
+                        ", pictures differ {:.3} by noise {:.3} by sentence, own photo at {:.1} %",
+                        p.same_sentence,
+                        p.other_sentence,
+                        100.0 * p.own_photo
+                    )
                 });
                 let spoken = validation.captions.map_or(String::new(), |c| {
                     format!(", captions BLEU-4 {:.3} ROUGE-L {:.3} CIDEr {:.3}", c.bleu[3], c.rouge_l, c.cider)
                 });
                 self.line.note(&format!(
-                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{spoken}, {}{}",
+                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{spoken}{drawn}, {}{}",
                     validation.rsum,
                     m.image_to_text.r1,
                     m.image_to_text.r5,
@@ -168,6 +185,19 @@ fn caption_figures(figures: &CaptionFigures) -> String {
     }
 }
 
+/// The losses of discriminator and generator, and how often the discriminator is right.
+fn picture_figures(figures: &PictureFigures) -> String {
+    format!(
+        ", D {:.3} G {:.3} KL {:.3}, D right {:.0}/{:.0}/{:.0} %",
+        figures.discriminator,
+        figures.generator,
+        figures.divergence,
+        100.0 * figures.real_right,
+        100.0 * figures.fake_right,
+        100.0 * figures.wrong_right
+    )
+}
+
 fn overrides(args: &TrainArgs) -> Vec<String> {
     let given = [
         ("data.source", &args.train_data),
@@ -179,6 +209,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("data.csv.separator", &args.csv_separator),
         ("train.stage", &args.stage),
         ("train.start_from", &args.start_from),
+        ("train.merge_from", &args.merge_from),
         ("train.epochs", &args.epochs),
         ("train.batch_size", &args.batch_size),
         ("train.learning_rate", &args.lr),
@@ -195,7 +226,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("train.warmup_steps", &args.warmup),
         ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
-    let text_keys = ["data.", "look.weights", "train.start_from"];
+    let text_keys = ["data.", "look.weights", "train.start_from", "train.merge_from"];
     let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))

@@ -1,6 +1,6 @@
 //! A generator step and a discriminator step of the text-to-image networks; `benches/peers_gan.py` has the same.
 
-use burn::module::{AutodiffModule, Module, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{softplus, tanh};
 use burn::tensor::{Device, Distribution, Tensor};

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
-use gxn::model::{Gxn, effective_lambda};
+use gxn::model::{Generators, Gxn, effective_lambda};
 use gxn::ops::adam::{Adam, AdamConfig};
 use gxn::ops::gradient::clip_global_norm;
 use gxn::train::steps::{MatchBatch, match_step};
@@ -41,7 +41,9 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         sentence.word_dim = PRETRAINED;
     }
     let t = &config.train;
-    let mut model = Some(Gxn::new(&Init::new(t.seed, &Device::flex()), &config, VOCABULARY, None, None, None).train());
+    let mut model = Some(
+        Gxn::new(&Init::new(t.seed, &Device::flex()), &config, VOCABULARY, None, None, Generators::default()).train(),
+    );
     let mut adam =
         Adam::new(AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay });
     let shape = [t.batch_size, config.look.backbone.feature_dim()];

@@ -10,6 +10,7 @@ use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
 use crate::data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
 use crate::imagine::beam::beam_search;
+use crate::imagine::picture::{ImaginedPicture, imagine_pictures};
 use crate::look::Phase;
 use crate::look::backbone::Inference;
 use crate::model::{Rows, effective_lambda};
@@ -174,14 +175,49 @@ impl Encoder {
         Ok(captions)
     }
 
+    /// Whether the model can imagine pictures.
+    pub fn has_image_generator(&self) -> bool {
+        self.checkpoint.model.image_generator.is_some()
+    }
+
+    /// What the model expects pictures of these sentences to look like, 64×64 pixels; `seeds[i]` decides the noise of the
+    /// picture of `texts[i]`, so that sentences can be compared under one noise.
+    ///
+    /// # Errors
+    /// When the model has no generator, or there are not as many seeds as sentences.
+    pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<ImaginedPicture>> {
+        if !self.has_image_generator() {
+            return Err(Error::unexpected(
+                "the model",
+                format!("one of stage {:?}, which has no picture generator", self.config().train.stage),
+                "a model that can imagine pictures",
+            )
+            .with_hint("train one with --stage t2i_pretrain --start-from RUN, then --stage t2i"));
+        }
+        if texts.len() != seeds.len() {
+            return Err(Error::unexpected(
+                "the seeds",
+                seeds.len().to_string(),
+                format!("{}, one a text", texts.len()),
+            ));
+        }
+        let tokens = self.tokens(texts);
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        Ok(imagine_pictures(&self.checkpoint.model, &tokens, seeds, &self.config().imagine.pictures))
+    }
+
     /// t_h and t_l of sentences, in their order.
     pub fn embed_texts<S: AsRef<str>>(&self, texts: &[S]) -> Rows {
+        self.checkpoint.model.embed_captions(&self.tokens(texts))
+    }
+
+    /// Token numbers of sentences.
+    fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Vec<Vec<u32>> {
         let most = match self.config().look.sentence.max_words {
             0 => usize::MAX,
             words => words,
         };
         let vocabulary = &self.checkpoint.vocabulary;
-        let tokens: Vec<Vec<u32>> = texts.iter().map(|text| vocabulary.encode_at_most(text.as_ref(), most)).collect();
-        self.checkpoint.model.embed_captions(&tokens)
+        texts.iter().map(|text| vocabulary.encode_at_most(text.as_ref(), most)).collect()
     }
 }

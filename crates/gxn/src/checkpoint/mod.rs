@@ -25,7 +25,7 @@ use crate::data::atomic::{write_atomically, write_synced};
 use crate::data::{Preprocess, View, Vocabulary};
 use crate::look::Init;
 use crate::look::backbone::{Backbone, Inference};
-use crate::model::Gxn;
+use crate::model::{Generators, Gxn};
 use crate::{Error, Result};
 
 pub use encoder::{Encoder, ImaginedCaption};
@@ -72,8 +72,10 @@ impl Input {
 pub struct Ancestor {
     /// What it was trained by.
     pub stage: crate::config::Stage,
-    /// Its steps; each has one Match step.
+    /// Its steps.
     pub steps: u64,
+    /// Steps of Eq. 3 among them; a step of Algorithm 1 may have none, one or two.
+    pub match_steps: u64,
     /// Its fingerprint.
     pub fingerprint: String,
 }
@@ -97,6 +99,9 @@ pub struct Card {
     pub step: u64,
     /// Finished epochs.
     pub epoch: usize,
+    /// Steps of Eq. 3 behind these weights in this run; absent in models of before it was counted, which have one a step.
+    #[serde(default)]
+    pub match_steps: Option<u64>,
     /// The checkpoints behind `train.start_from`, the oldest first.
     #[serde(default)]
     pub ancestry: Vec<Ancestor>,
@@ -208,8 +213,11 @@ pub(crate) fn skeleton(
         None => None,
     };
     let backbone = config.look.finetune.then(|| Backbone::random(config.look.backbone, device, 0));
-    let outputs = arrays.get("caption_decoder.output_bias").map(|bias| bias.values.len());
-    Ok(Gxn::new(&init, config, vocabulary.len(), vectors, backbone, outputs))
+    let generators = Generators {
+        words: arrays.get("caption_decoder.output_bias").map(|bias| bias.values.len()),
+        pictures: arrays.contains_key("discriminator.bias"),
+    };
+    Ok(Gxn::new(&init, config, vocabulary.len(), vectors, backbone, generators))
 }
 
 /// The checkpoint's folder: `path` itself, or `path/best` where `path` is a run.

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The generators (spec §7).
+/// The generators (spec §7 and §8).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImagineConfig {
     /// The caption decoder, used by the stages that train it.
     pub words: WordsConfig,
+    /// The picture generator and its discriminator, used by the stages that train them.
+    pub pictures: PicturesConfig,
 }
 
 /// RNN_Dec: v_l → caption (spec §7).
@@ -73,4 +75,70 @@ pub enum Injection {
     Input,
     /// Through a linear map to the state's width and tanh, as the first state.
     InitialState,
+}
+
+/// CNN_Dec and D_i: t_l → a 64×64 picture (spec §8).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PicturesConfig {
+    /// Size of the generator: its first map has `8 · generator_width` channels, half as many after each upsampling.
+    pub generator_width: usize,
+    /// Size of the discriminator: its first map has so many channels, twice as many after each of the next three layers.
+    pub discriminator_width: usize,
+    /// Width of the condition t_c, and of what the discriminator reads of t_l.
+    pub condition_dim: usize,
+    /// Width of the noise z.
+    pub noise_dim: usize,
+    /// t_l is multiplied by this before it is read; 0 takes √D, which gives its entries a size of about 1 (spec §8.2).
+    pub condition_scale: f64,
+    /// A rectifier on μ and ln σ², as StackGAN has it: then μ ≥ 0 and σ ≥ 1.
+    pub condition_relu: bool,
+    /// β_f of Eq. 11: weight of generated pictures.
+    pub beta_fake: f64,
+    /// β_w of Eq. 11: weight of pictures with another picture's caption.
+    pub beta_wrong: f64,
+    /// β_s of Eq. 12: weight of the Kullback–Leibler term.
+    pub beta_kl: f64,
+    /// The generator lowers ln(1 − D), as Eq. 12 is written, instead of raising ln D.
+    pub saturating: bool,
+    /// The generator's loss also reaches t_l through what the discriminator reads of it (spec §8.5 says why not).
+    pub through_discriminator: bool,
+    /// Learning rate of generator and discriminator; 0 takes `train.learning_rate`. The schedule is the run's.
+    pub learning_rate: f64,
+    /// Adam's β₁ of generator and discriminator; StackGAN has 0.5, the paper one momentum for all.
+    pub beta1: f64,
+    /// Learning rate of the generator's loss on what it shares with the encoders (P_t^l, RNN_Enc^l, W_e), as a share of
+    /// `train.learning_rate`. 1 is the paper's.
+    pub shared_rate: f64,
+    /// Mirror half of the real pictures.
+    pub mirror: bool,
+}
+
+impl Default for PicturesConfig {
+    fn default() -> Self {
+        Self {
+            generator_width: 128,
+            discriminator_width: 64,
+            condition_dim: 128,
+            noise_dim: 100,
+            condition_scale: 0.0,
+            condition_relu: false,
+            beta_fake: 0.5,
+            beta_wrong: 0.5,
+            beta_kl: 2.0,
+            saturating: false,
+            through_discriminator: false,
+            learning_rate: 0.0,
+            beta1: 0.9,
+            shared_rate: 1.0,
+            mirror: true,
+        }
+    }
+}
+
+impl PicturesConfig {
+    /// What t_l of width `embed_dim` is multiplied by.
+    pub fn scale(&self, embed_dim: usize) -> f64 {
+        if self.condition_scale > 0.0 { self.condition_scale } else { (embed_dim as f64).sqrt() }
+    }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use imagine::{ImagineConfig, Injection, WordsConfig};
+pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
 pub use matching::{Level, LossKind, MatchingConfig, SimilarityKind};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
@@ -189,17 +189,53 @@ impl RunConfig {
             "rsum or last: stage \"match\" makes no captions",
         )?;
         check(
-            !t.stage.trains_words() || m.levels == Level::Both,
+            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Level::Both,
             "matching.levels",
             "abstract".into(),
-            "both: captions are made from v_l, the grounded level",
+            "both: captions and pictures are made from the grounded level",
         )?;
         check(
-            t.stage != Stage::I2tMix || t.start_from.is_some(),
+            !t.stage.is_rewarded() || t.start_from.is_some(),
             "train.start_from",
             "nothing".into(),
             "a run of stage i2t_xe: reinforcement begins with a decoder that can speak (paper §3.3)",
         )?;
+        check(
+            t.stage != Stage::T2iPretrain || t.start_from.is_some(),
+            "train.start_from",
+            "nothing".into(),
+            "a Look + Match run: the generator learns alone from sentences that already mean something",
+        )?;
+        check(
+            t.merge_from.is_none() || t.stage == Stage::Joint,
+            "train.merge_from",
+            "a run".into(),
+            "nothing, unless train.stage is joint",
+        )?;
+        let p = &self.imagine.pictures;
+        check(
+            p.generator_width >= 2 && p.generator_width.is_multiple_of(2),
+            "imagine.pictures.generator_width",
+            p.generator_width.to_string(),
+            "an even number of at least 2",
+        )?;
+        check(
+            p.discriminator_width > 0 && p.condition_dim > 0 && p.noise_dim > 0,
+            "imagine.pictures widths",
+            "0".into(),
+            "at least 1",
+        )?;
+        check(unit(p.beta1), "imagine.pictures.beta1", p.beta1.to_string(), "a number in [0, 1)")?;
+        for (key, x) in [
+            ("condition_scale", p.condition_scale),
+            ("beta_fake", p.beta_fake),
+            ("beta_wrong", p.beta_wrong),
+            ("beta_kl", p.beta_kl),
+            ("learning_rate", p.learning_rate),
+            ("shared_rate", p.shared_rate),
+        ] {
+            check(x == 0.0 || positive(x), &format!("imagine.pictures.{key}"), x.to_string(), "0 or a number above")?;
+        }
         let side = self.look.side_px;
         check(side <= LARGEST_SIDE_PX, "look.side_px", side.to_string(), "0 or at most 4096")?;
         check(self.look.embed_dim > 0 && s.hidden > 0 && s.word_dim > 0, "look widths", "0".into(), "at least 1")?;

@@ -11,6 +11,11 @@ pub struct TrainConfig {
     /// A run or checkpoint whose weights this one begins with. Its `data`, `look`, `matching` and `imagine` tables are
     /// the defaults of this run's.
     pub start_from: Option<String>,
+    /// A run of stage t2i for stage `joint`: its sentence side of the grounded level, generator and discriminator replace those
+    /// of `start_from` (spec §9.2).
+    pub merge_from: Option<String>,
+    /// Epochs at the beginning in which only Match is trained: the two halves of a merge have to find together.
+    pub match_epochs: usize,
     /// Seed of weights, sampling and dropout.
     pub seed: u64,
     /// Epochs; an epoch has as many draws as there are train captions.
@@ -52,6 +57,8 @@ impl Default for TrainConfig {
         Self {
             stage: Stage::Match,
             start_from: None,
+            merge_from: None,
+            match_epochs: 0,
             seed: 1,
             epochs: 30,
             batch_size: 128,
@@ -83,12 +90,37 @@ pub enum Stage {
     I2tXe,
     /// Eq. 7, then Eq. 3, in every step (stage 4).
     I2tMix,
+    /// Eq. 11 and 12 with t_l held still: the picture generator learns alone (before stage 5).
+    T2iPretrain,
+    /// Eq. 11, Eq. 12, then Eq. 3, in every step (stage 5).
+    T2i,
+    /// The whole of Algorithm 1: Eq. 7, Eq. 3, Eq. 11, Eq. 12, Eq. 3 (stage 6).
+    Joint,
 }
 
 impl Stage {
     /// Whether the caption decoder is trained.
     pub fn trains_words(self) -> bool {
-        self != Self::Match
+        matches!(self, Self::I2tXe | Self::I2tMix | Self::Joint)
+    }
+
+    /// Whether the caption decoder follows the reward.
+    pub fn is_rewarded(self) -> bool {
+        matches!(self, Self::I2tMix | Self::Joint)
+    }
+
+    /// Whether generator and discriminator are trained.
+    pub fn trains_pictures(self) -> bool {
+        matches!(self, Self::T2iPretrain | Self::T2i | Self::Joint)
+    }
+
+    /// Match steps (Eq. 3) of each batch.
+    pub fn matches_per_batch(self) -> u64 {
+        match self {
+            Self::T2iPretrain => 0,
+            Self::Match | Self::I2tXe | Self::I2tMix | Self::T2i => 1,
+            Self::Joint => 2,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::report::{Report, first_few};
-use crate::metrics::{Bootstrap, Difference, METRIC_KEYS};
+use crate::metrics::{Bootstrap, Difference, METRIC_KEYS, Queries};
 use crate::{Error, Result};
 
 /// Several results on the same queries; differences are against the first.
@@ -38,8 +38,10 @@ pub struct Comparison {
 pub struct Row {
     /// The metric's key.
     pub metric: String,
-    /// Its value for every model.
+    /// Its value for every model; the mean over seeds where a model stands for several runs.
     pub values: Vec<f64>,
+    /// The standard deviation over seeds for every model; 0 for a single run.
+    pub deviations: Vec<f64>,
     /// Every further model minus the first.
     pub differences: Vec<Difference>,
 }
@@ -49,25 +51,46 @@ pub struct Row {
 /// # Errors
 /// When there are fewer than two, or their queries differ: the error says in what.
 pub fn compare(reports: &[Report], bootstrap: Bootstrap) -> Result<Comparison> {
-    let [base, others @ ..] = reports else {
+    let groups: Vec<Vec<Report>> = reports.iter().map(|report| vec![report.clone()]).collect();
+    compare_groups(&groups, bootstrap)
+}
+
+/// Compares groups of reports, each the runs of one setting with several seeds, with the first group. Intervals and p are of the
+/// difference of the groups' means under draws of images; how much seeds scatter is said by the standard deviations.
+///
+/// # Errors
+/// As [`compare`], and when a group is empty.
+pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Comparison> {
+    let [first, others @ ..] = groups else {
         return Err(Error::unexpected("comparison", "no report", "at least two"));
     };
     if others.is_empty() {
         return Err(Error::unexpected("comparison", "one report", "at least two"));
     }
-    let base_folds = base.folds();
-    let mut metrics: Vec<Row> = (METRIC_KEYS.iter().zip(base.metrics.values()))
-        .map(|(key, value)| Row { metric: key.to_string(), values: vec![value], differences: Vec::new() })
+    let Some(base) = first.first().filter(|_| others.iter().all(|group| !group.is_empty())) else {
+        return Err(Error::unexpected("comparison", "a group without report", "at least one in each"));
+    };
+    let mut metrics: Vec<Row> = (METRIC_KEYS.iter())
+        .map(|key| Row { metric: key.to_string(), values: Vec::new(), deviations: Vec::new(), differences: Vec::new() })
         .collect();
-    let mut notes = Vec::new();
-    for other in others {
-        same_queries(base, other)?;
-        let folds = other.folds();
-        let differences = bootstrap.paired(&base.queries(&base_folds), &other.queries(&folds))?;
-        for ((row, value), difference) in metrics.iter_mut().zip(other.metrics.values()).zip(differences) {
-            row.values.push(value);
-            row.differences.push(difference);
+    for group in groups {
+        group.iter().try_for_each(|report| same_queries(base, report))?;
+        for (at, row) in metrics.iter_mut().enumerate() {
+            let (mean, deviation) = mean_and_deviation(group.iter().map(|report| report.metrics.values()[at]));
+            row.values.push(mean);
+            row.deviations.push(deviation);
         }
+    }
+    let folds = base.folds();
+    let mut notes = Vec::new();
+    for group in others {
+        // Equal queries have equal folds.
+        let [before, after] =
+            [first, group].map(|group| group.iter().map(|report| report.queries(&folds)).collect::<Vec<Queries>>());
+        let differences = bootstrap.paired_means(&before, &after)?;
+        metrics.iter_mut().zip(differences).for_each(|(row, difference)| row.differences.push(difference));
+    }
+    for other in groups.iter().flatten().skip(1) {
         if let (Some(first), Some(second)) = (&base.data_sha, &other.data_sha)
             && first != second
         {
@@ -85,10 +108,27 @@ pub fn compare(reports: &[Report], bootstrap: Bootstrap) -> Result<Comparison> {
         n_captions: base.n_captions,
         resamples: bootstrap.resamples,
         seed: bootstrap.seed,
-        models: reports.iter().map(|report| report.model.clone()).collect(),
+        models: groups.iter().map(|group| name_of(group)).collect(),
         metrics,
         notes,
     })
+}
+
+/// The model of a report, or how many runs a group has and which is the first.
+fn name_of(group: &[Report]) -> String {
+    match group {
+        [one] => one.model.clone(),
+        [first, ..] => format!("mean of {} runs, the first {}", group.len(), first.model),
+        [] => String::new(),
+    }
+}
+
+/// Mean and standard deviation (n − 1); the latter 0 for one value.
+pub fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let count = values.clone().count();
+    let mean = values.clone().sum::<f64>() / count.max(1) as f64;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    (mean, if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 })
 }
 
 /// Refuses results of different queries and says what differs.
@@ -213,6 +253,27 @@ mod tests {
         assert!(captions.contains("found 2 captions of image b.jpg, expected 1"), "{captions}");
         assert!(compare(&[base], BOOTSTRAP).unwrap_err().to_string().contains("one report"));
         assert!(compare(&[], BOOTSTRAP).is_err());
+    }
+
+    #[test]
+    fn groups_are_compared_by_their_means() {
+        let (good, bad) = (report("good", 0.1), report("bad", 3.0));
+        let found = compare_groups(&[vec![good.clone(), bad.clone()], vec![good.clone(), good.clone()]], BOOTSTRAP);
+        let found = found.unwrap();
+        let single = compare(&[good, bad], BOOTSTRAP).unwrap();
+        let (row, alone) = (&found.metrics[5], &single.metrics[5]);
+        assert!((row.values[0] - (alone.values[0] + alone.values[1]) / 2.0).abs() < 1e-9);
+        assert!((row.differences[0].difference + alone.differences[0].difference / 2.0).abs() < 1e-9);
+        assert!(row.deviations[0] > 0.0 && row.deviations[1] == 0.0);
+        assert!(found.models[0].contains("mean of 2 runs"));
+        assert!(compare_groups(&[vec![], vec![report("one", 0.1)]], BOOTSTRAP).is_err());
+    }
+
+    /// 1, 2, 3: mean 2, standard deviation 1.
+    #[test]
+    fn worked_deviation() {
+        assert_eq!(mean_and_deviation([1.0, 2.0, 3.0].into_iter()), (2.0, 1.0));
+        assert_eq!(mean_and_deviation([4.0].into_iter()), (4.0, 0.0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::{Injection, RunConfig};
 use crate::data::{END, START, UNKNOWN};
 use crate::look::{Init, Phase, TokenBatch};
 use crate::metrics::CiderReward;
-use crate::model::Gxn;
+use crate::model::{Generators, Gxn};
 use crate::train::steps::{CaptionBatch, Reinforcement, caption_step, reward_reference};
 
 const VOCABULARY: usize = 9;
@@ -35,7 +35,14 @@ fn network(injection: Injection, outputs: usize, seed: u64) -> Gxn {
         }
     }
     let init = Init::new(seed, &Device::flex());
-    let mut network = Gxn::new(&init, &config(injection), VOCABULARY, None, None, Some(outputs));
+    let mut network = Gxn::new(
+        &init,
+        &config(injection),
+        VOCABULARY,
+        None,
+        None,
+        Generators { words: Some(outputs), pictures: false },
+    );
     network.caption_decoder = network.caption_decoder.map(|decoder| decoder.map(&mut Larger));
     network.sentence = network.sentence.map(&mut Larger);
     network
@@ -178,7 +185,7 @@ fn scheduled_sampling_replaces_its_share_and_never_the_start() {
 }
 
 /// Names of the parameters that have a gradient other than zero.
-fn reached(network: &Gxn, gradients: &GradientsParams) -> BTreeSet<String> {
+pub(super) fn reached(network: &Gxn, gradients: &GradientsParams) -> BTreeSet<String> {
     struct Names<'a> {
         gradients: &'a GradientsParams,
         path: Vec<String>,

@@ -4,6 +4,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use sha2::{Digest, Sha256};
 
 /// Draws initial weights; every tensor has a stream of its own, so that adding one does not change the others.
@@ -35,6 +36,15 @@ impl Init {
         let mut stream = self.stream(name);
         let values: Vec<f32> =
             (0..shape.iter().product()).map(|_| (stream.random::<f32>() * 2.0 - 1.0) * bound).collect();
+        self.given(values, shape)
+    }
+
+    /// Normal with the given mean and standard deviation.
+    pub fn normal<const D: usize>(&self, name: &str, shape: [usize; D], mean: f32, deviation: f32) -> Param<Tensor<D>> {
+        let mut stream = self.stream(name);
+        let mut draw =
+            || mean + deviation * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut stream);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw()).collect();
         self.given(values, shape)
     }
 

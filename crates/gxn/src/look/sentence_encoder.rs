@@ -150,12 +150,25 @@ impl SentenceEncoder {
         let read = phase.dropout(words.clone(), s.word_dropout, Site::AbstractWords);
         let pooled = self.abstract_gru.forward(read, lengths, s.abstract_pooling);
         let t_h = self.abstract_map.forward(phase.dropout(pooled, s.state_dropout, Site::AbstractState));
-        let t_l = self.grounded_gru.as_ref().zip(self.grounded_map.as_ref()).map(|(gru, map)| {
+        let t_l = self.grounded(words, lengths, phase);
+        (t_h, t_l)
+    }
+
+    /// t_l alone, before normalisation; none where the model has one level.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, D]`
+    pub fn ground(&self, batch: &TokenBatch, phase: Phase) -> Option<Tensor<2>> {
+        self.grounded(self.word_vectors(batch), &batch.lengths, phase)
+    }
+
+    fn grounded(&self, words: Tensor<3>, lengths: &[usize], phase: Phase) -> Option<Tensor<2>> {
+        let s = self.settings;
+        self.grounded_gru.as_ref().zip(self.grounded_map.as_ref()).map(|(gru, map)| {
             let read = phase.dropout(words, s.word_dropout, Site::GroundedWords);
             let states = gru.forward(read, lengths, Direction::Forward);
             let pooled = pool(states, lengths, s.grounded_pooling);
             map.forward(phase.dropout(pooled, s.state_dropout, Site::GroundedState))
-        });
-        (t_h, t_l)
+        })
     }
 }

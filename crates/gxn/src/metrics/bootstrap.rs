@@ -88,22 +88,44 @@ impl Bootstrap {
     /// # Errors
     /// As [`Bootstrap::intervals`], and when the two do not have the same captions of the same images in the same folds.
     pub fn paired(&self, first: &Queries, second: &Queries) -> Result<[Difference; 12]> {
-        if first.caption_image != second.caption_image || first.folds != second.folds {
+        self.paired_means(&[*first], &[*second])
+    }
+
+    /// The difference between the means of two groups of results, `second − first`: runs of two settings with several seeds. All
+    /// are scored on the same draws of images; how seeds scatter is not part of the interval.
+    ///
+    /// # Errors
+    /// As [`Bootstrap::paired`], and when a group is empty.
+    pub fn paired_means(&self, first: &[Queries], second: &[Queries]) -> Result<[Difference; 12]> {
+        let all: Vec<&Queries> = first.iter().chain(second).collect();
+        if first.is_empty() || second.is_empty() {
+            return Err(Error::unexpected("paired bootstrap", "no result", "at least one on each side"));
+        }
+        if all.iter().any(|other| first[0].caption_image != other.caption_image || first[0].folds != other.folds) {
             return Err(Error::unexpected(
                 "paired bootstrap",
                 "results of different queries",
                 "the same queries twice",
             ));
         }
-        let (before, after) = (first.metrics()?.values(), second.metrics()?.values());
-        let values = self.replicates(&[fold_queries(first)?, fold_queries(second)?])?;
+        let mean = |results: &[[f64; 12]], metric: usize| {
+            results.iter().map(|result| result[metric]).sum::<f64>() / results.len() as f64
+        };
+        let values = |group: &[Queries]| -> Result<Vec<[f64; 12]>> {
+            group.iter().map(|queries| Ok(queries.metrics()?.values())).collect()
+        };
+        let (before, after) = (values(first)?, values(second)?);
+        let folds = all.iter().map(|queries| fold_queries(queries)).collect::<Result<Vec<_>>>()?;
+        let replicates = self.replicates(&folds)?;
         Ok(std::array::from_fn(|metric| {
-            let draws: Vec<f64> = values.iter().map(|result| result[1][metric] - result[0][metric]).collect();
+            let draws: Vec<f64> = (replicates.iter())
+                .map(|result| mean(&result[first.len()..], metric) - mean(&result[..first.len()], metric))
+                .collect();
             // Sums of percentages carry rounding errors: a difference below one part in a billion is none.
             let low = draws.iter().filter(|&&draw| draw <= 1e-9).count();
             let high = draws.iter().filter(|&&draw| draw >= -1e-9).count();
             let p = (2.0 * (low.min(high) + 1) as f64 / (draws.len() + 1) as f64).min(1.0);
-            Difference { difference: after[metric] - before[metric], ci95: interval(draws), p }
+            Difference { difference: mean(&after, metric) - mean(&before, metric), ci95: interval(draws), p }
         }))
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::captions::CaptionValidation;
+use super::picture_steps::PictureFigures;
+use super::pictures::PictureValidation;
 use crate::config::LossKind;
 
 /// Epochs in a row that have to get worse before [`Alarm::GettingWorse`].
@@ -22,6 +24,11 @@ const SAME_CAPTION: f64 = 0.5;
 const UNKNOWN_SHARE: f64 = 0.3;
 /// Mean length, as a share of the train captions', that is too short.
 const SHORT: f64 = 0.5;
+
+/// Share of real and of generated pictures that the discriminator tells apart when the generator has lost.
+const SATURATED: f64 = 0.99;
+/// Root mean square difference (values in 0..=1) below which pictures of different sentences count as one picture.
+const ONE_PICTURE: f64 = 0.02;
 
 /// A recognised problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +61,18 @@ pub enum Alarm {
     ShortCaptions {
         /// Mean length as a share of the train captions'.
         share: f64,
+    },
+    /// The discriminator is always right: the generator learns nothing from it.
+    Saturated {
+        /// Share of real pictures taken for real.
+        real: f64,
+        /// Share of generated pictures taken for false.
+        fake: f64,
+    },
+    /// Pictures of different sentences are the same.
+    OnePicture {
+        /// Root mean square difference between them.
+        difference: f64,
     },
     /// The validation result falls.
     GettingWorse {
@@ -98,6 +117,18 @@ impl fmt::Display for Alarm {
                  imagine.words.gamma_to if it began with the reward",
                 100.0 * share
             ),
+            Self::Saturated { real, fake } => write!(
+                f,
+                "the discriminator is right about {:.1} % of the real and {:.1} % of the imagined pictures: the generator learns \
+                 nothing from it. Lower imagine.pictures.discriminator_width or learning_rate",
+                100.0 * real,
+                100.0 * fake
+            ),
+            Self::OnePicture { difference } => write!(
+                f,
+                "pictures of different sentences differ by {difference:.4} (of 1): the generator makes one picture for all. Lower \
+                 imagine.pictures.learning_rate, raise beta_wrong or condition_scale, or start the generator anew"
+            ),
             Self::GettingWorse { epochs, best, now } => write!(
                 f,
                 "validation rsum fell {epochs} epochs in a row, from {best:.1} at best to {now:.1}: the model learns the \
@@ -131,6 +162,8 @@ pub struct Observation {
     pub rsum: f64,
     /// The captions of an epoch that should be able to speak.
     pub captions: Option<CaptionValidation>,
+    /// The pictures of an epoch that should be able to draw.
+    pub pictures: Option<(PictureFigures, PictureValidation)>,
 }
 
 /// Looks at each finished epoch.
@@ -150,7 +183,7 @@ impl Watch {
 
     /// The alarms of one epoch.
     pub fn look(&mut self, seen: Observation) -> Vec<Alarm> {
-        let Observation { step, loss, plateau, spreads, rsum, captions } = seen;
+        let Observation { step, loss, plateau, spreads, rsum, captions, pictures } = seen;
         let mut alarms = Vec::new();
         if step >= FIRST_STEPS && (loss - plateau).abs() < PLATEAU_WIDTH * plateau {
             alarms.push(Alarm::Plateau { loss, plateau });
@@ -171,6 +204,14 @@ impl Watch {
                 alarms.push(Alarm::ShortCaptions { share: length });
             }
         }
+        if let Some((figures, made)) = pictures {
+            if figures.real_right > SATURATED && figures.fake_right > SATURATED {
+                alarms.push(Alarm::Saturated { real: figures.real_right, fake: figures.fake_right });
+            }
+            if made.other_sentence < ONE_PICTURE {
+                alarms.push(Alarm::OnePicture { difference: made.other_sentence });
+            }
+        }
         self.falling = if rsum < self.best && rsum < self.last { self.falling + 1 } else { 0 };
         self.best = self.best.max(rsum);
         self.last = rsum;
@@ -185,8 +226,15 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const HEALTHY: Observation =
-        Observation { step: 500, loss: 0.1, plateau: 0.4, spreads: [0.4, 0.4], rsum: 100.0, captions: None };
+    const HEALTHY: Observation = Observation {
+        step: 500,
+        loss: 0.1,
+        plateau: 0.4,
+        spreads: [0.4, 0.4],
+        rsum: 100.0,
+        captions: None,
+        pictures: None,
+    };
 
     fn watch() -> Watch {
         let mut watch = Watch::default();
@@ -227,6 +275,18 @@ mod tests {
         assert_eq!(look(CaptionValidation { commonest: 0.9, ..good }), [Alarm::SameCaption { share: 0.9 }]);
         assert_eq!(look(CaptionValidation { unknown: 0.4, ..good }), [Alarm::UnknownWords { share: 0.4 }]);
         assert_eq!(look(CaptionValidation { length: 0.2, ..good }), [Alarm::ShortCaptions { share: 0.2 }]);
+    }
+
+    #[test]
+    fn a_generator_that_has_lost_is_noticed() {
+        let figures = PictureFigures { real_right: 0.9, fake_right: 0.8, ..PictureFigures::default() };
+        let made = PictureValidation { other_sentence: 0.2, ..PictureValidation::default() };
+        let look = |pictures| watch().look(Observation { pictures: Some(pictures), ..HEALTHY });
+        assert_eq!(look((figures, made)), []);
+        let right = PictureFigures { real_right: 1.0, fake_right: 0.995, ..figures };
+        assert_eq!(look((right, made)), [Alarm::Saturated { real: 1.0, fake: 0.995 }]);
+        let same = PictureValidation { other_sentence: 0.01, ..made };
+        assert_eq!(look((figures, same)), [Alarm::OnePicture { difference: 0.01 }]);
     }
 
     /// Word vectors begin close together, and so do untrained captions: no collapse.

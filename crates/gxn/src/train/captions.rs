@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::preparation::Prepared;
 use super::steps::reward_reference;
 use crate::Result;
-use crate::config::{RunConfig, Stage};
+use crate::config::RunConfig;
 use crate::data::Split;
 use crate::imagine::decoding::decode;
 use crate::imagine::{Choice, Generated};
@@ -89,7 +89,7 @@ impl CaptionTask {
             texts[row].push(data.dataset.captions[caption].text.clone());
         }
         Some(Self {
-            reward: (config.train.stage == Stage::I2tMix).then(|| CiderReward::new(&references)),
+            reward: config.train.stage.is_rewarded().then(|| CiderReward::new(&references)),
             reference_of,
             validation: CaptionReferences::new(&texts, None),
             train_words,

@@ -1,6 +1,7 @@
 //! What the loop tells its caller while it works.
 
 use super::alarms::Alarm;
+use super::picture_steps::PictureFigures;
 use super::steps::CaptionFigures;
 use super::validation::Validation;
 
@@ -34,6 +35,8 @@ pub enum Event {
         learning_rate: f64,
         /// What the caption loss of the step found, where the stage has one.
         captions: Option<CaptionFigures>,
+        /// What the picture losses of the step found, where the stage has them.
+        pictures: Option<PictureFigures>,
         /// Seconds the step took.
         seconds: f64,
     },
@@ -45,6 +48,8 @@ pub enum Event {
         loss: Option<f64>,
         /// Means of its caption losses, where the stage has them.
         captions: Option<CaptionFigures>,
+        /// Means of its picture losses, where the stage has them.
+        pictures: Option<PictureFigures>,
         /// The validation result.
         validation: Validation,
         /// Whether it is the best so far.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::picture_steps::PictureFigures;
 use super::steps::CaptionFigures;
 use super::validation::Validation;
 use crate::data::atomic::write_atomically;
@@ -42,6 +43,7 @@ impl Log {
     ///
     /// # Errors
     /// When the line cannot be written.
+    #[allow(clippy::too_many_arguments)]
     pub fn step(
         &mut self,
         step: u64,
@@ -50,10 +52,14 @@ impl Log {
         grad_norm: f64,
         learning_rate: f64,
         captions: Option<&CaptionFigures>,
+        pictures: Option<&PictureFigures>,
     ) -> Result<()> {
         let mut line = json!({"step": step, "epoch": epoch, "loss": loss, "grad_norm": grad_norm, "lr": learning_rate});
         if let Some(captions) = captions {
             line["caption"] = json!(captions);
+        }
+        if let Some(pictures) = pictures {
+            line["picture"] = json!(pictures);
         }
         self.line(&line)
     }
@@ -92,12 +98,12 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         let mut log = Log::open(&path, 0).unwrap();
         for step in 1..=4 {
-            log.step(step, 1, 0.5, 1.0, 1e-3, None).unwrap();
+            log.step(step, 1, 0.5, 1.0, 1e-3, None, None).unwrap();
         }
         log.file.write_all(b"{\"step\": 5, \"lo").unwrap();
         drop(log);
         let mut log = Log::open(&path, 2).unwrap();
-        log.step(3, 1, 0.25, 1.0, 1e-3, None).unwrap();
+        log.step(3, 1, 0.25, 1.0, 1e-3, None, None).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let steps: Vec<_> = text.lines().map(|line| step_of(line).unwrap()).collect();
         assert_eq!(steps, [1, 2, 3]);

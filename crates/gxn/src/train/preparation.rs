@@ -16,7 +16,7 @@ use crate::look::Init;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
 use crate::look::phase::mix;
-use crate::model::{Gxn, Rows};
+use crate::model::{Generators, Gxn, Rows};
 use crate::{Error, Result};
 
 /// Dropped items that are named before the rest is only counted.
@@ -47,13 +47,19 @@ pub struct Prepared {
     pub train_images: usize,
 }
 
+/// Parts that one network may have and another not.
+const GENERATED: [&str; 4] = ["backbone.", "caption_decoder.", "image_generator.", "discriminator."];
+/// What comes from the second of two merged networks (spec §9.2): what the text-to-image path trained.
+const MERGED: [&str; 4] = ["sentence.grounded_gru.", "sentence.grounded_map.", "image_generator.", "discriminator."];
+
 /// Where a run's first weights come from.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
     /// Drawn from the seed.
     New,
-    /// Another run, which also decides vocabulary and CNN. What it does not have is drawn from the seed.
-    Start(&'a Checkpoint),
+    /// Another run, which also decides vocabulary and CNN; and perhaps a second one, whose sentence side of the grounded level,
+    /// generator and discriminator take the place of the first one's. What neither has is drawn from the seed.
+    Start(&'a Checkpoint, Option<&'a Checkpoint>),
     /// The same run, some steps ago: only shapes count, the weights are replaced by the saved ones.
     Resumed(&'a Checkpoint),
 }
@@ -72,7 +78,7 @@ pub fn prepare(
 ) -> Result<(Prepared, Gxn)> {
     let saved = match origin {
         Origin::New => None,
-        Origin::Start(saved) | Origin::Resumed(saved) => Some(saved),
+        Origin::Start(saved, _) | Origin::Resumed(saved) => Some(saved),
     };
     let mut dataset = open_data(config, report)?;
     has_enough(&dataset, config)?;
@@ -117,7 +123,7 @@ pub fn prepare(
         }
         (None, _) => None,
     };
-    let outputs = config.train.stage.trains_words().then(|| {
+    let words = config.train.stage.trains_words().then(|| {
         saved.and_then(|saved| saved.model.caption_decoder.as_ref()).map_or_else(
             || {
                 let captions: Vec<&[u32]> = train_captions.iter().map(|&c| tokens[c].as_slice()).collect();
@@ -126,13 +132,18 @@ pub fn prepare(
             CaptionDecoder::outputs,
         )
     });
-    let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained, outputs);
+    let generators = Generators { words, pictures: config.train.stage.trains_pictures() };
+    let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained, generators);
     match origin {
         Origin::New => feed.fit_transform(&mut model, &used, &init)?,
-        Origin::Start(start) => {
+        Origin::Start(start, merged) => {
             let place = config.train.start_from.as_deref().unwrap_or_default();
-            let optional = ["backbone.", "caption_decoder."];
-            model = weights::begin_with(model, weights::collect(&start.model), &optional, place)?;
+            let mut arrays = weights::collect(&start.model);
+            if let Some(merged) = merged {
+                arrays.retain(|name, _| !is_merged(name));
+                arrays.extend(weights::collect(&merged.model).into_iter().filter(|(name, _)| is_merged(name)));
+            }
+            model = weights::begin_with(model, arrays, &GENERATED, place)?;
         }
         Origin::Resumed(_) => {}
     }
@@ -231,6 +242,11 @@ fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
         images.truncate(config.data.max_train_images);
     }
     images
+}
+
+/// Whether a tensor comes from the second of two merged networks.
+fn is_merged(name: &str) -> bool {
+    MERGED.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<Item = &'a str> {

@@ -26,7 +26,7 @@ pub fn configuration(file: Option<&Path>, overrides: &[String]) -> Result<RunCon
 }
 
 /// Puts every value of `over` into `base`; tables are merged.
-fn merge(base: &mut toml::Table, over: toml::Table) {
+pub(super) fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value),
@@ -49,7 +49,7 @@ pub(super) fn start_of(
     let folder = resolve(&expand(named)?)?;
     let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
     let start = Checkpoint::load(&folder, device)?;
-    if config.train.stage == crate::config::Stage::I2tMix && start.model.caption_decoder.is_none() {
+    if config.train.stage.is_rewarded() && start.model.caption_decoder.is_none() {
         return Err(Error::unexpected(
             format!("train.start_from = {named}"),
             format!("a model of stage {:?} without caption decoder", start.config.train.stage),
@@ -61,9 +61,33 @@ pub(super) fn start_of(
     ancestry.push(Ancestor {
         stage: start.config.train.stage,
         steps: start.card.step,
+        match_steps: start.card.match_steps.unwrap_or(start.card.step),
         fingerprint: fingerprint_of(&folder)?,
     });
     Ok(Some((start, ancestry)))
+}
+
+/// The checkpoint that `train.merge_from` names, which has to fit the one that `config` begins with.
+///
+/// # Errors
+/// As [`Checkpoint::load`]; when words differ, or it has no generator.
+pub(super) fn merged_of(
+    config: &RunConfig,
+    start: Option<&Checkpoint>,
+    device: &burn::tensor::Device,
+) -> Result<Option<Checkpoint>> {
+    let (Some(named), Some(start)) = (&config.train.merge_from, start) else { return Ok(None) };
+    let merged = Checkpoint::load(&resolve(&expand(named)?)?, device)?;
+    let what = format!("train.merge_from = {named}");
+    if merged.model.image_generator.is_none() {
+        let found = format!("a model of stage {:?} without generator", merged.config.train.stage);
+        return Err(Error::unexpected(what, found, "a run of stage t2i"));
+    }
+    if merged.vocabulary != start.vocabulary {
+        return Err(Error::unexpected(what, "another vocabulary", "the words of train.start_from")
+            .with_hint("both runs have to come from one Look + Match run"));
+    }
+    Ok(Some(merged))
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::alarms::Watch;
+use super::picture_steps::PictureFigures;
 use super::steps::CaptionFigures;
 use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
 use crate::data::atomic::write_synced;
+use crate::imagine::picture::save_png;
 use crate::ops::adam::AdamState;
 use crate::{Error, Result};
 
@@ -27,6 +29,10 @@ pub struct Position {
     pub loss_sum: f64,
     /// Sums of the open epoch's caption figures.
     pub caption_sums: CaptionFigures,
+    /// Sums of the open epoch's picture figures.
+    pub picture_sums: PictureFigures,
+    /// Steps of Eq. 3 among the steps.
+    pub match_steps: u64,
     /// Validation rsum of the best epoch so far.
     pub best_rsum: f64,
     /// What the best epoch was chosen by; none before the first.
@@ -37,7 +43,7 @@ pub struct Position {
     pub best_step: u64,
     /// What the alarms remember.
     pub watch: Watch,
-    /// Steps of the optimisers, by parameter; the caption loss's are behind `caption/`.
+    /// Steps of the optimisers, by parameter; those of other losses than Match behind the loss's name.
     pub optimiser_steps: BTreeMap<String, u64>,
     /// Hash of ids, captions and splits of the data.
     pub data_sha: String,
@@ -95,6 +101,17 @@ impl RunFolder {
     /// The checkpoint after `step` steps.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         self.0.join("checkpoints").join(format!("step_{step:08}"))
+    }
+
+    /// Writes the sheet of imagined pictures of an epoch: `samples/epoch_007.png`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_sheet(&self, epoch: usize, sheet: &image::RgbImage) -> Result<()> {
+        let folder = self.0.join("samples");
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make", &folder, e))?;
+        let path = folder.join(format!("epoch_{epoch:03}.png"));
+        save_png(sheet, &path)
     }
 
     /// Whether there is a `last` checkpoint.

@@ -98,6 +98,28 @@ pub struct CaptionFigures {
     pub reward_seconds: f64,
 }
 
+impl CaptionFigures {
+    /// Adds those of another step.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.cross_entropy += other.cross_entropy;
+        self.reward += other.reward;
+        self.baseline += other.baseline;
+    }
+
+    /// The same divided by a number of steps.
+    pub fn over(self, steps: usize) -> Self {
+        let by = |sum: f64| sum / steps.max(1) as f64;
+        Self {
+            loss: by(self.loss),
+            cross_entropy: by(self.cross_entropy),
+            reward: by(self.reward),
+            baseline: by(self.baseline),
+            reward_seconds: 0.0,
+        }
+    }
+}
+
 /// Gen_i2t (Algorithm 1): the caption loss of a batch and its gradients, which reach RNN_Dec, P_v^l, W_e and the CNN where
 /// it is trained.
 ///

@@ -12,28 +12,19 @@ use super::captions::CaptionTask;
 use super::event::Event;
 use super::feed::Feed;
 use super::log::Log;
+use super::optimisers::Optimisers;
+use super::pictures::PictureTask;
 use super::preparation::{Origin, Prepared, prepare};
 use super::sampler::epoch_batches;
-use super::schedule::{ema_decay, learning_rate};
-use super::start::start_of;
+use super::start::{merged_of, start_of};
 use super::state::{self, Machine, Position, RunFolder};
-use super::steps::{CaptionBatch, CaptionFigures, MatchBatch, Reinforcement, caption_step, match_step};
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, weights};
 use crate::config::{LossKind, RunConfig, SelectBy, Stage};
 use crate::data::{Split, Vocabulary};
 use crate::evaluate::Scoring;
-use crate::imagine::caption_loss::{gamma, sampling};
-use crate::look::phase::mix;
-use crate::look::{Phase, TokenBatch};
-use crate::model::{Gxn, effective_lambda};
-use crate::ops::adam::{Adam, AdamConfig, AdamState};
-use crate::ops::gradient::clip_global_norm;
-use crate::ops::moving_average::ema_update;
+use crate::model::Gxn;
 use crate::{Error, Result};
-
-/// What stands before the names of the caption loss's optimiser state.
-const CAPTION_PREFIX: &str = "caption/";
 
 /// What a finished or interrupted run leaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,20 +44,19 @@ pub struct Outcome {
 /// A run: data, network, optimiser and position.
 #[derive(Debug)]
 pub struct Trainer {
-    config: RunConfig,
+    pub(super) config: RunConfig,
     run: RunFolder,
-    data: Prepared,
+    pub(super) data: Prepared,
     /// Always there between steps; a step takes it, so that its buffers can be updated in place.
-    model: Option<Gxn>,
+    pub(super) model: Option<Gxn>,
     /// Moving average of the weights, evaluated and saved in place of them.
-    average: Option<Gxn>,
-    /// One optimiser for each loss: each keeps its own moments (spec §9.3).
-    match_adam: Adam,
-    caption_adam: Adam,
-    captions: Option<CaptionTask>,
+    pub(super) average: Option<Gxn>,
+    pub(super) optimisers: Optimisers,
+    pub(super) captions: Option<CaptionTask>,
+    pub(super) pictures: Option<PictureTask>,
     ancestry: Vec<Ancestor>,
-    position: Position,
-    device: Device,
+    pub(super) position: Position,
+    pub(super) device: Device,
 }
 
 impl Trainer {
@@ -89,7 +79,8 @@ impl Trainer {
         }
         let device = Device::flex();
         let (start, ancestry) = start_of(&config, &device)?.unzip();
-        let origin = start.as_ref().map_or(Origin::New, Origin::Start);
+        let merged = merged_of(&config, start.as_ref(), &device)?;
+        let origin = start.as_ref().map_or(Origin::New, |start| Origin::Start(start, merged.as_ref()));
         let (data, model) = prepare(&config, origin, features, &device, stop, report)?;
         if let Some(start) = start.filter(|start| start.card.data_sha != data.dataset.hash()) {
             report(Event::Note(format!(
@@ -97,6 +88,7 @@ impl Trainer {
                 start.card.dataset
             )));
         }
+        let pictures = PictureTask::new(&data, &config, features, stop, report)?;
         std::fs::create_dir_all(run.join("checkpoints")).map_err(|e| Error::io("cannot make", run, e))?;
         let text = config.to_toml();
         crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
@@ -110,7 +102,7 @@ impl Trainer {
             _ => {}
         }
         let position = Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() };
-        Ok(Self::assemble(config, folder, data, model, ancestry.unwrap_or_default(), position, &device))
+        Ok(Self::assemble(config, folder, data, pictures, model, ancestry.unwrap_or_default(), position, &device))
     }
 
     /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
@@ -154,43 +146,38 @@ impl Trainer {
         let place = last.join("trainer.safetensors").display().to_string();
         let model = weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)?;
         let ancestry = saved.card.ancestry.clone();
-        let mut trainer = Self::assemble(config, folder, data, model, ancestry, position, &device);
+        let pictures = PictureTask::new(&data, &config, features, stop, report)?;
+        let mut trainer = Self::assemble(config, folder, data, pictures, model, ancestry, position, &device);
         if trainer.average.is_some() {
             trainer.average = Some(saved.model);
         }
         let moments = state::optimiser_states(arrays, &trainer.position.optimiser_steps, &place)?;
-        let (captions, matching): (Vec<AdamState>, _) =
-            moments.into_iter().partition(|state| state.path.starts_with(CAPTION_PREFIX));
-        let captions = captions
-            .into_iter()
-            .map(|state| AdamState { path: state.path[CAPTION_PREFIX.len()..].to_string(), ..state });
-        let model = trainer.model.as_ref().expect("set when made");
-        trainer.match_adam.restore(matching, model)?;
-        trainer.caption_adam.restore(captions.collect(), model)?;
+        trainer.optimisers.restore(moments, trainer.model.as_ref().expect("set when made"))?;
         if trainer.run.checkpoint(trainer.position.best_step).is_dir() {
             trainer.run.point("best", trainer.position.best_step)?;
         }
         Ok(trainer)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn assemble(
         config: RunConfig,
         run: RunFolder,
         data: Prepared,
+        pictures: Option<PictureTask>,
         model: Gxn,
         ancestry: Vec<Ancestor>,
         position: Position,
         device: &Device,
     ) -> Self {
         let t = &config.train;
-        let adam = AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay };
         let average = (t.ema_decay > 0.0).then(|| model.clone());
         // Parameters track gradients from here on; the average never does.
         let model = model.train();
         Self {
-            match_adam: Adam::new(adam),
-            caption_adam: Adam::new(adam),
+            optimisers: Optimisers::new(&config),
             captions: CaptionTask::new(&data, &config),
+            pictures,
             config,
             run,
             data,
@@ -221,7 +208,15 @@ impl Trainer {
             let seconds = start.elapsed().as_secs_f64();
             self.position.watch.begin([validation.image_spread, validation.caption_spread]);
             log.epoch(0, 0, None, &validation, seconds)?;
-            report(Event::Epoch { epoch: 0, loss: None, captions: None, validation, best: false, seconds });
+            report(Event::Epoch {
+                epoch: 0,
+                loss: None,
+                captions: None,
+                pictures: None,
+                validation,
+                best: false,
+                seconds,
+            });
             self.save(validation, true)?;
         }
         while !self.is_over() {
@@ -248,135 +243,6 @@ impl Trainer {
         Ok(self.outcome(false))
     }
 
-    /// One step of Algorithm 1: draws the batch; Gen_i2t where the stage has it; Match.
-    fn step(
-        &mut self,
-        members: &[usize],
-        steps_per_epoch: usize,
-        log: &mut Log,
-        report: &mut dyn FnMut(Event),
-    ) -> Result<()> {
-        let start = Instant::now();
-        let t = &self.config.train;
-        let seed = mix(mix(t.seed, 0x57e9), self.position.step);
-        let rate = learning_rate(t, self.position.step, steps_per_epoch);
-        let captions = match self.captions.is_some() {
-            true => Some(self.caption_update(members, seed, rate)?),
-            false => None,
-        };
-        let (loss, grad_norm) = self.match_update(members, seed, rate)?;
-        if let Some(average) = self.average.take() {
-            let decay = ema_decay(&self.config.train, self.position.step);
-            self.average = Some(ema_update(average, self.model(), decay));
-        }
-        self.position.step += 1;
-        self.position.batch += 1;
-        self.position.loss_sum += loss;
-        if let Some(figures) = &captions {
-            let sums = &mut self.position.caption_sums;
-            sums.loss += figures.loss;
-            sums.cross_entropy += figures.cross_entropy;
-            sums.reward += figures.reward;
-            sums.baseline += figures.baseline;
-        }
-        let (step, epoch) = (self.position.step, self.position.epoch + 1);
-        log.step(step, epoch, loss, grad_norm, rate, captions.as_ref())?;
-        report(Event::Step {
-            step,
-            total: (self.config.train.epochs * steps_per_epoch) as u64,
-            epoch,
-            loss,
-            grad_norm,
-            learning_rate: rate,
-            captions,
-            seconds: start.elapsed().as_secs_f64(),
-        });
-        Ok(())
-    }
-
-    /// Gen_i2t: follows the gradient of Eq. 7, or of Eq. 4 before reinforcement begins.
-    fn caption_update(&mut self, members: &[usize], step_seed: u64, rate: f64) -> Result<CaptionFigures> {
-        let (images, features) = self.features(members, step_seed)?;
-        let words = &self.config.imagine.words;
-        let (epoch, epochs) = (self.position.epoch, self.config.train.epochs);
-        let task = self.captions.as_ref().expect("asked before");
-        let reinforcement = task.reward.as_ref().map(|reward| Reinforcement {
-            gamma: gamma(words, epoch, epochs),
-            reward,
-            references: images.iter().map(|&image| task.reference_of[image]).collect(),
-            max_words: words.max_words,
-        });
-        let batch = CaptionBatch { features, captions: members.iter().map(|&c| self.data.tokens[c].clone()).collect() };
-        let share = sampling(words, self.config.train.stage, epoch, epochs);
-        let phase = Phase::Train { seed: mix(step_seed, 0xca97) };
-        let (figures, gradients) = caption_step(self.model(), batch, share, reinforcement, phase);
-        if !figures.loss.is_finite() {
-            return Err(self.diverged("caption loss", figures.loss));
-        }
-        let (gradients, norm) = clip_global_norm(self.model(), gradients, self.norm_limit());
-        if !norm.is_finite() {
-            return Err(self.diverged("gradient of the caption loss", norm));
-        }
-        let t = &self.config.train;
-        // The schedule is one for all: only the first rates differ.
-        let own = if words.learning_rate > 0.0 { rate / t.learning_rate * words.learning_rate } else { rate };
-        let shared = rate * words.shared_rate;
-        let backbone = shared * self.config.look.finetune_rate;
-        let rate_of = |name: &str| match name.split('.').next() {
-            Some("caption_decoder") => own,
-            Some("backbone") => backbone,
-            _ => shared,
-        };
-        let model = self.model.take().expect("set between steps");
-        self.model = Some(self.caption_adam.step(rate_of, model, gradients));
-        Ok(figures)
-    }
-
-    /// Match: follows the gradient of Eq. 3. Returns the loss and the norm of its gradient before clipping.
-    fn match_update(&mut self, members: &[usize], step_seed: u64, rate: f64) -> Result<(f64, f64)> {
-        let (images, features) = self.features(members, step_seed)?;
-        let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, step_seed);
-        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
-        let lambda = effective_lambda(&self.config);
-        let phase = Phase::Train { seed: step_seed };
-        let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
-        if !loss.is_finite() {
-            return Err(self.diverged("loss", loss));
-        }
-        let (gradients, norm) = clip_global_norm(self.model(), gradients, self.norm_limit());
-        if !norm.is_finite() {
-            return Err(self.diverged("gradient", norm));
-        }
-        let backbone_rate = rate * self.config.look.finetune_rate;
-        let trains_backbone_slowly = self.config.look.finetune;
-        let rate_of =
-            |name: &str| if trains_backbone_slowly && name.starts_with("backbone.") { backbone_rate } else { rate };
-        let model = self.model.take().expect("set between steps");
-        self.model = Some(self.match_adam.step(rate_of, model, gradients));
-        Ok((loss, norm))
-    }
-
-    /// Images and CNN features of a step's pairs; with a CNN that is trained they are computed anew after every update.
-    fn features(&self, members: &[usize], step_seed: u64) -> Result<(Vec<usize>, burn::tensor::Tensor<2>)> {
-        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
-        let device = self.device.clone().autodiff();
-        let phase = Phase::Train { seed: step_seed };
-        let features = self.data.feed.step_features(self.model(), &images, phase, &device)?;
-        Ok((images, features))
-    }
-
-    fn norm_limit(&self) -> f64 {
-        let limit = self.config.train.grad_clip;
-        if limit > 0.0 { limit } else { f64::INFINITY }
-    }
-
-    /// Weights after such a step would be no numbers: they are never made, so that none can be saved.
-    fn diverged(&self, what: &str, found: f64) -> Error {
-        let what = format!("the {what} of step {}", self.position.step + 1);
-        Error::unexpected(what, found.to_string(), "a finite number")
-            .with_hint("lower train.learning_rate; the last checkpoint is from before this step")
-    }
-
     fn finish_epoch(
         &mut self,
         batches: usize,
@@ -384,16 +250,11 @@ impl Trainer {
         log: &mut Log,
         report: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        let mean = |sum: f64| sum / batches.max(1) as f64;
-        let loss = mean(self.position.loss_sum);
-        let sums = std::mem::take(&mut self.position.caption_sums);
-        let captions = self.captions.is_some().then(|| CaptionFigures {
-            loss: mean(sums.loss),
-            cross_entropy: mean(sums.cross_entropy),
-            reward: mean(sums.reward),
-            baseline: mean(sums.baseline),
-            reward_seconds: 0.0,
-        });
+        let loss = self.position.loss_sum / batches.max(1) as f64;
+        let captions = std::mem::take(&mut self.position.caption_sums);
+        let captions = self.captions.is_some().then(|| captions.over(batches));
+        let pictures = std::mem::take(&mut self.position.picture_sums);
+        let pictures = self.pictures.is_some().then(|| pictures.over(batches));
         let hardest = self.hardest();
         self.position.epoch += 1;
         self.position.batch = 0;
@@ -406,16 +267,25 @@ impl Trainer {
         let level = plateau(self.config.matching.loss, hardest, batch_size, self.config.matching.margin);
         let spreads = [validation.image_spread, validation.caption_spread];
         // A decoder's first epoch ends before it can tell pictures apart.
-        let spoken =
-            validation.captions.filter(|_| self.position.epoch > 1 || self.config.train.stage == Stage::I2tMix);
-        let (step, rsum) = (self.position.step, validation.rsum);
-        let seen = Observation { step, loss, plateau: level, spreads, rsum, captions: spoken };
+        let t = &self.config.train;
+        let epoch = self.position.epoch;
+        let generated = epoch > t.match_epochs;
+        let seen = Observation {
+            step: self.position.step,
+            // Where Match is not trained, its loss has no plateau.
+            loss: if t.stage == Stage::T2iPretrain { f64::INFINITY } else { loss },
+            plateau: level,
+            spreads,
+            rsum: validation.rsum,
+            captions: validation.captions.filter(|_| generated && (epoch > 1 || t.stage.is_rewarded())),
+            pictures: pictures.zip(validation.pictures).filter(|_| generated && epoch > 1),
+        };
         for alarm in self.position.watch.look(seen) {
             report(Event::Alarm(alarm));
         }
         log.epoch(self.position.step, self.position.epoch, Some(loss), &validation, seconds)?;
         self.save(validation, best)?;
-        report(Event::Epoch { epoch: self.position.epoch, loss: Some(loss), captions, validation, best, seconds });
+        report(Event::Epoch { epoch, loss: Some(loss), captions, pictures, validation, best, seconds });
         Ok(())
     }
 
@@ -434,7 +304,7 @@ impl Trainer {
         batches.into_iter().map(|batch| batch.into_iter().map(|at| self.data.train_captions[at]).collect()).collect()
     }
 
-    fn hardest(&self) -> bool {
+    pub(super) fn hardest(&self) -> bool {
         let m = &self.config.matching;
         m.loss == LossKind::Hardest && self.position.epoch >= m.sum_epochs
     }
@@ -456,6 +326,11 @@ impl Trainer {
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
         if let Some(task) = &self.captions {
             validation.captions = Some(task.validate(&model, &self.data, &self.config, &self.device)?);
+        }
+        if let Some(task) = &self.pictures {
+            let (found, sheet) = task.validate(&model, &self.data, &self.config, &self.device)?;
+            validation.pictures = Some(found);
+            self.run.save_sheet(self.position.epoch, &sheet)?;
         }
         Ok(validation)
     }
@@ -489,13 +364,7 @@ impl Trainer {
             std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
         }
         let checkpoint = self.checkpoint(validation);
-        let captions = self
-            .caption_adam
-            .state()
-            .into_iter()
-            .map(|state| AdamState { path: format!("{CAPTION_PREFIX}{}", state.path), ..state });
-        let states = self.match_adam.state().into_iter().chain(captions).collect();
-        let (mut arrays, steps) = state::optimiser_arrays(states);
+        let (mut arrays, steps) = state::optimiser_arrays(self.optimisers.state());
         self.position.optimiser_steps = steps;
         weights::put_prefix(&mut arrays, "model", weights::collect(self.model()));
         let position = &self.position;
@@ -523,6 +392,7 @@ impl Trainer {
                 seed: self.config.train.seed,
                 step: self.position.step,
                 epoch: self.position.epoch,
+                match_steps: Some(self.position.match_steps),
                 ancestry: self.ancestry.clone(),
                 validation,
                 licence_note: "the model inherits the terms of its pictures, captions, CNN weights and word vectors"
@@ -536,7 +406,7 @@ impl Trainer {
         &self.data.vocabulary
     }
 
-    fn model(&self) -> &Gxn {
+    pub(super) fn model(&self) -> &Gxn {
         self.model.as_ref().expect("set between steps")
     }
 

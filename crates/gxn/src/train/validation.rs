@@ -5,6 +5,7 @@ use crate::evaluate::{Embeddings, Relevance, Scoring, ranks};
 use crate::metrics::{METRIC_KEYS, Metrics};
 use crate::model::Rows;
 use crate::train::captions::CaptionValidation;
+use crate::train::pictures::PictureValidation;
 
 /// What a validation pass finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Validation {
     pub caption_spread: f64,
     /// What generated captions are worth, where the stage makes them.
     pub captions: Option<CaptionValidation>,
+    /// What generated pictures are like, where the stage makes them.
+    pub pictures: Option<PictureValidation>,
 }
 
 impl Validation {
@@ -30,6 +33,7 @@ impl Validation {
             .zip(self.metrics.values())
             .chain(spreads)
             .chain(self.captions.iter().flat_map(CaptionValidation::by_name))
+            .chain(self.pictures.iter().flat_map(PictureValidation::by_name))
             .map(|(k, v)| (k.to_string(), v.into()))
             .collect()
     }
@@ -49,6 +53,7 @@ pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring
         image_spread: spread(&images.abstract_level, images.dim),
         caption_spread: spread(&captions.abstract_level, captions.dim),
         captions: None,
+        pictures: None,
     })
 }
 

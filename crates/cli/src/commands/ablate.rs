@@ -1,0 +1,158 @@
+//! `gxn ablate`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use gxn::checkpoint::{Encoder, short};
+use gxn::data::{Dataset, OpenOptions, Split};
+use gxn::evaluate::{AblationTable, About, ArmReports, Protocol, Report, Scoring, SplitScore};
+use gxn::metrics::Bootstrap;
+use gxn::train::ablation::Plan;
+use serde_json::json;
+
+use crate::args::AblateArgs;
+use crate::commands::{encode, split_of, train};
+use crate::interrupt::{INTERRUPTED, stop_flag};
+use crate::output::{machine_line, print};
+
+/// λ is swept on val in so many steps.
+const LAMBDA_STEPS: u8 = 20;
+
+/// Runs what is missing of an ablation and writes its tables.
+pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
+    let plan = Plan::read(&args.plan, &args.set)?;
+    if args.print_plan {
+        let name = |at: usize| plan.arms[at].name.as_str();
+        for (at, arm) in plan.arms.iter().enumerate() {
+            let start = arm.start.map_or(String::new(), |start| format!(", from {}", name(start)));
+            let merged = arm.merge.map_or(String::new(), |merged| format!(" and {}", name(merged)));
+            let control = if arm.control == at { String::new() } else { format!(", control {}", name(arm.control)) };
+            print(&format!("{}{start}{merged}{control}\n", arm.name))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    machine_line();
+    let stop = stop_flag()?;
+    let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
+    let mut arms: Vec<ArmReports> = (plan.arms.iter())
+        .map(|arm| ArmReports {
+            name: arm.name.clone(),
+            match_steps: 0,
+            control: arm.control,
+            reports: Vec::new(),
+            split_scores: Vec::new(),
+        })
+        .collect();
+    for seed in 1..=args.seeds {
+        for (at, arm) in arms.iter_mut().enumerate() {
+            let run = plan.run(at, &args.logs, seed);
+            let file = run.join(format!("ablation_{}.json", args.split));
+            if !file.is_file() {
+                eprintln!("\n{} with seed {seed}", arm.name);
+                let outcome = match run.join("last").exists() {
+                    true => train::resume_run(&run, &features, &stop)?,
+                    false => train::train_run(plan.config(at, &args.logs, seed)?, &run, &features, &stop)?,
+                };
+                if outcome.interrupted {
+                    eprintln!("stopped in {}; run the same command again to continue", run.display());
+                    return Ok(ExitCode::from(INTERRUPTED));
+                }
+                measure(&run, &file, split_of(&args.split), &stop)?;
+            }
+            let (report, split_score, match_steps) = read(&file)?;
+            arm.reports.push(report);
+            arm.split_scores.extend(split_score);
+            arm.match_steps = match_steps;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        }
+    }
+    let table = AblationTable::of(&arms, Bootstrap::default())?;
+    let texts =
+        [("md", table.markdown()), ("html", table.html()), ("json", format!("{:#}\n", serde_json::to_value(&table)?))];
+    for (kind, text) in &texts {
+        let path = args.logs.join(format!("ablation_{}.{kind}", args.split));
+        std::fs::write(&path, text).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+        eprintln!("wrote {}", path.display());
+    }
+    print(&table.markdown())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a finished run on a split, by both levels, by each alone, and under every λ on val; writes it to `file`.
+fn measure(run: &Path, file: &Path, split: Split, stop: &AtomicBool) -> Result<()> {
+    let encoder = Encoder::load(run)?;
+    let data = &encoder.config().data;
+    let path = |path: &Option<std::path::PathBuf>| -> gxn::Result<Option<std::path::PathBuf>> {
+        path.as_ref().map(|p| gxn::config::expand(&p.to_string_lossy())).transpose()
+    };
+    let options = OpenOptions {
+        images: path(&data.images)?,
+        texts: path(&data.texts)?,
+        use_restval: data.use_restval,
+        split_by: data.split_by,
+        csv: data.csv.clone(),
+        strict: false,
+    };
+    let dataset = Dataset::open(&gxn::config::expand(&data.source)?, &options)?;
+    let own = Scoring::of(encoder.config());
+    let encoded = |split| encode::with_progress(&encoder, &dataset, Some(split), None, stop);
+    let val = encoded(Split::Val)?;
+    let test = if split == Split::Val { val.clone() } else { encoded(split)? };
+    let about = |split: Split| About {
+        dataset: dataset.name.clone(),
+        split: split.to_string(),
+        model: format!("{} {}", run.display(), short(encoder.fingerprint())),
+        data_sha: Some(dataset.hash()),
+    };
+    let report = test.report(Protocol::Full, own, about(split), Bootstrap::default())?;
+    let mut split_score = None;
+    if encoder.has_grounded_level() {
+        // Intervals are not needed here.
+        let quick = Bootstrap { resamples: 1, ..Bootstrap::default() };
+        let scored = |lambda: f32| -> gxn::Result<Report> {
+            test.report(Protocol::Full, Scoring { lambda, ..own }, about(split), quick)
+        };
+        let r1 = |report: &Report| [report.metrics.image_to_text.r1, report.metrics.text_to_image.r1];
+        let mut best = (f64::NEG_INFINITY, 0.0);
+        for step in 0..=LAMBDA_STEPS {
+            let lambda = f32::from(step) / f32::from(LAMBDA_STEPS);
+            let scoring = Scoring { lambda, ..own };
+            let rsum = val.report(Protocol::Full, scoring, about(Split::Val), quick)?.metrics.rsum();
+            if rsum > best.0 {
+                best = (rsum, f64::from(lambda));
+            }
+        }
+        split_score = Some(json!({
+            "abstract_r1": r1(&scored(1.0)?),
+            "grounded_r1": r1(&scored(0.0)?),
+            "best_lambda": best.1,
+        }));
+    }
+    let card = &encoder.checkpoint().card;
+    // The first stage's steps are no part of the budget.
+    let before: u64 = card.ancestry.iter().skip(1).map(|ancestor| ancestor.match_steps).sum();
+    let own_steps = if card.ancestry.is_empty() { 0 } else { card.match_steps.unwrap_or(card.step) };
+    let value = json!({
+        "report": serde_json::from_str::<serde_json::Value>(&report.to_json()?)?,
+        "split_score": split_score,
+        "match_steps": before + own_steps,
+    });
+    // Written last and at once: its presence says that the run is finished and measured.
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, format!("{value}\n")).map_err(|e| gxn::Error::io("cannot write", &fresh, e))?;
+    std::fs::rename(&fresh, file).map_err(|e| gxn::Error::io("cannot write", file, e))?;
+    Ok(())
+}
+
+/// Reads what [`measure`] wrote.
+fn read(file: &Path) -> Result<(Report, Option<SplitScore>, u64)> {
+    let text = std::fs::read_to_string(file).map_err(|e| gxn::Error::io("cannot read", file, e))?;
+    let mut value: serde_json::Value = serde_json::from_str(&text)?;
+    let report = Report::from_json(&value["report"].take().to_string(), &file.display().to_string())?;
+    let split_score = serde_json::from_value(value["split_score"].take())?;
+    Ok((report, split_score, value["match_steps"].as_u64().unwrap_or(0)))
+}

@@ -1,0 +1,96 @@
+//! D_i: is this a real picture, and does it belong to this sentence? (paper Eq. 11, spec §8.4; StackGAN's first stage).
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::activation::leaky_relu;
+
+use super::batch_norm::{BatchNorm, Seen};
+use super::image_generator::DEVIATION;
+use crate::config::PicturesConfig;
+use crate::look::linear::LinearMap;
+use crate::look::{Init, Phase};
+use crate::ops::batch_norm::Activation;
+use crate::ops::conv::conv2d;
+
+/// Slope of the rectifiers below 0.
+const SLOPE: f64 = 0.2;
+/// Side of the last map.
+const LAST_SIDE: usize = 4;
+
+/// A convolution and its normalisation.
+#[derive(Module, Debug)]
+struct Block {
+    weight: Param<Tensor<4>>,
+    norm: BatchNorm,
+}
+
+/// D_i, with its own view of t_l.
+#[derive(Module, Debug)]
+pub struct Discriminator {
+    /// `[W, 3, 4, 4]`
+    first: Param<Tensor<4>>,
+    /// To 2W, 4W and 8W channels.
+    down: Vec<Block>,
+    /// t_l → what is read of it, `[D, C]`.
+    condition_map: LinearMap,
+    /// `[8W, 8W + C, 3, 3]`
+    joint: Block,
+    /// `[1, 8W, 4, 4]`
+    last: Param<Tensor<4>>,
+    /// `[1]`
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    scale: f64,
+}
+
+impl Discriminator {
+    /// A new discriminator that reads t_l of width `embed_dim`.
+    pub fn new(init: &Init, config: &PicturesConfig, embed_dim: usize) -> Self {
+        let width = config.discriminator_width;
+        let weight =
+            |name: &str, shape: [usize; 4]| init.normal(&format!("discriminator.{name}"), shape, 0.0, DEVIATION);
+        let down = |at: usize| Block {
+            weight: weight(&format!("down.{at}"), [width << (at + 1), width << at, 4, 4]),
+            norm: BatchNorm::new(init, &format!("discriminator.down.{at}.norm"), width << (at + 1)),
+        };
+        let top = 8 * width;
+        Self {
+            first: weight("first", [width, 3, 4, 4]),
+            down: (0..3).map(down).collect(),
+            condition_map: LinearMap::new(init, "discriminator.condition_map", embed_dim, config.condition_dim),
+            joint: Block {
+                weight: weight("joint", [top, top + config.condition_dim, 3, 3]),
+                norm: BatchNorm::new(init, "discriminator.joint.norm", top),
+            },
+            last: weight("last", [1, top, 4, 4]),
+            bias: init.constant(0.0, [1]),
+            scale: config.scale(embed_dim),
+        }
+    }
+
+    /// The logit of "a real picture of this sentence", and what batch normalisation saw.
+    ///
+    /// # Shapes
+    /// `[B, 3, 64, 64]` in [−1, 1], `t_l` `[B, D]` → `[B]`
+    pub fn forward(&self, pixels: Tensor<4>, t_l: Tensor<2>, phase: Phase) -> (Tensor<1>, Vec<Seen>) {
+        let leaky = Activation::LeakyRelu(SLOPE as f32);
+        let mut seen = Vec::new();
+        let mut map = leaky_relu(conv2d(pixels, self.first.val(), None, 2, 1), SLOPE);
+        for block in &self.down {
+            map = block.norm.forward(conv2d(map, block.weight.val(), None, 2, 1), leaky, phase, &mut seen);
+        }
+        let condition = leaky_relu(self.condition_map.forward(t_l * self.scale), SLOPE);
+        let [batch, width] = condition.dims();
+        let tiled = condition.reshape([batch, width, 1, 1]).expand([batch, width, LAST_SIDE, LAST_SIDE]);
+        let joint = conv2d(Tensor::cat(vec![map, tiled], 1), self.joint.weight.val(), None, 1, 1);
+        let joint = self.joint.norm.forward(joint, leaky, phase, &mut seen);
+        let logit = conv2d(joint, self.last.val(), Some(self.bias.val()), LAST_SIDE, 0);
+        (logit.reshape([batch]), seen)
+    }
+
+    /// Takes what a pass saw into the running statistics.
+    pub fn absorb(&mut self, seen: &[Seen]) {
+        let norms = self.down.iter_mut().map(|block| &mut block.norm).chain(std::iter::once(&mut self.joint.norm));
+        norms.zip(seen).for_each(|(norm, seen)| norm.absorb(seen));
+    }
+}

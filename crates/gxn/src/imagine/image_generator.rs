@@ -1,0 +1,110 @@
+//! CNN_Dec: a 64×64 picture from noise and the condition (paper §3.4, spec §8.3; StackGAN's first stage).
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::batch_norm::{BatchNorm, Seen};
+use super::conditioning::{Condition, Conditioning};
+use crate::config::PicturesConfig;
+use crate::look::{Init, Phase};
+use crate::ops::batch_norm::Activation;
+use crate::ops::conv::{conv2d, upsampled_conv3x3};
+
+/// Side of a generated picture.
+pub const SIDE_PX: usize = 64;
+/// Side of the generator's first map.
+const FIRST_SIDE: usize = 4;
+/// Upsamplings between them.
+const BLOCKS: usize = 4;
+/// Standard deviation of the first weights (spec §8.4).
+pub(super) const DEVIATION: f32 = 0.02;
+
+/// Nearest upsampling by two, 3×3 convolution, batch normalisation, rectifier.
+#[derive(Module, Debug)]
+struct Block {
+    /// `[C/2, C, 3, 3]`
+    weight: Param<Tensor<4>>,
+    norm: BatchNorm,
+}
+
+/// CNN_Dec with its conditioning augmentation φ.
+#[derive(Module, Debug)]
+pub struct ImageGenerator {
+    conditioning: Conditioning,
+    /// `[Z + C, G0 · 16]`
+    project: Param<Tensor<2>>,
+    project_norm: BatchNorm,
+    blocks: Vec<Block>,
+    /// `[3, G0 / 16, 3, 3]`
+    to_pixels: Param<Tensor<4>>,
+    #[module(skip)]
+    first_channels: usize,
+}
+
+/// The random part of a batch of pictures.
+#[derive(Debug, Clone)]
+pub struct Noise {
+    /// z, `[B, Z]`, standard normal.
+    pub z: Tensor<2>,
+    /// ε of the conditioning augmentation, `[B, C]`, standard normal.
+    pub condition: Tensor<2>,
+}
+
+/// What the generator made.
+#[derive(Debug)]
+pub struct Imagined {
+    /// Pictures in [−1, 1], `[B, 3, 64, 64]`.
+    pub pixels: Tensor<4>,
+    /// The distribution that the condition was drawn from.
+    pub condition: Condition,
+    /// What batch normalisation saw; empty outside training.
+    pub seen: Vec<Seen>,
+}
+
+impl ImageGenerator {
+    /// A new generator that reads t_l of width `embed_dim`.
+    pub fn new(init: &Init, config: &PicturesConfig, embed_dim: usize) -> Self {
+        let first = 8 * config.generator_width;
+        let block = |at: usize| {
+            let (from, to) = (first >> at, first >> (at + 1));
+            Block {
+                weight: init.normal(&format!("generator.{at}.weight"), [to, from, 3, 3], 0.0, DEVIATION),
+                norm: BatchNorm::new(init, &format!("generator.{at}.norm"), to),
+            }
+        };
+        let width = config.noise_dim + config.condition_dim;
+        let area = FIRST_SIDE * FIRST_SIDE;
+        Self {
+            conditioning: Conditioning::new(init, config, embed_dim),
+            project: init.normal("generator.project", [width, first * area], 0.0, DEVIATION),
+            project_norm: BatchNorm::new(init, "generator.project_norm", first * area),
+            blocks: (0..BLOCKS).map(block).collect(),
+            to_pixels: init.normal("generator.to_pixels", [3, first >> BLOCKS, 3, 3], 0.0, DEVIATION),
+            first_channels: first,
+        }
+    }
+
+    /// Imagines pictures for sentences.
+    ///
+    /// # Shapes
+    /// `t_l` `[B, D]` → `[B, 3, 64, 64]`
+    pub fn forward(&self, t_l: Tensor<2>, noise: Noise, phase: Phase) -> Imagined {
+        let condition = self.conditioning.forward(t_l);
+        let entry = Tensor::cat(vec![noise.z, condition.draw(noise.condition)], 1);
+        let batch = entry.dims()[0];
+        let mut seen = Vec::new();
+        let first = self.project_norm.forward(entry.matmul(self.project.val()), Activation::Relu, phase, &mut seen);
+        let mut map = first.reshape([batch, self.first_channels, FIRST_SIDE, FIRST_SIDE]);
+        for block in &self.blocks {
+            map = block.norm.forward(upsampled_conv3x3(map, block.weight.val()), Activation::Relu, phase, &mut seen);
+        }
+        let pixels = conv2d(map, self.to_pixels.val(), None, 1, 1).tanh();
+        Imagined { pixels, condition, seen }
+    }
+
+    /// Takes what a pass saw into the running statistics.
+    pub fn absorb(&mut self, seen: &[Seen]) {
+        let norms = std::iter::once(&mut self.project_norm).chain(self.blocks.iter_mut().map(|block| &mut block.norm));
+        norms.zip(seen).for_each(|(norm, seen)| norm.absorb(seen));
+    }
+}

@@ -1,0 +1,140 @@
+//! Imagined pictures outside training: made, measured, laid out on a sheet.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::{Rgb, RgbImage};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::image_generator::{Noise, SIDE_PX};
+use crate::config::PicturesConfig;
+use crate::data::atomic::write_atomically;
+use crate::look::{Phase, TokenBatch};
+use crate::model::Gxn;
+use crate::{Error, Result};
+
+/// Pictures made together.
+const BATCH: usize = 64;
+/// Pixels between the pictures of a sheet.
+const GAP_PX: u32 = 2;
+
+/// A picture that the model expects for a sentence: 64×64 pixels, three planes with values in [−1, 1].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImaginedPicture(Vec<f32>);
+
+impl ImaginedPicture {
+    /// A copy as an ordinary picture.
+    pub fn to_rgb(&self) -> RgbImage {
+        self.clone().into_rgb()
+    }
+
+    /// As an ordinary picture.
+    pub fn into_rgb(self) -> RgbImage {
+        let area = SIDE_PX * SIDE_PX;
+        RgbImage::from_fn(SIDE_PX as u32, SIDE_PX as u32, |x, y| {
+            let at = y as usize * SIDE_PX + x as usize;
+            let byte = |plane: usize| (self.0[plane * area + at] * 127.5 + 127.5).round().clamp(0.0, 255.0) as u8;
+            Rgb([byte(0), byte(1), byte(2)])
+        })
+    }
+}
+
+/// Writes a picture as PNG, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "a picture that PNG can hold"))?;
+    write_atomically(path, |file| std::io::Write::write_all(file, bytes.get_ref()))
+}
+
+/// One picture for each sentence (token numbers); `seeds[i]` decides its noise, so that equal seeds mean equal noise. The
+/// network must be on a device without gradients.
+///
+/// # Panics
+/// If the model has no generator, or there are not as many seeds as sentences.
+pub fn imagine_pictures(
+    model: &Gxn,
+    sentences: &[&[u32]],
+    seeds: &[u64],
+    config: &PicturesConfig,
+) -> Vec<ImaginedPicture> {
+    assert_eq!(sentences.len(), seeds.len(), "one seed a sentence");
+    let generator = model.image_generator.as_ref().expect("a model that imagines pictures has a generator");
+    let mut pictures = Vec::with_capacity(sentences.len());
+    for (sentences, seeds) in sentences.chunks(BATCH).zip(seeds.chunks(BATCH)) {
+        let t_l = model.ground_text(&TokenBatch::new(sentences), Phase::Evaluate).expect("two levels");
+        let noise = seeded_noise(config, seeds, &t_l.device());
+        let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
+        let values: Vec<f32> = pixels.into_data().iter().collect();
+        pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(|picture| ImaginedPicture(picture.to_vec())));
+    }
+    pictures
+}
+
+/// Standard normal noise, each row a pure function of its seed.
+fn seeded_noise(config: &PicturesConfig, seeds: &[u64], device: &Device) -> Noise {
+    let (mut z, mut condition) = (Vec::new(), Vec::new());
+    for &seed in seeds {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        z.extend((0..config.noise_dim).map(|_| -> f32 { StandardNormal.sample(&mut random) }));
+        condition.extend((0..config.condition_dim).map(|_| -> f32 { StandardNormal.sample(&mut random) }));
+    }
+    let rows =
+        |values: Vec<f32>, width: usize| Tensor::from_data(TensorData::new(values, [seeds.len(), width]), device);
+    Noise { z: rows(z, config.noise_dim), condition: rows(condition, config.condition_dim) }
+}
+
+/// Root mean square difference of two pictures, with values taken as 0..=1.
+pub fn root_mean_square(a: &ImaginedPicture, b: &ImaginedPicture) -> f64 {
+    let squares: f64 = a.0.iter().zip(&b.0).map(|(x, y)| f64::from((x - y) / 2.0).powi(2)).sum();
+    (squares / a.0.len().max(1) as f64).sqrt()
+}
+
+/// Pictures of one size side by side, `row` in a row.
+pub fn contact_sheet(pictures: &[RgbImage], row: usize) -> RgbImage {
+    let Some((width, height)) = pictures.first().map(RgbImage::dimensions) else { return RgbImage::new(1, 1) };
+    let columns = pictures.len().min(row.max(1)) as u32;
+    let rows = pictures.len().div_ceil(row.max(1)) as u32;
+    let white = Rgb([255, 255, 255]);
+    let mut sheet = RgbImage::from_pixel(columns * (width + GAP_PX) + GAP_PX, rows * (height + GAP_PX) + GAP_PX, white);
+    for (at, picture) in pictures.iter().enumerate() {
+        let (x, y) = ((at % row.max(1)) as u32, (at / row.max(1)) as u32);
+        let place = (GAP_PX + x * (width + GAP_PX), GAP_PX + y * (height + GAP_PX));
+        image::imageops::replace(&mut sheet, picture, i64::from(place.0), i64::from(place.1));
+    }
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(value: f32) -> ImaginedPicture {
+        ImaginedPicture(vec![value; 3 * SIDE_PX * SIDE_PX])
+    }
+
+    #[test]
+    fn values_become_bytes_and_differences() {
+        assert_eq!(flat(-1.0).into_rgb().get_pixel(5, 9), &Rgb([0, 0, 0]));
+        assert_eq!(flat(1.0).into_rgb().get_pixel(63, 63), &Rgb([255, 255, 255]));
+        assert!((root_mean_square(&flat(-1.0), &flat(1.0)) - 1.0).abs() < 1e-9);
+        assert_eq!(root_mean_square(&flat(0.3), &flat(0.3)), 0.0);
+    }
+
+    #[test]
+    fn a_sheet_has_a_place_for_every_picture() {
+        let pictures: Vec<RgbImage> = (0..5).map(|n| RgbImage::from_pixel(64, 64, Rgb([n, 0, 0]))).collect();
+        let sheet = contact_sheet(&pictures, 4);
+        assert_eq!(sheet.dimensions(), (4 * 66 + 2, 2 * 66 + 2));
+        assert_eq!(
+            (sheet.get_pixel(3 * 66 + 2, 2)[0], sheet.get_pixel(2, 68)[0], sheet.get_pixel(0, 0)[0]),
+            (3, 4, 255)
+        );
+    }
+}
