@@ -1,27 +1,35 @@
 //! An index folder, open for search.
 //!
 //! ```text
-//! meta.json            what it is; replacing it is the commit
+//! meta.json            says that the folder is an index, and of which version
+//! catalogue.redb       the commit point: which rows count, and what they are
 //! lock                 held by a writer
-//! generation-N/        images.f16  images.jsonl  [captions.f16  captions.jsonl]
+//! segments/            images-N.f16 … [captions-N.f16 …]
 //! ```
 
+use crate::bitmap::Bitmap;
+use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, segment_path};
 use crate::error::{Error, Result};
-use crate::file::{self, REINDEX};
-use crate::item::{CaptionItem, ImageItem, Lines};
-use crate::meta::{Collection, IndexMeta, META_FILE};
+use crate::file::REINDEX;
+use crate::item::{CaptionItem, ImageItem, Item};
+use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::metric::Side;
 use crate::query::{LevelScores, Plan, QueryPart};
-use crate::scan::Rows;
-use crate::segment::{HEADER_BYTES, Segment};
+use crate::scan::{Piece, Rows, top_of};
+use crate::segment::Segment;
+use crate::shelf::header;
 use crate::top_k::{Scored, TopK};
-use half::f16;
 use std::path::{Path, PathBuf};
+
+/// Times that a reader looks again when files vanish between its look at the catalogue and at them.
+const ATTEMPTS: usize = 20;
+/// Items read from the catalogue at once.
+pub(crate) const BATCH: usize = 4096;
 
 /// One found item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
-    /// Its row among the images or the captions.
+    /// Its row among the images or the captions; items of equal content have the same.
     pub row: usize,
     /// Its id: the image's, or the caption's.
     pub id: String,
@@ -35,20 +43,24 @@ pub struct Hit {
     pub parts: LevelScores,
 }
 
-/// An open index. Its files are mapped into memory; a writer that replaces them does not disturb it.
+/// An open index, as it was when it was opened: a writer that changes it does not disturb it.
 #[derive(Debug)]
 pub struct Index {
     dir: PathBuf,
-    meta: IndexMeta,
-    images: Shelf,
-    captions: Option<Shelf>,
+    catalogue: Catalogue,
+    images: Vec<Stretch>,
+    captions: Vec<Stretch>,
 }
 
-/// The rows of one side and what they are.
+/// The rows of one file.
 #[derive(Debug)]
-struct Shelf {
-    segment: Segment,
-    lines: Lines,
+pub(crate) struct Stretch {
+    pub(crate) first_row: usize,
+    pub(crate) segment: Segment,
+    /// `None` if all rows are.
+    pub(crate) live: Option<Bitmap>,
+    pub(crate) record: SegmentRecord,
+    pub(crate) path: PathBuf,
 }
 
 impl Index {
@@ -57,33 +69,28 @@ impl Index {
         dir.join(META_FILE).is_file()
     }
 
-    /// Opens the index in `dir`: checks versions, headers, lengths and counts. Checksums of the content are left to
-    /// [`Index::verify`], so that opening is quick.
+    /// Opens the index in `dir`: checks versions, headers and lengths. Checksums are left to [`Index::verify`], so that
+    /// opening is quick. An index whose writer crashed is first made sound again, which needs the right to write it.
     ///
     /// # Errors
-    /// If there is no index, or it is of another version, cut off or mixed up.
+    /// If there is no index, or it is of another version, unfinished, cut off or mixed up.
     pub fn open(dir: &Path) -> Result<Self> {
-        let mut meta = IndexMeta::read(dir)?;
+        let mut attempt = 1;
         loop {
-            match Self::open_generation(dir, &meta) {
-                // A writer may have replaced the index since meta.json was read.
-                Err(e) if e.is_not_found() => {
-                    let now = IndexMeta::read(dir)?;
-                    if now.generation == meta.generation {
-                        return Err(e);
-                    }
-                    meta = now;
-                }
+            check_identity(dir)?;
+            match Self::open_snapshot(dir) {
+                // A writer may have removed a file since the catalogue was read.
+                Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
                 other => return other,
             }
         }
     }
 
-    fn open_generation(dir: &Path, meta: &IndexMeta) -> Result<Self> {
-        let folder = meta.generation_dir(dir);
-        let images = Shelf::open(&folder, "images", &meta.images, meta)?;
-        let captions = meta.captions.as_ref().map(|c| Shelf::open(&folder, "captions", c, meta)).transpose()?;
-        Ok(Self { dir: dir.to_path_buf(), meta: meta.clone(), images, captions })
+    fn open_snapshot(dir: &Path) -> Result<Self> {
+        let catalogue = Catalogue::open(dir)?;
+        let images = stretches(dir, &catalogue, Side::Image)?;
+        let captions = stretches(dir, &catalogue, Side::Caption)?;
+        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions })
     }
 
     /// The folder.
@@ -93,7 +100,7 @@ impl Index {
 
     /// What the index is.
     pub fn meta(&self) -> &IndexMeta {
-        &self.meta
+        self.catalogue.meta()
     }
 
     /// Refuses any model but the one that made the index.
@@ -101,39 +108,27 @@ impl Index {
     /// # Errors
     /// If `fingerprint` is another; the error names both.
     pub fn require_model(&self, fingerprint: &str) -> Result<()> {
-        if fingerprint == self.meta.model {
+        let made_by = &self.meta().model;
+        if fingerprint == made_by {
             return Ok(());
         }
         let what = format!("model for the index {}", self.dir.display());
-        Err(Error::unexpected(what, fingerprint, format!("{}, which made it", self.meta.model))
+        Err(Error::unexpected(what, fingerprint, format!("{made_by}, which made it"))
             .with_hint("use the model that made the index, or index the pictures again with this one"))
     }
 
-    /// Reads every file and compares it with its recorded checksum.
-    ///
-    /// # Errors
-    /// If a file cannot be read or was damaged.
-    pub fn verify(&self) -> Result<()> {
-        let folder = self.meta.generation_dir(&self.dir);
-        let captions = self.meta.captions.as_ref().map(|c| ("captions", c));
-        for (name, collection) in [("images", &self.meta.images)].into_iter().chain(captions) {
-            file::verify(&folder.join(format!("{name}.f16")), &collection.vectors, HEADER_BYTES as u64)?;
-            file::verify(&folder.join(format!("{name}.jsonl")), &collection.items, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Number of rows of `side`; 0 captions if none were indexed.
+    /// Number of items of `side`; 0 captions if none were indexed.
     pub fn count(&self, side: Side) -> usize {
-        self.shelf(side).map_or(0, |shelf| shelf.lines.len())
+        self.meta().collection(side).map_or(0, |collection| collection.count as usize)
     }
 
-    /// The stored values of `side`, `[count, h + l]`.
-    ///
-    /// # Errors
-    /// If captions are asked for and none were indexed.
-    pub fn values(&self, side: Side) -> Result<&[f16]> {
-        Ok(self.shelf(side)?.segment.values())
+    /// The rows of `side` that items refer to, ascending.
+    pub fn rows(&self, side: Side) -> impl Iterator<Item = usize> + '_ {
+        self.stretches(side).iter().flat_map(|stretch| {
+            (0..stretch.segment.len())
+                .filter(|&at| stretch.live.as_ref().is_none_or(|live| live.contains(at)))
+                .map(|at| stretch.first_row + at)
+        })
     }
 
     /// The embedding `[h ; l]` of a row, as f16 kept it: a stored picture can be a query.
@@ -141,35 +136,64 @@ impl Index {
     /// # Errors
     /// If there is no such row.
     pub fn row(&self, side: Side, row: usize) -> Result<Vec<f32>> {
-        let values = self.shelf(side)?.checked(row)?.row(row);
-        Ok(values.iter().map(|v| v.to_f32()).collect())
+        let (stretch, at) = self.place(side, row)?;
+        Ok(stretch.segment.row(at).iter().map(|v| v.to_f32()).collect())
     }
 
-    /// The row of the item with this id; the first call for a side reads all its items.
+    /// The row of the item with this id.
     ///
     /// # Errors
-    /// If captions are asked for and none were indexed, or an item is damaged.
+    /// If captions are asked for and none were indexed, or the catalogue is damaged.
     pub fn row_of(&self, side: Side, id: &str) -> Result<Option<usize>> {
-        self.shelf(side)?.lines.row_of(id)
+        self.require_side(side)?;
+        Ok(self.catalogue.row_of(side, id)?.map(|row| row as usize))
     }
 
-    /// The image of a row.
+    /// The row of a content: an image's `sha256`, or [`crate::text_content`] of a caption.
+    ///
+    /// # Errors
+    /// If captions are asked for and none were indexed, or the catalogue is damaged.
+    pub fn row_of_content(&self, side: Side, content: &str) -> Result<Option<usize>> {
+        self.require_side(side)?;
+        Ok(self.catalogue.row_of_content(side, content)?.map(|row| row as usize))
+    }
+
+    /// The image of a row; of several, the one whose id comes first.
     ///
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn image(&self, row: usize) -> Result<ImageItem> {
-        self.images.checked(row)?.lines.get(row)
+        self.first_item(row)
     }
 
-    /// The caption of a row.
+    /// The caption of a row; of several, the one whose id comes first.
     ///
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn caption(&self, row: usize) -> Result<CaptionItem> {
-        self.shelf(Side::Caption)?.checked(row)?.lines.get(row)
+        self.require_side(Side::Caption)?;
+        self.first_item(row)
     }
 
-    /// The best `top` items of the side `target` from place `offset` on; exact, of equal scores the lower row first.
+    /// The images of a row, which have equal content, by their ids.
+    ///
+    /// # Errors
+    /// If there is no such row, or an item is damaged.
+    pub fn images_of(&self, row: usize) -> Result<Vec<ImageItem>> {
+        self.items_of(row)
+    }
+
+    /// The captions of a row, which have equal text, by their ids.
+    ///
+    /// # Errors
+    /// If there is no such row, or an item is damaged.
+    pub fn captions_of(&self, row: usize) -> Result<Vec<CaptionItem>> {
+        self.require_side(Side::Caption)?;
+        self.items_of(row)
+    }
+
+    /// The best `top` items of the side `target` from place `offset` on; exact, of equal scores the lower row first, in
+    /// a row the lower id.
     ///
     /// # Errors
     /// If the query is unusable ([`Plan::new`]), captions are asked for and none were indexed, or an item is damaged.
@@ -188,78 +212,145 @@ impl Index {
         top: usize,
         offset: usize,
     ) -> Result<Vec<Vec<Hit>>> {
-        let shelf = self.shelf(target)?;
+        self.require_side(target)?;
         let plans: Vec<Plan> =
-            queries.iter().map(|parts| Plan::new(&self.meta.space, target, parts)).collect::<Result<_>>()?;
-        let tops = shelf.rows().top(&plans, top.saturating_add(offset));
-        let page = |(plan, top): (&Plan, TopK)| {
-            top.into_page(offset).into_iter().map(|scored| self.hit(shelf, target, plan, scored)).collect()
-        };
+            queries.iter().map(|parts| Plan::new(&self.meta().space, target, parts)).collect::<Result<_>>()?;
+        let tops = top_of(&self.pieces(target), &plans, top.saturating_add(offset));
+        let page = |(plan, best): (&Plan, TopK)| self.page(target, plan, best, top, offset);
         plans.iter().zip(tops).map(page).collect()
     }
 
-    fn hit(&self, shelf: &Shelf, target: Side, plan: &Plan, Scored { score, row }: Scored) -> Result<Hit> {
-        let parts = plan.level_scores(shelf.row(row), shelf.segment.inverse_lengths()[row]);
+    fn pieces(&self, side: Side) -> Vec<Piece<'_, half::f16>> {
+        let dims = self.meta().space.dims();
+        let piece = |stretch| Self::piece(stretch, dims);
+        self.stretches(side).iter().map(piece).collect()
+    }
+
+    fn piece(stretch: &Stretch, dims: usize) -> Piece<'_, half::f16> {
+        let rows = Rows::records(&stretch.segment, dims);
+        Piece { rows, first_row: stretch.first_row, allowed: stretch.live.as_ref() }
+    }
+
+    /// The items of the best rows; every row has at least one.
+    fn page(&self, target: Side, plan: &Plan, best: TopK, top: usize, offset: usize) -> Result<Vec<Hit>> {
+        let mut hits = Vec::new();
+        let mut passed = 0;
+        for scored in best.into_page(0) {
+            if hits.len() == top {
+                break;
+            }
+            for item in self.catalogue.items_of(target, scored.row as u64)? {
+                passed += 1;
+                if passed > offset && hits.len() < top {
+                    hits.push(self.hit(target, plan, scored, &item)?);
+                }
+            }
+        }
+        Ok(hits)
+    }
+
+    fn hit(&self, target: Side, plan: &Plan, Scored { score, row }: Scored, item: &StoredItem) -> Result<Hit> {
+        let (stretch, at) = self.place(target, row)?;
+        let parts = plan.level_scores(stretch.segment.row(at), stretch.segment.inverse_length(at));
         match target {
             Side::Image => {
-                let ImageItem { id, path, .. } = self.image(row)?;
+                let ImageItem { id, path, .. } = self.catalogue.parse(item)?;
                 Ok(Hit { row, id, path, caption: None, score, parts })
             }
             Side::Caption => {
-                let caption = self.caption(row)?;
-                let image = self.row_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
-                    let what = format!("image of caption {}", caption.id);
-                    Error::unexpected(what, caption.image_id.clone(), "an image of the index").with_hint(REINDEX)
-                })?;
-                let path = self.image(image)?.path;
+                let caption: CaptionItem = self.catalogue.parse(item)?;
+                let path = self.image_of(&caption)?.path;
                 Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), score, parts })
             }
         }
     }
 
-    fn shelf(&self, side: Side) -> Result<&Shelf> {
-        match side {
-            Side::Image => Ok(&self.images),
-            Side::Caption => self.captions.as_ref().ok_or_else(|| {
-                Error::unexpected(format!("captions of {}", self.dir.display()), "none", "an index with captions")
-                    .with_hint("make the index from a data set with captions")
-            }),
+    /// The image that a caption belongs to.
+    pub(crate) fn image_of(&self, caption: &CaptionItem) -> Result<ImageItem> {
+        let image = self.catalogue.item_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
+            let what = format!("image of caption {}", caption.id);
+            Error::unexpected(what, caption.image_id.clone(), "an image of the index").with_hint(REINDEX)
+        })?;
+        self.catalogue.parse(&image)
+    }
+
+    /// Every item of a side with its record, by row.
+    pub(crate) fn each_record<T: Item>(&self, mut visit: impl FnMut(T, &[u8]) -> Result<()>) -> Result<()> {
+        self.each_stored(T::SIDE, |stored| {
+            let (stretch, at) = self.place(T::SIDE, stored.row as usize)?;
+            visit(self.catalogue.parse(stored)?, stretch.segment.record(at))
+        })
+    }
+
+    /// Every item of a side as it is stored, by row and id.
+    pub(crate) fn each_stored(&self, side: Side, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
+        let mut last: Option<StoredItem> = None;
+        loop {
+            let batch = self.catalogue.items_after(side, last.as_ref(), BATCH)?;
+            batch.iter().try_for_each(&mut visit)?;
+            if batch.len() < BATCH {
+                return Ok(());
+            }
+            last = batch.into_iter().last();
         }
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    pub(crate) fn stretches(&self, side: Side) -> &[Stretch] {
+        match side {
+            Side::Image => &self.images,
+            Side::Caption => &self.captions,
+        }
+    }
+
+    pub(crate) fn require_side(&self, side: Side) -> Result<()> {
+        if self.meta().collection(side).is_some() {
+            return Ok(());
+        }
+        Err(Error::unexpected(format!("captions of {}", self.dir.display()), "none", "an index with captions")
+            .with_hint("make the index from a data set with captions"))
+    }
+
+    /// Where a row lies.
+    pub(crate) fn place(&self, side: Side, row: usize) -> Result<(&Stretch, usize)> {
+        self.require_side(side)?;
+        let stretches = self.stretches(side);
+        let after = stretches.partition_point(|stretch| stretch.first_row <= row);
+        let found = after.checked_sub(1).map(|at| &stretches[at]).filter(|stretch| {
+            let at = row - stretch.first_row;
+            at < stretch.segment.len() && stretch.live.as_ref().is_none_or(|live| live.contains(at))
+        });
+        let stretch = found.ok_or_else(|| {
+            let expected = format!("a row of one of the {} {}", self.count(side), side.plural());
+            Error::unexpected("row", row.to_string(), expected)
+        })?;
+        Ok((stretch, row - stretch.first_row))
+    }
+
+    fn first_item<T: Item>(&self, row: usize) -> Result<T> {
+        self.place(T::SIDE, row)?;
+        let items = self.catalogue.items_of(T::SIDE, row as u64)?;
+        let first = items.first().ok_or_else(|| self.catalogue.malformed(format!("no item for row {row}")))?;
+        self.catalogue.parse(first)
+    }
+
+    fn items_of<T: Item>(&self, row: usize) -> Result<Vec<T>> {
+        self.place(T::SIDE, row)?;
+        self.catalogue.items_of(T::SIDE, row as u64)?.iter().map(|item| self.catalogue.parse(item)).collect()
     }
 }
 
-impl Shelf {
-    fn open(folder: &Path, name: &str, collection: &Collection, meta: &IndexMeta) -> Result<Self> {
-        let path = folder.join(format!("{name}.f16"));
-        let segment = Segment::open(&path)?;
-        let header = segment.header();
-        let found = (header.rows, header.dims_abstract as usize, header.dims_grounded as usize);
-        let expected = (collection.count, meta.space.dims_abstract, meta.space.dims_grounded);
-        if found != expected || file::hex(&header.body_sha256) != collection.vectors.sha256 {
-            let show = |(rows, h, l): (u64, usize, usize), sum: &str| format!("{rows} rows of {h} + {l} values, {sum}");
-            let found = show(found, &file::hex(&header.body_sha256));
-            let expected = show(expected, &collection.vectors.sha256);
-            return Err(Error::unexpected(path.display().to_string(), found, expected).with_hint(REINDEX));
-        }
-        let path = folder.join(format!("{name}.jsonl"));
-        let lines = Lines::open(&path, collection.count, collection.items.bytes)?;
-        Ok(Self { segment, lines })
-    }
-
-    fn rows(&self) -> Rows<'_, f16> {
-        Rows::new(self.segment.values(), self.segment.header().dims(), self.segment.inverse_lengths())
-    }
-
-    /// `row` must exist.
-    fn row(&self, row: usize) -> &[f16] {
-        let dims = self.segment.header().dims();
-        &self.segment.values()[row * dims..][..dims]
-    }
-
-    fn checked(&self, row: usize) -> Result<&Self> {
-        if row < self.lines.len() {
-            return Ok(self);
-        }
-        Err(Error::unexpected("row", row.to_string(), format!("a row below {}", self.lines.len())))
-    }
+/// Maps the rows of a side.
+fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretch>> {
+    let open = |(first, record): (u64, SegmentRecord)| {
+        let path = segment_path(dir, side, record.file);
+        let segment = Segment::open(&path, record.rows)?;
+        segment.header().require(&header(catalogue.meta(), side, record.file), &path)?;
+        let live = catalogue.live(side, first, record.rows)?;
+        Ok(Stretch { first_row: first as usize, segment, live, record, path })
+    };
+    catalogue.segments(side)?.into_iter().map(open).collect()
 }

@@ -1,8 +1,11 @@
 //! The exact scan: every row against every query, on all threads.
 
+use crate::bitmap::Bitmap;
 use crate::kernel::{Element, Kernel, Measure, block_rows};
 use crate::query::Plan;
+use crate::segment::Segment;
 use crate::top_k::{Scored, TopK};
+use half::f16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,8 +14,25 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, E> {
     values: &'a [E],
+    /// Values from one row to the next.
+    stride: usize,
     dims: usize,
-    inverse_lengths: &'a [f32],
+    lengths: Lengths<'a>,
+}
+
+/// Where 1 / ‖row‖ is.
+#[derive(Clone, Copy, Debug)]
+enum Lengths<'a> {
+    Beside(&'a [f32]),
+    /// At the end of each record.
+    Stored(&'a Segment),
+}
+
+impl<'a> Rows<'a, f16> {
+    /// The rows of a row file.
+    pub(crate) fn records(segment: &'a Segment, dims: usize) -> Self {
+        Self { values: segment.values(), stride: segment.stride(), dims, lengths: Lengths::Stored(segment) }
+    }
 }
 
 impl<'a, E: Element> Rows<'a, E> {
@@ -23,12 +43,12 @@ impl<'a, E: Element> Rows<'a, E> {
     pub fn new(values: &'a [E], dims: usize, inverse_lengths: &'a [f32]) -> Self {
         assert!(dims > 0, "rows must have columns");
         assert_eq!(values.len(), dims * inverse_lengths.len(), "values must be [row_count, dims]");
-        Self { values, dims, inverse_lengths }
+        Self { values, stride: dims, dims, lengths: Lengths::Beside(inverse_lengths) }
     }
 
     /// Number of rows.
     pub fn count(&self) -> usize {
-        self.inverse_lengths.len()
+        self.values.len() / self.stride
     }
 
     /// The best `keep` rows of each plan; the order is that of [`Scored`].
@@ -38,30 +58,14 @@ impl<'a, E: Element> Rows<'a, E> {
     /// # Panics
     /// If a plan was made for wider rows.
     pub fn top(&self, plans: &[Plan], keep: usize) -> Vec<TopK> {
-        assert!(plans.iter().all(|plan| plan.fits(self.dims)), "plans and rows must be of one space");
-        let keep = keep.min(self.count());
-        let passes = passes(plans);
-        let block = block_rows(self.dims * size_of::<E>());
-        let empty = || vec![TopK::new(keep); plans.len()];
-        let work = || (empty(), Buffers::default());
-        let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), number: usize| {
-            let first = number * block;
-            let rows = first..self.count().min(first + block);
-            for (top, scores) in tops.iter_mut().zip(self.score_block(&passes, plans.len(), rows.clone(), &mut buffers))
-            {
-                for (row, &score) in rows.clone().zip(scores) {
-                    top.push(Scored { score, row });
-                }
-            }
-            (tops, buffers)
-        };
-        (0..self.count().div_ceil(block)).into_par_iter().fold(work, scan).map(|(tops, _)| tops).reduce(
-            empty,
-            |mut left, right| {
-                left.iter_mut().zip(right).for_each(|(left, right)| left.merge(right));
-                left
-            },
-        )
+        top_of(&[Piece { rows: *self, first_row: 0, allowed: None }], plans, keep)
+    }
+
+    fn inverse_length(&self, row: usize) -> f32 {
+        match self.lengths {
+            Lengths::Beside(lengths) => lengths[row],
+            Lengths::Stored(segment) => segment.inverse_length(row),
+        }
     }
 
     /// The scores of the rows in `rows`, query after query.
@@ -72,20 +76,20 @@ impl<'a, E: Element> Rows<'a, E> {
         rows: Range<usize>,
         buffers: &'b mut Buffers,
     ) -> impl Iterator<Item = &'b [f32]> + use<'b, E> {
-        let values = &self.values[rows.start * self.dims..rows.end * self.dims];
-        let inverse_lengths = &self.inverse_lengths[rows.clone()];
+        let values = &self.values[rows.start * self.stride..rows.end * self.stride];
         let Buffers { scores, measured } = buffers;
         scores.clear();
         scores.resize(query_count * rows.len(), 0.0);
         for pass in passes {
+            measured.clear();
             measured.resize(pass.owners.len() * rows.len(), 0.0);
             let columns = pass.columns.clone();
-            Kernel::best().block(pass.measure, values, self.dims, columns, &pass.vectors, measured);
+            Kernel::best().block(pass.measure, values, self.stride, columns, &pass.vectors, measured);
             for (&(owner, factor), measured) in pass.owners.iter().zip(measured.chunks_exact(rows.len())) {
                 let scores = &mut scores[owner * rows.len()..][..rows.len()];
                 if pass.by_length {
-                    for ((score, value), inverse_length) in scores.iter_mut().zip(measured).zip(inverse_lengths) {
-                        *score += factor * inverse_length * value;
+                    for ((score, value), row) in scores.iter_mut().zip(measured).zip(rows.clone()) {
+                        *score += factor * self.inverse_length(row) * value;
                     }
                 } else {
                     for (score, value) in scores.iter_mut().zip(measured) {
@@ -96,6 +100,56 @@ impl<'a, E: Element> Rows<'a, E> {
         }
         scores.chunks_exact(rows.len())
     }
+}
+
+/// Some of the rows to scan.
+#[derive(Debug)]
+pub(crate) struct Piece<'a, E> {
+    pub(crate) rows: Rows<'a, E>,
+    /// Number of its first row among all.
+    pub(crate) first_row: usize,
+    /// The only rows to look at; `None` for all.
+    pub(crate) allowed: Option<&'a Bitmap>,
+}
+
+/// [`Rows::top`] over several pieces.
+///
+/// # Panics
+/// If a plan was made for wider rows.
+pub(crate) fn top_of<E: Element>(pieces: &[Piece<'_, E>], plans: &[Plan], keep: usize) -> Vec<TopK> {
+    let fit = |piece: &Piece<'_, E>| plans.iter().all(|plan| plan.fits(piece.rows.dims));
+    assert!(pieces.iter().all(fit), "plans and rows must be of one space");
+    let passes = passes(plans);
+    let blocks: Vec<(usize, Range<usize>)> = pieces.iter().enumerate().flat_map(blocks).collect();
+    let empty = || vec![TopK::new(keep); plans.len()];
+    let work = || (empty(), Buffers::default());
+    let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), (piece, rows): &(usize, Range<usize>)| {
+        let Piece { rows: stored, first_row, allowed } = &pieces[*piece];
+        let mut look_at = |rows: Range<usize>| {
+            for (top, scores) in
+                tops.iter_mut().zip(stored.score_block(&passes, plans.len(), rows.clone(), &mut buffers))
+            {
+                for (row, &score) in rows.clone().zip(scores) {
+                    top.push(Scored { score, row: first_row + row });
+                }
+            }
+        };
+        match allowed {
+            None => look_at(rows.clone()),
+            Some(allowed) => allowed.runs(rows.clone()).for_each(look_at),
+        }
+        (tops, buffers)
+    };
+    blocks.par_iter().fold(work, scan).map(|(tops, _)| tops).reduce(empty, |mut left, right| {
+        left.iter_mut().zip(right).for_each(|(left, right)| left.merge(right));
+        left
+    })
+}
+
+/// The stretches of a piece that a thread takes at once.
+fn blocks<E: Element>((number, piece): (usize, &Piece<'_, E>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<E> {
+    let (count, block) = (piece.rows.count(), block_rows(piece.rows.stride * size_of::<E>()));
+    (0..count).step_by(block).map(move |first| (number, first..count.min(first + block)))
 }
 
 /// One thread's working memory.
@@ -142,7 +196,6 @@ mod tests {
     use super::*;
     use crate::metric::{Metric, Side, Space};
     use crate::query::{PartKind, QueryPart, inverse_length};
-    use half::f16;
     use proptest::prelude::*;
 
     fn cosine(a: &[f32], b: &[f32]) -> f64 {

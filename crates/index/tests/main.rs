@@ -1,5 +1,7 @@
 //! The crate as its users see it.
 
+mod crash;
 mod fixture;
 mod folder;
 mod search;
+mod store;

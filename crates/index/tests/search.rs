@@ -79,7 +79,10 @@ fn unusable_queries_are_explained() {
 #[test]
 fn rows_that_are_not_there() {
     let (_dir, index) = index();
-    assert_eq!(index.row(Side::Image, 3).unwrap_err().to_string(), "row: found 3, expected a row below 3");
+    assert_eq!(
+        index.row(Side::Image, 3).unwrap_err().to_string(),
+        "row: found 3, expected a row of one of the 3 images"
+    );
     index.image(9).unwrap_err();
     index.caption(4).unwrap_err();
     assert_eq!(index.row_of(Side::Image, "zebra").unwrap(), None);

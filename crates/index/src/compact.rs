@@ -1,0 +1,112 @@
+//! Compaction: row files with many dead rows are written anew without them.
+
+use crate::appender::Appender;
+use crate::catalogue::{SegmentRecord, segment_path};
+use crate::change::parse;
+use crate::error::Result;
+use crate::item::{CaptionItem, ImageItem, Item};
+use crate::metric::Side;
+use crate::segment::Segment;
+use crate::shelf::header;
+use crate::writer::IndexWriter;
+use std::collections::HashSet;
+
+/// What [`IndexWriter::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactReport {
+    /// Row files written anew or removed.
+    pub files: u64,
+    /// Dead rows taken away.
+    pub rows: u64,
+    /// Bytes of these rows.
+    pub bytes: u64,
+}
+
+impl IndexWriter {
+    /// Commits, then takes the dead rows out of every row file where they are more than `share` of all (0 for every
+    /// file with any). Rows keep their order, and so do hits of equal score. Each file is one transaction; open readers
+    /// go on with the old one.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::commit`].
+    pub fn compact(&mut self, share: f64) -> Result<CompactReport> {
+        self.commit()?;
+        let mut report = CompactReport::default();
+        for side in [Side::Image, Side::Caption] {
+            if self.meta.collection(side).is_none_or(|collection| collection.dead_rows == 0) {
+                continue;
+            }
+            let generation = self.meta.generation;
+            for (first, record) in self.ledger().segments(generation, side)? {
+                let dead = self.ledger().dead(generation, side, first, record.rows)?;
+                if dead.is_empty() || dead.len() as f64 <= share * record.rows as f64 {
+                    continue;
+                }
+                report.files += 1;
+                report.rows += dead.len() as u64;
+                report.bytes += dead.len() as u64 * header(&self.meta, side, 0).record_bytes() as u64;
+                self.noting_failure(|writer| writer.rewrite(side, first, &record, &dead))?;
+            }
+        }
+        if report.files > 0 {
+            self.sweep()?;
+            self.ledger().shrink()?;
+        }
+        Ok(report)
+    }
+
+    fn rewrite(&mut self, side: Side, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
+        // The file may be the one that new rows go to.
+        self.images.close();
+        self.captions.close();
+        let generation = self.meta.generation;
+        let dead: HashSet<u64> = dead.iter().copied().collect();
+        let path = segment_path(self.folder.dir(), side, old.file);
+        let segment = Segment::open(&path, old.rows)?;
+        segment.header().require(&header(&self.meta, side, old.file), &path)?;
+        if dead.len() as u64 == old.rows {
+            self.ledger().set_segment(generation, side, first, None)?;
+        } else {
+            let number = self.ledger().next_file()?;
+            let new_path = segment_path(self.folder.dir(), side, number);
+            let mut rows = Appender::create(new_path, header(&self.meta, side, number))?;
+            for row in (first..first + old.rows).filter(|row| !dead.contains(row)) {
+                let to = first + rows.rows();
+                rows.push_record(segment.record((row - first) as usize))?;
+                if to != row {
+                    match side {
+                        Side::Image => self.move_items::<ImageItem>(row, to)?,
+                        Side::Caption => self.move_items::<CaptionItem>(row, to)?,
+                    }
+                }
+            }
+            rows.sync()?;
+            self.folder.sync_segments()?;
+            let record = SegmentRecord::new(number, rows.rows(), &rows.chain());
+            self.ledger().set_segment(generation, side, first, Some(&record))?;
+        }
+        let mut dead: Vec<u64> = dead.into_iter().collect();
+        dead.sort_unstable();
+        self.meta.collection_mut(side).dead_rows -= dead.len() as u64;
+        self.ledger().set_dead(generation, side, dead, false)?;
+        let meta = self.meta.clone();
+        self.ledger().set_meta(&meta)?;
+        self.ledger().commit()
+    }
+
+    /// Gives the items of a row to another row, which is free.
+    fn move_items<T: Item>(&mut self, from: u64, to: u64) -> Result<()> {
+        let generation = self.meta.generation;
+        for mut stored in self.ledger().items_of(generation, T::SIDE, from)? {
+            let item: T = parse(&stored)?;
+            let content = item.content();
+            if !content.is_empty() {
+                self.ledger().set_content(generation, T::SIDE, &content, Some(to))?;
+            }
+            self.ledger().remove_item(generation, T::SIDE, from, &stored.id)?;
+            stored.row = to;
+            self.ledger().insert_item(generation, T::SIDE, &stored)?;
+        }
+        Ok(())
+    }
+}
