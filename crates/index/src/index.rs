@@ -10,38 +10,18 @@
 use crate::bitmap::Bitmap;
 use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, segment_path};
 use crate::error::{Error, Result};
-use crate::file::REINDEX;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::metric::Side;
-use crate::query::{LevelScores, Plan, QueryPart};
-use crate::scan::{Piece, Rows, top_of};
+use crate::search::Remembered;
 use crate::segment::Segment;
 use crate::shelf::header;
-use crate::top_k::{Scored, TopK};
 use std::path::{Path, PathBuf};
 
 /// Times that a reader looks again when files vanish between its look at the catalogue and at them.
 const ATTEMPTS: usize = 20;
 /// Items read from the catalogue at once.
 pub(crate) const BATCH: usize = 4096;
-
-/// One found item.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// Its row among the images or the captions; items of equal content have the same.
-    pub row: usize,
-    /// Its id: the image's, or the caption's.
-    pub id: String,
-    /// Path of the image; of a caption, that of its image.
-    pub path: String,
-    /// The caption, if captions were searched.
-    pub caption: Option<CaptionItem>,
-    /// Σ wᵢ · scoreᵢ; larger is better.
-    pub score: f32,
-    /// What each level contributes to the score.
-    pub parts: LevelScores,
-}
 
 /// An open index, as it was when it was opened: a writer that changes it does not disturb it.
 #[derive(Debug)]
@@ -50,6 +30,7 @@ pub struct Index {
     catalogue: Catalogue,
     images: Vec<Stretch>,
     captions: Vec<Stretch>,
+    remembered: Remembered,
 }
 
 /// The rows of one file.
@@ -90,7 +71,7 @@ impl Index {
         let catalogue = Catalogue::open(dir)?;
         let images = stretches(dir, &catalogue, Side::Image)?;
         let captions = stretches(dir, &catalogue, Side::Caption)?;
-        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions })
+        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, remembered: Remembered::default() })
     }
 
     /// The folder.
@@ -192,88 +173,6 @@ impl Index {
         self.items_of(row)
     }
 
-    /// The best `top` items of the side `target` from place `offset` on; exact, of equal scores the lower row first, in
-    /// a row the lower id.
-    ///
-    /// # Errors
-    /// If the query is unusable ([`Plan::new`]), captions are asked for and none were indexed, or an item is damaged.
-    pub fn search(&self, parts: &[QueryPart<'_>], target: Side, top: usize, offset: usize) -> Result<Vec<Hit>> {
-        Ok(self.search_many(&[parts], target, top, offset)?.remove(0))
-    }
-
-    /// [`Index::search`] for many queries in one pass over the rows; each answer is the same as if asked alone.
-    ///
-    /// # Errors
-    /// As [`Index::search`].
-    pub fn search_many(
-        &self,
-        queries: &[&[QueryPart<'_>]],
-        target: Side,
-        top: usize,
-        offset: usize,
-    ) -> Result<Vec<Vec<Hit>>> {
-        self.require_side(target)?;
-        let plans: Vec<Plan> =
-            queries.iter().map(|parts| Plan::new(&self.meta().space, target, parts)).collect::<Result<_>>()?;
-        let tops = top_of(&self.pieces(target), &plans, top.saturating_add(offset));
-        let page = |(plan, best): (&Plan, TopK)| self.page(target, plan, best, top, offset);
-        plans.iter().zip(tops).map(page).collect()
-    }
-
-    fn pieces(&self, side: Side) -> Vec<Piece<'_, half::f16>> {
-        let dims = self.meta().space.dims();
-        let piece = |stretch| Self::piece(stretch, dims);
-        self.stretches(side).iter().map(piece).collect()
-    }
-
-    fn piece(stretch: &Stretch, dims: usize) -> Piece<'_, half::f16> {
-        let rows = Rows::records(&stretch.segment, dims);
-        Piece { rows, first_row: stretch.first_row, allowed: stretch.live.as_ref() }
-    }
-
-    /// The items of the best rows; every row has at least one.
-    fn page(&self, target: Side, plan: &Plan, best: TopK, top: usize, offset: usize) -> Result<Vec<Hit>> {
-        let mut hits = Vec::new();
-        let mut passed = 0;
-        for scored in best.into_page(0) {
-            if hits.len() == top {
-                break;
-            }
-            for item in self.catalogue.items_of(target, scored.row as u64)? {
-                passed += 1;
-                if passed > offset && hits.len() < top {
-                    hits.push(self.hit(target, plan, scored, &item)?);
-                }
-            }
-        }
-        Ok(hits)
-    }
-
-    fn hit(&self, target: Side, plan: &Plan, Scored { score, row }: Scored, item: &StoredItem) -> Result<Hit> {
-        let (stretch, at) = self.place(target, row)?;
-        let parts = plan.level_scores(stretch.segment.row(at), stretch.segment.inverse_length(at));
-        match target {
-            Side::Image => {
-                let ImageItem { id, path, .. } = self.catalogue.parse(item)?;
-                Ok(Hit { row, id, path, caption: None, score, parts })
-            }
-            Side::Caption => {
-                let caption: CaptionItem = self.catalogue.parse(item)?;
-                let path = self.image_of(&caption)?.path;
-                Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), score, parts })
-            }
-        }
-    }
-
-    /// The image that a caption belongs to.
-    pub(crate) fn image_of(&self, caption: &CaptionItem) -> Result<ImageItem> {
-        let image = self.catalogue.item_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
-            let what = format!("image of caption {}", caption.id);
-            Error::unexpected(what, caption.image_id.clone(), "an image of the index").with_hint(REINDEX)
-        })?;
-        self.catalogue.parse(&image)
-    }
-
     /// Every item of a side with its record, by row.
     pub(crate) fn each_record<T: Item>(&self, mut visit: impl FnMut(T, &[u8]) -> Result<()>) -> Result<()> {
         self.each_stored(T::SIDE, |stored| {
@@ -297,6 +196,10 @@ impl Index {
 
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     pub(crate) fn stretches(&self, side: Side) -> &[Stretch] {
