@@ -40,6 +40,11 @@ impl Bitmap {
         self.words[at / 64] &= !(1 << (at % 64));
     }
 
+    /// Numbers in the set.
+    pub(crate) fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// The longest stretches of `range` without a gap.
     pub(crate) fn runs(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut at = range.start;
@@ -78,6 +83,7 @@ mod tests {
             bits.iter().enumerate().filter(|(_, b)| **b).for_each(|(at, _)| map.insert(at));
             let expected: Vec<usize> = (0..bits.len()).filter(|&at| bits[at]).collect();
             prop_assert_eq!(map.runs(0..bits.len()).flatten().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(map.count(), bits.iter().filter(|b| **b).count());
             prop_assert!((0..400).all(|at| map.contains(at) == (at < bits.len() && bits[at])));
             let (a, b) = (cut.0 as usize % (bits.len() + 1), cut.1 as usize % (bits.len() + 1));
             let range = a.min(b)..a.max(b);

@@ -4,11 +4,12 @@
 //! meta.json            says that the folder is an index, and of which version
 //! catalogue.redb       the commit point: which rows count, and what they are
 //! lock                 held by a writer
-//! segments/            images-N.f16 … [captions-N.f16 …]
+//! segments/            images-N.f16 … [captions-N.f16 …], and what is derived of them: images-N.i8 …
 //! ```
 
 use crate::bitmap::Bitmap;
-use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, segment_path};
+use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, codes_path, segment_path};
+use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::meta::{IndexMeta, META_FILE, check_identity};
@@ -40,6 +41,8 @@ pub(crate) struct Stretch {
     pub(crate) segment: Segment,
     /// `None` if all rows are.
     pub(crate) live: Option<Bitmap>,
+    /// Of the first rows; `None` if there are none, or they cannot be used.
+    pub(crate) codes: Option<Codes>,
     pub(crate) record: SegmentRecord,
     pub(crate) path: PathBuf,
 }
@@ -110,6 +113,11 @@ impl Index {
                 .filter(|&at| stretch.live.as_ref().is_none_or(|live| live.contains(at)))
                 .map(|at| stretch.first_row + at)
         })
+    }
+
+    /// How many rows of `side` have 8-bit codes, by which candidates are found ([`crate::Method::Candidates`]).
+    pub fn coded_rows(&self, side: Side) -> usize {
+        self.stretches(side).iter().filter_map(|stretch| stretch.codes.as_ref()).map(Codes::len).sum()
     }
 
     /// The embedding `[h ; l]` of a row, as f16 kept it: a stored picture can be a query.
@@ -253,7 +261,9 @@ fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretc
         let segment = Segment::open(&path, record.rows)?;
         segment.header().require(&header(catalogue.meta(), side, record.file), &path)?;
         let live = catalogue.live(side, first, record.rows)?;
-        Ok(Stretch { first_row: first as usize, segment, live, record, path })
+        // Whatever is wrong with them, `verify` tells; search can do without.
+        let codes = Codes::open(&codes_path(&path), &segment).ok();
+        Ok(Stretch { first_row: first as usize, segment, live, codes, record, path })
     };
     catalogue.segments(side)?.into_iter().map(open).collect()
 }

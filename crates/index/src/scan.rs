@@ -9,6 +9,7 @@ use half::f16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 /// Stored rows in memory, or mapped.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +59,7 @@ impl<'a, E: Element> Rows<'a, E> {
     /// # Panics
     /// If a plan was made for wider rows.
     pub fn top(&self, plans: &[Plan], keep: usize) -> Vec<TopK> {
-        top_of(&[Piece { rows: *self, first_row: 0, allowed: None }], plans, keep)
+        top_of(&[Piece { rows: *self, range: 0..self.count(), first_row: 0, allowed: None }], plans, keep)
     }
 
     fn inverse_length(&self, row: usize) -> f32 {
@@ -67,17 +68,56 @@ impl<'a, E: Element> Rows<'a, E> {
             Lengths::Stored(segment) => segment.inverse_length(row),
         }
     }
+}
+
+/// Something that can be scored against plans, row by row.
+pub(crate) trait Scan: Sync {
+    /// The terms of all queries that read the same columns in the same way.
+    type Pass: Sync;
+
+    /// Bytes from one row to the next.
+    fn row_bytes(&self) -> usize;
+
+    /// True if the plan is for rows of this width.
+    fn fits(&self, plan: &Plan) -> bool;
+
+    /// What the plans ask of a row.
+    fn passes(&self, plans: &[Plan]) -> Vec<Self::Pass>;
 
     /// The scores of the rows in `rows`, query after query.
+    fn score_block<'b>(
+        &self,
+        passes: &[Self::Pass],
+        query_count: usize,
+        rows: Range<usize>,
+        buffers: &'b mut Buffers,
+    ) -> ChunksExact<'b, f32>;
+}
+
+impl<E: Element> Scan for Rows<'_, E> {
+    type Pass = Pass;
+
+    fn row_bytes(&self) -> usize {
+        self.stride * size_of::<E>()
+    }
+
+    fn fits(&self, plan: &Plan) -> bool {
+        plan.fits(self.dims)
+    }
+
+    fn passes(&self, plans: &[Plan]) -> Vec<Pass> {
+        passes(plans)
+    }
+
     fn score_block<'b>(
         &self,
         passes: &[Pass],
         query_count: usize,
         rows: Range<usize>,
         buffers: &'b mut Buffers,
-    ) -> impl Iterator<Item = &'b [f32]> + use<'b, E> {
+    ) -> ChunksExact<'b, f32> {
         let values = &self.values[rows.start * self.stride..rows.end * self.stride];
-        let Buffers { scores, measured } = buffers;
+        let Buffers { scores, measured, .. } = buffers;
         scores.clear();
         scores.resize(query_count * rows.len(), 0.0);
         for pass in passes {
@@ -104,8 +144,10 @@ impl<'a, E: Element> Rows<'a, E> {
 
 /// Some of the rows to scan.
 #[derive(Debug)]
-pub(crate) struct Piece<'a, E> {
-    pub(crate) rows: Rows<'a, E>,
+pub(crate) struct Piece<'a, S> {
+    pub(crate) rows: S,
+    /// Those to look at.
+    pub(crate) range: Range<usize>,
     /// Number of its first row among all.
     pub(crate) first_row: usize,
     /// The only rows to look at; `None` for all.
@@ -116,19 +158,18 @@ pub(crate) struct Piece<'a, E> {
 ///
 /// # Panics
 /// If a plan was made for wider rows.
-pub(crate) fn top_of<E: Element>(pieces: &[Piece<'_, E>], plans: &[Plan], keep: usize) -> Vec<TopK> {
-    let fit = |piece: &Piece<'_, E>| plans.iter().all(|plan| plan.fits(piece.rows.dims));
+pub(crate) fn top_of<S: Scan>(pieces: &[Piece<'_, S>], plans: &[Plan], keep: usize) -> Vec<TopK> {
+    let fit = |piece: &Piece<'_, S>| plans.iter().all(|plan| piece.rows.fits(plan));
     assert!(pieces.iter().all(fit), "plans and rows must be of one space");
-    let passes = passes(plans);
+    let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plans)).collect();
     let blocks: Vec<(usize, Range<usize>)> = pieces.iter().enumerate().flat_map(blocks).collect();
     let empty = || vec![TopK::new(keep); plans.len()];
     let work = || (empty(), Buffers::default());
     let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), (piece, rows): &(usize, Range<usize>)| {
-        let Piece { rows: stored, first_row, allowed } = &pieces[*piece];
+        let Piece { rows: stored, first_row, allowed, .. } = &pieces[*piece];
         let mut look_at = |rows: Range<usize>| {
-            for (top, scores) in
-                tops.iter_mut().zip(stored.score_block(&passes, plans.len(), rows.clone(), &mut buffers))
-            {
+            let scores = stored.score_block(&passes[*piece], plans.len(), rows.clone(), &mut buffers);
+            for (top, scores) in tops.iter_mut().zip(scores) {
                 for (row, &score) in rows.clone().zip(scores) {
                     top.push(Scored { score, row: first_row + row });
                 }
@@ -146,23 +187,48 @@ pub(crate) fn top_of<E: Element>(pieces: &[Piece<'_, E>], plans: &[Plan], keep: 
     })
 }
 
+/// The true scores of the rows that each plan's candidates are, to the bit as [`top_of`] has them.
+pub(crate) fn rescore<S: Scan>(
+    pieces: &[Piece<'_, S>],
+    plans: &[Plan],
+    candidates: Vec<TopK>,
+    keep: usize,
+) -> Vec<TopK> {
+    let one = |(plan, candidates): (&Plan, TopK)| {
+        let plan = std::slice::from_ref(plan);
+        let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plan)).collect();
+        let mut buffers = Buffers::default();
+        let mut top = TopK::new(keep);
+        for Scored { row, .. } in candidates.into_page(0) {
+            let piece = pieces.partition_point(|piece| piece.first_row <= row) - 1;
+            let at = row - pieces[piece].first_row;
+            let mut scores = pieces[piece].rows.score_block(&passes[piece], 1, at..at + 1, &mut buffers);
+            top.push(Scored { score: scores.next().expect("one plan, one row")[0], row });
+        }
+        top
+    };
+    plans.par_iter().zip(candidates).map(one).collect()
+}
+
 /// The stretches of a piece that a thread takes at once.
-fn blocks<E: Element>((number, piece): (usize, &Piece<'_, E>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<E> {
-    let (count, block) = (piece.rows.count(), block_rows(piece.rows.stride * size_of::<E>()));
-    (0..count).step_by(block).map(move |first| (number, first..count.min(first + block)))
+fn blocks<S: Scan>((number, piece): (usize, &Piece<'_, S>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<S> {
+    let (range, block) = (piece.range.clone(), block_rows(piece.rows.row_bytes()));
+    range.clone().step_by(block).map(move |first| (number, first..range.end.min(first + block)))
 }
 
 /// One thread's working memory.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     /// `[query_count, rows]`.
-    scores: Vec<f32>,
+    pub(crate) scores: Vec<f32>,
     /// One pass before its factors, `[owner_count, rows]`.
     measured: Vec<f32>,
+    /// The same of codes.
+    pub(crate) counted: Vec<i32>,
 }
 
 /// The terms of all queries that read the same columns in the same way.
-struct Pass {
+pub(crate) struct Pass {
     measure: Measure,
     columns: Range<usize>,
     by_length: bool,

@@ -2,13 +2,14 @@
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::StoredItem;
+use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::{BATCH, Index};
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::{Side, Space};
 use crate::query::{LevelScores, Plan, QueryPart};
-use crate::scan::{Piece, Rows, top_of};
+use crate::scan::{Piece, Rows, rescore, top_of};
 use crate::top_k::{Scored, TopK};
 use half::f16;
 use rayon::prelude::*;
@@ -34,6 +35,24 @@ pub struct Hit {
     pub parts: LevelScores,
 }
 
+/// How the best rows are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// [`Method::Exact`] where that takes a moment, up to [`INSTANT_BYTES`] of rows, else [`Method::Candidates`].
+    #[default]
+    Auto,
+    /// Every row is read.
+    Exact,
+    /// The 8-bit codes of all rows give candidates, [`CANDIDATES`] or four for each wanted hit, whichever is more; these
+    /// are scored exactly. A hit may be missed, scores and their order are exact. Rows without codes are read.
+    Candidates,
+}
+
+/// So many bytes of rows are read for a query without a second thought: a few milliseconds.
+pub const INSTANT_BYTES: u64 = 256 << 20;
+/// Candidates of a query at least.
+pub const CANDIDATES: usize = 200;
+
 /// What is wanted of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchOptions<'a> {
@@ -47,14 +66,18 @@ pub struct SearchOptions<'a> {
     pub filter: Option<&'a Filter>,
     /// Weight of the abstract level, 0 to 1, instead of the index's λ.
     pub lambda: Option<f32>,
+    /// How the best are found.
+    pub method: Method,
 }
 
 impl SearchOptions<'_> {
     /// The best `top` items of a side.
     pub fn new(target: Side, top: usize) -> Self {
-        Self { target, top, offset: 0, filter: None, lambda: None }
+        Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
     }
 }
+
+type CodedPieces<'a> = (Vec<Piece<'a, &'a Codes>>, Vec<Piece<'a, Rows<'a, f16>>>);
 
 /// For each row file the rows that have an item which passes.
 type Passing = Arc<Vec<Bitmap>>;
@@ -64,8 +87,8 @@ type Passing = Arc<Vec<Bitmap>>;
 pub(crate) struct Remembered(Mutex<Vec<(Side, Filter, Passing)>>);
 
 impl Index {
-    /// The best `top` items of the side `target` from place `offset` on; exact, of equal scores the lower row first, in
-    /// a row the lower id.
+    /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`]), of equal scores the lower row
+    /// first, in a row the lower id.
     ///
     /// # Errors
     /// If the query is unusable ([`Plan::new`]), captions are asked for and none were indexed, or an item is damaged.
@@ -92,28 +115,72 @@ impl Index {
     /// # Errors
     /// As [`Index::search`], and if λ is out of range.
     pub fn search_with(&self, queries: &[&[QueryPart<'_>]], options: &SearchOptions<'_>) -> Result<Vec<Vec<Hit>>> {
-        let SearchOptions { target, top, offset, filter, lambda } = *options;
+        let SearchOptions { target, top, offset, filter, lambda, method } = *options;
         self.require_side(target)?;
         let space = Space { lambda: lambda.unwrap_or(self.meta().space.lambda), ..self.meta().space };
         space.check()?;
         let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, target, parts)).collect::<Result<_>>()?;
         let passing = filter.map(|filter| self.passing(target, filter)).transpose()?;
         let pieces = self.pieces(target, passing.as_ref().map(|passing| passing.as_slice()));
-        let tops = top_of(&pieces, &plans, top.saturating_add(offset));
+        let keep = top.saturating_add(offset);
+        let candidates = keep.saturating_mul(4).max(CANDIDATES);
+        let tops = if self.by_candidates(target, &pieces, method, candidates) {
+            let (coded, rest) = self.coded_pieces(target, &pieces);
+            let near = top_of(&coded, &plans, candidates);
+            let mut tops = rescore(&pieces, &plans, near, keep);
+            tops.iter_mut().zip(top_of(&rest, &plans, keep)).for_each(|(top, rest)| top.merge(rest));
+            tops
+        } else {
+            top_of(&pieces, &plans, keep)
+        };
         plans.iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
     }
 
     /// The rows to look at.
-    fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<Piece<'a, f16>> {
+    fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<Piece<'a, Rows<'a, f16>>> {
         let dims = self.meta().space.dims();
         let stretches = self.stretches(side).iter().enumerate();
         let piece = stretches.map(|(at, stretch)| Piece {
             rows: Rows::records(&stretch.segment, dims),
+            range: 0..stretch.segment.len(),
             first_row: stretch.first_row,
             // Rows that pass have items, so they live.
             allowed: passing.map_or(stretch.live.as_ref(), |passing| Some(&passing[at])),
         });
         piece.collect()
+    }
+
+    fn by_candidates(
+        &self,
+        side: Side,
+        pieces: &[Piece<'_, Rows<'_, f16>>],
+        method: Method,
+        candidates: usize,
+    ) -> bool {
+        let rows = pieces.iter().map(|piece| piece.allowed.map_or(piece.range.len(), Bitmap::count)).sum::<usize>();
+        let row_bytes = self.stretches(side).first().map_or(0, |stretch| stretch.segment.header().record_bytes());
+        match method {
+            Method::Exact => false,
+            Method::Candidates => self.coded_rows(side) > 0,
+            // Many candidates cost what the scan saves.
+            Method::Auto => {
+                self.coded_rows(side) > 0 && rows as u64 * row_bytes as u64 > INSTANT_BYTES && candidates <= rows / 20
+            }
+        }
+    }
+
+    /// The codes of the rows to look at, and the rows that have none.
+    fn coded_pieces<'a>(&'a self, side: Side, pieces: &[Piece<'a, Rows<'a, f16>>]) -> CodedPieces<'a> {
+        let (mut coded, mut rest) = (Vec::new(), Vec::new());
+        for (piece, stretch) in pieces.iter().zip(self.stretches(side)) {
+            let Piece { rows, ref range, first_row, allowed } = *piece;
+            let covered = stretch.codes.as_ref().map_or(0, Codes::len);
+            if let Some(codes) = &stretch.codes {
+                coded.push(Piece { rows: codes, range: 0..covered, first_row, allowed });
+            }
+            rest.push(Piece { rows, range: covered..range.end, first_row, allowed });
+        }
+        (coded, rest)
     }
 
     /// The rows that have an item which passes the filter; all items are looked at, in parallel.

@@ -1,6 +1,7 @@
 //! A look at everything that an index holds.
 
-use crate::catalogue::{CATALOGUE_FILE, check_integrity};
+use crate::catalogue::{CATALOGUE_FILE, check_integrity, codes_path};
+use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::folder::is_held;
 use crate::index::Index;
@@ -21,6 +22,10 @@ impl Index {
         for side in [Side::Image, Side::Caption] {
             for stretch in self.stretches(side) {
                 stretch.segment.verify(&stretch.record.chain(), &stretch.path)?;
+                let codes = codes_path(&stretch.path);
+                if codes.exists() {
+                    Codes::open(&codes, &stretch.segment)?.verify(&codes)?;
+                }
             }
         }
         self.verify_items::<ImageItem>()?;

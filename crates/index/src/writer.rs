@@ -7,6 +7,7 @@ use crate::folder::Folder;
 use crate::index::Index;
 use crate::meta::IndexMeta;
 use crate::metric::{Side, Space};
+use crate::search::INSTANT_BYTES;
 use crate::segment::Segment;
 use crate::shelf::{Shelf, header};
 use serde_json::{Map, Value};
@@ -150,8 +151,8 @@ impl IndexWriter {
         self.noting_failure(Self::commit_all)
     }
 
-    /// Commits, puts the index in the place of the old one if there is one, compacts it above [`DEAD_SHARE`], and opens
-    /// it.
+    /// Commits, puts the index in the place of the old one if there is one, compacts it above [`DEAD_SHARE`], makes
+    /// its codes if it is large, and opens it.
     ///
     /// # Errors
     /// If a caption's image was never added, or the disk is full; what was last committed stands.
@@ -173,6 +174,8 @@ impl IndexWriter {
             writer.folder.settle()
         })?;
         self.compact(DEAD_SHARE)?;
+        // Search can do without them: a disk that is full now must not look like a lost index.
+        let _ = self.make_codes(INSTANT_BYTES);
         self.sweep()?;
         let dir = self.folder.dir().to_path_buf();
         drop(self);

@@ -1,5 +1,6 @@
 //! The crate as its users see it.
 
+mod candidates;
 mod crash;
 mod fixture;
 mod folder;

@@ -119,6 +119,11 @@ pub(crate) fn segment_path(dir: &Path, side: Side, number: u64) -> PathBuf {
     dir.join(SEGMENT_DIR).join(format!("{}-{number}.f16", side.plural()))
 }
 
+/// Path of the codes of a row file.
+pub(crate) fn codes_path(rows: &Path) -> PathBuf {
+    rows.with_extension("i8")
+}
+
 /// Folder of the row files.
 pub(crate) const SEGMENT_DIR: &str = "segments";
 

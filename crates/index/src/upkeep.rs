@@ -1,8 +1,9 @@
-//! Compaction: row files with many dead rows are written anew without them.
+//! Upkeep: row files with many dead rows are written anew without them, and codes are derived of the rows.
 
 use crate::appender::Appender;
-use crate::catalogue::{SegmentRecord, segment_path};
+use crate::catalogue::{SegmentRecord, codes_path, segment_path};
 use crate::change::parse;
+use crate::codes::{self, Codes, can_be_coded};
 use crate::error::Result;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
@@ -53,6 +54,36 @@ impl IndexWriter {
             self.ledger().shrink()?;
         }
         Ok(report)
+    }
+
+    /// Commits, then makes the 8-bit codes of every row file of a side with at least `side_bytes` bytes of rows, where
+    /// they are missing, cannot be used, or lack more than a tenth of the rows. Returns the number of files written.
+    /// [`IndexWriter::finish`] does it from [`INSTANT_BYTES`](crate::INSTANT_BYTES) on.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::commit`]; the index is then whole all the same.
+    pub fn make_codes(&mut self, side_bytes: u64) -> Result<u64> {
+        self.commit()?;
+        let mut written = 0;
+        for side in [Side::Image, Side::Caption] {
+            let (generation, header) = (self.meta.generation, header(&self.meta, side, 0));
+            let segments = self.ledger().segments(generation, side)?;
+            let rows: u64 = segments.iter().map(|(_, record)| record.rows).sum();
+            if rows == 0 || rows * (header.record_bytes() as u64) < side_bytes || !can_be_coded(header.dims()) {
+                continue;
+            }
+            for (_, record) in segments {
+                let path = segment_path(self.folder.dir(), side, record.file);
+                let segment = Segment::open(&path, record.rows)?;
+                let codes = codes_path(&path);
+                let covered = Codes::open(&codes, &segment).map_or(0, |codes| codes.len() as u64);
+                if covered * 10 < record.rows * 9 {
+                    codes::write(&codes, &segment)?;
+                    written += 1;
+                }
+            }
+        }
+        Ok(written)
     }
 
     fn rewrite(&mut self, side: Side, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
