@@ -1,6 +1,8 @@
 //! The writing end of a row file.
 
 use crate::error::{Error, Result};
+#[cfg(test)]
+use crate::journal::{self, Deed};
 use crate::segment::{Chain, HEADER_BYTES, Header, chained, encode_record};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -25,9 +27,11 @@ impl Appender {
     /// Makes a new file; a file of that name is left of a writer that was stopped before it could adopt it.
     pub(crate) fn create(path: PathBuf, header: Header) -> Result<Self> {
         let file = File::create(&path).map_err(|e| Error::io("cannot create", &path, e))?;
+        #[cfg(test)]
+        journal::note(|| Deed::Create(path.clone()));
         let mut appender = Self::new(path, file, header, 0, [0; 32]);
         let bytes = appender.header.to_bytes();
-        appender.write(&bytes)?;
+        appender.write(0, &bytes)?;
         Ok(appender)
     }
 
@@ -66,18 +70,21 @@ impl Appender {
     /// Appends a record as another file holds it.
     pub(crate) fn push_record(&mut self, record: &[u8]) -> Result<()> {
         debug_assert_eq!(record.len(), self.header.record_bytes());
-        self.write(record)?;
+        self.write(self.header.file_bytes(self.rows).unwrap_or(u64::MAX), record)?;
         self.chain = chained(self.chain, record);
         self.rows += 1;
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes what comes next, which is at `offset`.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         #[cfg(test)]
-        if self.header.file_bytes(self.rows).unwrap_or(0) + bytes.len() as u64 > self.room {
+        if offset + bytes.len() as u64 > self.room {
             self.failed = true;
             return Err(Error::io("cannot write", &self.path, std::io::ErrorKind::StorageFull.into()));
         }
+        #[cfg(test)]
+        journal::note(|| Deed::Write { path: self.path.clone(), offset, bytes: bytes.to_vec() });
         let written = self.out.write_all(bytes);
         self.failed |= written.is_err();
         written.map_err(|e| Error::io("cannot write", &self.path, e))
@@ -91,6 +98,8 @@ impl Appender {
                 return Err(std::io::Error::other("an earlier write to it failed"));
             }
             self.out.flush()?;
+            #[cfg(test)]
+            journal::note(|| Deed::Sync(self.path.clone()));
             self.out.get_ref().sync_all()
         };
         let brought = bring();
@@ -130,6 +139,8 @@ fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<()> {
     crate::file::check_length(path, found, adopted)?;
     let mut shorten = || -> std::io::Result<()> {
         if found > adopted {
+            #[cfg(test)]
+            journal::note(|| Deed::SetLength { path: path.to_path_buf(), length: adopted });
             file.set_len(adopted)?;
         }
         file.seek(SeekFrom::Start(adopted)).map(drop)

@@ -3,6 +3,8 @@
 use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
 use crate::error::{Error, Result};
 use crate::file;
+#[cfg(test)]
+use crate::journal::{self, Deed};
 use crate::meta::{META_FILE, check_identity, is_ours, write_identity};
 use crate::metric::Side;
 use std::collections::HashSet;
@@ -66,6 +68,8 @@ impl Folder {
             used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
             if !keep.contains(&entry.path().with_extension("f16")) {
+                #[cfg(test)]
+                journal::note(|| Deed::Remove(entry.path()));
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -83,6 +87,8 @@ impl Folder {
 
     /// Brings the names of the row files to disk.
     pub(crate) fn sync_segments(&self) -> Result<()> {
+        #[cfg(test)]
+        journal::note(|| Deed::SyncFolder(self.dir.join(SEGMENT_DIR)));
         file::sync_dir(&self.dir.join(SEGMENT_DIR))?;
         file::sync_dir(&self.dir)
     }

@@ -43,6 +43,8 @@ mod filter;
 mod folder;
 mod index;
 mod item;
+#[cfg(test)]
+mod journal;
 pub mod kernel;
 mod meta;
 mod metric;
