@@ -17,6 +17,7 @@ pub(crate) struct Appender {
     record: Vec<u8>,
     rows: u64,
     chain: Chain,
+    length: u64,
     /// A write failed: what the file holds is unknown.
     failed: bool,
     #[cfg(test)]
@@ -29,9 +30,9 @@ impl Appender {
         let file = File::create(&path).map_err(|e| Error::io("cannot create", &path, e))?;
         #[cfg(test)]
         journal::note(|| Deed::Create(path.clone()));
-        let mut appender = Self::new(path, file, header, 0, [0; 32]);
+        let mut appender = Self::new(path, file, header, (0, [0; 32]), 0);
         let bytes = appender.header.to_bytes();
-        appender.write(0, &bytes)?;
+        appender.write(&bytes)?;
         Ok(appender)
     }
 
@@ -39,11 +40,11 @@ impl Appender {
     pub(crate) fn reopen(path: PathBuf, header: Header, rows: u64, chain: Chain) -> Result<Self> {
         let open = OpenOptions::new().read(true).write(true).open(&path);
         let mut file = open.map_err(|e| Error::io("cannot open for writing", &path, e))?;
-        cut(&mut file, &path, &header, rows)?;
-        Ok(Self::new(path, file, header, rows, chain))
+        let length = cut(&mut file, &path, &header, rows)?;
+        Ok(Self::new(path, file, header, (rows, chain), length))
     }
 
-    fn new(path: PathBuf, file: File, header: Header, rows: u64, chain: Chain) -> Self {
+    fn new(path: PathBuf, file: File, header: Header, (rows, chain): (u64, Chain), length: u64) -> Self {
         let record = vec![0; header.record_bytes()];
         Self {
             path,
@@ -52,6 +53,7 @@ impl Appender {
             record,
             rows,
             chain,
+            length,
             failed: false,
             #[cfg(test)]
             room: u64::MAX,
@@ -70,21 +72,21 @@ impl Appender {
     /// Appends a record as another file holds it.
     pub(crate) fn push_record(&mut self, record: &[u8]) -> Result<()> {
         debug_assert_eq!(record.len(), self.header.record_bytes());
-        self.write(self.header.file_bytes(self.rows).unwrap_or(u64::MAX), record)?;
+        self.write(record)?;
         self.chain = chained(self.chain, record);
         self.rows += 1;
         Ok(())
     }
 
-    /// Writes what comes next, which is at `offset`.
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
         #[cfg(test)]
-        if offset + bytes.len() as u64 > self.room {
+        if self.length + bytes.len() as u64 > self.room {
             self.failed = true;
             return Err(Error::io("cannot write", &self.path, std::io::ErrorKind::StorageFull.into()));
         }
         #[cfg(test)]
-        journal::note(|| Deed::Write { path: self.path.clone(), offset, bytes: bytes.to_vec() });
+        journal::note(|| Deed::Write { path: self.path.clone(), offset: self.length, bytes: bytes.to_vec() });
+        self.length += bytes.len() as u64;
         let written = self.out.write_all(bytes);
         self.failed |= written.is_err();
         written.map_err(|e| Error::io("cannot write", &self.path, e))
@@ -122,14 +124,14 @@ impl Appender {
         self.header.number
     }
 
-    /// Bytes of rows.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.rows * self.header.record_bytes() as u64
+    /// Length of the file.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 }
 
-/// Takes away what lies behind the adopted rows.
-fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<()> {
+/// Takes away what lies behind the adopted rows, and returns the length of what is left.
+fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<u64> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     let read = (&*file).take(HEADER_BYTES as u64).read_to_end(&mut bytes);
     read.map_err(|e| Error::io("cannot read", path, e))?;
@@ -137,13 +139,13 @@ fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<()> {
     let adopted = header.file_bytes(rows).unwrap_or(u64::MAX);
     let found = file.metadata().map_err(|e| Error::io("cannot read", path, e))?.len();
     crate::file::check_length(path, found, adopted)?;
-    let mut shorten = || -> std::io::Result<()> {
+    let mut shorten = || -> std::io::Result<u64> {
         if found > adopted {
             #[cfg(test)]
             journal::note(|| Deed::SetLength { path: path.to_path_buf(), length: adopted });
             file.set_len(adopted)?;
         }
-        file.seek(SeekFrom::Start(adopted)).map(drop)
+        file.seek(SeekFrom::Start(adopted))
     };
     shorten().map_err(|e| Error::io("cannot cut", path, e))
 }

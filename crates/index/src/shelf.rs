@@ -49,7 +49,7 @@ impl Shelf {
         id: &str,
         source: Source<'_>,
     ) -> Result<u64> {
-        if self.tail.as_ref().is_some_and(|tail| tail.rows.bytes() >= file_bytes) {
+        if self.tail.as_ref().is_some_and(|tail| tail.rows.length() >= file_bytes) {
             self.note(ledger, folder, meta.generation)?;
             self.tail = None;
         }
@@ -70,9 +70,8 @@ impl Shelf {
     fn next_tail(&self, ledger: &mut Ledger, folder: &Folder, meta: &IndexMeta, file_bytes: u64) -> Result<Tail> {
         let segments = ledger.segments(meta.generation, self.side)?;
         let header = |number| header(meta, self.side, number);
-        let record_bytes = header(0).record_bytes() as u64;
         if let Some((first_row, last)) = segments.last()
-            && last.rows * record_bytes < file_bytes
+            && header(0).file_bytes(last.rows).is_some_and(|length| length < file_bytes)
         {
             let path = segment_path(folder.dir(), self.side, last.file);
             let rows = Appender::reopen(path, header(last.file), last.rows, last.chain())?;

@@ -129,7 +129,7 @@ impl IndexWriter {
         Ok(writer)
     }
 
-    /// Bytes of rows after which a new row file is begun; 1 GiB if this is never called.
+    /// Length of a row file after which a new one is begun; 1 GiB if this is never called.
     pub fn set_file_bytes(&mut self, bytes: u64) {
         self.file_bytes = bytes;
     }

@@ -124,7 +124,7 @@ fn ties_are_stable() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut writer = IndexWriter::create(&dir, crate::store::settings("m")).unwrap();
-    writer.set_file_bytes(64 * 100);
+    writer.set_file_bytes(128 + 64 * 100);
     for number in 0..1000 {
         let item = ImageItem { sha256: String::new(), ..crate::store::image(&format!("{number:04}"), 0) };
         writer.push_image(&item, &crate::store::vector((number % 4) as u8)).unwrap();
