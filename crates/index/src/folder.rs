@@ -10,6 +10,7 @@ use crate::metric::Side;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const LOCK_FILE: &str = "lock";
 /// A catalogue that could not be read; it goes once another index is in its place.
@@ -97,7 +98,7 @@ impl Folder {
 fn lock(dir: &Path) -> Result<Option<File>> {
     let path = dir.join(LOCK_FILE);
     let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-    match file.try_lock() {
+    match patiently(|| file.try_lock()) {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Err(Error::busy(dir)),
         // Some network file systems have no locks; refusing to work there would help nobody.
@@ -109,7 +110,19 @@ fn lock(dir: &Path) -> Result<Option<File>> {
 /// True while a writer holds the index in `dir`.
 pub(crate) fn is_held(dir: &Path) -> bool {
     let lock = File::open(dir.join(LOCK_FILE));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    lock.is_ok_and(|lock| matches!(patiently(|| lock.try_lock_shared()), Err(TryLockError::WouldBlock)))
+}
+
+/// Tries for a second: when a program starts another one, that one has all its locks for a moment, even those it is
+/// about to give back.
+fn patiently(lock: impl Fn() -> std::result::Result<(), TryLockError>) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            other => return other,
+        }
+    }
+    lock()
 }
 
 /// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of

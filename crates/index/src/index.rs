@@ -17,6 +17,7 @@ use crate::metric::Side;
 use crate::search::Remembered;
 use crate::segment::Segment;
 use crate::shelf::header;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Times that a reader looks again when files vanish between its look at the catalogue and at them.
@@ -191,15 +192,28 @@ impl Index {
 
     /// Every item of a side as it is stored, by row and id.
     pub(crate) fn each_stored(&self, side: Side, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
-        let mut last: Option<StoredItem> = None;
-        loop {
-            let batch = self.catalogue.items_after(side, last.as_ref(), BATCH)?;
-            batch.iter().try_for_each(&mut visit)?;
-            if batch.len() < BATCH {
-                return Ok(());
-            }
-            last = batch.into_iter().last();
+        for rows in self.batches(side) {
+            self.catalogue.items_in(side, rows)?.iter().try_for_each(&mut visit)?;
         }
+        Ok(())
+    }
+
+    /// The rows of a side in stretches of at most [`BATCH`], each within one file. Items of rows outside them, which a
+    /// sound catalogue does not have, are in the last.
+    pub(crate) fn batches(&self, side: Side) -> Vec<Range<u64>> {
+        let mut batches: Vec<Range<u64>> = Vec::new();
+        for stretch in self.stretches(side) {
+            let (first, end) = (stretch.first_row as u64, (stretch.first_row + stretch.segment.len()) as u64);
+            batches.extend((first..end).step_by(BATCH).map(|start| start..end.min(start + BATCH as u64)));
+        }
+        let mut at = 0;
+        for batch in &mut batches {
+            // Gaps that compaction left go with what follows them.
+            batch.start = at;
+            at = batch.end;
+        }
+        batches.push(at..u64::MAX);
+        batches
     }
 
     pub(crate) fn catalogue(&self) -> &Catalogue {
@@ -243,14 +257,18 @@ impl Index {
 
     fn first_item<T: Item>(&self, row: usize) -> Result<T> {
         self.place(T::SIDE, row)?;
-        let items = self.catalogue.items_of(T::SIDE, row as u64)?;
+        let items = self.catalogue.items_in(T::SIDE, row as u64..row as u64 + 1)?;
         let first = items.first().ok_or_else(|| self.catalogue.malformed(format!("no item for row {row}")))?;
         self.catalogue.parse(first)
     }
 
     fn items_of<T: Item>(&self, row: usize) -> Result<Vec<T>> {
         self.place(T::SIDE, row)?;
-        self.catalogue.items_of(T::SIDE, row as u64)?.iter().map(|item| self.catalogue.parse(item)).collect()
+        self.catalogue
+            .items_in(T::SIDE, row as u64..row as u64 + 1)?
+            .iter()
+            .map(|item| self.catalogue.parse(item))
+            .collect()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::catalogue::StoredItem;
 use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::index::{BATCH, Index};
+use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::{Side, Space};
 use crate::query::{LevelScores, Plan, QueryPart};
@@ -13,6 +13,7 @@ use crate::scan::{Piece, Rows, rescore, top_of};
 use crate::top_k::{Scored, TopK};
 use half::f16;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Filters whose answers an index remembers.
@@ -191,20 +192,21 @@ impl Index {
         }
         let stretches = self.stretches(side);
         let mut passing: Vec<Bitmap> = stretches.iter().map(|stretch| Bitmap::empty(stretch.segment.len())).collect();
-        let mut last: Option<StoredItem> = None;
-        loop {
-            let batch = self.catalogue().items_after(side, last.as_ref(), BATCH)?;
-            let passed: Vec<bool> =
-                batch.par_iter().map(|item| self.passes(side, filter, item)).collect::<Result<_>>()?;
-            for (item, _) in batch.iter().zip(passed).filter(|(_, passed)| *passed) {
-                self.place(side, item.row as usize)?;
-                let at = stretches.partition_point(|stretch| stretch.first_row <= item.row as usize) - 1;
-                passing[at].insert(item.row as usize - stretches[at].first_row);
+        let rows_that_pass = |rows: Range<u64>| -> Result<Vec<usize>> {
+            let items = self.catalogue().items_in(side, rows)?;
+            let mut passed = Vec::new();
+            for item in &items {
+                if self.passes(side, filter, item)? {
+                    self.place(side, item.row as usize)?;
+                    passed.push(item.row as usize);
+                }
             }
-            if batch.len() < BATCH {
-                break;
-            }
-            last = batch.into_iter().last();
+            Ok(passed)
+        };
+        let rows: Vec<Vec<usize>> = self.batches(side).into_par_iter().map(rows_that_pass).collect::<Result<_>>()?;
+        for row in rows.into_iter().flatten() {
+            let at = stretches.partition_point(|stretch| stretch.first_row <= row) - 1;
+            passing[at].insert(row - stretches[at].first_row);
         }
         let passing = Arc::new(passing);
         let mut remembered = remembered();
@@ -234,7 +236,7 @@ impl Index {
             if hits.len() == top {
                 break;
             }
-            let items = self.catalogue().items_of(target, scored.row as u64)?;
+            let items = self.catalogue().items_in(target, scored.row as u64..scored.row as u64 + 1)?;
             for item in &items {
                 // A row's only item is the one that let it pass.
                 if let Some(filter) = filter

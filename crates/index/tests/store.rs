@@ -205,6 +205,68 @@ fn compaction_changes_no_answer() {
     assert_eq!(after.meta().images.dead_rows, 0);
 }
 
+/// While one thread changes, commits and compacts, others open, search and verify what they see; it is always the
+/// content after one of the commits: of the numbers 0 to 9 those that are not the last digit of the commit.
+#[test]
+fn readers_work_beside_a_writer() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let mut writer = IndexWriter::create(&dir, settings("m")).unwrap();
+    let put = |writer: &mut IndexWriter, round: u8| {
+        for number in 0..10 {
+            if number == round % 10 {
+                writer.remove(Side::Image, &number.to_string()).unwrap();
+            } else {
+                // Another content in every round, so that rows die.
+                let content = round % 20 * 10 + number;
+                writer.put_image(&image(&number.to_string(), content), &vector(number)).unwrap();
+            }
+        }
+    };
+    put(&mut writer, 0);
+    writer.finish().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut opened = 0;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let index = Index::open(&dir).unwrap();
+                        let vector = vector(1);
+                        let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
+                        let found = ids(&index, &part, Side::Image);
+                        assert_eq!(found.len(), 9, "{found:?}");
+                        for (at, pair) in found.windows(2).enumerate() {
+                            assert!(pair[0] > pair[1], "place {at} of {found:?}");
+                        }
+                        for row in index.rows(Side::Image) {
+                            let item = index.image(row).unwrap();
+                            assert_eq!(index.row(Side::Image, row).unwrap()[0].to_string(), item.id);
+                        }
+                        opened += 1;
+                    }
+                    opened
+                })
+            })
+            .collect();
+        let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
+        writer.set_file_bytes(128 + 64 * 7);
+        for round in 1..60 {
+            put(&mut writer, round);
+            writer.commit().unwrap();
+            if round % 3 == 0 {
+                writer.compact(0.0).unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let opened: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        println!("opened {opened} times");
+        assert!(opened > 2);
+    });
+    Index::open(&dir).unwrap().verify().unwrap();
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, u8),

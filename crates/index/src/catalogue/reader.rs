@@ -10,6 +10,7 @@ use crate::item::Item;
 use crate::meta::IndexMeta;
 use crate::metric::Side;
 use redb::{DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -125,23 +126,6 @@ impl Catalogue {
         guard(&self.path, || Ok(tables.contents.get(content)?.map(|row| row.value())))
     }
 
-    /// The items of a row, by their ids.
-    pub(crate) fn items_of(&self, side: Side, row: u64) -> Result<Vec<StoredItem>> {
-        let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
-        guard(&self.path, || {
-            let mut found = Vec::new();
-            for entry in tables.items.range::<(u64, &str)>((row, "")..)? {
-                let (key, json) = entry?;
-                let (at, id) = key.value();
-                if at != row {
-                    break;
-                }
-                found.push(StoredItem { row, id: id.to_string(), json: json.value().to_vec() });
-            }
-            Ok(found)
-        })
-    }
-
     /// The item with this id.
     pub(crate) fn item_of(&self, side: Side, id: &str) -> Result<Option<StoredItem>> {
         let Some(row) = self.row_of(side, id)? else { return Ok(None) };
@@ -151,22 +135,15 @@ impl Catalogue {
         Ok(Some(StoredItem { row, id: id.to_string(), json }))
     }
 
-    /// Up to `limit` items by row and id, those after `after`.
-    pub(crate) fn items_after(&self, side: Side, after: Option<&StoredItem>, limit: usize) -> Result<Vec<StoredItem>> {
+    /// All items of the rows `rows`, by row and id.
+    pub(crate) fn items_in(&self, side: Side, rows: Range<u64>) -> Result<Vec<StoredItem>> {
         let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
-        let start = after.map_or((0, ""), |item| (item.row, item.id.as_str()));
         guard(&self.path, || {
             let mut found = Vec::new();
-            for entry in tables.items.range::<(u64, &str)>(start..)? {
+            for entry in tables.items.range::<(u64, &str)>((rows.start, "")..(rows.end, ""))? {
                 let (key, json) = entry?;
                 let (row, id) = key.value();
-                if after.is_some_and(|after| after.row == row && after.id == id) {
-                    continue;
-                }
                 found.push(StoredItem { row, id: id.to_string(), json: json.value().to_vec() });
-                if found.len() == limit {
-                    break;
-                }
             }
             Ok(found)
         })
