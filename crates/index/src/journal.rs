@@ -185,8 +185,12 @@ mod tests {
     type Model = BTreeMap<String, u8>;
 
     fn settings() -> IndexSettings {
+        settings_of("m")
+    }
+
+    fn settings_of(model: &str) -> IndexSettings {
         let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
-        IndexSettings { model: "m".into(), space, extra: Default::default() }
+        IndexSettings { model: model.into(), space, extra: Default::default() }
     }
 
     fn image(id: &str, number: u8) -> ImageItem {
@@ -251,7 +255,39 @@ mod tests {
         }
         drop(writer);
         CURRENT.set(None);
-        (std::mem::take(&mut deeds.lock().unwrap()), models)
+        (relative(&deeds, dir), models)
+    }
+
+    /// The deeds with paths as seen from `dir`.
+    fn relative(deeds: &Deeds, dir: &Path) -> Vec<Deed> {
+        let mut deeds = std::mem::take(&mut *deeds.lock().unwrap());
+        for deed in &mut deeds {
+            match deed {
+                Deed::Create(path)
+                | Deed::Write { path, .. }
+                | Deed::SetLength { path, .. }
+                | Deed::Sync(path)
+                | Deed::SyncFolder(path)
+                | Deed::Remove(path) => *path = path.strip_prefix(dir).unwrap().to_path_buf(),
+                Deed::Acknowledge(_) => {}
+            }
+        }
+        deeds
+    }
+
+    fn acknowledged(deeds: &[Deed]) -> usize {
+        let last = deeds.iter().rev().find_map(|deed| match deed {
+            Deed::Acknowledge(number) => Some(*number),
+            _ => None,
+        });
+        last.unwrap_or(0)
+    }
+
+    /// Writes a disk's content to `dir`.
+    fn store(disk: &Disk, dir: &Path) -> PathBuf {
+        fs::create_dir_all(dir.join("segments")).unwrap();
+        disk.iter().for_each(|(name, content)| fs::write(dir.join(name), content).unwrap());
+        dir.to_path_buf()
     }
 
     fn crash_often(commits: usize, crashes: u64) {
@@ -260,31 +296,14 @@ mod tests {
         IndexWriter::create(&dir, settings()).unwrap().finish().unwrap();
         let mut before = Disk::new();
         load(&dir, &dir, &mut before);
-        let (mut deeds, models) = work(&dir, commits);
-        for deed in &mut deeds {
-            match deed {
-                Deed::Create(path)
-                | Deed::Write { path, .. }
-                | Deed::SetLength { path, .. }
-                | Deed::Sync(path)
-                | Deed::SyncFolder(path)
-                | Deed::Remove(path) => *path = path.strip_prefix(&dir).unwrap().to_path_buf(),
-                Deed::Acknowledge(_) => {}
-            }
-        }
+        let (deeds, models) = work(&dir, commits);
         let mut random = Random(6);
         let mut ahead = 0;
         for number in 0..crashes {
             let count = random.below(deeds.len() as u64 + 1) as usize;
             let disk = crashed(&before, &deeds, count, &mut random);
-            let dir = parent.path().join(format!("crash-{number}"));
-            fs::create_dir_all(dir.join("segments")).unwrap();
-            disk.iter().for_each(|(name, content)| fs::write(dir.join(name), content).unwrap());
-            let acknowledged = deeds[..count].iter().rev().find_map(|deed| match deed {
-                Deed::Acknowledge(number) => Some(*number),
-                _ => None,
-            });
-            let acknowledged = acknowledged.unwrap_or(0);
+            let dir = store(&disk, &parent.path().join(format!("crash-{number}")));
+            let acknowledged = acknowledged(&deeds[..count]);
             let found = read(&dir);
             if found != models[acknowledged] {
                 assert_eq!(Some(&found), models.get(acknowledged + 1), "crash {number} after {count} deeds");
@@ -297,6 +316,50 @@ mod tests {
             fs::remove_dir_all(&dir).unwrap();
         }
         println!("{crashes} crashes among {} deeds; {ahead} kept a commit that was under way", deeds.len());
+    }
+
+    /// A crash while another model takes over leaves all of the old index or all of the new one.
+    #[test]
+    fn a_takeover_is_done_or_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        let add = |dir: &Path, model: &str, numbers: std::ops::Range<u8>| {
+            let mut writer = IndexWriter::update(dir, settings_of(model)).unwrap();
+            writer.set_file_bytes(64 * 5);
+            for number in numbers {
+                writer.put_image(&image(&number.to_string(), number), &vector(number)).unwrap();
+                if number % 3 == 0 {
+                    writer.commit().unwrap();
+                }
+            }
+            writer.finish().unwrap();
+        };
+        let all = |numbers: std::ops::Range<u8>| -> Model { numbers.map(|n| (n.to_string(), n)).collect() };
+        add(&dir, "m", 0..7);
+        let mut before = Disk::new();
+        load(&dir, &dir, &mut before);
+        let deeds = Deeds::default();
+        CURRENT.set(Some(deeds.clone()));
+        add(&dir, "n", 20..32);
+        note(|| Deed::Acknowledge(1));
+        CURRENT.set(None);
+        let deeds = relative(&deeds, &dir);
+        let mut random = Random(7);
+        let mut models = [0, 0];
+        for number in 0..150 {
+            let count = random.below(deeds.len() as u64 + 1) as usize;
+            let disk = crashed(&before, &deeds, count, &mut random);
+            let dir = store(&disk, &parent.path().join(format!("crash-{number}")));
+            let new = Index::open(&dir).unwrap().meta().model == "n";
+            assert!(new || acknowledged(&deeds[..count]) == 0);
+            assert_eq!(read(&dir), if new { all(20..32) } else { all(0..7) });
+            models[usize::from(new)] += 1;
+            add(&dir, "n", 20..33);
+            assert_eq!(read(&dir), all(20..33));
+            fs::remove_dir_all(&dir).unwrap();
+        }
+        println!("{models:?} old and new ones after {} deeds", deeds.len());
+        assert!(models.iter().all(|count| *count > 2));
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Index {
         } else {
             top_of(&pieces, &plans, keep)
         };
-        plans.iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
+        plans.par_iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
     }
 
     /// The rows to look at.

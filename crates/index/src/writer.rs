@@ -198,16 +198,25 @@ impl IndexWriter {
         self.ledger.as_mut().expect("the ledger is there until the drop")
     }
 
+    /// While an index is built, captions may come long before their images, even before an interruption: all are
+    /// looked at in the end. Later those that were added are enough.
     fn require_images_of_captions(&mut self) -> Result<()> {
         let generation = self.meta.generation;
-        let mut missing: Option<String> = None;
-        for id in std::mem::take(&mut self.awaited) {
-            if self.ledger().row_of(generation, Side::Image, &id)?.is_none() && !self.captions_of(&id)?.is_empty() {
-                if missing.as_ref().is_none_or(|least| id < *least) {
-                    missing = Some(id.clone());
-                }
-                self.awaited.insert(id);
+        let mut missing = None;
+        if self.building {
+            if self.meta.captions.is_some() {
+                missing = self.ledger().missing_image(generation)?;
             }
+        } else {
+            let mut awaited = std::mem::take(&mut self.awaited);
+            let mut still = HashSet::new();
+            for id in awaited.drain() {
+                if self.ledger().row_of(generation, Side::Image, &id)?.is_none() && !self.captions_of(&id)?.is_empty() {
+                    still.insert(id);
+                }
+            }
+            missing = still.iter().min().cloned();
+            self.awaited = still;
         }
         let Some(id) = missing else { return Ok(()) };
         let what = format!("image {id} of a caption");

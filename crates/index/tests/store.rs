@@ -106,6 +106,25 @@ fn captions_follow_their_image() {
     assert_eq!((index.count(Side::Image), index.count(Side::Caption)), (1, 1));
 }
 
+/// The image of a caption is missed even if the caption was written before an interruption.
+#[test]
+fn captions_without_image_are_noticed_in_the_end() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
+    writer.push_image(&image("a", 1), &vector(1)).unwrap();
+    writer.push_caption(&caption("a#0", "a", "a dog"), &vector(3)).unwrap();
+    writer.push_caption(&caption("b#0", "b", "a cat"), &vector(4)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let error = IndexWriter::update(&dir, settings("m")).unwrap().finish().unwrap_err();
+    assert_eq!(error.to_string(), "image b of a caption: found no such image, expected an image of the index");
+    assert!(!Index::exists(&dir));
+    let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
+    writer.push_image(&image("b", 2), &vector(2)).unwrap();
+    writer.finish().unwrap().verify().unwrap();
+}
+
 /// A new model's index is made beside the old one, survives an interruption, and takes over at once.
 #[test]
 fn another_model_takes_over_at_the_end() {

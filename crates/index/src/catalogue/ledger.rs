@@ -223,6 +223,26 @@ impl Ledger {
         })
     }
 
+    /// The first image that captions belong to and that is not there.
+    pub(crate) fn missing_image(&mut self, generation: u64) -> Result<Option<String>> {
+        let (images, captions) = (Names::new(generation, Side::Image), Names::new(generation, Side::Caption));
+        self.write(|t| {
+            let (ids, of_image) = (t.open_table(images.ids())?, t.open_table(captions.of_image())?);
+            let mut last = String::new();
+            for entry in of_image.iter()? {
+                let key = entry?.0;
+                let image = key.value().0;
+                if image != last || last.is_empty() {
+                    if ids.get(image)?.is_none() {
+                        return Ok(Some(image.to_string()));
+                    }
+                    last.replace_range(.., image);
+                }
+            }
+            Ok(None)
+        })
+    }
+
     pub(crate) fn segments(&mut self, generation: u64, side: Side) -> Result<Vec<(u64, SegmentRecord)>> {
         let names = Names::new(generation, side);
         let stored = self.write(|t| {
