@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! cargo run --release -p gxn-index --example bench_index -- [--rows N] [--level N] [--order] [--folder DIR] [--keep]
+//! cargo run --release -p gxn-index --example bench_index -- --vectors FILE --queries FILE [--level N] [--order] …
 //! cargo run --release -p gxn-index --example bench_index -- --index DIR
 //! ```
 //!
 //! The first makes an index of N images (10,000) of two levels of N values each (1,024), near 1,000 centres, in a new
-//! folder in DIR (`TMPDIR`): 4.2 KiB a row, half as much again for the codes. The second only searches, in an index made
-//! by `gxn index`, asking with its captions; codes are made if they are missing. All times are of a warm page cache but
-//! the first; all threads work, `RAYON_NUM_THREADS` says how many.
+//! folder in DIR (`TMPDIR`): 4.2 KiB a row, half as much again for the codes. The second takes rows and queries from
+//! files of little-endian f32. The third only searches, in an index made by `gxn index`, asking with its captions; codes
+//! are made if they are missing. All times are of a warm page cache; all threads work, `RAYON_NUM_THREADS` says how many.
 
 use gxn_index::{
     Filter, ImageItem, Index, IndexSettings, IndexWriter, Method, Metric, PartKind, QueryPart, SearchOptions, Side,
@@ -30,6 +31,8 @@ struct Arguments {
     metric: Metric,
     folder: PathBuf,
     keep: bool,
+    vectors: Option<PathBuf>,
+    queries: Option<PathBuf>,
     index: Option<PathBuf>,
 }
 
@@ -49,6 +52,8 @@ fn arguments() -> Done<Arguments> {
         metric: Metric::Cosine,
         folder: std::env::temp_dir(),
         keep: false,
+        vectors: None,
+        queries: None,
         index: None,
     };
     let mut rest = std::env::args().skip(1);
@@ -58,6 +63,8 @@ fn arguments() -> Done<Arguments> {
             "--rows" => found.rows = value()?.parse()?,
             "--level" => found.level = value()?.parse()?,
             "--folder" => found.folder = value()?.into(),
+            "--vectors" => found.vectors = Some(value()?.into()),
+            "--queries" => found.queries = Some(value()?.into()),
             "--index" => found.index = Some(value()?.into()),
             "--order" => found.metric = Metric::Order { image_minus_caption: true },
             "--keep" => found.keep = true,
@@ -74,15 +81,21 @@ fn made(arguments: &Arguments) -> Done<()> {
     let level = arguments.level;
     let space = Space { metric: arguments.metric, lambda: 0.5, dims_abstract: level, dims_grounded: level };
     let settings = IndexSettings { model: "synthetic".into(), space, extra: Default::default() };
-    println!("{} rows of {level} + {level} values, {:?}", arguments.rows, arguments.metric);
+    let given = arguments.vectors.as_deref().map(Values::open).transpose()?;
+    let count = given.as_ref().map_or(arguments.rows, |given| given.values().len() / (2 * level));
+    let vector = |number: usize| match &given {
+        Some(given) if number < count => given.values()[number * 2 * level..][..2 * level].to_vec(),
+        _ => embedding(number as u64, level),
+    };
+    println!("{count} rows of {level} + {level} values, {:?}", arguments.metric);
 
     let start = Instant::now();
     let mut writer = IndexWriter::create(&dir, settings.clone())?;
     let mut making = 0.0;
-    for first in (0..arguments.rows).step_by(4096) {
-        let numbers = first..arguments.rows.min(first + 4096);
+    for first in (0..count).step_by(4096) {
+        let numbers = first..count.min(first + 4096);
         let begun = Instant::now();
-        let rows: Vec<Vec<f32>> = numbers.clone().into_par_iter().map(|n| embedding(n as u64, level)).collect();
+        let rows: Vec<Vec<f32>> = numbers.clone().into_par_iter().map(vector).collect();
         making += begun.elapsed().as_secs_f64();
         for (number, row) in numbers.zip(&rows) {
             writer.push_image(&image(number), row)?;
@@ -95,12 +108,16 @@ fn made(arguments: &Arguments) -> Done<()> {
     let opened = Instant::now();
     let index = Index::open(&dir)?;
     println!("open                    {:>10.2} ms", milliseconds(opened));
+    drop(index);
     let mut writer = IndexWriter::update(&dir, settings.clone())?;
     writer.make_codes(0)?;
-    drop((writer, index));
+    drop(writer);
     let index = Index::open(&dir)?;
 
-    let queries: Vec<Vec<f32>> = (0..QUERIES).map(|n| embedding(1 << 40 | (n * 7) as u64, level)).collect();
+    let queries: Vec<Vec<f32>> = match &arguments.queries {
+        Some(path) => Values::open(path)?.values().chunks_exact(2 * level).map(<[f32]>::to_vec).collect(),
+        None => (0..QUERIES).map(|n| embedding(1 << 40 | (n * 7) as u64, level)).collect(),
+    };
     report(&index, &queries)?;
     drop(index);
 
@@ -109,7 +126,7 @@ fn made(arguments: &Arguments) -> Done<()> {
     println!("open for writing        {:>10.2} ms", milliseconds(opened));
     let mut times = Vec::new();
     for number in 0..20 {
-        let (item, row) = (image(arguments.rows + number), embedding((arguments.rows + number) as u64, level));
+        let (item, row) = (image(count + number), vector(count + number));
         let begun = Instant::now();
         writer.put_image(&item, &row)?;
         writer.commit()?;
@@ -117,7 +134,7 @@ fn made(arguments: &Arguments) -> Done<()> {
     }
     println!("add one and commit      {:>10.2} ms (median of 20)", percentile(&mut times, 0.5));
     let begun = Instant::now();
-    for number in (0..arguments.rows).filter(|n| n % 4 == 0) {
+    for number in (0..count).filter(|n| n % 4 == 0) {
         writer.remove(Side::Image, &image(number).id)?;
     }
     writer.commit()?;
@@ -136,6 +153,20 @@ fn made(arguments: &Arguments) -> Done<()> {
         println!("kept {}", folder.keep().display());
     }
     Ok(())
+}
+
+/// A file of little-endian f32.
+struct Values(memmap2::Mmap);
+
+impl Values {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        // SAFETY: nobody writes the file of a benchmark while it runs.
+        Ok(Self(unsafe { memmap2::Mmap::map(&std::fs::File::open(path)?)? }))
+    }
+
+    fn values(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
 }
 
 /// Only searches, with what is there.
