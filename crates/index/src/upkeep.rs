@@ -1,7 +1,7 @@
 //! Upkeep: row files with many dead rows are written anew without them, and codes are derived of the rows.
 
 use crate::appender::Appender;
-use crate::catalogue::{SegmentRecord, codes_path, segment_path};
+use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path};
 use crate::change::parse;
 use crate::codes::{self, Codes, can_be_coded};
 use crate::error::Result;
@@ -101,16 +101,19 @@ impl IndexWriter {
             let number = self.ledger().next_file()?;
             let new_path = segment_path(self.folder.dir(), side, number);
             let mut rows = Appender::create(new_path, header(&self.meta, side, number))?;
+            let mut moves = Vec::new();
             for row in (first..first + old.rows).filter(|row| !dead.contains(row)) {
                 let to = first + rows.rows();
                 rows.push_record(segment.record((row - first) as usize))?;
                 if to != row {
-                    match side {
-                        Side::Image => self.move_items::<ImageItem>(row, to)?,
-                        Side::Caption => self.move_items::<CaptionItem>(row, to)?,
-                    }
+                    moves.push((row, to));
                 }
             }
+            let content = match side {
+                Side::Image => content::<ImageItem>,
+                Side::Caption => content::<CaptionItem>,
+            };
+            self.ledger().move_rows(generation, side, moves, content)?;
             rows.sync()?;
             self.folder.sync_segments()?;
             let record = SegmentRecord::new(number, rows.rows(), &rows.chain());
@@ -124,20 +127,8 @@ impl IndexWriter {
         self.ledger().set_meta(&meta)?;
         self.ledger().commit()
     }
+}
 
-    /// Gives the items of a row to another row, which is free.
-    fn move_items<T: Item>(&mut self, from: u64, to: u64) -> Result<()> {
-        let generation = self.meta.generation;
-        for mut stored in self.ledger().items_of(generation, T::SIDE, from)? {
-            let item: T = parse(&stored)?;
-            let content = item.content();
-            if !content.is_empty() {
-                self.ledger().set_content(generation, T::SIDE, &content, Some(to))?;
-            }
-            self.ledger().remove_item(generation, T::SIDE, from, &stored.id)?;
-            stored.row = to;
-            self.ledger().insert_item(generation, T::SIDE, &stored)?;
-        }
-        Ok(())
-    }
+fn content<T: Item>(stored: &StoredItem) -> Result<String> {
+    Ok(parse::<T>(stored)?.content().into_owned())
 }

@@ -9,7 +9,9 @@ use crate::meta::IndexMeta;
 use crate::metric::Side;
 use redb::{Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const CACHE_BYTES: usize = 256 << 20;
@@ -23,6 +25,8 @@ pub(crate) struct Ledger {
     // Dropped before the database: a transaction keeps it open.
     transaction: Option<WriteTransaction>,
     database: Database,
+    /// Made once for each side of each generation.
+    names: HashMap<(u64, Side), Arc<Names>>,
 }
 
 impl Ledger {
@@ -32,7 +36,7 @@ impl Ledger {
         #[cfg(test)]
         if let Some(noted) = crate::journal::backend(&path) {
             let database = guard(&path, || Ok(builder(CACHE_BYTES).create_with_backend(noted)?))?;
-            return Ok(Self { path, transaction: None, database });
+            return Ok(Self { path, transaction: None, database, names: HashMap::new() });
         }
         for _ in 0..PATIENCE {
             let opened = guard(&path, || match builder(CACHE_BYTES).create(&path) {
@@ -40,7 +44,7 @@ impl Ledger {
                 other => Ok(Some(other?)),
             })?;
             if let Some(database) = opened {
-                return Ok(Self { path, transaction: None, database });
+                return Ok(Self { path, transaction: None, database, names: HashMap::new() });
             }
             std::thread::sleep(PAUSE);
         }
@@ -78,7 +82,7 @@ impl Ledger {
 
     /// Makes the tables of a side, so that a reader finds them.
     pub(crate) fn make_tables(&mut self, generation: u64, side: Side) -> Result<()> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|transaction| {
             transaction.open_table(names.ids())?;
             transaction.open_table(names.items())?;
@@ -93,7 +97,7 @@ impl Ledger {
     /// Forgets a generation.
     pub(crate) fn remove_generation(&mut self, generation: u64) -> Result<()> {
         for side in [Side::Image, Side::Caption] {
-            let names = Names::new(generation, side);
+            let names = self.names(generation, side);
             self.write(|transaction| {
                 transaction.delete_table(names.ids())?;
                 transaction.delete_table(names.items())?;
@@ -108,12 +112,12 @@ impl Ledger {
     }
 
     pub(crate) fn row_of(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<u64>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
     }
 
     pub(crate) fn row_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<u64>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
     }
 
@@ -124,7 +128,7 @@ impl Ledger {
         content: &str,
         row: Option<u64>,
     ) -> Result<Option<u64>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let mut contents = t.open_table(names.contents())?;
             let former = match row {
@@ -136,7 +140,7 @@ impl Ledger {
     }
 
     pub(crate) fn item(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<StoredItem>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let Some(row) = t.open_table(names.ids())?.get(id)?.map(|row| row.value()) else { return Ok(None) };
             let json = t.open_table(names.items())?.get((row, id))?.map(|json| json.value().to_vec());
@@ -145,7 +149,7 @@ impl Ledger {
     }
 
     pub(crate) fn insert_item(&mut self, generation: u64, side: Side, item: &StoredItem) -> Result<()> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             t.open_table(names.ids())?.insert(item.id.as_str(), item.row)?;
             t.open_table(names.items())?.insert((item.row, item.id.as_str()), item.json.as_slice())?;
@@ -155,7 +159,7 @@ impl Ledger {
 
     /// Removes an item; true if its row has no other.
     pub(crate) fn remove_item(&mut self, generation: u64, side: Side, row: u64, id: &str) -> Result<bool> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             t.open_table(names.ids())?.remove(id)?;
             let mut items = t.open_table(names.items())?;
@@ -165,26 +169,42 @@ impl Ledger {
         })
     }
 
-    /// The items of a row.
-    pub(crate) fn items_of(&mut self, generation: u64, side: Side, row: u64) -> Result<Vec<StoredItem>> {
-        let names = Names::new(generation, side);
+    /// Gives the items of each row `from` to the free row `to`; `content` tells their content.
+    pub(crate) fn move_rows(
+        &mut self,
+        generation: u64,
+        side: Side,
+        moves: impl IntoIterator<Item = (u64, u64)>,
+        content: impl Fn(&StoredItem) -> Result<String>,
+    ) -> Result<()> {
+        let names = self.names(generation, side);
         self.write(|t| {
-            let mut found = Vec::new();
-            for entry in t.open_table(names.items())?.range::<(u64, &str)>((row, "")..)? {
-                let (key, json) = entry?;
-                let (at, id) = key.value();
-                if at != row {
-                    break;
+            let mut items = t.open_table(names.items())?;
+            let (mut ids, mut contents) = (t.open_table(names.ids())?, t.open_table(names.contents())?);
+            for (from, to) in moves {
+                let mut moved = Vec::new();
+                for entry in items.range::<(u64, &str)>((from, "")..(from + 1, ""))? {
+                    let (key, json) = entry?;
+                    moved.push(StoredItem { row: to, id: key.value().1.to_string(), json: json.value().to_vec() });
                 }
-                found.push(StoredItem { row, id: id.to_string(), json: json.value().to_vec() });
+                for item in &moved {
+                    match content(item) {
+                        Ok(content) if content.is_empty() => {}
+                        Ok(content) => drop(contents.insert(content.as_str(), to)?),
+                        Err(error) => return Ok(Err(error)),
+                    }
+                    items.remove((from, item.id.as_str()))?;
+                    items.insert((to, item.id.as_str()), item.json.as_slice())?;
+                    ids.insert(item.id.as_str(), to)?;
+                }
             }
-            Ok(found)
-        })
+            Ok(Ok(()))
+        })?
     }
 
     /// The ids of all items of a side, in their order.
     pub(crate) fn ids(&mut self, generation: u64, side: Side) -> Result<Vec<String>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let ids = t.open_table(names.ids())?;
             let ids = ids.iter()?.map(|entry| Ok(entry?.0.value().to_string()));
@@ -194,7 +214,7 @@ impl Ledger {
 
     /// Notes or forgets that a caption belongs to an image.
     pub(crate) fn set_of_image(&mut self, generation: u64, image: &str, caption: &str, belongs: bool) -> Result<()> {
-        let names = Names::new(generation, Side::Caption);
+        let names = self.names(generation, Side::Caption);
         self.write(|t| {
             let mut table = t.open_table(names.of_image())?;
             if belongs {
@@ -208,7 +228,7 @@ impl Ledger {
 
     /// The captions of an image.
     pub(crate) fn captions_of(&mut self, generation: u64, image: &str) -> Result<Vec<String>> {
-        let names = Names::new(generation, Side::Caption);
+        let names = self.names(generation, Side::Caption);
         self.write(|t| {
             let mut found = Vec::new();
             for entry in t.open_table(names.of_image())?.range::<(&str, &str)>((image, "")..)? {
@@ -225,7 +245,7 @@ impl Ledger {
 
     /// The first image that captions belong to and that is not there.
     pub(crate) fn missing_image(&mut self, generation: u64) -> Result<Option<String>> {
-        let (images, captions) = (Names::new(generation, Side::Image), Names::new(generation, Side::Caption));
+        let (images, captions) = (self.names(generation, Side::Image), self.names(generation, Side::Caption));
         self.write(|t| {
             let (ids, of_image) = (t.open_table(images.ids())?, t.open_table(captions.of_image())?);
             let mut last = String::new();
@@ -244,7 +264,7 @@ impl Ledger {
     }
 
     pub(crate) fn segments(&mut self, generation: u64, side: Side) -> Result<Vec<(u64, SegmentRecord)>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         let stored = self.write(|t| {
             let segments = t.open_table(names.segments())?;
             let stored = segments.iter()?.map(|entry| {
@@ -263,7 +283,7 @@ impl Ledger {
         first: u64,
         record: Option<&SegmentRecord>,
     ) -> Result<()> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let mut segments = t.open_table(names.segments())?;
             match record {
@@ -276,7 +296,7 @@ impl Ledger {
 
     /// The dead rows among `first..first + rows`.
     pub(crate) fn dead(&mut self, generation: u64, side: Side, first: u64, rows: u64) -> Result<Vec<u64>> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let mut found = Vec::new();
             let chunks = first / DEAD_CHUNK..(first + rows).div_ceil(DEAD_CHUNK);
@@ -300,7 +320,7 @@ impl Ledger {
         rows: impl IntoIterator<Item = u64>,
         dead: bool,
     ) -> Result<()> {
-        let names = Names::new(generation, side);
+        let names = self.names(generation, side);
         self.write(|t| {
             let mut table = t.open_table(names.dead())?;
             let mut chunk: Option<(u64, Vec<u8>)> = None;
@@ -357,9 +377,13 @@ impl Ledger {
         })
     }
 
+    fn names(&mut self, generation: u64, side: Side) -> Arc<Names> {
+        self.names.entry((generation, side)).or_insert_with(|| Arc::new(Names::new(generation, side))).clone()
+    }
+
     /// Works in the open transaction, or begins one.
     fn write<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
-        let Self { path, transaction, database } = self;
+        let Self { path, transaction, database, .. } = self;
         guard(path, || {
             if transaction.is_none() {
                 let mut begun = database.begin_write()?;
