@@ -166,7 +166,7 @@ fn kill_often(times: u64) {
         model = found;
     }
     println!("{times} kills after {commits} commits; {unacknowledged} had one more than was acknowledged");
-    assert!(commits > times, "the child got somewhere");
+    assert!(commits * 4 > times, "the child got somewhere: {commits} commits");
 }
 
 #[test]
