@@ -1,5 +1,6 @@
 //! The crate's error: what was found, what was expected, and what to do.
 
+use crate::file::REINDEX;
 use std::path::{Path, PathBuf};
 
 /// Result of every fallible call.
@@ -51,12 +52,39 @@ impl Error {
         self
     }
 
+    /// What redb said of the catalogue at `path`.
+    pub(crate) fn catalogue(path: &Path, source: redb::Error) -> Self {
+        let unsound = |found: String| {
+            let what = format!("catalogue {}", path.display());
+            Self::unexpected(what, found, "a sound catalogue").with_hint(REINDEX)
+        };
+        match source {
+            redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
+                Self::Io { action: "cannot use", path: path.to_path_buf(), source }
+            }
+            redb::Error::DatabaseAlreadyOpen => Self::busy(path.parent().unwrap_or(path)),
+            other => unsound(other.to_string()),
+        }
+    }
+
+    /// The index in `dir` has a writer.
+    pub(crate) fn busy(dir: &Path) -> Self {
+        let what = format!("index {}", dir.display());
+        Self::unexpected(what, "another program writing it", "one writer at a time")
+            .with_hint("wait until the other program is done, or stop it")
+    }
+
     /// Advice for the user, if there is any.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unexpected { hint, .. } => hint.as_deref(),
             Self::Io { .. } => None,
         }
+    }
+
+    /// True when what lies on disk is not what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.hint() == Some(REINDEX)
     }
 
     /// True when a file or folder was missing.

@@ -1,54 +1,51 @@
 //! An index folder, open for search.
 //!
 //! ```text
-//! meta.json            what it is; replacing it is the commit
+//! meta.json            says that the folder is an index, and of which version
+//! catalogue.redb       the commit point: which rows count, and what they are
 //! lock                 held by a writer
-//! generation-N/        images.f16  images.jsonl  [captions.f16  captions.jsonl]
+//! segments/            images-N.f16 … [captions-N.f16 …], and what is derived of them: images-N.i8 …
 //! ```
 
+use crate::bitmap::Bitmap;
+use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, codes_path, segment_path};
+use crate::codes::Codes;
 use crate::error::{Error, Result};
-use crate::file::{self, REINDEX};
-use crate::item::{CaptionItem, ImageItem, Lines};
-use crate::meta::{Collection, IndexMeta, META_FILE};
+use crate::item::{CaptionItem, ImageItem, Item};
+use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::metric::Side;
-use crate::query::{LevelScores, Plan, QueryPart};
-use crate::scan::Rows;
-use crate::segment::{HEADER_BYTES, Segment};
-use crate::top_k::{Scored, TopK};
-use half::f16;
+use crate::search::Remembered;
+use crate::segment::Segment;
+use crate::shelf::header;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One found item.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// Its row among the images or the captions.
-    pub row: usize,
-    /// Its id: the image's, or the caption's.
-    pub id: String,
-    /// Path of the image; of a caption, that of its image.
-    pub path: String,
-    /// The caption, if captions were searched.
-    pub caption: Option<CaptionItem>,
-    /// Σ wᵢ · scoreᵢ; larger is better.
-    pub score: f32,
-    /// What each level contributes to the score.
-    pub parts: LevelScores,
-}
+/// Times that a reader looks again when files vanish between its look at the catalogue and at them.
+const ATTEMPTS: usize = 20;
+/// Items read from the catalogue at once.
+pub(crate) const BATCH: usize = 4096;
 
-/// An open index. Its files are mapped into memory; a writer that replaces them does not disturb it.
+/// An open index, as it was when it was opened: a writer that changes it does not disturb it.
 #[derive(Debug)]
 pub struct Index {
     dir: PathBuf,
-    meta: IndexMeta,
-    images: Shelf,
-    captions: Option<Shelf>,
+    catalogue: Catalogue,
+    images: Vec<Stretch>,
+    captions: Vec<Stretch>,
+    remembered: Remembered,
 }
 
-/// The rows of one side and what they are.
+/// The rows of one file.
 #[derive(Debug)]
-struct Shelf {
-    segment: Segment,
-    lines: Lines,
+pub(crate) struct Stretch {
+    pub(crate) first_row: usize,
+    pub(crate) segment: Segment,
+    /// `None` if all rows are.
+    pub(crate) live: Option<Bitmap>,
+    /// Of the first rows; `None` if there are none, or they cannot be used.
+    pub(crate) codes: Option<Codes>,
+    pub(crate) record: SegmentRecord,
+    pub(crate) path: PathBuf,
 }
 
 impl Index {
@@ -57,33 +54,28 @@ impl Index {
         dir.join(META_FILE).is_file()
     }
 
-    /// Opens the index in `dir`: checks versions, headers, lengths and counts. Checksums of the content are left to
-    /// [`Index::verify`], so that opening is quick.
+    /// Opens the index in `dir`: checks versions, headers and lengths. Checksums are left to [`Index::verify`], so that
+    /// opening is quick. An index whose writer crashed is first made sound again, which needs the right to write it.
     ///
     /// # Errors
-    /// If there is no index, or it is of another version, cut off or mixed up.
+    /// If there is no index, or it is of another version, unfinished, cut off or mixed up.
     pub fn open(dir: &Path) -> Result<Self> {
-        let mut meta = IndexMeta::read(dir)?;
+        let mut attempt = 1;
         loop {
-            match Self::open_generation(dir, &meta) {
-                // A writer may have replaced the index since meta.json was read.
-                Err(e) if e.is_not_found() => {
-                    let now = IndexMeta::read(dir)?;
-                    if now.generation == meta.generation {
-                        return Err(e);
-                    }
-                    meta = now;
-                }
+            check_identity(dir)?;
+            match Self::open_snapshot(dir) {
+                // A writer may have removed a file since the catalogue was read.
+                Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
                 other => return other,
             }
         }
     }
 
-    fn open_generation(dir: &Path, meta: &IndexMeta) -> Result<Self> {
-        let folder = meta.generation_dir(dir);
-        let images = Shelf::open(&folder, "images", &meta.images, meta)?;
-        let captions = meta.captions.as_ref().map(|c| Shelf::open(&folder, "captions", c, meta)).transpose()?;
-        Ok(Self { dir: dir.to_path_buf(), meta: meta.clone(), images, captions })
+    fn open_snapshot(dir: &Path) -> Result<Self> {
+        let catalogue = Catalogue::open(dir)?;
+        let images = stretches(dir, &catalogue, Side::Image)?;
+        let captions = stretches(dir, &catalogue, Side::Caption)?;
+        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, remembered: Remembered::default() })
     }
 
     /// The folder.
@@ -93,7 +85,7 @@ impl Index {
 
     /// What the index is.
     pub fn meta(&self) -> &IndexMeta {
-        &self.meta
+        self.catalogue.meta()
     }
 
     /// Refuses any model but the one that made the index.
@@ -101,39 +93,32 @@ impl Index {
     /// # Errors
     /// If `fingerprint` is another; the error names both.
     pub fn require_model(&self, fingerprint: &str) -> Result<()> {
-        if fingerprint == self.meta.model {
+        let made_by = &self.meta().model;
+        if fingerprint == made_by {
             return Ok(());
         }
         let what = format!("model for the index {}", self.dir.display());
-        Err(Error::unexpected(what, fingerprint, format!("{}, which made it", self.meta.model))
+        Err(Error::unexpected(what, fingerprint, format!("{made_by}, which made it"))
             .with_hint("use the model that made the index, or index the pictures again with this one"))
     }
 
-    /// Reads every file and compares it with its recorded checksum.
-    ///
-    /// # Errors
-    /// If a file cannot be read or was damaged.
-    pub fn verify(&self) -> Result<()> {
-        let folder = self.meta.generation_dir(&self.dir);
-        let captions = self.meta.captions.as_ref().map(|c| ("captions", c));
-        for (name, collection) in [("images", &self.meta.images)].into_iter().chain(captions) {
-            file::verify(&folder.join(format!("{name}.f16")), &collection.vectors, HEADER_BYTES as u64)?;
-            file::verify(&folder.join(format!("{name}.jsonl")), &collection.items, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Number of rows of `side`; 0 captions if none were indexed.
+    /// Number of items of `side`; 0 captions if none were indexed.
     pub fn count(&self, side: Side) -> usize {
-        self.shelf(side).map_or(0, |shelf| shelf.lines.len())
+        self.meta().collection(side).map_or(0, |collection| collection.count as usize)
     }
 
-    /// The stored values of `side`, `[count, h + l]`.
-    ///
-    /// # Errors
-    /// If captions are asked for and none were indexed.
-    pub fn values(&self, side: Side) -> Result<&[f16]> {
-        Ok(self.shelf(side)?.segment.values())
+    /// The rows of `side` that items refer to, ascending.
+    pub fn rows(&self, side: Side) -> impl Iterator<Item = usize> + '_ {
+        self.stretches(side).iter().flat_map(|stretch| {
+            (0..stretch.segment.len())
+                .filter(|&at| stretch.live.as_ref().is_none_or(|live| live.contains(at)))
+                .map(|at| stretch.first_row + at)
+        })
+    }
+
+    /// How many rows of `side` have 8-bit codes, by which candidates are found ([`crate::Method::Candidates`]).
+    pub fn coded_rows(&self, side: Side) -> usize {
+        self.stretches(side).iter().filter_map(|stretch| stretch.codes.as_ref()).map(Codes::len).sum()
     }
 
     /// The embedding `[h ; l]` of a row, as f16 kept it: a stored picture can be a query.
@@ -141,125 +126,162 @@ impl Index {
     /// # Errors
     /// If there is no such row.
     pub fn row(&self, side: Side, row: usize) -> Result<Vec<f32>> {
-        let values = self.shelf(side)?.checked(row)?.row(row);
-        Ok(values.iter().map(|v| v.to_f32()).collect())
+        let (stretch, at) = self.place(side, row)?;
+        Ok(stretch.segment.row(at).iter().map(|v| v.to_f32()).collect())
     }
 
-    /// The row of the item with this id; the first call for a side reads all its items.
+    /// The row of the item with this id.
     ///
     /// # Errors
-    /// If captions are asked for and none were indexed, or an item is damaged.
+    /// If captions are asked for and none were indexed, or the catalogue is damaged.
     pub fn row_of(&self, side: Side, id: &str) -> Result<Option<usize>> {
-        self.shelf(side)?.lines.row_of(id)
+        self.require_side(side)?;
+        Ok(self.catalogue.row_of(side, id)?.map(|row| row as usize))
     }
 
-    /// The image of a row.
+    /// The row of a content: an image's `sha256`, or [`crate::text_content`] of a caption.
+    ///
+    /// # Errors
+    /// If captions are asked for and none were indexed, or the catalogue is damaged.
+    pub fn row_of_content(&self, side: Side, content: &str) -> Result<Option<usize>> {
+        self.require_side(side)?;
+        Ok(self.catalogue.row_of_content(side, content)?.map(|row| row as usize))
+    }
+
+    /// The image of a row; of several, the one whose id comes first.
     ///
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn image(&self, row: usize) -> Result<ImageItem> {
-        self.images.checked(row)?.lines.get(row)
+        self.first_item(row)
     }
 
-    /// The caption of a row.
+    /// The caption of a row; of several, the one whose id comes first.
     ///
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn caption(&self, row: usize) -> Result<CaptionItem> {
-        self.shelf(Side::Caption)?.checked(row)?.lines.get(row)
+        self.require_side(Side::Caption)?;
+        self.first_item(row)
     }
 
-    /// The best `top` items of the side `target` from place `offset` on; exact, of equal scores the lower row first.
+    /// The images of a row, which have equal content, by their ids.
     ///
     /// # Errors
-    /// If the query is unusable ([`Plan::new`]), captions are asked for and none were indexed, or an item is damaged.
-    pub fn search(&self, parts: &[QueryPart<'_>], target: Side, top: usize, offset: usize) -> Result<Vec<Hit>> {
-        Ok(self.search_many(&[parts], target, top, offset)?.remove(0))
+    /// If there is no such row, or an item is damaged.
+    pub fn images_of(&self, row: usize) -> Result<Vec<ImageItem>> {
+        self.items_of(row)
     }
 
-    /// [`Index::search`] for many queries in one pass over the rows; each answer is the same as if asked alone.
+    /// The captions of a row, which have equal text, by their ids.
     ///
     /// # Errors
-    /// As [`Index::search`].
-    pub fn search_many(
-        &self,
-        queries: &[&[QueryPart<'_>]],
-        target: Side,
-        top: usize,
-        offset: usize,
-    ) -> Result<Vec<Vec<Hit>>> {
-        let shelf = self.shelf(target)?;
-        let plans: Vec<Plan> =
-            queries.iter().map(|parts| Plan::new(&self.meta.space, target, parts)).collect::<Result<_>>()?;
-        let tops = shelf.rows().top(&plans, top.saturating_add(offset));
-        let page = |(plan, top): (&Plan, TopK)| {
-            top.into_page(offset).into_iter().map(|scored| self.hit(shelf, target, plan, scored)).collect()
-        };
-        plans.iter().zip(tops).map(page).collect()
+    /// If there is no such row, or an item is damaged.
+    pub fn captions_of(&self, row: usize) -> Result<Vec<CaptionItem>> {
+        self.require_side(Side::Caption)?;
+        self.items_of(row)
     }
 
-    fn hit(&self, shelf: &Shelf, target: Side, plan: &Plan, Scored { score, row }: Scored) -> Result<Hit> {
-        let parts = plan.level_scores(shelf.row(row), shelf.segment.inverse_lengths()[row]);
-        match target {
-            Side::Image => {
-                let ImageItem { id, path, .. } = self.image(row)?;
-                Ok(Hit { row, id, path, caption: None, score, parts })
-            }
-            Side::Caption => {
-                let caption = self.caption(row)?;
-                let image = self.row_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
-                    let what = format!("image of caption {}", caption.id);
-                    Error::unexpected(what, caption.image_id.clone(), "an image of the index").with_hint(REINDEX)
-                })?;
-                let path = self.image(image)?.path;
-                Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), score, parts })
-            }
+    /// Every item of a side with its record, by row.
+    pub(crate) fn each_record<T: Item>(&self, mut visit: impl FnMut(T, &[u8]) -> Result<()>) -> Result<()> {
+        self.each_stored(T::SIDE, |stored| {
+            let (stretch, at) = self.place(T::SIDE, stored.row as usize)?;
+            visit(self.catalogue.parse(stored)?, stretch.segment.record(at))
+        })
+    }
+
+    /// Every item of a side as it is stored, by row and id.
+    pub(crate) fn each_stored(&self, side: Side, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
+        for rows in self.batches(side) {
+            self.catalogue.items_in(side, rows)?.iter().try_for_each(&mut visit)?;
         }
+        Ok(())
     }
 
-    fn shelf(&self, side: Side) -> Result<&Shelf> {
+    /// The rows of a side in stretches of at most [`BATCH`], each within one file. Items of rows outside them, which a
+    /// sound catalogue does not have, are in the last.
+    pub(crate) fn batches(&self, side: Side) -> Vec<Range<u64>> {
+        let mut batches: Vec<Range<u64>> = Vec::new();
+        for stretch in self.stretches(side) {
+            let (first, end) = (stretch.first_row as u64, (stretch.first_row + stretch.segment.len()) as u64);
+            batches.extend((first..end).step_by(BATCH).map(|start| start..end.min(start + BATCH as u64)));
+        }
+        let mut at = 0;
+        for batch in &mut batches {
+            // Gaps that compaction left go with what follows them.
+            batch.start = at;
+            at = batch.end;
+        }
+        batches.push(at..u64::MAX);
+        batches
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.remembered
+    }
+
+    pub(crate) fn stretches(&self, side: Side) -> &[Stretch] {
         match side {
-            Side::Image => Ok(&self.images),
-            Side::Caption => self.captions.as_ref().ok_or_else(|| {
-                Error::unexpected(format!("captions of {}", self.dir.display()), "none", "an index with captions")
-                    .with_hint("make the index from a data set with captions")
-            }),
+            Side::Image => &self.images,
+            Side::Caption => &self.captions,
         }
+    }
+
+    pub(crate) fn require_side(&self, side: Side) -> Result<()> {
+        if self.meta().collection(side).is_some() {
+            return Ok(());
+        }
+        Err(Error::unexpected(format!("captions of {}", self.dir.display()), "none", "an index with captions")
+            .with_hint("make the index from a data set with captions"))
+    }
+
+    /// Where a row lies.
+    pub(crate) fn place(&self, side: Side, row: usize) -> Result<(&Stretch, usize)> {
+        self.require_side(side)?;
+        let stretches = self.stretches(side);
+        let after = stretches.partition_point(|stretch| stretch.first_row <= row);
+        let found = after.checked_sub(1).map(|at| &stretches[at]).filter(|stretch| {
+            let at = row - stretch.first_row;
+            at < stretch.segment.len() && stretch.live.as_ref().is_none_or(|live| live.contains(at))
+        });
+        let stretch = found.ok_or_else(|| {
+            let expected = format!("a row of one of the {} {}", self.count(side), side.plural());
+            Error::unexpected("row", row.to_string(), expected)
+        })?;
+        Ok((stretch, row - stretch.first_row))
+    }
+
+    fn first_item<T: Item>(&self, row: usize) -> Result<T> {
+        self.place(T::SIDE, row)?;
+        let items = self.catalogue.items_in(T::SIDE, row as u64..row as u64 + 1)?;
+        let first = items.first().ok_or_else(|| self.catalogue.malformed(format!("no item for row {row}")))?;
+        self.catalogue.parse(first)
+    }
+
+    fn items_of<T: Item>(&self, row: usize) -> Result<Vec<T>> {
+        self.place(T::SIDE, row)?;
+        self.catalogue
+            .items_in(T::SIDE, row as u64..row as u64 + 1)?
+            .iter()
+            .map(|item| self.catalogue.parse(item))
+            .collect()
     }
 }
 
-impl Shelf {
-    fn open(folder: &Path, name: &str, collection: &Collection, meta: &IndexMeta) -> Result<Self> {
-        let path = folder.join(format!("{name}.f16"));
-        let segment = Segment::open(&path)?;
-        let header = segment.header();
-        let found = (header.rows, header.dims_abstract as usize, header.dims_grounded as usize);
-        let expected = (collection.count, meta.space.dims_abstract, meta.space.dims_grounded);
-        if found != expected || file::hex(&header.body_sha256) != collection.vectors.sha256 {
-            let show = |(rows, h, l): (u64, usize, usize), sum: &str| format!("{rows} rows of {h} + {l} values, {sum}");
-            let found = show(found, &file::hex(&header.body_sha256));
-            let expected = show(expected, &collection.vectors.sha256);
-            return Err(Error::unexpected(path.display().to_string(), found, expected).with_hint(REINDEX));
-        }
-        let path = folder.join(format!("{name}.jsonl"));
-        let lines = Lines::open(&path, collection.count, collection.items.bytes)?;
-        Ok(Self { segment, lines })
-    }
-
-    fn rows(&self) -> Rows<'_, f16> {
-        Rows::new(self.segment.values(), self.segment.header().dims(), self.segment.inverse_lengths())
-    }
-
-    /// `row` must exist.
-    fn row(&self, row: usize) -> &[f16] {
-        let dims = self.segment.header().dims();
-        &self.segment.values()[row * dims..][..dims]
-    }
-
-    fn checked(&self, row: usize) -> Result<&Self> {
-        if row < self.lines.len() {
-            return Ok(self);
-        }
-        Err(Error::unexpected("row", row.to_string(), format!("a row below {}", self.lines.len())))
-    }
+/// Maps the rows of a side.
+fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretch>> {
+    let open = |(first, record): (u64, SegmentRecord)| {
+        let path = segment_path(dir, side, record.file);
+        let segment = Segment::open(&path, record.rows)?;
+        segment.header().require(&header(catalogue.meta(), side, record.file), &path)?;
+        let live = catalogue.live(side, first, record.rows)?;
+        // Whatever is wrong with them, `verify` tells; search can do without.
+        let codes = Codes::open(&codes_path(&path), &segment).ok();
+        Ok(Stretch { first_row: first as usize, segment, live, codes, record, path })
+    };
+    catalogue.segments(side)?.into_iter().map(open).collect()
 }

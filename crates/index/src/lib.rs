@@ -1,7 +1,8 @@
 //! Exact vector search for gxn: rows, ids, files and scan kernels; no tensor framework, no async runtime.
 //!
-//! An [`Index`] is a folder of f16 rows `[h ; l]`, one for each image and, if wanted, each caption. A query is a list
-//! of weighted [`QueryPart`]s; an item's score is Σ wᵢ · scoreᵢ(item), larger is better.
+//! An [`Index`] is a folder of f16 rows `[h ; l]`, one for each content, and of items, one for each image and, if
+//! wanted, each caption. A query is a list of weighted [`QueryPart`]s; an item's score is Σ wᵢ · scoreᵢ(item), larger
+//! is better. An [`IndexWriter`] makes an index, or changes it while others search.
 //!
 //! ```
 //! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
@@ -13,8 +14,8 @@
 //! let settings = IndexSettings { model: "fingerprint".into(), space, extra: Default::default() };
 //! let mut writer = IndexWriter::create(&dir, settings)?;
 //! for (id, embedding) in [("cat", [1.0, 0.0]), ("dog", [0.0, 1.0])] {
-//!     let (path, sha256) = (format!("{id}.jpg"), String::new());
-//!     let item = ImageItem { id: id.into(), path, sha256, width: 640, height: 480, meta: Default::default() };
+//!     let path = format!("{id}.jpg");
+//!     let item = ImageItem { id: id.into(), path, width: 640, height: 480, ..Default::default() };
 //!     writer.push_image(&item, &embedding)?;
 //! }
 //! writer.finish()?;
@@ -30,28 +31,46 @@
 
 #![warn(missing_docs)]
 
+mod appender;
+mod bitmap;
+mod catalogue;
+mod change;
+mod code_scan;
+mod codes;
 mod error;
 mod file;
+mod filter;
+mod folder;
 mod index;
 mod item;
+#[cfg(test)]
+mod journal;
 pub mod kernel;
 mod meta;
 mod metric;
 mod query;
 mod scan;
+mod search;
 mod segment;
+mod shelf;
+pub mod surrogate;
 mod top_k;
+mod upkeep;
+mod verify;
 mod writer;
 
+pub use change::Change;
 pub use error::{Error, Result};
-pub use file::FileRecord;
+pub use filter::Filter;
 pub use half::f16;
-pub use index::{Hit, Index};
-pub use item::{CaptionItem, ImageItem};
+pub use index::Index;
+pub use item::{CaptionItem, ImageItem, text_content};
 pub use meta::{Collection, INDEX_VERSION, IndexMeta};
 pub use metric::{Metric, Side, Space};
 pub use query::{LevelScores, PartKind, Plan, QueryPart};
 pub use scan::Rows;
+pub use search::{CANDIDATES, Hit, INSTANT_BYTES, Method, SearchOptions};
 pub use segment::{Header, ROWS_VERSION, Segment};
 pub use top_k::{Scored, TopK};
-pub use writer::{IndexSettings, IndexWriter};
+pub use upkeep::CompactReport;
+pub use writer::{DEAD_SHARE, IndexSettings, IndexWriter};

@@ -1,128 +1,132 @@
-//! `meta.json`: what an index is, and its commit point.
+//! What an index is: `meta.json` tells that a folder is one and of which version, the catalogue tells all else.
 
+use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::file::{FileRecord, REINDEX};
-use crate::metric::Space;
+use crate::file::{self, REINDEX};
+use crate::metric::{Side, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Version of the index directory that this build reads and writes.
-pub const INDEX_VERSION: u64 = 1;
+pub const INDEX_VERSION: u64 = 2;
 /// Name of the file that makes a folder an index.
 pub(crate) const META_FILE: &str = "meta.json";
 const FORMAT: &str = "gxn-index";
 
-/// The content of `meta.json`.
+/// What an index is made for and how much it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexMeta {
-    /// Always `gxn-index`.
-    pub format: String,
-    /// [`INDEX_VERSION`] of the program that wrote it.
-    pub version: u64,
-    /// Number of the subfolder `generation-N` that holds the rows.
+    /// Number of this build of the index; replacing an index by another model's makes a new one.
     pub generation: u64,
     /// Fingerprint of the model that made the embeddings.
     pub model: String,
     /// Similarity, λ and widths.
     #[serde(flatten)]
     pub space: Space,
-    /// When it was written, in seconds since 1970-01-01 UTC.
+    /// When it was begun, in seconds since 1970-01-01 UTC.
     pub created_unix_s: u64,
-    /// The image rows.
+    /// The images.
     pub images: Collection,
-    /// The caption rows, if captions were indexed.
+    /// The captions, if captions were indexed.
     pub captions: Option<Collection>,
     /// Whatever the caller stored, such as where the model lies.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }
 
-/// A row file and its items.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How much there is of one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collection {
-    /// Number of rows, and of items.
+    /// Items.
     pub count: u64,
-    /// The row file, `images.f16` or `captions.f16`.
-    pub vectors: FileRecord,
-    /// The items, `images.jsonl` or `captions.jsonl`.
-    pub items: FileRecord,
+    /// Rows that items refer to; fewer than items where several have the same content.
+    pub rows: u64,
+    /// Rows that no item refers to any more; compaction takes them away.
+    pub dead_rows: u64,
 }
 
 impl IndexMeta {
-    pub(crate) fn new(
-        generation: u64,
-        model: &str,
-        space: Space,
-        images: Collection,
-        extra: Map<String, Value>,
-    ) -> Self {
+    pub(crate) fn new(generation: u64, model: String, space: Space, extra: Map<String, Value>) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self {
-            format: FORMAT.to_string(),
-            version: INDEX_VERSION,
-            generation,
-            model: model.to_string(),
-            space,
-            created_unix_s: now.map_or(0, |d| d.as_secs()),
-            images,
-            captions: None,
-            extra,
-        }
+        let created_unix_s = now.map_or(0, |d| d.as_secs());
+        Self { generation, model, space, created_unix_s, images: Collection::default(), captions: None, extra }
     }
 
-    /// Reads the `meta.json` of the index folder `dir`.
+    /// Reads what the index in `dir` is.
     ///
     /// # Errors
-    /// If there is none, or it is not of an index, or of another version, or damaged.
+    /// If there is none, or it is of another version, unfinished or damaged.
     pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(META_FILE);
-        let bytes = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        Self::parse(&bytes, &path)
+        check_identity(dir)?;
+        Ok(Catalogue::open(dir)?.meta().clone())
     }
 
-    /// Reads the bytes of a `meta.json`; `name` is the file's, for messages.
-    ///
-    /// # Errors
-    /// As [`IndexMeta::read`].
-    pub fn parse(bytes: &[u8], name: &Path) -> Result<Self> {
-        let what = |part: &str| format!("{part}{}", name.display());
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|e| Error::unexpected(what(""), e.to_string(), "JSON").with_hint(REINDEX))?;
-        let found = |key: &str| value.get(key).map_or("nothing".to_string(), Value::to_string);
-        if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
-            return Err(Error::unexpected(what("format in "), found("format"), format!("\"{FORMAT}\""))
-                .with_hint("this folder is not an index: name another one"));
+    /// What there is of `side`.
+    pub fn collection(&self, side: Side) -> Option<&Collection> {
+        match side {
+            Side::Image => Some(&self.images),
+            Side::Caption => self.captions.as_ref(),
         }
-        if value.get("version").and_then(Value::as_u64) != Some(INDEX_VERSION) {
-            return Err(Error::unexpected(what("version in "), found("version"), INDEX_VERSION.to_string())
-                .with_hint("the index was made by another version of this program: make it again"));
+    }
+
+    /// The same to change; captions begin to exist with this call.
+    pub(crate) fn collection_mut(&mut self, side: Side) -> &mut Collection {
+        match side {
+            Side::Image => &mut self.images,
+            Side::Caption => self.captions.get_or_insert_default(),
         }
-        let meta: Self = serde_json::from_value(value)
-            .map_err(|e| Error::unexpected(what(""), e.to_string(), "the fields of an index").with_hint(REINDEX))?;
-        meta.space.check()?;
-        Ok(meta)
-    }
-
-    /// True if `dir` holds a `meta.json` of an index, of whatever version.
-    pub(crate) fn is_ours(dir: &Path) -> bool {
-        let value = fs::read(dir.join(META_FILE)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        value.is_some_and(|value| value["format"] == FORMAT)
-    }
-
-    /// The bytes of this `meta.json`.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("plain data is valid JSON");
-        bytes.push(b'\n');
-        bytes
-    }
-
-    pub(crate) fn generation_dir(&self, dir: &Path) -> PathBuf {
-        generation_dir(dir, self.generation)
     }
 }
 
-pub(crate) fn generation_dir(dir: &Path, generation: u64) -> PathBuf {
-    dir.join(format!("generation-{generation}"))
+/// Checks that the `meta.json` in `dir` is of an index of this version.
+pub(crate) fn check_identity(dir: &Path) -> Result<()> {
+    let path = dir.join(META_FILE);
+    let bytes = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+    parse_identity(&bytes, &path)
+}
+
+/// Checks the bytes of a `meta.json`; `name` is the file's, for messages.
+fn parse_identity(bytes: &[u8], name: &Path) -> Result<()> {
+    let what = |part: &str| format!("{part}{}", name.display());
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::unexpected(what(""), e.to_string(), "JSON").with_hint(REINDEX))?;
+    let found = |key: &str| value.get(key).map_or("nothing".to_string(), Value::to_string);
+    if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
+        return Err(Error::unexpected(what("format in "), found("format"), format!("\"{FORMAT}\""))
+            .with_hint("this folder is not an index: name another one"));
+    }
+    if value.get("version").and_then(Value::as_u64) != Some(INDEX_VERSION) {
+        return Err(Error::unexpected(what("version in "), found("version"), INDEX_VERSION.to_string())
+            .with_hint("the index was made by another version of this program: run `gxn index` again"));
+    }
+    Ok(())
+}
+
+/// True if `dir` holds a `meta.json` of an index, of whatever version.
+pub(crate) fn is_ours(dir: &Path) -> bool {
+    let value = fs::read(dir.join(META_FILE)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    value.is_some_and(|value| value["format"] == FORMAT)
+}
+
+/// Makes `dir` an index of this version.
+pub(crate) fn write_identity(dir: &Path) -> Result<()> {
+    let identity = json!({"format": FORMAT, "version": INDEX_VERSION});
+    let mut bytes = serde_json::to_vec_pretty(&identity).expect("plain data is valid JSON");
+    bytes.push(b'\n');
+    file::replace(&dir.join(META_FILE), &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_meta_gives_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(parse_identity(&bytes, Path::new("meta.json")).is_err());
+        }
+    }
 }

@@ -34,12 +34,22 @@ impl Metric {
 }
 
 /// The two sides of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Images.
     Image,
     /// Captions.
     Caption,
+}
+
+impl Side {
+    /// `images` or `captions`.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Image => "images",
+            Self::Caption => "captions",
+        }
+    }
 }
 
 /// The joint space of an index: rows are `[h ; l]`, the abstract and the grounded embedding of one item.

@@ -1,18 +1,39 @@
 //! The exact scan: every row against every query, on all threads.
 
+use crate::bitmap::Bitmap;
 use crate::kernel::{Element, Kernel, Measure, block_rows};
 use crate::query::Plan;
+use crate::segment::Segment;
 use crate::top_k::{Scored, TopK};
+use half::f16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice::ChunksExact;
 
 /// Stored rows in memory, or mapped.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, E> {
     values: &'a [E],
+    /// Values from one row to the next.
+    stride: usize,
     dims: usize,
-    inverse_lengths: &'a [f32],
+    lengths: Lengths<'a>,
+}
+
+/// Where 1 / ‖row‖ is.
+#[derive(Clone, Copy, Debug)]
+enum Lengths<'a> {
+    Beside(&'a [f32]),
+    /// At the end of each record.
+    Stored(&'a Segment),
+}
+
+impl<'a> Rows<'a, f16> {
+    /// The rows of a row file.
+    pub(crate) fn records(segment: &'a Segment, dims: usize) -> Self {
+        Self { values: segment.values(), stride: segment.stride(), dims, lengths: Lengths::Stored(segment) }
+    }
 }
 
 impl<'a, E: Element> Rows<'a, E> {
@@ -23,12 +44,12 @@ impl<'a, E: Element> Rows<'a, E> {
     pub fn new(values: &'a [E], dims: usize, inverse_lengths: &'a [f32]) -> Self {
         assert!(dims > 0, "rows must have columns");
         assert_eq!(values.len(), dims * inverse_lengths.len(), "values must be [row_count, dims]");
-        Self { values, dims, inverse_lengths }
+        Self { values, stride: dims, dims, lengths: Lengths::Beside(inverse_lengths) }
     }
 
     /// Number of rows.
     pub fn count(&self) -> usize {
-        self.inverse_lengths.len()
+        self.values.len() / self.stride
     }
 
     /// The best `keep` rows of each plan; the order is that of [`Scored`].
@@ -38,54 +59,77 @@ impl<'a, E: Element> Rows<'a, E> {
     /// # Panics
     /// If a plan was made for wider rows.
     pub fn top(&self, plans: &[Plan], keep: usize) -> Vec<TopK> {
-        assert!(plans.iter().all(|plan| plan.fits(self.dims)), "plans and rows must be of one space");
-        let keep = keep.min(self.count());
-        let passes = passes(plans);
-        let block = block_rows(self.dims * size_of::<E>());
-        let empty = || vec![TopK::new(keep); plans.len()];
-        let work = || (empty(), Buffers::default());
-        let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), number: usize| {
-            let first = number * block;
-            let rows = first..self.count().min(first + block);
-            for (top, scores) in tops.iter_mut().zip(self.score_block(&passes, plans.len(), rows.clone(), &mut buffers))
-            {
-                for (row, &score) in rows.clone().zip(scores) {
-                    top.push(Scored { score, row });
-                }
-            }
-            (tops, buffers)
-        };
-        (0..self.count().div_ceil(block)).into_par_iter().fold(work, scan).map(|(tops, _)| tops).reduce(
-            empty,
-            |mut left, right| {
-                left.iter_mut().zip(right).for_each(|(left, right)| left.merge(right));
-                left
-            },
-        )
+        top_of(&[Piece { rows: *self, range: 0..self.count(), first_row: 0, allowed: None }], plans, keep)
     }
 
+    fn inverse_length(&self, row: usize) -> f32 {
+        match self.lengths {
+            Lengths::Beside(lengths) => lengths[row],
+            Lengths::Stored(segment) => segment.inverse_length(row),
+        }
+    }
+}
+
+/// Something that can be scored against plans, row by row.
+pub(crate) trait Scan: Sync {
+    /// The terms of all queries that read the same columns in the same way.
+    type Pass: Sync;
+
+    /// Bytes from one row to the next.
+    fn row_bytes(&self) -> usize;
+
+    /// True if the plan is for rows of this width.
+    fn fits(&self, plan: &Plan) -> bool;
+
+    /// What the plans ask of a row.
+    fn passes(&self, plans: &[Plan]) -> Vec<Self::Pass>;
+
     /// The scores of the rows in `rows`, query after query.
+    fn score_block<'b>(
+        &self,
+        passes: &[Self::Pass],
+        query_count: usize,
+        rows: Range<usize>,
+        buffers: &'b mut Buffers,
+    ) -> ChunksExact<'b, f32>;
+}
+
+impl<E: Element> Scan for Rows<'_, E> {
+    type Pass = Pass;
+
+    fn row_bytes(&self) -> usize {
+        self.stride * size_of::<E>()
+    }
+
+    fn fits(&self, plan: &Plan) -> bool {
+        plan.fits(self.dims)
+    }
+
+    fn passes(&self, plans: &[Plan]) -> Vec<Pass> {
+        passes(plans)
+    }
+
     fn score_block<'b>(
         &self,
         passes: &[Pass],
         query_count: usize,
         rows: Range<usize>,
         buffers: &'b mut Buffers,
-    ) -> impl Iterator<Item = &'b [f32]> + use<'b, E> {
-        let values = &self.values[rows.start * self.dims..rows.end * self.dims];
-        let inverse_lengths = &self.inverse_lengths[rows.clone()];
-        let Buffers { scores, measured } = buffers;
+    ) -> ChunksExact<'b, f32> {
+        let values = &self.values[rows.start * self.stride..rows.end * self.stride];
+        let Buffers { scores, measured, .. } = buffers;
         scores.clear();
         scores.resize(query_count * rows.len(), 0.0);
         for pass in passes {
+            measured.clear();
             measured.resize(pass.owners.len() * rows.len(), 0.0);
             let columns = pass.columns.clone();
-            Kernel::best().block(pass.measure, values, self.dims, columns, &pass.vectors, measured);
+            Kernel::best().block(pass.measure, values, self.stride, columns, &pass.vectors, measured);
             for (&(owner, factor), measured) in pass.owners.iter().zip(measured.chunks_exact(rows.len())) {
                 let scores = &mut scores[owner * rows.len()..][..rows.len()];
                 if pass.by_length {
-                    for ((score, value), inverse_length) in scores.iter_mut().zip(measured).zip(inverse_lengths) {
-                        *score += factor * inverse_length * value;
+                    for ((score, value), row) in scores.iter_mut().zip(measured).zip(rows.clone()) {
+                        *score += factor * self.inverse_length(row) * value;
                     }
                 } else {
                     for (score, value) in scores.iter_mut().zip(measured) {
@@ -98,17 +142,93 @@ impl<'a, E: Element> Rows<'a, E> {
     }
 }
 
+/// Some of the rows to scan.
+#[derive(Debug)]
+pub(crate) struct Piece<'a, S> {
+    pub(crate) rows: S,
+    /// Those to look at.
+    pub(crate) range: Range<usize>,
+    /// Number of its first row among all.
+    pub(crate) first_row: usize,
+    /// The only rows to look at; `None` for all.
+    pub(crate) allowed: Option<&'a Bitmap>,
+}
+
+/// [`Rows::top`] over several pieces.
+///
+/// # Panics
+/// If a plan was made for wider rows.
+pub(crate) fn top_of<S: Scan>(pieces: &[Piece<'_, S>], plans: &[Plan], keep: usize) -> Vec<TopK> {
+    let fit = |piece: &Piece<'_, S>| plans.iter().all(|plan| piece.rows.fits(plan));
+    assert!(pieces.iter().all(fit), "plans and rows must be of one space");
+    let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plans)).collect();
+    let blocks: Vec<(usize, Range<usize>)> = pieces.iter().enumerate().flat_map(blocks).collect();
+    let empty = || vec![TopK::new(keep); plans.len()];
+    let work = || (empty(), Buffers::default());
+    let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), (piece, rows): &(usize, Range<usize>)| {
+        let Piece { rows: stored, first_row, allowed, .. } = &pieces[*piece];
+        let mut look_at = |rows: Range<usize>| {
+            let scores = stored.score_block(&passes[*piece], plans.len(), rows.clone(), &mut buffers);
+            for (top, scores) in tops.iter_mut().zip(scores) {
+                for (row, &score) in rows.clone().zip(scores) {
+                    top.push(Scored { score, row: first_row + row });
+                }
+            }
+        };
+        match allowed {
+            None => look_at(rows.clone()),
+            Some(allowed) => allowed.runs(rows.clone()).for_each(look_at),
+        }
+        (tops, buffers)
+    };
+    blocks.par_iter().fold(work, scan).map(|(tops, _)| tops).reduce(empty, |mut left, right| {
+        left.iter_mut().zip(right).for_each(|(left, right)| left.merge(right));
+        left
+    })
+}
+
+/// The true scores of the rows that each plan's candidates are, to the bit as [`top_of`] has them.
+pub(crate) fn rescore<S: Scan>(
+    pieces: &[Piece<'_, S>],
+    plans: &[Plan],
+    candidates: Vec<TopK>,
+    keep: usize,
+) -> Vec<TopK> {
+    let one = |(plan, candidates): (&Plan, TopK)| {
+        let plan = std::slice::from_ref(plan);
+        let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plan)).collect();
+        let mut buffers = Buffers::default();
+        let mut top = TopK::new(keep);
+        for Scored { row, .. } in candidates.into_page(0) {
+            let piece = pieces.partition_point(|piece| piece.first_row <= row) - 1;
+            let at = row - pieces[piece].first_row;
+            let mut scores = pieces[piece].rows.score_block(&passes[piece], 1, at..at + 1, &mut buffers);
+            top.push(Scored { score: scores.next().expect("one plan, one row")[0], row });
+        }
+        top
+    };
+    plans.par_iter().zip(candidates).map(one).collect()
+}
+
+/// The stretches of a piece that a thread takes at once.
+fn blocks<S: Scan>((number, piece): (usize, &Piece<'_, S>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<S> {
+    let (range, block) = (piece.range.clone(), block_rows(piece.rows.row_bytes()));
+    range.clone().step_by(block).map(move |first| (number, first..range.end.min(first + block)))
+}
+
 /// One thread's working memory.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     /// `[query_count, rows]`.
-    scores: Vec<f32>,
+    pub(crate) scores: Vec<f32>,
     /// One pass before its factors, `[owner_count, rows]`.
     measured: Vec<f32>,
+    /// The same of codes.
+    pub(crate) counted: Vec<i32>,
 }
 
 /// The terms of all queries that read the same columns in the same way.
-struct Pass {
+pub(crate) struct Pass {
     measure: Measure,
     columns: Range<usize>,
     by_length: bool,
@@ -142,7 +262,6 @@ mod tests {
     use super::*;
     use crate::metric::{Metric, Side, Space};
     use crate::query::{PartKind, QueryPart, inverse_length};
-    use half::f16;
     use proptest::prelude::*;
 
     fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -1,21 +1,25 @@
-//! Making an index: the new one is complete on disk before it replaces the old one.
+//! Making and changing an index: rows are brought to disk, then one transaction of the catalogue makes them count.
 
+use crate::appender::Appender;
+use crate::catalogue::{Ledger, segment_path};
 use crate::error::{Error, Result};
-use crate::file::{self, HashedFile};
+use crate::folder::Folder;
 use crate::index::Index;
-use crate::item::{CaptionItem, ImageItem};
-use crate::meta::{Collection, IndexMeta, META_FILE, generation_dir};
-use crate::metric::Space;
-use crate::segment::SegmentWriter;
-use serde::Serialize;
+use crate::meta::IndexMeta;
+use crate::metric::{Side, Space};
+use crate::search::INSTANT_BYTES;
+use crate::segment::Segment;
+use crate::shelf::{Shelf, header};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-const LOCK_FILE: &str = "lock";
+/// A row file is closed when it is this long; compaction rewrites whole files.
+const FILE_BYTES: u64 = 1 << 30;
+/// Share of dead rows above which a row file is compacted.
+pub const DEAD_SHARE: f64 = 0.2;
 
-/// What a new index is made for.
+/// What an index is made for.
 #[derive(Clone, Debug)]
 pub struct IndexSettings {
     /// Fingerprint of the model that makes the embeddings.
@@ -28,15 +32,29 @@ pub struct IndexSettings {
 
 /// Writes an index into a folder.
 ///
-/// Rows go to a new subfolder, everything is brought to disk, then `meta.json` is replaced by one rename: before it
-/// the old index stands, after it the new one. Dropping the writer before [`IndexWriter::finish`] leaves the old one.
+/// [`IndexWriter::commit`] makes all that was done since the last one count, on disk and at once; before it returns, a
+/// crash leaves all or nothing of it. A new index, or one that takes the place of another model's, can be found only
+/// after [`IndexWriter::finish`]: until then the old one serves. Dropping the writer undoes what was not committed.
+///
+/// After an error of the disk the writer refuses all further work; what was committed stands.
 #[derive(Debug)]
 pub struct IndexWriter {
-    settings: IndexSettings,
-    images: CollectionWriter,
-    captions: Option<CollectionWriter>,
-    caption_images: HashSet<String>,
-    target: Target,
+    pub(crate) meta: IndexMeta,
+    pub(crate) images: Shelf,
+    pub(crate) captions: Shelf,
+    // Dropped before the folder, whose lock it works under.
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) folder: Folder,
+    pub(crate) file_bytes: u64,
+    /// The generation to replace at the end.
+    former: Option<u64>,
+    /// Nobody can see this generation yet.
+    building: bool,
+    /// Something of this generation is on disk for good.
+    committed: bool,
+    /// Images of captions that may be missing.
+    pub(crate) awaited: HashSet<String>,
+    pub(crate) failed: bool,
 }
 
 impl IndexWriter {
@@ -45,196 +63,254 @@ impl IndexWriter {
     /// # Errors
     /// If the settings are impossible, another writer is at work, or `dir` cannot be written or holds other things.
     pub fn create(dir: &Path, settings: IndexSettings) -> Result<Self> {
+        Self::open(dir, settings, true)
+    }
+
+    /// Goes on with the index in `dir` if it was made for the same model and space; else with one that was begun for
+    /// them and interrupted; else starts a new one as [`IndexWriter::create`] does. `settings.extra` replaces the
+    /// former one.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::create`].
+    pub fn update(dir: &Path, settings: IndexSettings) -> Result<Self> {
+        Self::open(dir, settings, false)
+    }
+
+    fn open(dir: &Path, settings: IndexSettings, afresh: bool) -> Result<Self> {
         settings.space.check()?;
-        let target = Target::claim(dir)?;
-        let images = CollectionWriter::create(&target.building, "images", &settings.space)?;
-        Ok(Self { settings, images, captions: None, caption_images: HashSet::new(), target })
-    }
-
-    /// Adds an image; `embedding` is `[h ; l]`.
-    ///
-    /// # Errors
-    /// If the id is taken, the embedding has the wrong width or a value that f16 cannot hold (NaN, infinity), or the
-    /// disk is full.
-    pub fn push_image(&mut self, item: &ImageItem, embedding: &[f32]) -> Result<()> {
-        self.images.push(&item.id, item, embedding)
-    }
-
-    /// Adds a caption; its image may come later. `embedding` is `[h ; l]`.
-    ///
-    /// # Errors
-    /// As [`IndexWriter::push_image`].
-    pub fn push_caption(&mut self, item: &CaptionItem, embedding: &[f32]) -> Result<()> {
-        let captions = match &mut self.captions {
-            Some(captions) => captions,
-            none => none.insert(CollectionWriter::create(&self.target.building, "captions", &self.settings.space)?),
+        let folder = Folder::claim(dir)?;
+        let (mut ledger, current, building) = match open_ledger(dir) {
+            Err(error) if error.is_damage() => {
+                folder.put_damaged_aside()?;
+                open_ledger(dir)?
+            }
+            other => other?,
         };
-        captions.push(&item.id, item, embedding)?;
-        self.caption_images.insert(item.image_id.clone());
-        Ok(())
+        let fits = |meta: &IndexMeta, ledger: &mut Ledger| {
+            !afresh
+                && meta.model == settings.model
+                && meta.space == settings.space
+                && rows_are_there(dir, meta, ledger).is_ok()
+        };
+        let former = current.as_ref().map(|meta| meta.generation);
+        let (meta, is_building, committed) = match (current, building) {
+            (Some(current), _) if fits(&current, &mut ledger) => (current, false, true),
+            (_, Some(building)) if fits(&building, &mut ledger) => (building, true, true),
+            (_, stale) => {
+                let last = stale.as_ref().map(|meta| meta.generation).max(former).unwrap_or(0);
+                if let Some(stale) = stale {
+                    ledger.remove_generation(stale.generation)?;
+                }
+                let meta = IndexMeta::new(last + 1, settings.model.clone(), settings.space, settings.extra.clone());
+                ledger.make_tables(meta.generation, Side::Image)?;
+                ledger.set_building(Some(meta.generation))?;
+                (meta, true, false)
+            }
+        };
+        let mut writer = Self {
+            meta: IndexMeta { extra: settings.extra, ..meta },
+            images: Shelf::new(Side::Image),
+            captions: Shelf::new(Side::Caption),
+            ledger: Some(ledger),
+            folder,
+            file_bytes: FILE_BYTES,
+            former: former.filter(|_| is_building),
+            building: is_building,
+            committed,
+            awaited: HashSet::new(),
+            failed: false,
+        };
+        writer.cut()?;
+        if !is_building {
+            // A crash may have come between the commit and this.
+            writer.folder.settle()?;
+        }
+        writer.sweep()?;
+        Ok(writer)
     }
 
-    /// Puts the new index in the place of the old one and opens it.
+    /// Length of a row file after which a new one is begun; 1 GiB if this is never called.
+    pub fn set_file_bytes(&mut self, bytes: u64) {
+        self.file_bytes = bytes;
+    }
+
+    /// What the index is and holds, as it will be after a commit.
+    pub fn meta(&self) -> &IndexMeta {
+        &self.meta
+    }
+
+    /// Brings everything to disk and makes it count.
     ///
     /// # Errors
-    /// If a caption's image was never added, or the disk is full; the old index is then as it was.
-    pub fn finish(self) -> Result<Index> {
-        let Self { settings, images, captions, caption_images, mut target } = self;
-        if let Some(id) = caption_images.iter().filter(|id| !images.ids.contains(*id)).min() {
-            return Err(Error::unexpected(
-                format!("image {id} of a caption"),
-                "no such image",
-                "an image of the index",
-            )
-            .with_hint("add the image, or leave its captions out"));
+    /// If a caption of an index in use has no image, or the disk is full; then nothing since the last commit counts.
+    pub fn commit(&mut self) -> Result<()> {
+        self.require_sound()?;
+        if !self.building {
+            self.require_images_of_captions()?;
         }
-        let images = images.finish()?;
-        let mut meta = IndexMeta::new(target.generation, &settings.model, settings.space, images, settings.extra);
-        meta.captions = captions.map(CollectionWriter::finish).transpose()?;
-        target.commit(&meta)?;
-        Index::open(&target.dir)
-    }
-}
-
-/// The folder of an index, held against other writers.
-#[derive(Debug)]
-struct Target {
-    dir: PathBuf,
-    building: PathBuf,
-    generation: u64,
-    made_dir: bool,
-    committed: bool,
-    /// Unlocks when it is dropped.
-    _lock: Option<File>,
-}
-
-impl Target {
-    fn claim(dir: &Path) -> Result<Self> {
-        let made_dir = !dir.exists();
-        fs::create_dir_all(dir).map_err(|e| Error::io("cannot make the folder", dir, e))?;
-        refuse_foreign(dir)?;
-        let lock = lock(dir)?;
-        if let Ok(meta) = IndexMeta::read(dir) {
-            // Left by a writer that was killed: meta.json does not name them. Beside a meta.json that cannot be read
-            // everything stays until the new index is in place.
-            remove_generations_except(dir, meta.generation);
-        }
-        let generation = generations(dir).map(|(n, _)| n).max().unwrap_or(0) + 1;
-        let building = generation_dir(dir, generation);
-        fs::create_dir(&building).map_err(|e| Error::io("cannot make the folder", &building, e))?;
-        Ok(Self { dir: dir.to_path_buf(), building, generation, made_dir, committed: false, _lock: lock })
+        self.noting_failure(Self::commit_all)
     }
 
-    fn commit(&mut self, meta: &IndexMeta) -> Result<()> {
-        file::sync_dir(&self.building)?;
-        file::sync_dir(&self.dir)?;
-        file::replace(&self.dir.join(META_FILE), &meta.to_bytes())?;
+    /// Commits, puts the index in the place of the old one if there is one, compacts it above [`DEAD_SHARE`], makes
+    /// its codes if it is large, and opens it.
+    ///
+    /// # Errors
+    /// If a caption's image was never added, or the disk is full; what was last committed stands.
+    pub fn finish(mut self) -> Result<Index> {
+        self.require_sound()?;
+        self.require_images_of_captions()?;
+        self.noting_failure(|writer| {
+            if writer.building {
+                let generation = writer.meta.generation;
+                writer.ledger().set_current(generation)?;
+                writer.ledger().set_building(None)?;
+                if let Some(former) = writer.former {
+                    writer.ledger().remove_generation(former)?;
+                }
+            }
+            writer.commit_all()?;
+            writer.building = false;
+            writer.former = None;
+            writer.folder.settle()
+        })?;
+        self.compact(DEAD_SHARE)?;
+        // Search can do without them: a disk that is full now must not look like a lost index.
+        let _ = self.make_codes(INSTANT_BYTES);
+        self.sweep()?;
+        let dir = self.folder.dir().to_path_buf();
+        drop(self);
+        Index::open(&dir)
+    }
+
+    fn commit_all(&mut self) -> Result<()> {
+        let generation = self.meta.generation;
+        let Self { images, captions, ledger, folder, meta, .. } = self;
+        let ledger = ledger.as_mut().expect("the ledger is there until the drop");
+        images.note(ledger, folder, generation)?;
+        captions.note(ledger, folder, generation)?;
+        ledger.set_meta(meta)?;
+        ledger.commit()?;
         self.committed = true;
-        remove_generations_except(&self.dir, self.generation);
+        Ok(())
+    }
+
+    pub(crate) fn ledger(&mut self) -> &mut Ledger {
+        self.ledger.as_mut().expect("the ledger is there until the drop")
+    }
+
+    /// While an index is built, captions may come long before their images, even before an interruption: all are
+    /// looked at in the end. Later those that were added are enough.
+    fn require_images_of_captions(&mut self) -> Result<()> {
+        let generation = self.meta.generation;
+        let mut missing = None;
+        if self.building {
+            if self.meta.captions.is_some() {
+                missing = self.ledger().missing_image(generation)?;
+            }
+        } else {
+            let mut awaited = std::mem::take(&mut self.awaited);
+            let mut still = HashSet::new();
+            for id in awaited.drain() {
+                if self.ledger().row_of(generation, Side::Image, &id)?.is_none() && !self.captions_of(&id)?.is_empty() {
+                    still.insert(id);
+                }
+            }
+            missing = still.iter().min().cloned();
+            self.awaited = still;
+        }
+        let Some(id) = missing else { return Ok(()) };
+        let what = format!("image {id} of a caption");
+        Err(Error::unexpected(what, "no such image", "an image of the index")
+            .with_hint("add the image, or leave its captions out"))
+    }
+
+    pub(crate) fn require_sound(&self) -> Result<()> {
+        if self.failed {
+            let other = std::io::Error::other("an earlier write to it failed");
+            return Err(Error::io("cannot write", self.folder.dir(), other));
+        }
+        Ok(())
+    }
+
+    /// Does what must be done whole or not at all.
+    pub(crate) fn noting_failure<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.failed = true;
+        let done = work(self)?;
+        self.failed = false;
+        Ok(done)
+    }
+
+    /// Cuts what a stopped writer left behind the adopted rows.
+    fn cut(&mut self) -> Result<()> {
+        for side in [Side::Image, Side::Caption] {
+            let generation = self.meta.generation;
+            for (_, record) in self.ledger().segments(generation, side)? {
+                let path = segment_path(self.folder.dir(), side, record.file);
+                let header = header(&self.meta, side, record.file);
+                Appender::reopen(path, header, record.rows, record.chain())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes row files that no generation has.
+    pub(crate) fn sweep(&mut self) -> Result<()> {
+        let mut used = HashSet::new();
+        let (current, building) = self.ledger().generations()?;
+        for generation in current.into_iter().chain(building) {
+            for side in [Side::Image, Side::Caption] {
+                let segments = self.ledger().segments(generation, side)?;
+                used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
+            }
+        }
+        self.folder.sweep(&used);
         Ok(())
     }
 }
 
-impl Drop for Target {
+impl Drop for IndexWriter {
     /// Takes away what was not committed; nobody can be told of a failure here, and the next writer tries again.
     fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        let _ = fs::remove_dir_all(&self.building);
-        if self.made_dir {
-            let _ = fs::remove_file(self.dir.join(LOCK_FILE));
-            let _ = fs::remove_dir(&self.dir);
+        self.images.close();
+        self.captions.close();
+        self.ledger = None;
+        if !self.committed {
+            if let Ok(ledger) = Ledger::open(self.folder.dir()) {
+                self.ledger = Some(ledger);
+                let _ = self.sweep();
+                self.ledger = None;
+            }
+            self.folder.undo();
         }
     }
 }
 
-fn lock(dir: &Path) -> Result<Option<File>> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            let found = "another program writing it";
-            Err(Error::unexpected(format!("index {}", dir.display()), found, "one writer at a time")
-                .with_hint("wait until the other program is done, or stop it"))
-        }
-        // Some network file systems have no locks; refusing to work there would help nobody.
-        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),
-        Err(TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
-    }
+type Opened = (Ledger, Option<IndexMeta>, Option<IndexMeta>);
+
+/// The catalogue, its current generation, and the one being built.
+fn open_ledger(dir: &Path) -> Result<Opened> {
+    let mut ledger = Ledger::open(dir)?;
+    let (current, building) = ledger.generations()?;
+    let mut meta = |number: Option<u64>| number.map(|number| ledger.meta(number)).transpose();
+    let (current, building) = (meta(current)?, meta(building)?);
+    Ok((ledger, current, building))
 }
 
-/// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of
-/// another version may be replaced, a `meta.json` of somebody else may not.
-fn refuse_foreign(dir: &Path) -> Result<()> {
-    let entries = fs::read_dir(dir).map_err(|e| Error::io("cannot read the folder", dir, e))?;
-    let ours = IndexMeta::is_ours(dir) || generations(dir).next().is_some();
-    for entry in entries {
-        let name = entry.map_err(|e| Error::io("cannot read the folder", dir, e))?.file_name();
-        let allowed = generation_number(&name.to_string_lossy()).is_some()
-            || [LOCK_FILE, "meta.json.new"].iter().any(|ours| name == *ours)
-            || (ours && name == META_FILE);
-        if !allowed {
-            let found = name.to_string_lossy().into_owned();
-            return Err(Error::unexpected(format!("folder {}", dir.display()), found, "an empty folder or an index")
-                .with_hint("name a folder for the index alone"));
+/// Refuses a generation whose row files are missing or too short: it cannot be gone on with.
+fn rows_are_there(dir: &Path, meta: &IndexMeta, ledger: &mut Ledger) -> Result<()> {
+    for side in [Side::Image, Side::Caption] {
+        for (_, record) in ledger.segments(meta.generation, side)? {
+            let path = segment_path(dir, side, record.file);
+            Segment::open(&path, record.rows)?.header().require(&header(meta, side, record.file), &path)?;
         }
     }
     Ok(())
 }
 
-fn generation_number(name: &str) -> Option<u64> {
-    name.strip_prefix("generation-")?.parse().ok()
-}
-
-fn generations(dir: &Path) -> impl Iterator<Item = (u64, PathBuf)> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|e| Some((generation_number(&e.file_name().to_string_lossy())?, e.path())))
-}
-
-/// What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
-fn remove_generations_except(dir: &Path, keep: u64) {
-    for (_, path) in generations(dir).filter(|(number, _)| *number != keep) {
-        let _ = fs::remove_dir_all(path);
-    }
-}
-
-/// A row file and the lines that describe its rows.
-#[derive(Debug)]
-struct CollectionWriter {
-    vectors: SegmentWriter,
-    items: HashedFile,
-    ids: HashSet<String>,
-}
-
-impl CollectionWriter {
-    fn create(dir: &Path, name: &str, space: &Space) -> Result<Self> {
-        let (h, l) = (space.dims_abstract as u32, space.dims_grounded as u32);
-        let vectors = SegmentWriter::create(dir.join(format!("{name}.f16")), h, l)?;
-        Ok(Self { vectors, items: HashedFile::create(dir.join(format!("{name}.jsonl")))?, ids: HashSet::new() })
-    }
-
-    fn push(&mut self, id: &str, item: &impl Serialize, embedding: &[f32]) -> Result<()> {
-        if self.ids.contains(id) {
-            return Err(Error::unexpected(format!("id {id}"), "the same id twice", "ids that differ"));
-        }
-        self.vectors.push(id, embedding)?;
-        let mut line = serde_json::to_vec(item).expect("items are plain data");
-        line.push(b'\n');
-        self.items.write(&line)?;
-        self.ids.insert(id.to_string());
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Collection> {
-        Ok(Collection { count: self.vectors.rows(), vectors: self.vectors.finish()?, items: self.items.finish(None)? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::ImageItem;
     use crate::metric::Metric;
 
     fn settings(model: &str) -> IndexSettings {
@@ -243,11 +319,10 @@ mod tests {
     }
 
     fn image(id: &str) -> ImageItem {
-        let (path, sha256) = (format!("{id}.jpg"), String::new());
-        ImageItem { id: id.to_string(), path, sha256, width: 1, height: 1, meta: Map::new() }
+        ImageItem { id: id.to_string(), path: format!("{id}.jpg"), ..Default::default() }
     }
 
-    /// Both files of a collection, at every possible length of the disk: the old index stands, nothing is left over.
+    /// At every possible length of the disk the old index stands and nothing is left over.
     #[test]
     fn a_full_disk_leaves_the_old_index() {
         let parent = tempfile::tempdir().unwrap();
@@ -256,39 +331,45 @@ mod tests {
         writer.push_image(&image("a"), &[1.0, 2.0, 3.0]).unwrap();
         writer.finish().unwrap();
         let before = names(&dir);
-        let write = |room: u64, items: bool| -> Result<Index> {
-            let mut writer = IndexWriter::create(&dir, settings("new"))?;
-            *(if items { &mut writer.images.items.room } else { &mut writer.images.vectors.file.room }) = room;
+        let write = |model: &str, room: u64| -> Result<Index> {
+            let mut writer = IndexWriter::update(&dir, settings(model))?;
             for id in ["b", "c", "d"] {
-                writer.push_image(&image(id), &[1.0, 2.0, 3.0])?;
+                if let Some(rows) = writer.images.appender() {
+                    rows.room = room;
+                }
+                let pushed = writer.push_image(&image(id), &[1.0, 2.0, 3.0]);
+                if let Err(error) = pushed {
+                    // A caller that goes on after a failed write cannot finish either.
+                    writer.push_image(&image("z"), &[1.0, 2.0, 3.0]).unwrap_err();
+                    writer.commit().unwrap_err();
+                    writer.finish().map(drop).unwrap_err();
+                    return Err(error);
+                }
             }
             writer.finish()
         };
-        for items in [false, true] {
-            for room in 128..135 {
-                let error = write(room, items).unwrap_err();
-                assert!(error.to_string().starts_with("cannot write "), "{error}");
+        for room in [192, 193, 255, 256, 300] {
+            for model in ["new", "old"] {
+                if room < 256 || model == "new" {
+                    let error = write(model, room).unwrap_err();
+                    assert!(error.to_string().starts_with("cannot write "), "{error}");
+                }
                 let old = Index::open(&dir).unwrap();
                 old.verify().unwrap();
-                assert_eq!(old.meta().model, "old");
+                assert_eq!((old.meta().model.as_str(), old.count(Side::Image)), ("old", 1));
                 assert_eq!(names(&dir), before);
             }
         }
-        // A caller that goes on after a failed write cannot finish either.
-        let mut writer = IndexWriter::create(&dir, settings("new")).unwrap();
-        writer.images.items.room = 3;
-        writer.push_image(&image("b"), &[1.0, 2.0, 3.0]).unwrap_err();
-        writer.images.items.room = u64::MAX;
-        writer.push_image(&image("c"), &[1.0, 2.0, 3.0]).unwrap();
-        let error = writer.finish().unwrap_err();
-        assert!(error.to_string().starts_with("cannot write "), "{error}");
-        assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
-        assert_eq!(write(u64::MAX, false).unwrap().meta().model, "new");
+        assert_eq!(write("new", u64::MAX).unwrap().meta().model, "new");
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let list = |dir: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).unwrap();
+            entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        };
+        let mut names = list(dir);
+        names.extend(list(&dir.join("segments")));
         names.sort();
         names
     }

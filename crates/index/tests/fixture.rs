@@ -1,11 +1,27 @@
-//! The committed index of format version 1 must open in every later build.
+//! The committed index of format version 2 must open in every later build of that version; version 1 is refused.
 
-use gxn_index::{CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
+use gxn_index::{
+    CaptionItem, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space,
+};
 use serde_json::json;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-fn v1() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+fn committed(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version)
+}
+
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// Three images and four captions; all values are exact in f16.
@@ -26,22 +42,55 @@ pub fn write(dir: &Path, model: &str) -> Index {
     }
     for (id, embedding) in ["a", "b", "c"].into_iter().zip(images) {
         let meta = json!({"camera": "none"}).as_object().unwrap().clone();
-        let sha256 = "0".repeat(64);
-        let item = ImageItem { id: id.into(), path: format!("{id}.jpg"), sha256, width: 640, height: 480, meta };
+        let sha256 = id.repeat(64);
+        let (path, size, mtime_unix_ms) = (format!("{id}.jpg"), 1000, 1_700_000_000_000);
+        let item = ImageItem { id: id.into(), path, sha256, size, mtime_unix_ms, width: 640, height: 480, meta };
         writer.push_image(&item, &embedding).unwrap();
     }
     writer.finish().unwrap()
 }
 
+/// Writes the committed one: `cargo test --release -p gxn-index -- --ignored write_version_2`.
 #[test]
-fn version_1_opens() {
-    let index = Index::open(&v1()).unwrap();
+#[ignore = "writes the committed fixture"]
+fn write_version_2() {
+    let dir = committed("v2");
+    let _ = fs::remove_dir_all(&dir);
+    drop(write(&dir, "fixture-model"));
+    fs::remove_file(dir.join("lock")).unwrap();
+}
+
+#[test]
+fn version_1_is_refused_and_can_be_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    copy(&committed("v1"), &dir);
+    for error in [Index::open(&dir).unwrap_err(), IndexMeta::read(&dir).unwrap_err()] {
+        assert!(error.to_string().ends_with("meta.json: found 1, expected 2"), "{error}");
+        assert_eq!(error.hint(), Some("the index was made by another version of this program: run `gxn index` again"));
+    }
+    let index = write(&dir, "new");
+    index.verify().unwrap();
+    assert_eq!(index.count(Side::Image), 3);
+    assert!(!dir.join("generation-1").exists());
+}
+
+#[test]
+fn version_2_opens() {
+    // Opening may repair, so a copy.
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    copy(&committed("v2"), &dir);
+    let index = Index::open(&dir).unwrap();
     index.verify().unwrap();
     index.require_model("fixture-model").unwrap();
     assert_eq!((index.count(Side::Image), index.count(Side::Caption)), (3, 4));
     assert_eq!(index.meta().extra["model_path"], "runs/demo/best");
     assert_eq!(index.row(Side::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
-    assert_eq!(index.image(2).unwrap().path, "c.jpg");
+    let c = index.image(2).unwrap();
+    assert_eq!((c.path.as_str(), c.size, c.mtime_unix_ms, c.width), ("c.jpg", 1000, 1_700_000_000_000, 640));
+    assert_eq!(c.meta["camera"], "none");
+    assert_eq!(index.row_of_content(Side::Image, &"b".repeat(64)).unwrap(), Some(1));
     assert_eq!(index.caption(1).unwrap().text, "a \"quoted\"\nline");
     assert_eq!(index.row_of(Side::Caption, "b#2").unwrap(), Some(2));
 

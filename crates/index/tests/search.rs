@@ -1,7 +1,7 @@
 //! Searching an index.
 
 use crate::fixture::write;
-use gxn_index::{Index, PartKind, QueryPart, Side};
+use gxn_index::{Filter, ImageItem, Index, IndexWriter, PartKind, QueryPart, SearchOptions, Side};
 
 fn index() -> (tempfile::TempDir, Index) {
     let dir = tempfile::tempdir().unwrap();
@@ -79,8 +79,47 @@ fn unusable_queries_are_explained() {
 #[test]
 fn rows_that_are_not_there() {
     let (_dir, index) = index();
-    assert_eq!(index.row(Side::Image, 3).unwrap_err().to_string(), "row: found 3, expected a row below 3");
+    assert_eq!(
+        index.row(Side::Image, 3).unwrap_err().to_string(),
+        "row: found 3, expected a row of one of the 3 images"
+    );
     index.image(9).unwrap_err();
     index.caption(4).unwrap_err();
     assert_eq!(index.row_of(Side::Image, "zebra").unwrap(), None);
+}
+
+/// Two of four items pass; two that share a row are told apart; what was asked before is answered from memory.
+#[test]
+fn filters_narrow_the_search() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let mut writer = IndexWriter::create(&dir, crate::store::settings("m")).unwrap();
+    for (id, number, width) in [("x/a", 1, 10), ("x/b", 2, 20), ("y/c", 2, 30), ("y/d", 4, 40)] {
+        let item = ImageItem { width, ..crate::store::image(id, number) };
+        writer.push_image(&item, &crate::store::vector(number)).unwrap();
+        let caption = gxn_index::CaptionItem { id: id.into(), image_id: id.into(), text: format!("text {width}") };
+        writer.push_caption(&caption, &crate::store::vector(number)).unwrap();
+    }
+    let index = writer.finish().unwrap();
+    let vector = crate::store::vector(4);
+    let find = |target: Side, filter: &str, offset: usize| -> Vec<String> {
+        let filter = Filter::parse(filter).unwrap();
+        let options = SearchOptions { offset, filter: Some(&filter), ..SearchOptions::new(target, 9) };
+        let hits = index.search_with(&[&[cross(&vector)]], &options).unwrap().remove(0);
+        hits.into_iter().map(|hit| hit.id).collect()
+    };
+    for _ in 0..2 {
+        assert_eq!(find(Side::Image, "folder=x", 0), ["x/b", "x/a"]);
+        assert_eq!(find(Side::Image, "folder=y", 0), ["y/d", "y/c"]);
+        assert_eq!(find(Side::Image, "folder=y", 1), ["y/c"]);
+        assert_eq!(find(Side::Image, "width>=20", 0), ["y/d", "x/b", "y/c"]);
+        assert_eq!(find(Side::Image, "width>99", 0), [""; 0]);
+        assert_eq!(find(Side::Caption, "width>=20 and text!='text 40'", 0), ["x/b", "y/c"]);
+    }
+    // λ can differ from query to query; with 1 the grounded level counts nothing.
+    let options = SearchOptions { lambda: Some(1.0), ..SearchOptions::new(Side::Image, 1) };
+    let hits = index.search_with(&[&[cross(&vector)]], &options).unwrap().remove(0);
+    assert_eq!((hits[0].score, hits[0].parts.grounded_level), (17.0, 0.0));
+    let options = SearchOptions { lambda: Some(1.5), ..options };
+    assert_eq!(index.search_with(&[], &options).unwrap_err().to_string(), "λ: found 1.5, expected 0 to 1");
 }

@@ -110,6 +110,7 @@ pub fn build_index(
                         width,
                         height,
                         meta: meta.clone(),
+                        ..Default::default()
                     };
                     writer.push_image(&item, &found.embedding)?;
                     present.insert(id.as_str());
@@ -187,7 +188,7 @@ impl Former {
         let index = Index::open(dir).ok().filter(|index| index.require_model(fingerprint).is_ok());
         let mut by_content = HashMap::new();
         if let Some(index) = &index {
-            for row in 0..index.count(Side::Image) {
+            for row in index.rows(Side::Image) {
                 if let Ok(item) = index.image(row) {
                     by_content.insert(item.sha256, row);
                 }

@@ -9,6 +9,7 @@ mod tile;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod codes;
 mod element;
 mod matrix;
 #[cfg(target_arch = "aarch64")]
@@ -17,6 +18,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub use codes::{CodeKernel, MOST_COLUMNS};
 pub use element::Element;
 pub use matrix::score_matrix;
 

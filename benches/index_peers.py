@@ -1,0 +1,147 @@
+"""An index of gxn beside faiss (flat, HNSW) and turbovec on the same rows, in turns on the same machine.
+
+    pip install numpy faiss-cpu turbovec
+    cargo build --release -p gxn-index --examples
+    python benches/index_peers.py [--rows 10000 100000] [--level 1024] [--threads 2] [--order] [--skip hnsw]
+
+Rows are two levels of length 1 near 1,000 centres; queries are 200 others. Every engine is a process of its own, so that
+its peak memory is its own; a million rows of 2 x 1024 values take 8 GiB as f32 on disk and as much again in faiss.
+`flat` is the truth for the recall of `hnsw` and `turbovec`; gxn's candidates are compared with its own exact scan.
+turbovec is asked for 50 candidates, which are scored again in f32; it and HNSW know inner products only, so with --order
+they are left out and faiss has nothing to compare.
+"""
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CENTRES, QUERIES, TOP, CANDIDATES = 1000, 200, 10, 50
+
+
+def embeddings(numpy, seed, count, level):
+    """[count, 2 * level] f32."""
+    random = numpy.random.default_rng(seed)
+    centres = numpy.random.default_rng(99).standard_normal((CENTRES, 2, level), dtype=numpy.float32)
+    rows = random.standard_normal((count, 2, level), dtype=numpy.float32)
+    rows += centres[random.integers(0, CENTRES, count)]
+    rows /= numpy.linalg.norm(rows, axis=2, keepdims=True)
+    return rows.reshape(count, 2 * level)
+
+
+def measured(find, queries):
+    """Milliseconds of single queries, queries a second of all at once, and the answers."""
+    find(queries[:1])
+    times, answers = [], []
+    for query in queries:
+        start = time.perf_counter()
+        answers.append(find(query[None])[0].tolist())
+        times.append((time.perf_counter() - start) * 1e3)
+    start = time.perf_counter()
+    find(queries)
+    together = len(queries) / (time.perf_counter() - start)
+    times.sort()
+    p50, p95 = times[len(times) // 2], times[len(times) * 95 // 100]
+    return {"p50_ms": p50, "p95_ms": p95, "queries_per_s": together}, answers
+
+
+def peer(engine, folder, level, threads):
+    """Measures one engine in this process and prints the result as JSON."""
+    import numpy
+
+    dims = 2 * level
+    rows = numpy.fromfile(folder / "rows.f32", dtype=numpy.float32).reshape(-1, dims)
+    queries = numpy.fromfile(folder / "queries.f32", dtype=numpy.float32).reshape(-1, dims)
+    # One dot product is the mean of both levels.
+    queries = queries * 0.5
+    start = time.perf_counter()
+    if engine == "turbovec":
+        import turbovec
+
+        index = turbovec.TurboQuantIndex(dims, 4)
+        index.calibrate(rows[numpy.random.default_rng(1).choice(len(rows), min(len(rows), 1024), replace=False)])
+        index.add(rows)
+        index.prepare()
+
+        def find(asked):
+            near = numpy.asarray(index.search(asked, CANDIDATES)[1]).reshape(len(asked), -1)
+            scores = numpy.einsum("qd,qkd->qk", asked, rows[near])
+            return numpy.take_along_axis(near, numpy.argsort(-scores, axis=1, kind="stable")[:, :TOP], axis=1)
+    else:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        flat = faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexFlatIP(dims) if engine == "flat" else faiss.IndexHNSWFlat(dims, 32, flat)
+        if engine == "hnsw":
+            index.hnsw.efSearch = 128
+        index.add(rows)
+
+        def find(asked):
+            return index.search(asked, TOP)[1]
+
+    result = {"build_s": time.perf_counter() - start}
+    figures, answers = measured(find, queries)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    print(json.dumps({**result, **figures, "peak_mb": peak, "answers": answers}))
+
+
+def run(command, threads, **options):
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads))
+    return subprocess.run(command, env=environment, check=True, text=True, capture_output=True, **options).stdout
+
+
+def compare(arguments, count):
+    import numpy
+
+    level = arguments.level
+    with tempfile.TemporaryDirectory(prefix="gxn-peers") as folder:
+        folder = pathlib.Path(folder)
+        with open(folder / "rows.f32", "wb") as out:
+            for first in range(0, count, 20_000):
+                embeddings(numpy, first + 1, min(20_000, count - first), level).tofile(out)
+        embeddings(numpy, 10**9, QUERIES, level).tofile(folder / "queries.f32")
+        print(f"\n## {count} rows of 2 x {level} values, {arguments.threads} threads")
+        truth = None
+        for engine in ["flat", "hnsw", "turbovec"]:
+            if arguments.order or engine in arguments.skip:
+                continue
+            command = [sys.executable, __file__, "--peer", engine, "--folder", folder, "--level", level]
+            result = json.loads(run([*map(str, command), "--threads", str(arguments.threads)], arguments.threads))
+            answers = result.pop("answers")
+            truth = truth or answers
+            same = sum(len(set(a) & set(b)) for a, b in zip(truth, answers))
+            recall = same / (TOP * len(answers)) if engine != "flat" and "flat" not in arguments.skip else float("nan")
+            print(f"{engine:<9} recall@{TOP} {recall:.4f} " + "  ".join(f"{k} {v:.2f}" for k, v in result.items()))
+        examples = ROOT / "target/release/examples"
+        command = [examples / "bench_index", "--level", level, "--folder", folder]
+        command += ["--vectors", folder / "rows.f32", "--queries", folder / "queries.f32"]
+        print(run([*map(str, command), *(["--order"] if arguments.order else [])], arguments.threads))
+        if level == 1024:
+            print(run([str(examples / "bench_scan"), str(count)], arguments.threads))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--level", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--order", action="store_true")
+    parser.add_argument("--skip", nargs="*", default=[], choices=["flat", "hnsw", "turbovec"])
+    parser.add_argument("--peer", choices=["flat", "hnsw", "turbovec"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        peer(arguments.peer, arguments.folder, arguments.level, arguments.threads)
+        return
+    for count in arguments.rows:
+        compare(arguments, count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+//! An index from its making to its compaction: seconds, milliseconds, bytes, and how many true hits candidates miss.
+//!
+//! ```text
+//! cargo run --release -p gxn-index --example bench_index -- [--rows N] [--level N] [--order] [--folder DIR] [--keep]
+//! cargo run --release -p gxn-index --example bench_index -- --vectors FILE --queries FILE [--level N] [--order] …
+//! cargo run --release -p gxn-index --example bench_index -- --index DIR
+//! ```
+//!
+//! The first makes an index of N images (10,000) of two levels of N values each (1,024), near 1,000 centres, in a new
+//! folder in DIR (`TMPDIR`): 4.2 KiB a row, half as much again for the codes. The second takes rows and queries from
+//! files of little-endian f32. The third only searches, in an index made by `gxn index`, asking with its captions; codes
+//! are made if they are missing. All times are of a warm page cache; all threads work, `RAYON_NUM_THREADS` says how many.
+
+use gxn_index::{
+    Filter, ImageItem, Index, IndexSettings, IndexWriter, Method, Metric, PartKind, QueryPart, SearchOptions, Side,
+    Space,
+};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const CENTRES: usize = 1000;
+const QUERIES: usize = 200;
+const TOP: usize = 10;
+
+type Done<T> = Result<T, Box<dyn std::error::Error>>;
+
+struct Arguments {
+    rows: usize,
+    level: usize,
+    metric: Metric,
+    folder: PathBuf,
+    keep: bool,
+    vectors: Option<PathBuf>,
+    queries: Option<PathBuf>,
+    index: Option<PathBuf>,
+}
+
+fn main() -> Done<()> {
+    let arguments = arguments()?;
+    println!("{} threads", rayon::current_num_threads());
+    match &arguments.index {
+        Some(dir) => searched(dir),
+        None => made(&arguments),
+    }
+}
+
+fn arguments() -> Done<Arguments> {
+    let mut found = Arguments {
+        rows: 10_000,
+        level: 1024,
+        metric: Metric::Cosine,
+        folder: std::env::temp_dir(),
+        keep: false,
+        vectors: None,
+        queries: None,
+        index: None,
+    };
+    let mut rest = std::env::args().skip(1);
+    while let Some(name) = rest.next() {
+        let mut value = || rest.next().ok_or(format!("{name} needs a value"));
+        match name.as_str() {
+            "--rows" => found.rows = value()?.parse()?,
+            "--level" => found.level = value()?.parse()?,
+            "--folder" => found.folder = value()?.into(),
+            "--vectors" => found.vectors = Some(value()?.into()),
+            "--queries" => found.queries = Some(value()?.into()),
+            "--index" => found.index = Some(value()?.into()),
+            "--order" => found.metric = Metric::Order { image_minus_caption: true },
+            "--keep" => found.keep = true,
+            other => return Err(format!("{other} is not known").into()),
+        }
+    }
+    Ok(found)
+}
+
+/// From nothing to a compacted index.
+fn made(arguments: &Arguments) -> Done<()> {
+    let folder = tempfile::Builder::new().prefix("gxn-bench").tempdir_in(&arguments.folder)?;
+    let dir = folder.path().join("index");
+    let level = arguments.level;
+    let space = Space { metric: arguments.metric, lambda: 0.5, dims_abstract: level, dims_grounded: level };
+    let settings = IndexSettings { model: "synthetic".into(), space, extra: Default::default() };
+    let given = arguments.vectors.as_deref().map(Values::open).transpose()?;
+    let count = given.as_ref().map_or(arguments.rows, |given| given.values().len() / (2 * level));
+    let vector = |number: usize| match &given {
+        Some(given) if number < count => given.values()[number * 2 * level..][..2 * level].to_vec(),
+        _ => embedding(number as u64, level),
+    };
+    println!("{count} rows of {level} + {level} values, {:?}", arguments.metric);
+
+    let start = Instant::now();
+    let mut writer = IndexWriter::create(&dir, settings.clone())?;
+    let mut making = 0.0;
+    for first in (0..count).step_by(4096) {
+        let numbers = first..count.min(first + 4096);
+        let begun = Instant::now();
+        let rows: Vec<Vec<f32>> = numbers.clone().into_par_iter().map(vector).collect();
+        making += begun.elapsed().as_secs_f64();
+        for (number, row) in numbers.zip(&rows) {
+            writer.push_image(&image(number), row)?;
+        }
+    }
+    let index = writer.finish()?;
+    println!("built with codes        {:>10.2} s", start.elapsed().as_secs_f64() - making);
+    println!("on disk                 {:>10.1} MB", bytes_of(&dir)? as f64 / 1e6);
+    drop(index);
+    let opened = Instant::now();
+    let index = Index::open(&dir)?;
+    println!("open                    {:>10.2} ms", milliseconds(opened));
+    drop(index);
+    let mut writer = IndexWriter::update(&dir, settings.clone())?;
+    writer.make_codes(0)?;
+    drop(writer);
+    let index = Index::open(&dir)?;
+
+    let queries: Vec<Vec<f32>> = match &arguments.queries {
+        Some(path) => Values::open(path)?.values().chunks_exact(2 * level).map(<[f32]>::to_vec).collect(),
+        None => (0..QUERIES).map(|n| embedding(1 << 40 | (n * 7) as u64, level)).collect(),
+    };
+    report(&index, &queries)?;
+    drop(index);
+
+    let opened = Instant::now();
+    let mut writer = IndexWriter::update(&dir, settings.clone())?;
+    println!("open for writing        {:>10.2} ms", milliseconds(opened));
+    let mut times = Vec::new();
+    for number in 0..20 {
+        let (item, row) = (image(count + number), vector(count + number));
+        let begun = Instant::now();
+        writer.put_image(&item, &row)?;
+        writer.commit()?;
+        times.push(milliseconds(begun));
+    }
+    println!("add one and commit      {:>10.2} ms (median of 20)", percentile(&mut times, 0.5));
+    let begun = Instant::now();
+    for number in (0..count).filter(|n| n % 4 == 0) {
+        writer.remove(Side::Image, &image(number).id)?;
+    }
+    writer.commit()?;
+    println!("remove a quarter        {:>10.2} s", begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    let compacted = writer.compact(gxn_index::DEAD_SHARE)?;
+    println!("compact {:>3} files       {:>10.2} s", compacted.files, begun.elapsed().as_secs_f64());
+    drop(writer);
+    let begun = Instant::now();
+    Index::open(&dir)?.verify()?;
+    println!("verify                  {:>10.2} s", begun.elapsed().as_secs_f64());
+    if let Some(peak) = peak_memory() {
+        println!("peak memory, mapped rows and all {peak:>6} MB");
+    }
+    if arguments.keep {
+        println!("kept {}", folder.keep().display());
+    }
+    Ok(())
+}
+
+/// A file of little-endian f32.
+struct Values(memmap2::Mmap);
+
+impl Values {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        // SAFETY: nobody writes the file of a benchmark while it runs.
+        Ok(Self(unsafe { memmap2::Mmap::map(&std::fs::File::open(path)?)? }))
+    }
+
+    fn values(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// Only searches, with what is there.
+fn searched(dir: &Path) -> Done<()> {
+    let index = Index::open(dir)?;
+    let meta = index.meta().clone();
+    println!("{} images, {} captions of {}", index.count(Side::Image), index.count(Side::Caption), meta.model);
+    if index.coded_rows(Side::Image) == 0 {
+        let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
+        IndexWriter::update(dir, settings)?.make_codes(0)?;
+    }
+    let index = Index::open(dir)?;
+    let step = (index.rows(Side::Caption).count() / 1000).max(1);
+    let queries: Vec<Vec<f32>> =
+        index.rows(Side::Caption).step_by(step).map(|row| index.row(Side::Caption, row)).collect::<Result<_, _>>()?;
+    if queries.is_empty() {
+        return Err("the index has no captions to ask with".into());
+    }
+    report(&index, &queries)
+}
+
+/// Times of single queries and of many, and recall.
+fn report(index: &Index, queries: &[Vec<f32>]) -> Done<()> {
+    let parts: Vec<[QueryPart<'_>; 1]> =
+        queries.iter().map(|vector| [QueryPart { vector, weight: 1.0, kind: PartKind::Cross }]).collect();
+    let queries: Vec<&[QueryPart<'_>]> = parts.iter().map(|parts| parts.as_slice()).collect();
+    let filters = [Filter::parse("folder=part-3/**")?, Filter::parse("width>=4000")?];
+    let find = |queries: &[&[QueryPart<'_>]], method, filter: Option<&Filter>| {
+        index.search_with(queries, &SearchOptions { method, filter, ..SearchOptions::new(Side::Image, TOP) })
+    };
+    let mut answers = Vec::new();
+    for (name, method) in [("exact", Method::Exact), ("candidates", Method::Candidates)] {
+        find(&queries[..1], method, None)?;
+        let mut times = Vec::new();
+        let mut found = Vec::new();
+        for query in &queries {
+            let begun = Instant::now();
+            found.extend(find(&[query], method, None)?);
+            times.push(milliseconds(begun));
+        }
+        let begun = Instant::now();
+        find(&queries, method, None)?;
+        let together = queries.len() as f64 / begun.elapsed().as_secs_f64();
+        let (p50, p95) = (percentile(&mut times, 0.5), percentile(&mut times, 0.95));
+        println!("{name:<12} one query   {p50:>10.2} ms p50 {p95:>10.2} ms p95; {together:>10.1} queries/s together");
+        answers.push(found);
+    }
+    let (mut found, mut all) = (0, 0);
+    for (exact, near) in answers[0].iter().zip(&answers[1]) {
+        all += exact.len();
+        found += exact.iter().filter(|hit| near.iter().any(|other| other.id == hit.id)).count();
+    }
+    println!("recall@{TOP} of candidates {:>10.4}", found as f64 / all as f64);
+    for filter in &filters {
+        let text = filter.to_string();
+        let begun = Instant::now();
+        find(&queries[..1], Method::Auto, Some(filter))?;
+        let first = milliseconds(begun);
+        let begun = Instant::now();
+        find(&queries[..1], Method::Auto, Some(filter))?;
+        println!("filter {text:<17}{first:>10.2} ms the first time, {:.2} ms again", milliseconds(begun));
+    }
+    Ok(())
+}
+
+/// Two levels of length 1 near one of the centres.
+fn embedding(number: u64, level: usize) -> Vec<f32> {
+    let (mut own, mut centre) =
+        (Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Random(number % CENTRES as u64 + 1));
+    let mut row: Vec<f32> = (0..2 * level).map(|_| centre.next() + own.next()).collect();
+    for level in row.chunks_exact_mut(level) {
+        let length = level.iter().map(|v| v * v).sum::<f32>().sqrt();
+        level.iter_mut().for_each(|v| *v /= length);
+    }
+    row
+}
+
+struct Random(u64);
+
+impl Random {
+    /// Near enough to a bell.
+    fn next(&mut self) -> f32 {
+        let mut uniform = || {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 40) as f32 / (1u64 << 24) as f32
+        };
+        uniform() + uniform() + uniform() - 1.5
+    }
+}
+
+fn image(number: usize) -> ImageItem {
+    let id = format!("part-{}/{:03}/{number:08}.jpg", number % 7, number / 1000);
+    let (size, mtime_unix_ms) = (1_000_000 + number as u64, 1_600_000_000_000 + number as i64 * 60_000);
+    let width = [1024, 2048, 4000, 6000][number % 4];
+    let sha256 = format!("{:064x}", number + 1);
+    ImageItem { path: id.clone(), id, sha256, size, mtime_unix_ms, width, height: 1000, ..Default::default() }
+}
+
+fn bytes_of(dir: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_of(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn percentile(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[((times.len() - 1) as f64 * share).round() as usize]
+}
+
+/// In MB, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1000)
+}

@@ -1,0 +1,187 @@
+//! What an item has under the name of a field, and how it compares.
+
+use super::{Comparison, Operator};
+use crate::item::{CaptionItem, ImageItem};
+use serde_json::Value;
+use std::cmp::Ordering;
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// The content of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Field<'a> {
+    Missing,
+    Text(&'a str),
+    Number(f64),
+    /// Milliseconds since 1970.
+    Time(i64),
+    Json(&'a Value),
+}
+
+/// True if a caption answers for the field itself.
+pub(super) fn is_of_caption(name: &str) -> bool {
+    ["id", "image_id", "text"].contains(&name)
+}
+
+/// True if `*` in a value stops at `/`.
+pub(super) fn is_path(name: &str) -> bool {
+    ["id", "image_id", "path", "folder"].contains(&name.strip_prefix("image.").unwrap_or(name))
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn of_image(image: &'a ImageItem, name: &str) -> Self {
+        let (folder, file) = image.path.rsplit_once('/').unwrap_or(("", &image.path));
+        match name.strip_prefix("image.").unwrap_or(name) {
+            "id" => Self::Text(&image.id),
+            "path" => Self::Text(&image.path),
+            "folder" => Self::Text(folder),
+            "name" => Self::Text(file),
+            "sha256" => Self::Text(&image.sha256).unless(image.sha256.is_empty()),
+            "size" => Self::Number(image.size as f64).unless(image.size == 0),
+            "mtime" => Self::Time(image.mtime_unix_ms).unless(image.mtime_unix_ms == 0),
+            "width" => Self::Number(image.width.into()).unless(image.width == 0),
+            "height" => Self::Number(image.height.into()).unless(image.height == 0),
+            own => Self::of_columns(&image.meta, own),
+        }
+    }
+
+    pub(super) fn of_caption(caption: &'a CaptionItem, image: Option<&'a ImageItem>, name: &str) -> Self {
+        match name {
+            "id" => Self::Text(&caption.id),
+            "image_id" => Self::Text(&caption.image_id),
+            "text" => Self::Text(&caption.text),
+            other => image.map_or(Self::Missing, |image| Self::of_image(image, other)),
+        }
+    }
+
+    /// A column by its name, or `a.b`, the member `b` of the object `a`.
+    fn of_columns(columns: &'a serde_json::Map<String, Value>, name: &str) -> Self {
+        let find = |name: &str| {
+            let direct = columns.get(name);
+            direct.or_else(|| {
+                let mut names = name.split('.');
+                let first = columns.get(names.next()?)?;
+                names.try_fold(first, |value, name| value.get(name))
+            })
+        };
+        let found = find(name).or_else(|| find(name.strip_prefix("meta.")?));
+        found.map_or(Self::Missing, Self::Json)
+    }
+
+    fn unless(self, missing: bool) -> Self {
+        if missing { Self::Missing } else { self }
+    }
+
+    pub(super) fn is_there(self) -> bool {
+        !matches!(self, Self::Missing | Self::Json(Value::Null | Value::Bool(false)))
+    }
+
+    pub(super) fn compare(self, with: &Comparison) -> bool {
+        match with.operator {
+            Operator::Equal => self.equals(with),
+            Operator::Unequal => !self.equals(with),
+            Operator::Less => self.order(with).is_some_and(Ordering::is_lt),
+            Operator::AtMost => self.order(with).is_some_and(Ordering::is_le),
+            Operator::Greater => self.order(with).is_some_and(Ordering::is_gt),
+            Operator::AtLeast => self.order(with).is_some_and(Ordering::is_ge),
+        }
+    }
+
+    fn equals(self, with: &Comparison) -> bool {
+        match self {
+            Self::Json(Value::Array(elements)) => elements.iter().any(|element| Self::Json(element).equals(with)),
+            Self::Json(Value::Bool(is)) => with.plain == if *is { "true" } else { "false" },
+            Self::Text(text) => with.glob.fits(text),
+            Self::Json(Value::String(text)) => with.glob.fits(text),
+            other => other.order(with).is_some_and(Ordering::is_eq),
+        }
+    }
+
+    /// How it lies to the value; `None` if they cannot be compared.
+    fn order(self, with: &Comparison) -> Option<Ordering> {
+        match self {
+            Self::Number(number) => number.partial_cmp(&with.number?),
+            Self::Json(Value::Number(number)) => number.as_f64()?.partial_cmp(&with.number?),
+            Self::Time(ms) => Some(with.moment?.order(ms)),
+            Self::Text(text) => Some(order_texts(text, with)),
+            Self::Json(Value::String(text)) => Some(order_texts(text, with)),
+            Self::Missing | Self::Json(_) => None,
+        }
+    }
+}
+
+/// Texts that are numbers compare as such.
+fn order_texts(text: &str, with: &Comparison) -> Ordering {
+    let numbers = with.number.and_then(|value| text.parse::<f64>().ok()?.partial_cmp(&value));
+    numbers.unwrap_or_else(|| text.cmp(&with.plain))
+}
+
+/// A date: a day, or a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Milliseconds since 1970.
+    start: i64,
+    end: i64,
+}
+
+impl Moment {
+    /// Reads `2024-05-31`, `2024-05-31T12:30:00` (UTC), or seconds since 1970.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Ok(seconds) = text.parse::<i64>() {
+            return Self::new(seconds.checked_mul(1000)?, 1000);
+        }
+        let (date, time) = match text.split_once(['T', ' ']) {
+            Some((date, time)) => (date, Some(time.strip_suffix('Z').unwrap_or(time))),
+            None => (text, None),
+        };
+        let start = days_since_1970(&numbers::<3>(date, '-')?)?.checked_mul(DAY_MS)?;
+        let Some(time) = time else { return Self::new(start, DAY_MS) };
+        let [hour, minute, second] = numbers::<3>(time, ':')?;
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        Self::new(start + ((hour * 60 + minute) * 60 + second) * 1000, 1000)
+    }
+
+    fn new(start: i64, length: i64) -> Option<Self> {
+        Some(Self { start, end: start.checked_add(length)? })
+    }
+
+    #[cfg(test)]
+    pub(super) fn starts_with(self, other: Self) -> bool {
+        self.start == other.start
+    }
+
+    /// How a time lies to it.
+    fn order(self, ms: i64) -> Ordering {
+        if ms < self.start {
+            Ordering::Less
+        } else if ms < self.end {
+            Ordering::Equal
+        } else {
+            Ordering::Greater
+        }
+    }
+}
+
+/// Numbers of up to four digits with a separator between them.
+fn numbers<const COUNT: usize>(text: &str, separator: char) -> Option<[i64; COUNT]> {
+    let parts = text.split(separator).map(|part| {
+        let digits = (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        if digits { part.parse().ok() } else { None }
+    });
+    parts.collect::<Option<Vec<i64>>>()?.try_into().ok()
+}
+
+fn days_since_1970(&[year, month, day]: &[i64; 3]) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = *lengths.get(usize::try_from(month - 1).ok()?)?;
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    let before = lengths[..month as usize - 1].iter().sum::<i64>() + day - 1;
+    // Leap years before this one, counted from the year 0.
+    let leaps = |year: i64| (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
+    Some((year - 1970) * 365 + leaps(year) - leaps(1970) + before)
+}

@@ -1,0 +1,152 @@
+//! The folder of an index, held against other writers.
+
+use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
+use crate::error::{Error, Result};
+use crate::file;
+#[cfg(test)]
+use crate::journal::{self, Deed};
+use crate::meta::{META_FILE, check_identity, is_ours, write_identity};
+use crate::metric::Side;
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const LOCK_FILE: &str = "lock";
+/// A catalogue that could not be read; it goes once another index is in its place.
+const DAMAGED_FILE: &str = "catalogue.damaged";
+
+/// A claimed folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    dir: PathBuf,
+    /// The claim made the folder.
+    made: bool,
+    /// Unlocks when it is dropped.
+    _lock: Option<File>,
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, and locks it.
+    pub(crate) fn claim(dir: &Path) -> Result<Self> {
+        let made = !dir.exists();
+        fs::create_dir_all(dir).map_err(|e| Error::io("cannot make the folder", dir, e))?;
+        refuse_foreign(dir)?;
+        let lock = lock(dir)?;
+        let segments = dir.join(SEGMENT_DIR);
+        fs::create_dir_all(&segments).map_err(|e| Error::io("cannot make the folder", &segments, e))?;
+        Ok(Self { dir: dir.to_path_buf(), made, _lock: lock })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Puts a catalogue that cannot be read out of the way, to be replaced.
+    pub(crate) fn put_damaged_aside(&self) -> Result<()> {
+        let path = self.dir.join(CATALOGUE_FILE);
+        fs::rename(&path, self.dir.join(DAMAGED_FILE)).map_err(|e| Error::io("cannot put aside", &path, e))
+    }
+
+    /// Makes the folder known as an index, after its first commit, and takes away what an index of an older version or
+    /// a damaged one left. What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if check_identity(&self.dir).is_err() {
+            write_identity(&self.dir)?;
+        }
+        let _ = fs::remove_file(self.dir.join(DAMAGED_FILE));
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if is_generation(&entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes every row file but those in `used`, and what was derived of them.
+    pub(crate) fn sweep(&self, used: &HashSet<(Side, u64)>) {
+        let keep: HashSet<PathBuf> =
+            used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
+        for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
+            if !keep.contains(&entry.path().with_extension("f16")) {
+                #[cfg(test)]
+                journal::note(|| Deed::Remove(entry.path()));
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Takes away the folder if the claim made it.
+    pub(crate) fn undo(&self) {
+        if self.made {
+            let _ = fs::remove_file(self.dir.join(CATALOGUE_FILE));
+            let _ = fs::remove_dir(self.dir.join(SEGMENT_DIR));
+            let _ = fs::remove_file(self.dir.join(LOCK_FILE));
+            let _ = fs::remove_dir(&self.dir);
+        }
+    }
+
+    /// Brings the names of the row files to disk.
+    pub(crate) fn sync_segments(&self) -> Result<()> {
+        #[cfg(test)]
+        journal::note(|| Deed::SyncFolder(self.dir.join(SEGMENT_DIR)));
+        file::sync_dir(&self.dir.join(SEGMENT_DIR))?;
+        file::sync_dir(&self.dir)
+    }
+}
+
+fn lock(dir: &Path) -> Result<Option<File>> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
+    match patiently(|| file.try_lock()) {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::busy(dir)),
+        // Some network file systems have no locks; refusing to work there would help nobody.
+        Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
+    }
+}
+
+/// True while a writer holds the index in `dir`.
+pub(crate) fn is_held(dir: &Path) -> bool {
+    let lock = File::open(dir.join(LOCK_FILE));
+    lock.is_ok_and(|lock| matches!(patiently(|| lock.try_lock_shared()), Err(TryLockError::WouldBlock)))
+}
+
+/// Tries for a second: when a program starts another one, that one has all its locks for a moment, even those it is
+/// about to give back.
+fn patiently(lock: impl Fn() -> std::result::Result<(), TryLockError>) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+            other => return other,
+        }
+    }
+    lock()
+}
+
+/// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of
+/// another version may be replaced, a `meta.json` of somebody else may not.
+fn refuse_foreign(dir: &Path) -> Result<()> {
+    let entries = fs::read_dir(dir).map_err(|e| Error::io("cannot read the folder", dir, e))?;
+    let names: Vec<_> = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()
+        .map_err(|e| Error::io("cannot read the folder", dir, e))?;
+    let ours = is_ours(dir) || names.iter().any(|name| name == CATALOGUE_FILE || is_generation(name));
+    let known = [LOCK_FILE, CATALOGUE_FILE, SEGMENT_DIR, DAMAGED_FILE, "meta.json.new"];
+    let foreign = |name: &&String| {
+        let expected = known.contains(&name.as_str()) || is_generation(name) || ours && name.as_str() == META_FILE;
+        !expected
+    };
+    match names.iter().find(foreign) {
+        None => Ok(()),
+        Some(name) => Err(Error::unexpected(format!("folder {}", dir.display()), name, "an empty folder or an index")
+            .with_hint("name a folder for the index alone")),
+    }
+}
+
+/// Folders of version 1 were called so.
+fn is_generation(name: &str) -> bool {
+    name.strip_prefix("generation-").is_some_and(|number| number.parse::<u64>().is_ok())
+}

@@ -1,0 +1,134 @@
+//! Upkeep: row files with many dead rows are written anew without them, and codes are derived of the rows.
+
+use crate::appender::Appender;
+use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path};
+use crate::change::parse;
+use crate::codes::{self, Codes, can_be_coded};
+use crate::error::Result;
+use crate::item::{CaptionItem, ImageItem, Item};
+use crate::metric::Side;
+use crate::segment::Segment;
+use crate::shelf::header;
+use crate::writer::IndexWriter;
+use std::collections::HashSet;
+
+/// What [`IndexWriter::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactReport {
+    /// Row files written anew or removed.
+    pub files: u64,
+    /// Dead rows taken away.
+    pub rows: u64,
+    /// Bytes of these rows.
+    pub bytes: u64,
+}
+
+impl IndexWriter {
+    /// Commits, then takes the dead rows out of every row file where they are more than `share` of all (0 for every
+    /// file with any). Rows keep their order, and so do hits of equal score. Each file is one transaction; open readers
+    /// go on with the old one.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::commit`].
+    pub fn compact(&mut self, share: f64) -> Result<CompactReport> {
+        self.commit()?;
+        let mut report = CompactReport::default();
+        for side in [Side::Image, Side::Caption] {
+            if self.meta.collection(side).is_none_or(|collection| collection.dead_rows == 0) {
+                continue;
+            }
+            let generation = self.meta.generation;
+            for (first, record) in self.ledger().segments(generation, side)? {
+                let dead = self.ledger().dead(generation, side, first, record.rows)?;
+                if dead.is_empty() || dead.len() as f64 <= share * record.rows as f64 {
+                    continue;
+                }
+                report.files += 1;
+                report.rows += dead.len() as u64;
+                report.bytes += dead.len() as u64 * header(&self.meta, side, 0).record_bytes() as u64;
+                self.noting_failure(|writer| writer.rewrite(side, first, &record, &dead))?;
+            }
+        }
+        if report.files > 0 {
+            self.sweep()?;
+            self.ledger().shrink()?;
+        }
+        Ok(report)
+    }
+
+    /// Commits, then makes the 8-bit codes of every row file of a side with at least `side_bytes` bytes of rows, where
+    /// they are missing, cannot be used, or lack more than a tenth of the rows. Returns the number of files written.
+    /// [`IndexWriter::finish`] does it from [`INSTANT_BYTES`](crate::INSTANT_BYTES) on.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::commit`]; the index is then whole all the same.
+    pub fn make_codes(&mut self, side_bytes: u64) -> Result<u64> {
+        self.commit()?;
+        let mut written = 0;
+        for side in [Side::Image, Side::Caption] {
+            let (generation, header) = (self.meta.generation, header(&self.meta, side, 0));
+            let segments = self.ledger().segments(generation, side)?;
+            let rows: u64 = segments.iter().map(|(_, record)| record.rows).sum();
+            if rows == 0 || rows * (header.record_bytes() as u64) < side_bytes || !can_be_coded(header.dims()) {
+                continue;
+            }
+            for (_, record) in segments {
+                let path = segment_path(self.folder.dir(), side, record.file);
+                let segment = Segment::open(&path, record.rows)?;
+                let codes = codes_path(&path);
+                let covered = Codes::open(&codes, &segment).map_or(0, |codes| codes.len() as u64);
+                if covered * 10 < record.rows * 9 {
+                    codes::write(&codes, &segment)?;
+                    written += 1;
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    fn rewrite(&mut self, side: Side, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
+        // The file may be the one that new rows go to.
+        self.images.close();
+        self.captions.close();
+        let generation = self.meta.generation;
+        let dead: HashSet<u64> = dead.iter().copied().collect();
+        let path = segment_path(self.folder.dir(), side, old.file);
+        let segment = Segment::open(&path, old.rows)?;
+        segment.header().require(&header(&self.meta, side, old.file), &path)?;
+        if dead.len() as u64 == old.rows {
+            self.ledger().set_segment(generation, side, first, None)?;
+        } else {
+            let number = self.ledger().next_file()?;
+            let new_path = segment_path(self.folder.dir(), side, number);
+            let mut rows = Appender::create(new_path, header(&self.meta, side, number))?;
+            let mut moves = Vec::new();
+            for row in (first..first + old.rows).filter(|row| !dead.contains(row)) {
+                let to = first + rows.rows();
+                rows.push_record(segment.record((row - first) as usize))?;
+                if to != row {
+                    moves.push((row, to));
+                }
+            }
+            let content = match side {
+                Side::Image => content::<ImageItem>,
+                Side::Caption => content::<CaptionItem>,
+            };
+            self.ledger().move_rows(generation, side, moves, content)?;
+            rows.sync()?;
+            self.folder.sync_segments()?;
+            let record = SegmentRecord::new(number, rows.rows(), &rows.chain());
+            self.ledger().set_segment(generation, side, first, Some(&record))?;
+        }
+        let mut dead: Vec<u64> = dead.into_iter().collect();
+        dead.sort_unstable();
+        self.meta.collection_mut(side).dead_rows -= dead.len() as u64;
+        self.ledger().set_dead(generation, side, dead, false)?;
+        let meta = self.meta.clone();
+        self.ledger().set_meta(&meta)?;
+        self.ledger().commit()
+    }
+}
+
+fn content<T: Item>(stored: &StoredItem) -> Result<String> {
+    Ok(parse::<T>(stored)?.content().into_owned())
+}
