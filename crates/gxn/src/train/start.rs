@@ -20,7 +20,7 @@ pub fn configuration(file: Option<&Path>, overrides: &[String]) -> Result<RunCon
     let Some(named) = named else { return RunConfig::from_table(table, file) };
     let stored = resolve(&expand(named)?)?.join("config.toml");
     let mut base = RunConfig::table(Some(&stored), &[])?;
-    base.retain(|key, _| INHERITED.iter().any(|table| *table == key));
+    base.retain(|key, _| INHERITED.contains(&key));
     merge(&mut base, table);
     RunConfig::from_table(base, file)
 }
