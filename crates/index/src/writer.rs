@@ -57,6 +57,15 @@ pub struct IndexWriter {
     pub(crate) failed: bool,
 }
 
+/// Where a writer begins.
+struct Begun {
+    ledger: Ledger,
+    meta: IndexMeta,
+    former: Option<u64>,
+    building: bool,
+    committed: bool,
+}
+
 impl IndexWriter {
     /// Starts a new index in `dir`, which is made if it is missing. An index already there serves until the end.
     ///
@@ -79,34 +88,9 @@ impl IndexWriter {
     fn open(dir: &Path, settings: IndexSettings, afresh: bool) -> Result<Self> {
         settings.space.check()?;
         let folder = Folder::claim(dir)?;
-        let (mut ledger, current, building) = match open_ledger(dir) {
-            Err(error) if error.is_damage() => {
-                folder.put_damaged_aside()?;
-                open_ledger(dir)?
-            }
-            other => other?,
-        };
-        let fits = |meta: &IndexMeta, ledger: &mut Ledger| {
-            !afresh
-                && meta.model == settings.model
-                && meta.space == settings.space
-                && rows_are_there(dir, meta, ledger).is_ok()
-        };
-        let former = current.as_ref().map(|meta| meta.generation);
-        let (meta, is_building, committed) = match (current, building) {
-            (Some(current), _) if fits(&current, &mut ledger) => (current, false, true),
-            (_, Some(building)) if fits(&building, &mut ledger) => (building, true, true),
-            (_, stale) => {
-                let last = stale.as_ref().map(|meta| meta.generation).max(former).unwrap_or(0);
-                if let Some(stale) = stale {
-                    ledger.remove_generation(stale.generation)?;
-                }
-                let meta = IndexMeta::new(last + 1, settings.model.clone(), settings.space, settings.extra.clone());
-                ledger.make_tables(meta.generation, Side::Image)?;
-                ledger.set_building(Some(meta.generation))?;
-                (meta, true, false)
-            }
-        };
+        // Without a writer nobody else takes away what the claim made.
+        let Begun { ledger, meta, former, building: is_building, committed } =
+            Self::begin(dir, &folder, &settings, afresh).inspect_err(|_| folder.undo())?;
         let mut writer = Self {
             meta: IndexMeta { extra: settings.extra, ..meta },
             images: Shelf::new(Side::Image),
@@ -127,6 +111,39 @@ impl IndexWriter {
         }
         writer.sweep()?;
         Ok(writer)
+    }
+
+    /// What the catalogue in a claimed folder says, or a new one, and the index to write to.
+    fn begin(dir: &Path, folder: &Folder, settings: &IndexSettings, afresh: bool) -> Result<Begun> {
+        let (mut ledger, current, building) = match open_ledger(dir) {
+            Err(error) if error.is_damage() => {
+                folder.put_damaged_aside()?;
+                open_ledger(dir)?
+            }
+            other => other?,
+        };
+        let fits = |meta: &IndexMeta, ledger: &mut Ledger| {
+            !afresh
+                && meta.model == settings.model
+                && meta.space == settings.space
+                && rows_are_there(dir, meta, ledger).is_ok()
+        };
+        let former = current.as_ref().map(|meta| meta.generation);
+        let (meta, building, committed) = match (current, building) {
+            (Some(current), _) if fits(&current, &mut ledger) => (current, false, true),
+            (_, Some(building)) if fits(&building, &mut ledger) => (building, true, true),
+            (_, stale) => {
+                let last = stale.as_ref().map(|meta| meta.generation).max(former).unwrap_or(0);
+                if let Some(stale) = stale {
+                    ledger.remove_generation(stale.generation)?;
+                }
+                let meta = IndexMeta::new(last + 1, settings.model.clone(), settings.space, settings.extra.clone());
+                ledger.make_tables(meta.generation, Side::Image)?;
+                ledger.set_building(Some(meta.generation))?;
+                (meta, true, false)
+            }
+        };
+        Ok(Begun { ledger, meta, former, building, committed })
     }
 
     /// Length of a row file after which a new one is begun; 1 GiB if this is never called.
