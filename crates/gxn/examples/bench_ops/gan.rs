@@ -1,6 +1,6 @@
 //! A generator step and a discriminator step of the text-to-image networks; `benches/peers_gan.py` has the same.
 
-use burn::module::{AutodiffModule, Module, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::{softplus, tanh};
 use burn::tensor::{Device, Distribution, Tensor};
@@ -53,7 +53,7 @@ struct Generator {
 
 impl Generator {
     fn new(gf: usize, device: &Device) -> Self {
-        let widths: Vec<usize> = (0..5).map(|level| 8 * gf >> level).collect();
+        let widths: Vec<usize> = (0..5).map(|level| (8 * gf) >> level).collect();
         Self {
             start: weight([NOISE + CONDITION, widths[0] * 16], device),
             start_norm: Norm::new(widths[0] * 16, device),

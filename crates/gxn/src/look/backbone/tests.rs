@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 
-use crate::ops::lanes::Instructions;
 use super::*;
+use crate::ops::lanes::Instructions;
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/backbone.safetensors");
 
