@@ -53,7 +53,8 @@ def step(gf, df, channels_last):
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     generator = Generator(gf).to(memory_format=memory_format)
     discriminator = Discriminator(df).to(memory_format=memory_format)
-    adams = [torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True) for net in (generator, discriminator)]
+    nets = (generator, discriminator)
+    adams = [torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True) for net in nets]
     real = (torch.rand(BATCH, 3, 64, 64) * 2 - 1).contiguous(memory_format=memory_format)
     condition, other = torch.randn(BATCH, CONDITION), torch.randn(BATCH, CONDITION)
 

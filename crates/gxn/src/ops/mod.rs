@@ -47,9 +47,9 @@ fn host_tensor(values: Vec<f32>, shape: &[usize]) -> HostTensor {
     HostTensor::from_data(TensorData::new(values, shape.to_vec()))
 }
 
-/// The same for a buffer of the pool.
+/// The same for a buffer of the pool, which gets it back when the tensor's last owner is gone.
 fn pooled_tensor(values: pool::Buffer, shape: &[usize]) -> HostTensor {
-    host_tensor(values.to_vec(), shape)
+    HostTensor::from_data(TensorData::from_bytes(values.into(), shape.to_vec(), DType::F32))
 }
 
 /// The host tensor inside `tensor`, which owns exactly its own values row by row; copies only views.

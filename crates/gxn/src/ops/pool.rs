@@ -1,6 +1,8 @@
 //! Large buffers that are used again. Fresh memory comes in zeroed pages, which cost more than many a kernel that
 //! fills them.
 
+use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
@@ -86,6 +88,37 @@ impl DerefMut for Buffer {
     }
 }
 
+/// The memory of a tensor, which goes back to the pool with it.
+impl AllocationController for Buffer {
+    fn alloc_align(&self) -> usize {
+        align_of::<f32>()
+    }
+
+    fn property(&self) -> AllocationProperty {
+        AllocationProperty::Other
+    }
+
+    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(self);
+        // SAFETY: the types have the same layout, and the caller may only write initialised bytes.
+        Ok(unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) })
+    }
+
+    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
+        let bytes: &[u8] = bytemuck::cast_slice(self);
+        // SAFETY: the types have the same layout, and nothing is written through the result.
+        Ok(unsafe { &*(std::ptr::from_ref(bytes) as *const [MaybeUninit<u8>]) })
+    }
+}
+
+impl From<Buffer> for Bytes {
+    fn from(buffer: Buffer) -> Self {
+        let size = size_of_val::<[f32]>(&buffer);
+        // SAFETY: all of the buffer is initialised.
+        unsafe { Bytes::from_controller(Box::new(buffer), size) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +139,22 @@ mod tests {
         drop(again);
         assert!(Buffer::zeros(count).iter().all(|&value| value == 0.0));
         assert!(Buffer::dirty(0).is_empty());
+    }
+
+    #[test]
+    fn tensors_lend_their_memory() {
+        use burn::tensor::{DType, Device, Tensor, TensorData};
+        let mut buffer = Buffer::dirty(2_000_003);
+        buffer.fill(1.5);
+        let at = buffer.as_ptr();
+        let data = TensorData::from_bytes(buffer.into(), [2_000_003], DType::F32);
+        let tensor = Tensor::<1>::from_data(data, &Device::flex());
+        let doubled = tensor.clone() * 2.0;
+        assert!(doubled.into_data().try_into_vec::<f32>().unwrap().iter().all(|&value| value == 3.0));
+        // The first owner's values stay as they are while another writes.
+        let sum = tensor.clone().add_scalar(1.0).sum().into_scalar::<f32>();
+        assert_eq!(sum, 2.5 * 2_000_003.0);
+        assert!(tensor.into_data().try_into_vec::<f32>().unwrap().iter().all(|&value| value == 1.5));
+        assert_eq!(Buffer::dirty(2_000_003).as_ptr(), at);
     }
 }

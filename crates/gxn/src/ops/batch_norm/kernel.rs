@@ -222,7 +222,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `grad` becomes `factor · (g − mean_gradient − (x − mean) · lean)`, where g is the gradient before the activation.
+    /// `grad` becomes `factor · (g − mean_gradient − (x − mean) · lean)`, with g the gradient before the activation.
     fn apply_gradient(grad: &mut [f32], x: &[f32], channel: Channel, mean_gradient: f32, lean: f32) {
         let _ = FMA;
         for (grad, x) in grad.iter_mut().zip(x) {

@@ -256,3 +256,87 @@ unsafe fn correlation_tile<V: Lanes, const C: usize, const T: usize>(job: &Corre
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|k| ((k * 7919 + 13) % 101) as f32 - 50.0).collect()
+    }
+
+    /// Small whole numbers, whose sums are exact in any order.
+    #[test]
+    fn every_instruction_set_gives_the_definition() {
+        let (channels, plane, line) = (3, 40 * LANES, 8 * LANES);
+        let input = numbers(channels * plane);
+        for (out_channels, pixels) in (1..=CHANNELS).flat_map(|c| (1..=6).map(move |pixels| (c, pixels))) {
+            let taps = [2, 3];
+            let weights = numbers(channels * 6 * out_channels);
+            let start = numbers(out_channels * pixels * LANES);
+            let mut expected = start.clone();
+            for (at, sum) in expected.iter_mut().enumerate() {
+                let (c, pixel, lane) = (at / LANES / pixels, at / LANES % pixels, at % LANES);
+                for (channel, tap) in (0..channels).flat_map(|channel| (0..6).map(move |tap| (channel, tap))) {
+                    let from = channel * plane + tap / 3 * line + (tap % 3 + pixel) * LANES + lane;
+                    *sum += input[from] * weights[(channel * 6 + tap) * out_channels + c];
+                }
+            }
+            let out_plane = pixels * LANES;
+            let job = Row {
+                input: &input,
+                plane,
+                line,
+                step: LANES,
+                channels,
+                taps,
+                weights: &weights,
+                out_channels,
+                pixels,
+                out_plane,
+                out_step: LANES,
+            };
+            for instructions in Instructions::available() {
+                let mut out = start.clone();
+                job.run(instructions, &mut out);
+                assert_eq!(out, expected, "{instructions:?}: {out_channels} channels, {pixels} pixels");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_correlates() {
+        let (plane, line) = (12 * LANES, 4 * LANES);
+        let small = numbers(2 * CHANNELS * plane);
+        let large = numbers(2 * 40 * LANES);
+        let offsets = [0, LANES, 8 * LANES, 9 * LANES, 2 * LANES];
+        for (channels, taps) in (1..=CHANNELS).flat_map(|c| (1..=5).map(move |taps| (c, taps))) {
+            let taps = &offsets[..taps];
+            let mut expected = vec![1.0; channels * taps.len() * LANES];
+            for (at, sum) in expected.iter_mut().enumerate() {
+                let (c, tap, lane) = (at / LANES / taps.len(), at / LANES % taps.len(), at % LANES);
+                for (block, y, x) in (0..2).flat_map(|b| (0..2).flat_map(move |y| (0..3).map(move |x| (b, y, x)))) {
+                    let a = small[block * CHANNELS * plane + c * plane + y * line + x * LANES + lane];
+                    *sum += a * large[block * 40 * LANES + taps[tap] + y * 16 * LANES + 2 * x * LANES + lane];
+                }
+            }
+            let job = Correlation {
+                small: &small,
+                small_plane: plane,
+                small_line: line,
+                large: &large,
+                large_steps: [16 * LANES, 2 * LANES],
+                taps,
+                channels,
+                pixels: [2, 3],
+                blocks: 2,
+                block_steps: [CHANNELS * plane, 40 * LANES],
+            };
+            for instructions in Instructions::available() {
+                let mut out = vec![1.0; expected.len()];
+                job.run(instructions, &mut out);
+                assert_eq!(out, expected, "{instructions:?}: {channels} channels, {} taps", taps.len());
+            }
+        }
+    }
+}

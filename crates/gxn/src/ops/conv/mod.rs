@@ -20,7 +20,7 @@ use extension::{ConvBackend, Form};
 use geometry::Geometry;
 
 /// The convolution (in fact the correlation, as everywhere in this field) of `x` by square kernels:
-/// `out[b, o, i, j] = bias[o] + Σ_{c, y, x} weight[o, c, y, x] · x[b, c, i·stride + y − padding, j·stride + x − padding]`.
+/// `out[b, o, i, j] = bias[o] + Σ_{c, y, x} weight[o, c, y, x] · x[b, c, i·stride + y − padding, j·stride + x − padding]`
 ///
 /// Gradients reach `x`, `weight` and `bias`, and are computed only for those that ask for one.
 ///

@@ -215,9 +215,8 @@ pub(super) fn to_weights(g: &Geometry, large: &Map, small: &Map) -> Vec<f32> {
         let mut sums = Buffer::zeros(channels * filters * taps * LANES);
         for first in (0..large.blocks()).step_by(together) {
             for row in (0..height).step_by(rows) {
-                for (channel, filter) in (0..channels)
-                    .flat_map(|channel| (0..filters).step_by(CHANNELS).map(move |filter| (channel, filter)))
-                {
+                let tiles = |channel| (0..filters).step_by(CHANNELS).map(move |filter| (channel, filter));
+                for (channel, filter) in (0..channels).flat_map(tiles) {
                     let tile = CHANNELS.min(filters - filter);
                     let start = (channel * filters + filter) * taps * LANES;
                     let small_start = (filter_start + filter) * small.plane() + row * small.line() + corner;

@@ -148,6 +148,21 @@ fn fused_equals_plain_and_repeats_bit_by_bit() {
     }
 }
 
+/// Each element is summed by one thread in one order, however many threads there are.
+#[test]
+fn threads_change_nothing() {
+    let problems =
+        [Problem::strided([20, 30, 8, 8], [26, 30, 4, 4], true, 2, 1), Problem::upsampled([20, 30, 8, 8], 26)];
+    for problem in problems {
+        let loss_weight = random(problem.forward(false).dims()).detach();
+        let runs = [1, 2, 5].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| problem.run(true, &loss_weight))
+        });
+        assert!(runs[0] == runs[1] && runs[0] == runs[2]);
+    }
+}
+
 /// Views into larger tensors, and tensors whose axes were swapped.
 #[test]
 fn views_are_read_through_their_layout() {
@@ -191,7 +206,7 @@ fn detached_parents_get_nothing() {
     }
 }
 
-/// A 1×1 map of value v becomes 2×2, so that each output sees four kernel elements: the sum of those that meet the map.
+/// A 1×1 map of value v becomes 2×2: each output is v times the sum of the four kernel elements that meet the map.
 #[test]
 fn worked_numbers() {
     let kernel: Vec<f32> = (1..=9).map(|k| k as f32).collect();
