@@ -54,16 +54,12 @@ impl Error {
 
     /// What redb said of the catalogue at `path`.
     pub(crate) fn catalogue(path: &Path, source: redb::Error) -> Self {
-        let unsound = |found: String| {
-            let what = format!("catalogue {}", path.display());
-            Self::unexpected(what, found, "a sound catalogue").with_hint(REINDEX)
-        };
         match source {
             redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
                 Self::Io { action: "cannot use", path: path.to_path_buf(), source }
             }
             redb::Error::DatabaseAlreadyOpen => Self::busy(path.parent().unwrap_or(path)),
-            other => unsound(other.to_string()),
+            other => crate::catalogue::malformed(path, other.to_string()),
         }
     }
 

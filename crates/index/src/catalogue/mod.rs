@@ -147,7 +147,7 @@ fn guard<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Resul
     }
 }
 
-fn malformed(path: &Path, found: impl Into<String>) -> Error {
+pub(crate) fn malformed(path: &Path, found: impl Into<String>) -> Error {
     let what = format!("catalogue {}", path.display());
     Error::unexpected(what, found, "a sound catalogue").with_hint(REINDEX)
 }

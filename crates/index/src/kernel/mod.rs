@@ -22,7 +22,7 @@ pub use codes::{CodeKernel, MOST_COLUMNS};
 pub use element::Element;
 pub use matrix::score_matrix;
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::sync::OnceLock;
 
 /// What is summed over the values `a` of a row and `b` of a query.
@@ -163,17 +163,20 @@ impl Kernel {
     }
 }
 
-/// The arguments of one block, checked before any pointer is formed.
-struct Job<'a, E> {
+/// The arguments of one block, checked before any pointer is formed: rows of `R`, queries of `Q`.
+struct Block<'a, R, Q> {
     measure: Measure,
-    rows: &'a [E],
+    rows: &'a [R],
     stride: usize,
     start: usize,
     len: usize,
-    queries: &'a [f32],
+    queries: &'a [Q],
 }
 
-impl<E: Element> Job<'_, E> {
+/// Rows of either kind of float with queries of `f32`.
+type Job<'a, E> = Block<'a, E, f32>;
+
+impl<R, Q> Block<'_, R, Q> {
     fn row_count(&self) -> usize {
         self.rows.len() / self.stride
     }
@@ -182,21 +185,38 @@ impl<E: Element> Job<'_, E> {
         self.queries.len() / self.len
     }
 
+    /// Fills `out[query * row_count + row]` pair by pair.
+    fn fill<S>(&self, out: &mut [S], pair: impl Fn(&[R], &[Q], Measure) -> S) {
+        let row_count = self.row_count();
+        for (query, out) in self.queries.chunks_exact(self.len).zip(out.chunks_exact_mut(row_count)) {
+            for (row, out) in self.rows.chunks_exact(self.stride).zip(out) {
+                *out = pair(&row[self.start..self.start + self.len], query, self.measure);
+            }
+        }
+    }
+
     /// Adds the columns from `from` on, too few for a vector, to what `out` holds.
     #[inline(never)]
-    fn add_rest(&self, from: usize, rows: Range<usize>, queries: Range<usize>, out: &mut [f32]) {
+    fn add_rest<S: AddAssign>(
+        &self,
+        from: usize,
+        rows: Range<usize>,
+        queries: Range<usize>,
+        out: &mut [S],
+        pair: impl Fn(&[R], &[Q], Measure) -> S,
+    ) {
         let row_count = self.row_count();
         for query in queries {
             let values = &self.queries[query * self.len + from..(query + 1) * self.len];
             for row in rows.clone() {
                 let start = row * self.stride + self.start;
                 let stored = &self.rows[start + from..start + self.len];
-                out[query * row_count + row] += scalar::pair(stored, values, self.measure);
+                out[query * row_count + row] += pair(stored, values, self.measure);
             }
         }
     }
 
-    fn check(&self, end: usize, out: &[f32]) {
+    fn check<S>(&self, end: usize, out: &[S]) {
         assert!(self.len > 0, "no columns to compare");
         assert!(end <= self.stride, "columns up to {end} of rows with {} columns", self.stride);
         assert_eq!(self.rows.len() % self.stride, 0, "rows must be whole");

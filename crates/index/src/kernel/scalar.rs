@@ -7,12 +7,7 @@ const LANES: usize = 8;
 
 /// Fills `out[query * row_count + row]`.
 pub(super) fn block<E: Element>(job: &Job<'_, E>, out: &mut [f32]) {
-    let rows = job.row_count();
-    for (query, out) in job.queries.chunks_exact(job.len).zip(out.chunks_exact_mut(rows)) {
-        for (row, out) in job.rows.chunks_exact(job.stride).zip(out) {
-            *out = pair(&row[job.start..job.start + job.len], query, job.measure);
-        }
-    }
+    job.fill(out, pair);
 }
 
 /// One row with one query.

@@ -1,17 +1,19 @@
 //! The loops that all vector kernels share; each instruction set brings a handful of primitives.
 
-/// Writes `block` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `prefetch`, `step` and `sum`.
+/// Writes `tiles` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `prefetch`, `step` and `sum`: the sums
+/// over the columns that fill whole vectors, with `[E]` for rows of either kind of float.
 ///
 /// Every (row, query) pair has a single accumulator whatever the tile's shape, so one query alone and the same query
 /// among a thousand give the same bits.
-macro_rules! tiled_kernel {
-    ($features:tt, $rows:tt rows, $queries:tt queries) => {
+macro_rules! tile_loops {
+    ($features:tt, $rows:tt rows, $queries:tt queries, [$($element:ident)?], $job:ty, $sum:ty) => {
         /// Fills `out[query * row_count + row]`.
         ///
         /// # Safety
         /// The processor must have the features, and `job.check(out)` must have passed.
+        #[inline]
         #[target_feature(enable = $features)]
-        pub(super) unsafe fn block<E: Element, const MEASURE: u8>(job: &Job<'_, E>, out: &mut [f32]) {
+        unsafe fn tiles<$($element: Element,)? const MEASURE: u8>(job: &$job, out: &mut [$sum]) {
             let (row_count, query_count) = (job.row_count(), job.query_count());
             let mut query = 0;
             while query < query_count {
@@ -23,10 +25,10 @@ macro_rules! tiled_kernel {
                     // SAFETY: a tile is taken only where that many rows and queries are left.
                     unsafe {
                         match (tall, wide) {
-                            (true, true) => tile::<E, MEASURE, $rows, $queries>(job, row, query, out),
-                            (true, false) => tile::<E, MEASURE, $rows, 1>(job, row, query, out),
-                            (false, true) => tile::<E, MEASURE, 1, $queries>(job, row, query, out),
-                            (false, false) => tile::<E, MEASURE, 1, 1>(job, row, query, out),
+                            (true, true) => tile::<$($element,)? MEASURE, $rows, $queries>(job, row, query, out),
+                            (true, false) => tile::<$($element,)? MEASURE, $rows, 1>(job, row, query, out),
+                            (false, true) => tile::<$($element,)? MEASURE, 1, $queries>(job, row, query, out),
+                            (false, false) => tile::<$($element,)? MEASURE, 1, 1>(job, row, query, out),
                         }
                     }
                     row += if tall { $rows } else { 1 };
@@ -37,17 +39,17 @@ macro_rules! tiled_kernel {
 
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn tile<E: Element, const MEASURE: u8, const ROWS: usize, const QUERIES: usize>(
-            job: &Job<'_, E>,
+        unsafe fn tile<$($element: Element,)? const MEASURE: u8, const ROWS: usize, const QUERIES: usize>(
+            job: &$job,
             row: usize,
             query: usize,
-            out: &mut [f32],
+            out: &mut [$sum],
         ) {
             let len = job.len;
             let whole = len - len % LANES;
             let mut sums = [[zero(); QUERIES]; ROWS];
             // SAFETY: rows `row..row + ROWS` and queries `query..query + QUERIES` exist, and each holds `len` values
-            // from where its pointer starts (`Job::check`); `at + LANES <= len` in the loop.
+            // from where its pointer starts (`Block::check`); `at + LANES <= len` in the loop.
             unsafe {
                 let rows = job.rows.as_ptr().add(row * job.stride + job.start);
                 let queries = job.queries.as_ptr().add(query * len);
@@ -77,10 +79,28 @@ macro_rules! tiled_kernel {
                     out[(query + q) * row_count + row + r] = sum(total);
                 }
             }
-            if whole < len {
+        }
+    };
+}
+
+/// Writes `block` for floats and one instruction set, on [`tile_loops`].
+macro_rules! tiled_kernel {
+    ($features:tt, $rows:tt rows, $queries:tt queries) => {
+        tile_loops!($features, $rows rows, $queries queries, [E], Job<'_, E>, f32);
+
+        /// Fills `out[query * row_count + row]`.
+        ///
+        /// # Safety
+        /// The processor must have the features, and `job.check(out)` must have passed.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn block<E: Element, const MEASURE: u8>(job: &Job<'_, E>, out: &mut [f32]) {
+            // SAFETY: the caller's promise.
+            unsafe { tiles::<E, MEASURE>(job, out) }
+            let whole = job.len - job.len % LANES;
+            if whole < job.len {
                 // Only now, with the sums out of the registers: anything that looks like a call keeps the compiler
                 // from holding them there through the loop.
-                job.add_rest(whole, row..row + ROWS, query..query + QUERIES, out);
+                job.add_rest(whole, 0..job.row_count(), 0..job.query_count(), out, super::scalar::pair);
             }
         }
     };

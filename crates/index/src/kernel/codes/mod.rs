@@ -13,12 +13,15 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-use super::Measure;
+use super::{Block, Measure};
 use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Most columns that can be compared at once: 255² · 32768 still fits an `i32`.
 pub const MOST_COLUMNS: usize = 1 << 15;
+
+/// Rows and queries of codes.
+type Job<'a> = Block<'a, i8, i8>;
 
 /// One choice of instruction set for codes, present on this processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,7 @@ impl CodeKernel {
     ) {
         let job = Job { measure, rows, stride, start: part.start, len: part.len(), queries };
         job.check(part.end, out);
+        assert!(job.len <= MOST_COLUMNS, "{} columns, of at most {MOST_COLUMNS}", job.len);
         if out.is_empty() {
             return;
         }
@@ -129,48 +133,5 @@ impl CodeKernel {
             },
             Isa::Scalar => scalar::block(&job, out),
         }
-    }
-}
-
-/// The arguments of one block, checked before any pointer is formed.
-struct Job<'a> {
-    measure: Measure,
-    rows: &'a [i8],
-    stride: usize,
-    start: usize,
-    len: usize,
-    queries: &'a [i8],
-}
-
-impl Job<'_> {
-    fn row_count(&self) -> usize {
-        self.rows.len() / self.stride
-    }
-
-    fn query_count(&self) -> usize {
-        self.queries.len() / self.len
-    }
-
-    /// Adds the columns from `from` on, too few for a vector, to what `out` holds.
-    #[inline(never)]
-    fn add_rest(&self, from: usize, rows: Range<usize>, queries: Range<usize>, out: &mut [i32]) {
-        let row_count = self.row_count();
-        for query in queries {
-            let values = &self.queries[query * self.len + from..(query + 1) * self.len];
-            for row in rows.clone() {
-                let start = row * self.stride + self.start;
-                let stored = &self.rows[start + from..start + self.len];
-                out[query * row_count + row] += scalar::pair(stored, values, self.measure);
-            }
-        }
-    }
-
-    fn check(&self, end: usize, out: &[i32]) {
-        assert!(self.len > 0, "no columns to compare");
-        assert!(self.len <= MOST_COLUMNS, "{} columns, of at most {MOST_COLUMNS}", self.len);
-        assert!(end <= self.stride, "columns up to {end} of rows with {} columns", self.stride);
-        assert_eq!(self.rows.len() % self.stride, 0, "rows must be whole");
-        assert_eq!(self.queries.len() % self.len, 0, "queries must be whole");
-        assert_eq!(out.len(), self.row_count() * self.query_count(), "out must be [query_count, row_count]");
     }
 }

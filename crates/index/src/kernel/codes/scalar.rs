@@ -4,12 +4,7 @@ use super::{Job, Measure};
 
 /// Fills `out[query * row_count + row]`.
 pub(super) fn block(job: &Job<'_>, out: &mut [i32]) {
-    let rows = job.row_count();
-    for (query, out) in job.queries.chunks_exact(job.len).zip(out.chunks_exact_mut(rows)) {
-        for (row, out) in job.rows.chunks_exact(job.stride).zip(out) {
-            *out = pair(&row[job.start..job.start + job.len], query, job.measure);
-        }
-    }
+    job.fill(out, pair);
 }
 
 /// One row with one query.
