@@ -42,6 +42,16 @@ fn resumed_caption_stages_equal_uninterrupted_ones() {
     assert_eq!(ancestry.iter().map(|a| (a.stage, a.steps)).collect::<Vec<_>>(), [(Stage::I2tXe, 10)]);
 }
 
+/// A Look + Match run of one epoch.
+pub fn base_run(folder: &Path, source: &Path) -> PathBuf {
+    let base = folder.join("base");
+    let mut config = tiny_config(source, false);
+    config.train.epochs = 1;
+    config.train.select_by = SelectBy::Last;
+    run_to_end(start(&config, &base));
+    base
+}
+
 fn one_caption_each(folder: &Path) -> PathBuf {
     let source = tiny_dataset(folder);
     let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&source).unwrap()).unwrap();
@@ -94,10 +104,7 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
 fn a_stage_begins_with_the_weights_of_its_start_and_its_control_takes_the_same_batches() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
-    let base = folder.path().join("base");
-    let mut config = tiny_config(&source, false);
-    config.train.epochs = 1;
-    run_to_end(start(&config, &base));
+    let base = base_run(folder.path(), &source);
     let begun = start(&staged(&source, Stage::I2tXe, Some(&base)), &folder.path().join("xe"));
     let device = burn::tensor::Device::flex();
     let saved = weights::collect(&Checkpoint::load(&base, &device).unwrap().model);
@@ -116,10 +123,7 @@ fn a_stage_begins_with_the_weights_of_its_start_and_its_control_takes_the_same_b
 fn reinforcement_without_a_decoder_to_begin_with_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
-    let base = folder.path().join("base");
-    let mut config = tiny_config(&source, false);
-    config.train.epochs = 1;
-    run_to_end(start(&config, &base));
+    let base = base_run(folder.path(), &source);
     let refused = |config: RunConfig| {
         let stop = std::sync::atomic::AtomicBool::new(false);
         let run = folder.path().join("mix");

@@ -6,6 +6,7 @@ use gxn::checkpoint::{Checkpoint, Encoder, weights};
 use gxn::config::{RunConfig, Stage};
 use gxn::train::Alarm;
 
+use crate::captioning::base_run;
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
 
 fn staged(source: &Path, stage: Stage, start_from: Option<&Path>, merge_from: Option<&Path>) -> RunConfig {
@@ -29,10 +30,7 @@ fn every_stage_resumes_bit_for_bit_and_merges_what_each_path_trained() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
     let at = |name: &str| folder.path().join(name);
-    let base = at("base");
-    let mut config = staged(&source, Stage::Match, None, None);
-    config.train.epochs = 1;
-    run_to_end(start(&config, &base));
+    let base = base_run(folder.path(), &source);
     run_to_end(start(&staged(&source, Stage::I2tXe, Some(&base), None), &at("xe")));
     let order: [(Stage, &str, &str, Option<&str>); 3] = [
         (Stage::T2iPretrain, "alone", "base", None),
@@ -76,10 +74,7 @@ fn every_stage_resumes_bit_for_bit_and_merges_what_each_path_trained() {
 fn a_discriminator_that_wins_raises_the_alarm() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
-    let base = folder.path().join("base");
-    let mut config = staged(&source, Stage::Match, None, None);
-    config.train.epochs = 1;
-    run_to_end(start(&config, &base));
+    let base = base_run(folder.path(), &source);
     let mut config = staged(&source, Stage::T2iPretrain, Some(&base), None);
     config.train.epochs = 12;
     config.imagine.pictures.learning_rate = 2e-2;

@@ -29,6 +29,8 @@ pub mod order_similarity;
 mod pool;
 mod simd;
 pub mod target_log_probability;
+#[cfg(test)]
+mod testing;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};

@@ -1,7 +1,8 @@
 //! The fused GRU against PyTorch, against its plain form, and against itself.
 
 use super::*;
-use burn::tensor::{Device, Distribution, TensorData};
+use crate::ops::testing::{assert_close, device, leaf, values};
+use burn::tensor::Distribution;
 use serde::Deserialize;
 
 /// Written by `reference/gru.py`.
@@ -36,28 +37,8 @@ struct Case {
 
 type Form = fn(Tensor<3>, &[usize], &GruWeights, Option<Tensor<2>>, Direction) -> Tensor<3>;
 
-fn device() -> Device {
-    Device::flex().autodiff()
-}
-
-fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
-    Tensor::<D>::from_data(TensorData::new(values.to_vec(), shape), &device()).require_grad()
-}
-
 fn random<const D: usize>(shape: [usize; D], spread: f64) -> Tensor<D> {
     Tensor::<D>::random(shape, Distribution::Uniform(-spread, spread), &device()).require_grad()
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-#[track_caller]
-fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (k, (a, b)) in found.iter().zip(expected).enumerate() {
-        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}[{k}]: found {a}, expected {b}");
-    }
 }
 
 /// States and gradients of x, w_ih, w_hh, b_ih, b_hh and, when given, the initial state.

@@ -1,23 +1,16 @@
 //! The fused operation against worked numbers and its plain form.
 
 use super::*;
-use burn::tensor::{Device, Distribution};
-
-fn leaf<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    Tensor::<D>::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
+use crate::ops::testing::{device, leaf, values};
+use burn::tensor::Distribution;
 
 /// Logits (0, ln 3): p = (1/4, 3/4); with the bias (ln 3, 0) both are 1/2.
 #[test]
 fn worked_numbers() {
     let ln3 = 3.0f32.ln();
-    let (states, weight) = (leaf(vec![1.0], [1, 1]), leaf(vec![0.0, ln3], [1, 2]));
+    let (states, weight) = (leaf(&[1.0], [1, 1]), leaf(&[0.0, ln3], [1, 2]));
     for (bias, p) in [(vec![0.0, 0.0], 0.25f32), (vec![ln3, 0.0], 0.5)] {
-        let bias = leaf(bias, [2]);
+        let bias = leaf(&bias, [2]);
         let found = target_log_probability(states.clone(), weight.clone(), bias.clone(), vec![0]);
         let grads = found.clone().backward();
         assert!((values(found)[0] - p.ln()).abs() < 1e-6);
@@ -30,7 +23,7 @@ fn worked_numbers() {
 
 #[test]
 fn fused_equals_plain_and_repeats_bit_by_bit() {
-    let device = Device::flex().autodiff();
+    let device = device();
     for (rows, width, words) in [(1, 1, 1), (3, 5, 17), (40, 33, 130)] {
         let random =
             |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(-2.0, 2.0), &device).require_grad();
@@ -65,9 +58,9 @@ fn fused_equals_plain_and_repeats_bit_by_bit() {
 #[test]
 fn large_logits() {
     let found = target_log_probability(
-        leaf(vec![1.0, 1.0], [2, 1]),
-        leaf(vec![500.0, -500.0], [1, 2]),
-        leaf(vec![0.0, 0.0], [2]),
+        leaf(&[1.0, 1.0], [2, 1]),
+        leaf(&[500.0, -500.0], [1, 2]),
+        leaf(&[0.0, 0.0], [2]),
         vec![0, 1],
     );
     let found = values(found);
@@ -77,6 +70,5 @@ fn large_logits() {
 #[test]
 #[should_panic(expected = "targets: found 2, expected less than 2")]
 fn refuses_a_word_that_is_none() {
-    let _ =
-        target_log_probability(leaf(vec![1.0], [1, 1]), leaf(vec![0.0; 2], [1, 2]), leaf(vec![0.0; 2], [2]), vec![2]);
+    let _ = target_log_probability(leaf(&[1.0], [1, 1]), leaf(&[0.0; 2], [1, 2]), leaf(&[0.0; 2], [2]), vec![2]);
 }
