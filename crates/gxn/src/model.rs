@@ -3,8 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::{Level, RunConfig};
-use crate::imagine::{CaptionDecoder, Discriminator, ImageGenerator};
+use crate::config::{Level, PicturesConfig, RunConfig};
+use crate::imagine::image_generator::SIDE_PX;
+use crate::imagine::picture::ImaginedPicture;
+use crate::imagine::{CaptionDecoder, Discriminator, ImageGenerator, Noise};
 use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
 use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch};
@@ -202,6 +204,21 @@ impl Rows {
 
 /// Items a batch holds when only embeddings are wanted.
 const EMBED_BATCH: usize = 256;
+/// Pictures that are imagined together.
+const PICTURE_BATCH: usize = 64;
+
+/// CNN features (`[N, F]`, row-major) as tensors of at most `batch` rows.
+pub(crate) fn feature_batches<'a>(
+    features: &'a [f32],
+    feature_dim: usize,
+    batch: usize,
+    device: &'a Device,
+) -> impl Iterator<Item = Tensor<2>> + 'a {
+    features.chunks(batch * feature_dim.max(1)).map(move |chunk| {
+        let shape = [chunk.len() / feature_dim.max(1), feature_dim];
+        Tensor::from_data(TensorData::new(chunk.to_vec(), shape), device)
+    })
+}
 
 impl Gxn {
     fn empty_rows(&self) -> Rows {
@@ -211,12 +228,29 @@ impl Gxn {
     /// Embeddings of CNN features (`[N, F]`, row-major). The network must be on a device without gradients.
     pub fn embed_features(&self, features: &[f32], feature_dim: usize, device: &Device) -> Rows {
         let mut rows = self.empty_rows();
-        for chunk in features.chunks(EMBED_BATCH * feature_dim) {
-            let shape = [chunk.len() / feature_dim, feature_dim];
-            let batch = Tensor::from_data(TensorData::new(chunk.to_vec(), shape), device);
+        for batch in feature_batches(features, feature_dim, EMBED_BATCH, device) {
             rows.extend(&self.encode_image(batch, Phase::Evaluate));
         }
         rows
+    }
+
+    /// What the generator expects pictures of sentences (token numbers) to look like; `seeds[i]` decides the noise of sentence `i`,
+    /// so that equal seeds mean equal noise. The network must be on a device without gradients.
+    ///
+    /// # Panics
+    /// If the model has no generator, or there are not as many seeds as sentences.
+    pub fn imagine(&self, sentences: &[&[u32]], seeds: &[u64], config: &PicturesConfig) -> Vec<ImaginedPicture> {
+        assert_eq!(sentences.len(), seeds.len(), "one seed a sentence");
+        let generator = self.image_generator.as_ref().expect("a model that imagines pictures has a generator");
+        let mut pictures = Vec::with_capacity(sentences.len());
+        for (sentences, seeds) in sentences.chunks(PICTURE_BATCH).zip(seeds.chunks(PICTURE_BATCH)) {
+            let t_l = self.ground_text(&TokenBatch::new(sentences), Phase::Evaluate).expect("two levels");
+            let noise = Noise::seeded(config, seeds, &t_l.device());
+            let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
+            let values: Vec<f32> = pixels.into_data().iter().collect();
+            pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(ImaginedPicture::of));
+        }
+        pictures
     }
 
     /// Embeddings of captions given as token ids, in their order.

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use gxn::checkpoint::{Encoder, short};
-use gxn::data::{Dataset, OpenOptions, Split};
-use gxn::evaluate::{AblationTable, About, ArmReports, Protocol, Report, Scoring, SplitScore};
+use gxn::checkpoint::Encoder;
+use gxn::data::{Split, write_text};
+use gxn::evaluate::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore};
 use gxn::metrics::Bootstrap;
 use gxn::train::ablation::Plan;
+use gxn::train::preparation::open_configured;
 use serde_json::json;
 
 use crate::args::AblateArgs;
-use crate::commands::{encode, split_of, train};
+use crate::commands::{encode, evaluate, split_of, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
 
@@ -75,7 +76,7 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
         [("md", table.markdown()), ("html", table.html()), ("json", format!("{:#}\n", serde_json::to_value(&table)?))];
     for (kind, text) in &texts {
         let path = args.logs.join(format!("ablation_{}.{kind}", args.split));
-        std::fs::write(&path, text).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+        write_text(&path, text)?;
         eprintln!("wrote {}", path.display());
     }
     print(&table.markdown())?;
@@ -85,67 +86,41 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
 /// Measures a finished run on a split, by both levels, by each alone, and under every λ on val; writes it to `file`.
 fn measure(run: &Path, file: &Path, split: Split, stop: &AtomicBool) -> Result<()> {
     let encoder = Encoder::load(run)?;
-    let data = &encoder.config().data;
-    let path = |path: &Option<std::path::PathBuf>| -> gxn::Result<Option<std::path::PathBuf>> {
-        path.as_ref().map(|p| gxn::config::expand(&p.to_string_lossy())).transpose()
-    };
-    let options = OpenOptions {
-        images: path(&data.images)?,
-        texts: path(&data.texts)?,
-        use_restval: data.use_restval,
-        split_by: data.split_by,
-        csv: data.csv.clone(),
-        strict: false,
-    };
-    let dataset = Dataset::open(&gxn::config::expand(&data.source)?, &options)?;
+    let dataset = open_configured(&encoder.config().data)?;
     let own = Scoring::of(encoder.config());
     let encoded = |split| encode::with_progress(&encoder, &dataset, Some(split), None, stop);
-    let val = encoded(Split::Val)?;
-    let test = if split == Split::Val { val.clone() } else { encoded(split)? };
-    let about = |split: Split| About {
-        dataset: dataset.name.clone(),
-        split: split.to_string(),
-        model: format!("{} {}", run.display(), short(encoder.fingerprint())),
-        data_sha: Some(dataset.hash()),
-    };
-    let report = test.report(Protocol::Full, own, about(split), Bootstrap::default())?;
+    let measured = encoded(split)?;
+    let bootstrap_seed = Bootstrap::default().seed;
+    let report = evaluate::report_of(&measured, &encoder, run, &dataset, split, Protocol::Full, own, bootstrap_seed)?;
     let mut split_score = None;
     if encoder.has_grounded_level() {
-        // Intervals are not needed here.
-        let quick = Bootstrap { resamples: 1, ..Bootstrap::default() };
-        let scored = |lambda: f32| -> gxn::Result<Report> {
-            test.report(Protocol::Full, Scoring { lambda, ..own }, about(split), quick)
+        let other = if split == Split::Val { None } else { Some(encoded(Split::Val)?) };
+        let val = other.as_ref().unwrap_or(&measured);
+        let r1 = |lambda: f32| -> gxn::Result<[f64; 2]> {
+            let metrics = measured.metrics(Scoring { lambda, ..own })?;
+            Ok([metrics.image_to_text.r1, metrics.text_to_image.r1])
         };
-        let r1 = |report: &Report| [report.metrics.image_to_text.r1, report.metrics.text_to_image.r1];
         let mut best = (f64::NEG_INFINITY, 0.0);
         for step in 0..=LAMBDA_STEPS {
             let lambda = f32::from(step) / f32::from(LAMBDA_STEPS);
-            let scoring = Scoring { lambda, ..own };
-            let rsum = val.report(Protocol::Full, scoring, about(Split::Val), quick)?.metrics.rsum();
+            let rsum = val.metrics(Scoring { lambda, ..own })?.rsum();
             if rsum > best.0 {
                 best = (rsum, f64::from(lambda));
             }
         }
-        split_score = Some(json!({
-            "abstract_r1": r1(&scored(1.0)?),
-            "grounded_r1": r1(&scored(0.0)?),
-            "best_lambda": best.1,
-        }));
+        split_score = Some(SplitScore { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda: best.1 });
     }
     let card = &encoder.checkpoint().card;
     // The first stage's steps are no part of the budget.
     let before: u64 = card.ancestry.iter().skip(1).map(|ancestor| ancestor.match_steps).sum();
     let own_steps = if card.ancestry.is_empty() { 0 } else { card.match_steps.unwrap_or(card.step) };
     let value = json!({
-        "report": serde_json::from_str::<serde_json::Value>(&report.to_json()?)?,
+        "report": report,
         "split_score": split_score,
         "match_steps": before + own_steps,
     });
     // Written last and at once: its presence says that the run is finished and measured.
-    let fresh = file.with_extension("new");
-    std::fs::write(&fresh, format!("{value}\n")).map_err(|e| gxn::Error::io("cannot write", &fresh, e))?;
-    std::fs::rename(&fresh, file).map_err(|e| gxn::Error::io("cannot write", file, e))?;
-    Ok(())
+    Ok(write_text(file, &format!("{value}\n"))?)
 }
 
 /// Reads what [`measure`] wrote.

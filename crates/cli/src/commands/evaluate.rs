@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
-use gxn::data::{Dataset, Split};
+use gxn::data::{Dataset, Split, write_text};
 use gxn::evaluate::encode::EncodedDataset;
 use gxn::evaluate::{
     About, Foreign, ForeignPaths, ImaginedEvaluation, PictureEvaluation, Protocol, Report, ResultNames, Scoring,
@@ -42,17 +42,17 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             let encoded = encode::with_progress(&encoder, &dataset, Some(split), beam, &stop)?;
             report_dropped(&encoded.dropped);
             if let Some(folder) = &args.captions {
-                imagined = Some(ImaginedEvaluation::of(&encoded, &dataset, split, scoring)?);
+                let found = ImaginedEvaluation::of(&encoded, &dataset, split, scoring)?;
                 let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
                 let title = format!("{}, {split}", dataset.name);
                 let about = format!("{name} ({}), beam {}", short(encoder.fingerprint()), args.beam);
                 let page = caption_page(&encoded, &dataset, &title, &about, SHOWN_CAPTIONS)?;
-                for path in imagined.iter().map(|i| i.write(folder, &ResultNames::new(split, &name))) {
-                    path?.iter().for_each(|path| eprintln!("wrote {}", path.display()));
-                }
-                let path = folder.join(ResultNames::new(split, &name).page());
-                std::fs::write(&path, page).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
-                eprintln!("wrote {}", path.display());
+                let names = ResultNames::new(split, &name);
+                let mut paths = found.write(folder, &names)?;
+                paths.push(folder.join(names.page()));
+                write_text(&folder.join(names.page()), &page)?;
+                paths.iter().for_each(|path| eprintln!("wrote {}", path.display()));
+                imagined = Some(found);
             }
             if let Some(folder) = &args.imagine {
                 drawn = Some(imagine_split(&encoder, &encoded, &dataset, scoring, args.seed, folder)?);
@@ -108,7 +108,7 @@ fn imagine_split(
     std::fs::create_dir_all(folder).map_err(|e| gxn::Error::io("cannot make", folder, e))?;
     let write = |name: &str, text: String| -> Result<()> {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+        write_text(&path, &text)?;
         eprintln!("wrote {}", path.display());
         Ok(())
     };
@@ -134,8 +134,9 @@ fn scoring_of(encoder: &Encoder, lambda: Option<f32>) -> Result<Scoring> {
     Ok(scoring)
 }
 
+/// The report of a split that is encoded already.
 #[allow(clippy::too_many_arguments)]
-fn report_of(
+pub fn report_of(
     encoded: &EncodedDataset,
     encoder: &Encoder,
     model: &Path,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::checkpoint::{Encoder, short};
+use gxn::data::write_text;
 use gxn::imagine::picture::{contact_sheet, save_png};
 use serde_json::json;
 
@@ -37,7 +38,7 @@ pub fn imagine(args: &ImagineArgs) -> Result<ExitCode> {
     print(&format!("{}\n", sheet.display()))?;
     let about = json!({"label": LABEL, "model": short(encoder.fingerprint()), "pictures": entries});
     let path = args.output.join("imagined.json");
-    std::fs::write(&path, format!("{about:#}\n")).map_err(|e| gxn::Error::io("cannot write", &path, e))?;
+    write_text(&path, &format!("{about:#}\n"))?;
     eprintln!("{LABEL}");
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -10,10 +10,10 @@ use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
 use crate::data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
 use crate::imagine::beam::beam_search;
-use crate::imagine::picture::{ImaginedPicture, imagine_pictures};
+use crate::imagine::picture::ImaginedPicture;
 use crate::look::Phase;
 use crate::look::backbone::Inference;
-use crate::model::{Rows, effective_lambda};
+use crate::model::{Rows, effective_lambda, feature_batches};
 use crate::{Error, Result};
 
 /// A picture's feature with what is known of its file.
@@ -132,11 +132,6 @@ impl Encoder {
         Ok(self.embed_features(&self.picture_feature(&picture)?))
     }
 
-    /// Whether the model can describe pictures.
-    pub fn has_caption_decoder(&self) -> bool {
-        self.checkpoint.model.caption_decoder.is_some()
-    }
-
     /// What the model says about pictures given by their features (`[N, F]`, row-major): of each the `beam` likeliest
     /// captions that beam search finds, best first.
     ///
@@ -158,9 +153,7 @@ impl Encoder {
         let width = self.inference.kind().feature_dim();
         let most = self.config().imagine.words.max_words;
         let mut captions = Vec::with_capacity(features.len() / width);
-        for chunk in features.chunks(CAPTION_BATCH * width) {
-            let shape = [chunk.len() / width, width];
-            let batch = Tensor::from_data(TensorData::new(chunk.to_vec(), shape), &self.device);
+        for batch in feature_batches(features, width, CAPTION_BATCH, &self.device) {
             let v_l = model
                 .ground_image(batch, Phase::Evaluate)
                 .ok_or_else(|| Error::unexpected("the model", "one level", "two levels: captions are made from v_l"))?;
@@ -175,18 +168,13 @@ impl Encoder {
         Ok(captions)
     }
 
-    /// Whether the model can imagine pictures.
-    pub fn has_image_generator(&self) -> bool {
-        self.checkpoint.model.image_generator.is_some()
-    }
-
     /// What the model expects pictures of these sentences to look like, 64×64 pixels; `seeds[i]` decides the noise of the
     /// picture of `texts[i]`, so that sentences can be compared under one noise.
     ///
     /// # Errors
     /// When the model has no generator, or there are not as many seeds as sentences.
     pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<ImaginedPicture>> {
-        if !self.has_image_generator() {
+        if self.checkpoint.model.image_generator.is_none() {
             return Err(Error::unexpected(
                 "the model",
                 format!("one of stage {:?}, which has no picture generator", self.config().train.stage),
@@ -203,7 +191,7 @@ impl Encoder {
         }
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Ok(imagine_pictures(&self.checkpoint.model, &tokens, seeds, &self.config().imagine.pictures))
+        Ok(self.checkpoint.model.imagine(&tokens, seeds, &self.config().imagine.pictures))
     }
 
     /// t_h and t_l of sentences, in their order.

@@ -39,6 +39,14 @@ pub(crate) fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&Fi
     Ok(())
 }
 
+/// Writes a text file, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written; then `path` is as it was.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
+}
+
 /// Lets `fill` build a folder under a temporary name beside `path` and renames it to `path`, which must not exist or be
 /// an empty folder.
 ///

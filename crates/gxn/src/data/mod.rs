@@ -24,6 +24,7 @@ pub mod vocabulary;
 mod webdataset;
 pub mod word_vectors;
 
+pub use atomic::write_text;
 pub use convert::{DataFormat, Pictures, convert};
 pub use dataset::{Caption, Dataset, Dropped, Image, ImageSource, Split};
 pub use doctor::{CheckOptions, DoctorReport, check};

@@ -1,16 +1,17 @@
 //! A data set's embeddings, for evaluation and for other programs.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::{About, Embeddings, Level, Protocol, Report, Scoring, Similarity};
+use super::{About, Embeddings, Level, Protocol, Relevance, Report, Scoring, Similarity, ranks};
 use crate::checkpoint::{Encoder, ImaginedCaption, pretty};
 use crate::config::{RunConfig, SimilarityKind};
 use crate::data::atomic::{build_folder_atomically, write_synced};
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
-use crate::metrics::Bootstrap;
+use crate::metrics::{Bootstrap, Metrics};
 use crate::model::{Rows, effective_lambda};
 use crate::{Error, Result};
 
@@ -140,7 +141,34 @@ impl<'a> Embeddings<'a> {
     }
 }
 
+impl Embeddings<'_> {
+    /// Recall and ranks in both directions, where each caption belongs to the one image that `caption_image` names.
+    ///
+    /// # Errors
+    /// When an image has no caption, shapes do not fit together, or λ does not.
+    pub fn metrics(&self, caption_image: &[usize], scoring: Scoring) -> Result<Metrics> {
+        let images = self.abstract_level.images.len() / self.abstract_level.dim.max(1);
+        let found = ranks(self, &Relevance::from_caption_image(images, caption_image)?, scoring)?;
+        Ok(Metrics::of(&found.image_to_text, &found.text_to_image))
+    }
+}
+
 impl EncodedDataset {
+    /// The captions behind the rows, by their ids, from the data set that was encoded.
+    pub fn caption_texts<'a>(&self, dataset: &'a Dataset) -> Vec<&'a str> {
+        let by_id: HashMap<&str, &str> =
+            dataset.captions.iter().map(|caption| (caption.id.as_str(), caption.text.as_str())).collect();
+        self.caption_ids.iter().map(|id| by_id.get(id.as_str()).copied().unwrap_or_default()).collect()
+    }
+
+    /// Recall and ranks over everything that was encoded, without intervals.
+    ///
+    /// # Errors
+    /// When an image has no caption, or λ does not fit.
+    pub fn metrics(&self, scoring: Scoring) -> Result<Metrics> {
+        Embeddings::of(&self.images, &self.captions).metrics(&self.caption_image, scoring)
+    }
+
     /// Ranks, metrics and intervals under a protocol.
     ///
     /// # Errors

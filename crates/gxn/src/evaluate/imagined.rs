@@ -53,7 +53,7 @@ impl ImaginedEvaluation {
         let corpus = train.corpus().is_ok().then_some(&train);
         let made = CaptionEvaluation::of(&results, &references, corpus)?;
 
-        let texts: Vec<&str> = caption_texts(encoded, dataset);
+        let texts: Vec<&str> = encoded.caption_texts(dataset);
         let mut own: Vec<Vec<String>> = vec![Vec::new(); encoded.images.count];
         for (text, &row) in texts.iter().zip(&encoded.caption_image) {
             own[row].push((*text).to_string());
@@ -133,11 +133,4 @@ impl ImaginedEvaluation {
         write_json(&report, &self.to_json())?;
         Ok([results].into_iter().chain(scores).chain([report]).collect())
     }
-}
-
-/// The captions behind the rows of `encoded`, by their ids.
-fn caption_texts<'a>(encoded: &EncodedDataset, dataset: &'a Dataset) -> Vec<&'a str> {
-    let by_id: std::collections::HashMap<&str, &str> =
-        dataset.captions.iter().map(|caption| (caption.id.as_str(), caption.text.as_str())).collect();
-    encoded.caption_ids.iter().map(|id| by_id.get(id.as_str()).copied().unwrap_or_default()).collect()
 }

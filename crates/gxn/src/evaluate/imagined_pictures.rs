@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::encode::EncodedDataset;
-use super::{Embeddings, Relevance, Scoring, ranks};
+use super::{Embeddings, Level, Relevance, Scoring, Similarity, ranks};
 use crate::Result;
 use crate::checkpoint::Encoder;
 use crate::data::Dataset;
 use crate::imagine::picture::{ImaginedPicture, root_mean_square};
 use crate::look::phase::mix;
-use crate::metrics::{Metrics, Recall};
-use crate::train::pictures::own_photo_ranks;
+use crate::metrics::Recall;
+use crate::model::Rows;
 
 /// Sentences whose pictures are made a second time with another noise.
 const TWICE: usize = 200;
@@ -74,11 +74,9 @@ impl PictureEvaluation {
         scoring: Scoring,
         seed: u64,
     ) -> Result<(Self, Vec<String>, Vec<ImaginedPicture>)> {
-        let by_id: std::collections::HashMap<&str, &str> =
-            dataset.captions.iter().map(|caption| (caption.id.as_str(), caption.text.as_str())).collect();
         let mut first = vec![None; encoded.images.count];
-        for (id, &row) in encoded.caption_ids.iter().zip(&encoded.caption_image) {
-            first[row].get_or_insert(by_id.get(id.as_str()).copied().unwrap_or_default());
+        for (text, &row) in encoded.caption_texts(dataset).into_iter().zip(&encoded.caption_image) {
+            first[row].get_or_insert(text);
         }
         let texts: Vec<String> = first.into_iter().map(|text| text.unwrap_or_default().to_string()).collect();
         let own_noise: Vec<u64> = (0..texts.len() as u64).map(|row| mix(seed, row)).collect();
@@ -95,14 +93,12 @@ impl PictureEvaluation {
         let features: Result<Vec<Vec<f32>>> =
             pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
         let rows = encoder.embed_features(&features?.concat());
-        let own = own_photo_ranks(&rows, &encoded.images);
+        let own = own_photo_ranks(&rows, &encoded.images)?;
         let order: Vec<usize> = (0..rows.count).map(|row| (row + 1) % rows.count.max(1)).collect();
-        let shuffled = own_photo_ranks(&rows.permuted(&order), &encoded.images);
+        let shuffled = own_photo_ranks(&rows.permuted(&order), &encoded.images)?;
         let differences: Vec<f64> = shuffled.iter().zip(&own).map(|(s, o)| s - o).collect();
 
-        let relevance = Relevance::from_caption_image(rows.count, &encoded.caption_image)?;
-        let found = ranks(&Embeddings::of(&rows, &encoded.captions), &relevance, scoring)?;
-        let captions = Metrics::of(&found.image_to_text, &found.text_to_image).image_to_text;
+        let captions = Embeddings::of(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let places: Vec<u32> =
             own.iter().map(|share| (share * (rows.count.max(2) - 1) as f64).round() as u32).collect();
         let evaluation = Self {
@@ -138,6 +134,23 @@ impl PictureEvaluation {
             self.other_sentence
         )
     }
+}
+
+/// Of each picture the rank of the photo in the same row under the cosine of `[h ; l]`, as a share of the other photos; equal
+/// photos stand before it.
+///
+/// # Errors
+/// As [`ranks`].
+pub fn own_photo_ranks(pictures: &Rows, photos: &Rows) -> Result<Vec<f64>> {
+    let joined = |rows: &Rows| -> Vec<f32> { (0..rows.count).flat_map(|row| rows.joined(row)).collect() };
+    let (pictures_joined, photos_joined) = (joined(pictures), joined(photos));
+    let level = Level { images: &pictures_joined, captions: &photos_joined, dim: photos.joined_width() };
+    let same_row: Vec<usize> = (0..photos.count).collect();
+    let relevance = Relevance::from_caption_image(pictures.count, &same_row)?;
+    let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+    let found = ranks(&embeddings, &relevance, Scoring { similarity: Similarity::Cosine, lambda: 1.0 })?;
+    let others = (photos.count.max(2) - 1) as f64;
+    Ok(found.image_to_text.into_iter().map(|before| f64::from(before) / others).collect())
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -1,11 +1,15 @@
 //! CNN_Dec: a 64×64 picture from noise and the condition (paper §3.4, spec §8.3; StackGAN's first stage).
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 use super::batch_norm::{BatchNorm, Seen};
 use super::conditioning::{Condition, Conditioning};
 use crate::config::PicturesConfig;
+use crate::look::phase::mix;
 use crate::look::{Init, Phase};
 use crate::ops::batch_norm::Activation;
 use crate::ops::conv::{conv2d, upsampled_conv3x3};
@@ -48,6 +52,39 @@ pub struct Noise {
     pub z: Tensor<2>,
     /// ε of the conditioning augmentation, `[B, C]`, standard normal.
     pub condition: Tensor<2>,
+}
+
+impl Noise {
+    /// Standard normal noise; each picture's is a pure function of its own seed.
+    pub fn seeded(config: &PicturesConfig, seeds: &[u64], device: &Device) -> Self {
+        let (mut z, mut condition) = (Vec::new(), Vec::new());
+        for &seed in seeds {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            z.extend(normal(&mut random, config.noise_dim));
+            condition.extend(normal(&mut random, config.condition_dim));
+        }
+        Self::of([z, condition], seeds.len(), device)
+    }
+
+    /// Standard normal noise for a batch of training: a pure function of one seed.
+    pub fn of_batch(config: &PicturesConfig, batch: usize, seed: u64, device: &Device) -> Self {
+        let draw = |part: u64, width: usize| {
+            normal(&mut ChaCha8Rng::seed_from_u64(mix(seed, part)), batch * width).collect::<Vec<f32>>()
+        };
+        Self::of([draw(1, config.noise_dim), draw(2, config.condition_dim)], batch, device)
+    }
+
+    fn of(values: [Vec<f32>; 2], batch: usize, device: &Device) -> Self {
+        let [z, condition] = values.map(|values| {
+            let shape = [batch, values.len() / batch.max(1)];
+            Tensor::from_data(TensorData::new(values, shape), device)
+        });
+        Self { z, condition }
+    }
+}
+
+fn normal(random: &mut ChaCha8Rng, count: usize) -> impl Iterator<Item = f32> + '_ {
+    (0..count).map(move |_| StandardNormal.sample(random))
 }
 
 /// What the generator made.

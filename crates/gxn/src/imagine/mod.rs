@@ -9,7 +9,7 @@
 //! | [`scheduled_sampling`] | input words that are the model's own |
 //! | [`conditioning`] | conditioning augmentation: t_l → a distribution |
 //! | [`image_generator`] | CNN_Dec: t_l and noise → a picture |
-//! | [`picture`] | imagined pictures outside training: made, measured, on a sheet |
+//! | [`picture`] | imagined pictures outside training: measured, written, on a sheet |
 //! | [`discriminator`] | D_i |
 //! | [`adversarial_loss`] | Eq. 11 and 12 |
 //! | [`batch_norm`] | normalisation with PyTorch's running statistics |

@@ -1,22 +1,13 @@
-//! Imagined pictures outside training: made, measured, laid out on a sheet.
+//! Imagined pictures outside training: measured, written, laid out on a sheet.
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use image::{Rgb, RgbImage};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
-use super::image_generator::{Noise, SIDE_PX};
-use crate::config::PicturesConfig;
+use super::image_generator::SIDE_PX;
 use crate::data::atomic::write_atomically;
-use crate::look::{Phase, TokenBatch};
-use crate::model::Gxn;
 use crate::{Error, Result};
 
-/// Pictures made together.
-const BATCH: usize = 64;
 /// Pixels between the pictures of a sheet.
 const GAP_PX: u32 = 2;
 
@@ -25,20 +16,24 @@ const GAP_PX: u32 = 2;
 pub struct ImaginedPicture(Vec<f32>);
 
 impl ImaginedPicture {
-    /// A copy as an ordinary picture.
-    pub fn to_rgb(&self) -> RgbImage {
-        self.clone().into_rgb()
+    /// Of the generator's values, `[3, 64, 64]` row-major.
+    pub(crate) fn of(values: &[f32]) -> Self {
+        Self(values.to_vec())
     }
 
     /// As an ordinary picture.
-    pub fn into_rgb(self) -> RgbImage {
+    pub fn to_rgb(&self) -> RgbImage {
         let area = SIDE_PX * SIDE_PX;
         RgbImage::from_fn(SIDE_PX as u32, SIDE_PX as u32, |x, y| {
             let at = y as usize * SIDE_PX + x as usize;
-            let byte = |plane: usize| (self.0[plane * area + at] * 127.5 + 127.5).round().clamp(0.0, 255.0) as u8;
-            Rgb([byte(0), byte(1), byte(2)])
+            Rgb([0, 1, 2].map(|plane| to_byte(self.0[plane * area + at])))
         })
     }
+}
+
+/// A value in [−1, 1] as a byte.
+pub fn to_byte(value: f32) -> u8 {
+    (value * 127.5 + 127.5).round().clamp(0.0, 255.0) as u8
 }
 
 /// Writes a picture as PNG, whole or not at all.
@@ -51,43 +46,6 @@ pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
         .write_to(&mut bytes, image::ImageFormat::Png)
         .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "a picture that PNG can hold"))?;
     write_atomically(path, |file| std::io::Write::write_all(file, bytes.get_ref()))
-}
-
-/// One picture for each sentence (token numbers); `seeds[i]` decides its noise, so that equal seeds mean equal noise. The
-/// network must be on a device without gradients.
-///
-/// # Panics
-/// If the model has no generator, or there are not as many seeds as sentences.
-pub fn imagine_pictures(
-    model: &Gxn,
-    sentences: &[&[u32]],
-    seeds: &[u64],
-    config: &PicturesConfig,
-) -> Vec<ImaginedPicture> {
-    assert_eq!(sentences.len(), seeds.len(), "one seed a sentence");
-    let generator = model.image_generator.as_ref().expect("a model that imagines pictures has a generator");
-    let mut pictures = Vec::with_capacity(sentences.len());
-    for (sentences, seeds) in sentences.chunks(BATCH).zip(seeds.chunks(BATCH)) {
-        let t_l = model.ground_text(&TokenBatch::new(sentences), Phase::Evaluate).expect("two levels");
-        let noise = seeded_noise(config, seeds, &t_l.device());
-        let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
-        let values: Vec<f32> = pixels.into_data().iter().collect();
-        pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(|picture| ImaginedPicture(picture.to_vec())));
-    }
-    pictures
-}
-
-/// Standard normal noise, each row a pure function of its seed.
-fn seeded_noise(config: &PicturesConfig, seeds: &[u64], device: &Device) -> Noise {
-    let (mut z, mut condition) = (Vec::new(), Vec::new());
-    for &seed in seeds {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        z.extend((0..config.noise_dim).map(|_| -> f32 { StandardNormal.sample(&mut random) }));
-        condition.extend((0..config.condition_dim).map(|_| -> f32 { StandardNormal.sample(&mut random) }));
-    }
-    let rows =
-        |values: Vec<f32>, width: usize| Tensor::from_data(TensorData::new(values, [seeds.len(), width]), device);
-    Noise { z: rows(z, config.noise_dim), condition: rows(condition, config.condition_dim) }
 }
 
 /// Root mean square difference of two pictures, with values taken as 0..=1.
@@ -121,8 +79,8 @@ mod tests {
 
     #[test]
     fn values_become_bytes_and_differences() {
-        assert_eq!(flat(-1.0).into_rgb().get_pixel(5, 9), &Rgb([0, 0, 0]));
-        assert_eq!(flat(1.0).into_rgb().get_pixel(63, 63), &Rgb([255, 255, 255]));
+        assert_eq!(flat(-1.0).to_rgb().get_pixel(5, 9), &Rgb([0, 0, 0]));
+        assert_eq!(flat(1.0).to_rgb().get_pixel(63, 63), &Rgb([255, 255, 255]));
         assert!((root_mean_square(&flat(-1.0), &flat(1.0)) - 1.0).abs() < 1e-9);
         assert_eq!(root_mean_square(&flat(0.3), &flat(0.3)), 0.0);
     }

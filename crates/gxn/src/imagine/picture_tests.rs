@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::picture::{imagine_pictures, root_mean_square};
+use super::image_generator::Noise;
+use super::picture::root_mean_square;
 use super::tests::reached;
 use crate::checkpoint::weights::{Arrays, collect};
 use crate::config::RunConfig;
@@ -14,7 +15,7 @@ use crate::look::{Init, Phase, TokenBatch};
 use crate::model::{Generators, Gxn};
 use crate::ops::adam::AdamState;
 use crate::train::optimisers::Optimisers;
-use crate::train::picture_steps::{PictureFigures, discriminator_step, generator_step, noise, propose};
+use crate::train::picture_steps::{PictureFigures, discriminator_step, generator_step, propose};
 
 const PHASE: Phase = Phase::Train { seed: 4 };
 
@@ -54,7 +55,7 @@ fn names(list: &[&str], network: &Gxn) -> BTreeSet<String> {
 fn pictures_have_the_papers_size_and_range() {
     let network = network();
     let t_l = network.ground_text(&captions(), Phase::Evaluate).unwrap();
-    let noise = noise(&config().imagine.pictures, 4, 1, &Device::flex());
+    let noise = Noise::of_batch(&config().imagine.pictures, 4, 1, &Device::flex());
     let pixels = network.image_generator.as_ref().unwrap().forward(t_l.clone(), noise, PHASE).pixels;
     assert_eq!(pixels.dims(), [4, 3, 64, 64]);
     let values: Vec<f32> = pixels.clone().into_data().iter().collect();
@@ -129,16 +130,16 @@ fn outside_training_the_running_statistics_count() {
     let mut network = network();
     let config = config().imagine.pictures;
     let sentences: [&[u32]; 2] = [&[START, 4, END], &[START, 7, 8, END]];
-    let both = imagine_pictures(&network, &sentences, &[1, 2], &config);
-    let alone = imagine_pictures(&network, &sentences[1..], &[2], &config);
+    let both = network.imagine(&sentences, &[1, 2], &config);
+    let alone = network.imagine(&sentences[1..], &[2], &config);
     assert!(root_mean_square(&both[1], &alone[0]) < 1e-5);
-    assert_eq!(both, imagine_pictures(&network, &sentences, &[1, 2], &config));
+    assert_eq!(both, network.imagine(&sentences, &[1, 2], &config));
     assert!(root_mean_square(&both[0], &both[1]) > 0.0);
 
     let t_l = network.ground_text(&captions(), Phase::Evaluate).unwrap();
     let generator = network.image_generator.as_ref().unwrap();
-    let seen = generator.forward(t_l, noise(&config, 4, 1, &Device::flex()), PHASE).seen;
+    let seen = generator.forward(t_l, Noise::of_batch(&config, 4, 1, &Device::flex()), PHASE).seen;
     network.image_generator.as_mut().unwrap().absorb(&seen);
-    let moved = imagine_pictures(&network, &sentences, &[1, 2], &config);
+    let moved = network.imagine(&sentences, &[1, 2], &config);
     assert!(root_mean_square(&both[0], &moved[0]) > 0.0);
 }

@@ -1,6 +1,6 @@
 //! What the caption losses need beside the network: the reward's references, and captions of the validation images.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::preparation::Prepared;
@@ -12,7 +12,7 @@ use crate::imagine::decoding::decode;
 use crate::imagine::{Choice, Generated};
 use crate::look::Phase;
 use crate::metrics::{CaptionReferences, CiderReward};
-use crate::model::Gxn;
+use crate::model::{Gxn, feature_batches};
 
 /// Pictures that are described together.
 const BATCH: usize = 256;
@@ -20,10 +20,8 @@ const BATCH: usize = 256;
 /// References of train and validation images.
 #[derive(Debug)]
 pub struct CaptionTask {
-    /// CIDEr-D against the train captions; only where a stage uses it.
+    /// CIDEr-D against the captions of the images in [`Prepared::captioned`]; only where a stage uses it.
     pub reward: Option<CiderReward>,
-    /// Of each image of the data set its number among the reward's references.
-    pub reference_of: Vec<usize>,
     /// The captions of the validation images.
     validation: CaptionReferences,
     /// Mean number of words of the train captions.
@@ -68,49 +66,46 @@ impl CaptionTask {
         if !config.train.stage.trains_words() {
             return None;
         }
-        let mut reference_of = vec![0; data.dataset.images.len()];
-        let mut references: Vec<Vec<Vec<u32>>> = Vec::new();
-        let mut last = None;
-        // Captions lie in the order of their images.
-        for &caption in &data.train_captions {
-            let image = data.caption_image[caption];
-            if last != Some(image) {
-                reference_of[image] = references.len();
-                references.push(Vec::new());
-                last = Some(image);
-            }
-            references.last_mut().expect("pushed above").push(reward_reference(&data.tokens[caption]));
-        }
+        let captions_of = |image: usize| data.dataset.captions_of(image);
+        let references: Vec<Vec<Vec<u32>>> = (data.captioned.iter())
+            .map(|&image| captions_of(image).map(|caption| reward_reference(&data.tokens[caption])).collect())
+            .collect();
         let words: usize = references.iter().flatten().map(|tokens| tokens.len() - 1).sum();
         let train_words = words as f64 / data.train_captions.len().max(1) as f64;
-        let images = data.dataset.split_indices(Split::Val);
-        let mut texts = vec![Vec::new(); images.len()];
-        for (caption, row) in data.dataset.captions_in(Split::Val).zip(data.caption_rows(Split::Val)) {
-            texts[row].push(data.dataset.captions[caption].text.clone());
-        }
+        let text = |caption: usize| data.dataset.captions[caption].text.clone();
+        let texts: Vec<Vec<String>> = (data.dataset.split_indices(Split::Val).into_iter())
+            .map(|image| captions_of(image).map(text).collect())
+            .collect();
         Some(Self {
             reward: config.train.stage.is_rewarded().then(|| CiderReward::new(&references)),
-            reference_of,
             validation: CaptionReferences::new(&texts, None),
             train_words,
         })
     }
 
-    /// Describes every validation image greedily and scores the captions. The network must be on a device without gradients.
+    /// Describes every validation image greedily, given all their features (`[N, F]`, row-major), and scores the captions. The
+    /// network must be on a device without gradients.
     ///
     /// # Errors
-    /// When a picture can no longer be read.
+    /// When there are not as many images as when the task was made.
+    ///
+    /// # Panics
+    /// If the model has no caption decoder.
     pub fn validate(
         &self,
         model: &Gxn,
         data: &Prepared,
         config: &RunConfig,
+        (features, width): (&[f32], usize),
         device: &Device,
     ) -> Result<CaptionValidation> {
-        let images = data.dataset.split_indices(Split::Val);
-        let features = data.feed.mean_features(model, &images)?;
-        let width = features.len() / images.len().max(1);
-        let captions = greedy_captions(model, &features, width, config.imagine.words.max_words, device);
+        let decoder = model.caption_decoder.as_ref().expect("a model that makes captions has a decoder");
+        let most = config.imagine.words.max_words;
+        let describe = |batch| {
+            let v_l = model.ground_image(batch, Phase::Evaluate).expect("a model that makes captions has two levels");
+            decode(decoder, &model.sentence, v_l, most, Choice::Greedy, Phase::Evaluate)
+        };
+        let captions: Vec<Generated> = feature_batches(features, width, BATCH, device).flat_map(describe).collect();
         let texts: Vec<String> = captions.iter().map(|caption| data.vocabulary.decode(&caption.tokens)).collect();
         let scores = self.validation.score(&texts)?;
         let words: usize = captions.iter().map(Generated::words).sum();
@@ -125,27 +120,6 @@ impl CaptionTask {
             unknown: unknown as f64 / said.max(1) as f64,
         })
     }
-}
-
-/// Greedy captions of pictures given by their features (`[N, F]`, row-major).
-///
-/// # Panics
-/// If the model has no caption decoder.
-pub fn greedy_captions(
-    model: &Gxn,
-    features: &[f32],
-    width: usize,
-    max_words: usize,
-    device: &Device,
-) -> Vec<Generated> {
-    let decoder = model.caption_decoder.as_ref().expect("a model that makes captions has a decoder");
-    let mut captions = Vec::with_capacity(features.len() / width.max(1));
-    for chunk in features.chunks(BATCH * width.max(1)) {
-        let batch = Tensor::from_data(TensorData::new(chunk.to_vec(), [chunk.len() / width, width]), device);
-        let v_l = model.ground_image(batch, Phase::Evaluate).expect("a model that makes captions has two levels");
-        captions.extend(decode(decoder, &model.sentence, v_l, max_words, Choice::Greedy, Phase::Evaluate));
-    }
-    captions
 }
 
 /// How often the commonest text occurs.

@@ -2,10 +2,7 @@
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::config::PicturesConfig;
@@ -13,7 +10,6 @@ use crate::imagine::adversarial_loss::{discriminator_loss, generator_loss};
 use crate::imagine::batch_norm::Seen;
 use crate::imagine::image_generator::Imagined;
 use crate::imagine::{Discriminator, ImageGenerator, Noise};
-use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::model::Gxn;
 
@@ -66,16 +62,6 @@ pub struct Proposal {
     t_l: Tensor<2>,
 }
 
-/// Standard normal noise for `batch` pictures: a pure function of the seed.
-pub fn noise(config: &PicturesConfig, batch: usize, seed: u64, device: &Device) -> Noise {
-    let draw = |part: u64, width: usize| {
-        let mut random = ChaCha8Rng::seed_from_u64(mix(seed, part));
-        let values: Vec<f32> = (0..batch * width).map(|_| StandardNormal.sample(&mut random)).collect();
-        Tensor::from_data(TensorData::new(values, [batch, width]), device)
-    };
-    Noise { z: draw(1, config.noise_dim), condition: draw(2, config.condition_dim) }
-}
-
 /// Encodes the sentences and imagines a picture for each. With `still` the sentence side is left out of the graph: the
 /// generator learns alone.
 ///
@@ -96,7 +82,7 @@ pub fn propose(
         }
         false => model.ground_text(captions, phase).expect("a stage that makes pictures has two levels"),
     };
-    let noise = noise(config, captions.len(), seed, &t_l.device());
+    let noise = Noise::of_batch(config, captions.len(), seed, &t_l.device());
     let imagined = generator(model).forward(t_l.clone(), noise, phase);
     Proposal { imagined, t_l }
 }

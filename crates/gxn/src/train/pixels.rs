@@ -14,6 +14,7 @@ use super::event::Event;
 use crate::checkpoint::Input;
 use crate::data::{ContentHash, Filter, ImageLimits, ImageSource, Preprocess, ResizeRule, View, load_image};
 use crate::imagine::image_generator::SIDE_PX;
+use crate::imagine::picture::to_byte;
 use crate::look::phase::mix;
 use crate::{Error, Result};
 
@@ -125,9 +126,4 @@ impl PixelStore {
         });
         Tensor::from_data(TensorData::new(values, [rows.len(), 3, SIDE_PX, SIDE_PX]), device)
     }
-}
-
-/// A value in [−1, 1] as a byte.
-pub fn to_byte(value: f32) -> u8 {
-    (value * 127.5 + 127.5).round().clamp(0.0, 255.0) as u8
 }

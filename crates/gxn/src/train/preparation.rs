@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::event::Event;
 use super::feed::Feed;
 use crate::checkpoint::{Checkpoint, Input, weights};
-use crate::config::{LookConfig, RunConfig, Views, expand};
+use crate::config::{DataConfig, LookConfig, RunConfig, Views, expand};
 use crate::data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 use crate::imagine::CaptionDecoder;
 use crate::look::Init;
@@ -45,6 +45,8 @@ pub struct Prepared {
     pub train_captions: Vec<usize>,
     /// Number of train images that are used.
     pub train_images: usize,
+    /// Those of them that have captions, ascending: the rows of whatever is kept for each train image.
+    pub captioned: Vec<usize>,
 }
 
 /// Parts that one network may have and another not.
@@ -157,8 +159,18 @@ pub fn prepare(
         dataset.split_indices(Split::Test).len(),
         vocabulary.len()
     )));
-    let prepared =
-        Prepared { dataset, vocabulary, input, frozen, feed, tokens, caption_image, train_captions, train_images };
+    let prepared = Prepared {
+        captioned: used.into_iter().filter(|&image| !dataset.captions_of(image).is_empty()).collect(),
+        dataset,
+        vocabulary,
+        input,
+        frozen,
+        feed,
+        tokens,
+        caption_image,
+        train_captions,
+        train_images,
+    };
     Ok((prepared, model))
 }
 
@@ -180,16 +192,29 @@ impl Prepared {
         captions
     }
 
-    /// Embeddings of a split's images and captions, in the data's order.
+    /// Row of a train image among [`Prepared::captioned`].
+    ///
+    /// # Panics
+    /// If it is none of them.
+    pub fn train_row(&self, image: usize) -> usize {
+        self.captioned.binary_search(&image).expect("a step draws train images with captions")
+    }
+
+    /// CNN features of a split's images, in the data's order (`[N, F]`, row-major), and their width.
     ///
     /// # Errors
     /// When a picture can no longer be read.
-    pub fn embed(&self, model: &Gxn, split: Split, device: &Device) -> Result<(Rows, Rows)> {
+    pub fn features(&self, model: &Gxn, split: Split) -> Result<(Vec<f32>, usize)> {
         let images = self.dataset.split_indices(split);
         let features = self.feed.mean_features(model, &images)?;
         let width = features.len() / images.len().max(1);
+        Ok((features, width))
+    }
+
+    /// Embeddings of a split's captions, in the data's order.
+    pub fn embed_captions(&self, model: &Gxn, split: Split) -> Rows {
         let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
-        Ok((model.embed_features(&features, width, device), model.embed_captions(&captions)))
+        model.embed_captions(&captions)
     }
 
     /// Of each of a split's captions, the row of its image among the split's images.
@@ -203,21 +228,29 @@ impl Prepared {
 }
 
 fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Dataset> {
-    if config.data.source.is_empty() {
+    let dataset = open_configured(&config.data)?;
+    report_dropped("left out while reading", &dataset.dropped, report);
+    Ok(dataset)
+}
+
+/// Opens the data set that a configuration names.
+///
+/// # Errors
+/// As [`Dataset::open`], and when it names none.
+pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
+    if config.source.is_empty() {
         return Err(Error::unexpected("data.source", "nothing", "a data set")
             .with_hint("name one with --train-data, or data.source in the configuration"));
     }
     let options = OpenOptions {
-        images: config.data.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        texts: config.data.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        use_restval: config.data.use_restval,
-        split_by: config.data.split_by,
-        csv: config.data.csv.clone(),
+        images: config.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
+        texts: config.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
+        use_restval: config.use_restval,
+        split_by: config.split_by,
+        csv: config.csv.clone(),
         strict: false,
     };
-    let dataset = Dataset::open(&expand(&config.data.source)?, &options)?;
-    report_dropped("left out while reading", &dataset.dropped, report);
-    Ok(dataset)
+    Dataset::open(&expand(&config.source)?, &options)
 }
 
 /// Refuses what cannot be trained on; asked before the pictures are looked at, which takes long, and again after it.

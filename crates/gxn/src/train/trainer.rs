@@ -321,14 +321,17 @@ impl Trainer {
 
     fn validate(&self) -> Result<Validation> {
         let model = self.evaluated();
-        let (images, captions) = self.data.embed(&model, Split::Val, &self.device)?;
+        let (features, width) = self.data.features(&model, Split::Val)?;
+        let images = model.embed_features(&features, width, &self.device);
+        let captions = self.data.embed_captions(&model, Split::Val);
         let scoring = Scoring::of(&self.config);
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
         if let Some(task) = &self.captions {
-            validation.captions = Some(task.validate(&model, &self.data, &self.config, &self.device)?);
+            validation.captions =
+                Some(task.validate(&model, &self.data, &self.config, (&features, width), &self.device)?);
         }
         if let Some(task) = &self.pictures {
-            let (found, sheet) = task.validate(&model, &self.data, &self.config, &self.device)?;
+            let (found, sheet) = task.validate(&model, &self.data, &self.config, &images, &self.device)?;
             validation.pictures = Some(found);
             self.run.save_sheet(self.position.epoch, &sheet)?;
         }

@@ -91,7 +91,7 @@ impl Trainer {
         let reinforcement = task.reward.as_ref().map(|reward| Reinforcement {
             gamma: gamma(words, epoch, epochs),
             reward,
-            references: images.iter().map(|&image| task.reference_of[image]).collect(),
+            references: images.iter().map(|&image| self.data.train_row(image)).collect(),
             max_words: words.max_words,
         });
         let batch = CaptionBatch { features, captions: members.iter().map(|&c| self.data.tokens[c].clone()).collect() };
@@ -116,7 +116,7 @@ impl Trainer {
         let still = self.config.train.stage == Stage::T2iPretrain;
         let seed = mix(step_seed, 0x91c7);
         let phase = Phase::Train { seed };
-        let rows: Vec<usize> = members.iter().map(|&c| task.row_of[self.data.caption_image[c]]).collect();
+        let rows: Vec<usize> = members.iter().map(|&c| self.data.train_row(self.data.caption_image[c])).collect();
         let device = self.device.clone().autodiff();
         let real = task.pixels.gather(&rows, config.mirror.then(|| mix(seed, 0x3f)), &device);
         let captions: Vec<&[u32]> = members.iter().map(|&c| self.data.tokens[c].as_slice()).collect();

@@ -1,7 +1,7 @@
 //! Recall and spread on the validation split.
 
 use crate::Result;
-use crate::evaluate::{Embeddings, Relevance, Scoring, ranks};
+use crate::evaluate::{Embeddings, Scoring};
 use crate::metrics::{METRIC_KEYS, Metrics};
 use crate::model::Rows;
 use crate::train::captions::CaptionValidation;
@@ -44,9 +44,7 @@ impl Validation {
 /// # Errors
 /// When an image has no caption.
 pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
-    let relevance = Relevance::from_caption_image(images.count, caption_image)?;
-    let ranks = ranks(&Embeddings::of(images, captions), &relevance, scoring)?;
-    let metrics = Metrics::of(&ranks.image_to_text, &ranks.text_to_image);
+    let metrics = Embeddings::of(images, captions).metrics(caption_image, scoring)?;
     Ok(Validation {
         rsum: metrics.rsum(),
         metrics,
