@@ -140,7 +140,7 @@ impl PictureEvaluation {
 /// photos stand before it.
 ///
 /// # Errors
-/// As [`ranks`].
+/// As [`ranks()`].
 pub fn own_photo_ranks(pictures: &Rows, photos: &Rows) -> Result<Vec<f64>> {
     let joined = |rows: &Rows| -> Vec<f32> { (0..rows.count).flat_map(|row| rows.joined(row)).collect() };
     let (pictures_joined, photos_joined) = (joined(pictures), joined(photos));
