@@ -1,11 +1,14 @@
 //! The command line.
 
+mod index;
 mod train;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
+pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train a retrieval model on your own captioned pictures, know how good it is, search with
@@ -43,8 +46,8 @@ pub enum Command {
     Imagine(ImagineArgs),
     /// Write embeddings of a data set as npy files
     Encode(EncodeArgs),
-    /// Index a folder of pictures or a data set
-    Index(IndexArgs),
+    /// Make or refresh the index of a folder of pictures or of a data set; only what is new or changed is looked at
+    Index(Box<IndexArgs>),
     /// Search an index with words and pictures
     Search(SearchArgs),
     /// Describe a checkpoint, a run or an index
@@ -64,7 +67,8 @@ pub enum DataCommand {
 }
 
 /// How a source is read.
-#[derive(Debug, Clone, Args, Default)]
+#[derive(Debug, Clone, Args, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceArgs {
     /// Folder below which the pictures are, when it is not beside the source
     #[arg(long, value_name = "DIR")]
@@ -278,32 +282,6 @@ pub struct EncodeArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct IndexArgs {
-    /// A folder of pictures, or a data set (then its captions can be searched too)
-    pub source: PathBuf,
-    /// The run or checkpoint
-    #[arg(long, short)]
-    pub model: PathBuf,
-    /// Where the index goes [default: SOURCE/.gxn]
-    #[arg(long, value_name = "DIR")]
-    pub index: Option<PathBuf>,
-    #[command(flatten)]
-    pub reading: SourceArgs,
-    /// Treat the source as a folder of pictures, whatever lies in it
-    #[arg(long)]
-    pub pictures: bool,
-    /// Also look into hidden files and folders
-    #[arg(long)]
-    pub include_hidden: bool,
-    /// Skip folders of this name
-    #[arg(long, value_name = "NAME")]
-    pub exclude_dir: Vec<String>,
-    /// Pictures with more pixels are left out
-    #[arg(long, default_value_t = 100.0, value_name = "MP")]
-    pub max_image_megapixels: f64,
-}
-
-#[derive(Debug, Args)]
 pub struct SearchArgs {
     /// Words and pictures: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
@@ -332,6 +310,15 @@ pub struct SearchArgs {
     /// What is searched
     #[arg(long, value_enum, default_value_t)]
     pub target: Target,
+    /// Only items that pass, such as 'folder=2024/** and width>=1000 and not name=*.gif'
+    #[arg(long = "where", value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Weight of the abstract level, 0 to 1, instead of the model's λ
+    #[arg(long)]
+    pub lambda: Option<f32>,
+    /// Read every embedding; without it a large index is searched by candidates, which are scored exactly
+    #[arg(long)]
+    pub exact: bool,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,
     /// The same as --format paths

@@ -172,7 +172,8 @@ fn wrong_usage_is_two() {
         &["evaluate", "--image-embeddings", "a.npy"],
         &["compare", "one.json"],
         &["data", "convert", "a", "b", "--to", "nonsense"],
-        &["index", "photos"],
+        &["index"],
+        &["index", "photos", "--shard", "3/2"],
         &["search"],
         &["search", "x", "--format", "nonsense"],
     ] {

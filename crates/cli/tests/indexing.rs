@@ -21,7 +21,7 @@ fn a_folder_is_indexed_and_refreshed() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let first = works(args);
     assert_eq!(first.stdout, format!("{}\n", photos.join(".gxn").display()));
-    assert!(first.stderr.contains("indexed 24 images (0 unchanged) and 0 captions"), "{}", first.stderr);
+    assert!(first.stderr.contains("indexed 24 images (0 unchanged, 24 looked at) and 0 captions"), "{}", first.stderr);
     let query = ["search", "red", text(&photos), "--format", "jsonl", "--top", "30"];
     let before = works(query).stdout;
     assert!(works(args).stderr.contains("indexed 24 images (24 unchanged)"));
@@ -35,11 +35,17 @@ fn a_folder_is_indexed_and_refreshed() {
     std::fs::rename(photos.join("red_0.png"), photos.join("renamed.png")).unwrap();
     std::fs::remove_file(photos.join("blue_1.png")).unwrap();
     let again = works([&args[..], &["--exclude-dir", "skipped"]].concat());
-    assert!(again.stderr.contains("indexed 24 images (23 unchanged)"), "{}", again.stderr);
+    let said = "indexed 24 images (22 unchanged, 1 looked at, 1 copied or moved, 2 removed)";
+    assert!(again.stderr.contains(said), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("removed, as the source no longer has them: blue_1.png, red_0.png\n"),
+        "{}",
+        again.stderr
+    );
     let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
     assert!(paths.contains("more/orange.png") && paths.contains("renamed.png") && !paths.contains("red_0.png"));
     let hidden = works([&args[..], &["--include-hidden"]].concat());
-    assert!(hidden.stderr.contains("indexed 26 images (24 unchanged)"), "{}", hidden.stderr);
+    assert!(hidden.stderr.contains("indexed 26 images (24 unchanged, 2 looked at)"), "{}", hidden.stderr);
 }
 
 #[test]
@@ -48,7 +54,7 @@ fn a_data_set_is_indexed_with_its_captions_anywhere() {
     let index = folder.path().join("index");
     let ran = works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
     assert_eq!(ran.stdout.trim(), text(&index));
-    assert!(ran.stderr.contains("indexed 24 images (0 unchanged) and 48 captions"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("indexed 24 images (0 unchanged, 24 looked at) and 48 captions"), "{}", ran.stderr);
     let facts = works(["info", text(&index), "--format", "json"]).json();
     assert_eq!((facts["images"].as_u64(), facts["captions"].as_u64()), (Some(24), Some(48)));
 }
@@ -63,7 +69,10 @@ fn pictures_without_captions_are_named_when_a_folder_is_read_as_a_data_set() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let ran = works(args);
     assert!(ran.stderr.contains("left out: 23") && ran.stderr.contains("note: --pictures indexes"), "{}", ran.stderr);
-    assert!(works([&args[..], &["--pictures"]].concat()).stderr.contains("indexed 24 images"));
+    // The index of the data set has another id for the same picture.
+    assert!(
+        works([&args[..], &["--pictures"]].concat()).stderr.contains("indexed 24 images (1 unchanged, 23 looked at)")
+    );
 }
 
 #[test]
@@ -97,9 +106,17 @@ fn an_index_refuses_a_foreign_model_until_it_is_made_again() {
     let other = text(&cosine().folder);
     let hint = "hint: use the model that made the index, or index the pictures again with this one";
     refused(["search", "red", text(&photos), "--model", other], &["model for the index", "which made it", hint]);
-    let again = works(["index", text(&photos), "--model", other]);
-    assert!(again.stderr.contains("(0 unchanged)"), "embeddings of another model are not taken over: {}", again.stderr);
-    works(["search", "red", text(&photos), "--model", other]);
+    let before = works(["search", "red", text(&photos)]).stdout;
+    let again = works(["index", "reindex", text(&photos), "--model", other]);
+    assert!(again.stderr.contains("note: another model made this index"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("(0 unchanged, 24 looked at)"),
+        "nothing of another model is taken over: {}",
+        again.stderr
+    );
+    assert_ne!(works(["search", "red", text(&photos), "--model", other]).stdout, before);
+    // A refreshment goes on with the model that the index has now.
+    assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
 }
 
 #[test]
@@ -122,20 +139,28 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     refused(["index", text(&empty), "--model", "gone"], &["gone: found nothing"]);
 }
 
+/// 600 pictures that look alike but differ in their bytes: what follows the end of a PNG is passed over.
+fn many_photos(folder: &Path) -> PathBuf {
+    let photos = folder.join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_pixel(1600, 1200, image::Rgb([9, 90, 200]));
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    for at in 0..600u32 {
+        let mut own = bytes.get_ref().clone();
+        own.extend(at.to_le_bytes());
+        std::fs::write(photos.join(format!("{at}.png")), own).unwrap();
+    }
+    photos
+}
+
 #[test]
-fn an_interrupted_index_leaves_nothing_and_ends_with_130() {
+fn an_interrupted_index_goes_on_where_it_was() {
     use std::io::{BufRead, BufReader, Read};
     let folder = tempfile::tempdir().unwrap();
-    let photos = folder.path().join("photos");
-    std::fs::create_dir(&photos).unwrap();
-    // One picture under many names: quickly made, slowly looked at.
-    image::RgbImage::from_pixel(1600, 1200, image::Rgb([9, 90, 200])).save(photos.join("0.png")).unwrap();
-    (1..600).for_each(|at| std::fs::hard_link(photos.join("0.png"), photos.join(format!("{at}.png"))).unwrap());
-    let mut child = command(["index", text(&photos), "--model", text(&paper().folder)])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let photos = many_photos(folder.path());
+    let args = ["index", text(&photos), "--model", text(&paper().folder)];
+    let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     while !said.contains("indexing 64/600") {
@@ -146,6 +171,192 @@ fn an_interrupted_index_leaves_nothing_and_ends_with_130() {
     stderr.read_to_string(&mut said).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{said}");
-    assert!(said.ends_with("interrupted\n"), "{said}");
-    assert!(!photos.join(".gxn").exists());
+    assert!(said.ends_with("interrupted; what was done is kept: run the same command again to continue\n"), "{said}");
+    // Half an index is none: nobody is told that the rest does not exist.
+    refused(["search", "red", text(&photos)], &["none here or above"]);
+    let again = works(args).stderr;
+    let unchanged: usize =
+        again.split("indexed 600 images (").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((64..600).contains(&unchanged), "{again}");
+    assert!(again.contains(&format!("{} looked at", 600 - unchanged)), "{again}");
+    works(["index", "verify", text(&photos)]);
+}
+
+/// A file that can no longer be read, and one that was replaced by no picture, stay in the index as they were.
+#[test]
+fn what_cannot_be_read_any_more_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let listed = || {
+        let mut paths: Vec<String> =
+            works(["search", "x", text(&photos), "-f", "--top", "99"]).lines().into_iter().map(String::from).collect();
+        paths.sort();
+        paths
+    };
+    let before = listed();
+    std::fs::write(photos.join("red_0.png"), "cut off").unwrap();
+    let ran = works(["index", text(&photos)]);
+    assert!(ran.stderr.contains("indexed 24 images (23 unchanged)") && ran.stderr.contains("left out: 1"), "{ran:?}");
+    assert_eq!(listed(), before);
+    // A source without any picture is a disk that is not there: nothing is removed.
+    let away = folder.path().join("away");
+    std::fs::rename(&photos, &away).unwrap();
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::rename(away.join(".gxn"), photos.join(".gxn")).unwrap();
+    refused(["index", text(&photos)], &["none among 0 files"]);
+    assert_eq!(listed().len(), 24);
+}
+
+#[test]
+fn an_index_takes_another_source_only_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let index = photos.join(".gxn");
+    let args = ["index", text(data()), "--index", text(&index)];
+    refused(args, &["source of the index", "hint: name another folder with --index", "--other-source"]);
+    let taken = works([&args[..], &["--other-source"]].concat());
+    // Ids are the same in both, and the pictures were copied with their times.
+    assert!(taken.stderr.contains("indexed 24 images (24 unchanged)"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("captions: 48 embedded, 0 removed"), "{}", taken.stderr);
+    refused(["index", text(&photos)], &["source of the index"]);
+}
+
+#[test]
+fn captions_of_a_data_set_follow_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data().parent().unwrap().join("images"), &folder.path().join("images"));
+    let table = folder.path().join("captions.csv");
+    let index = folder.path().join("index");
+    let refresh = |rows: &str| {
+        std::fs::write(&table, format!("image,caption\n{rows}")).unwrap();
+        works([
+            "index",
+            text(&table),
+            "--images",
+            text(&folder.path().join("images")),
+            "--index",
+            text(&index),
+            "--model",
+            text(&paper().folder),
+        ])
+        .stderr
+    };
+    let first = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
+    assert!(first.contains("captions: 3 embedded, 0 removed"), "{first}");
+    let again = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
+    assert!(again.contains("indexed 3 images (3 unchanged) and 3 captions") && !again.contains("embedded"), "{again}");
+    let less = refresh("red_0.png,a red patch\nblue_0.png,a blue patch\n");
+    assert!(less.contains("indexed 2 images (2 unchanged, 1 removed) and 2 captions"), "{less}");
+    assert!(less.contains("captions: 1 embedded"), "{less}");
+    let texts = works(["search", "x", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
+    let mut texts: Vec<&str> = texts.iter().map(|hit| hit["caption"].as_str().unwrap()).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["a blue patch", "a red patch"]);
+    works(["index", "verify", text(&index)]);
+}
+
+/// Two shards merged hold, and find, what one index of everything does.
+#[test]
+fn shards_become_one_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let model = text(&paper().folder);
+    let mut counts = Vec::new();
+    for shard in ["1/2", "2/2"] {
+        let ran = works(["index", text(&photos), "--model", model, "--shard", shard]);
+        let dir = photos.join(format!(".gxn-shard-{}", shard.replace('/', "-of-")));
+        assert_eq!(ran.stdout.trim(), text(&dir));
+        counts.push(works(["index", "info", text(&dir), "--format", "json"]).json()["images"].as_u64().unwrap());
+    }
+    assert!(counts.iter().sum::<u64>() == 24 && counts.iter().all(|&count| count > 0), "{counts:?}");
+    let merged = folder.path().join("merged");
+    let parts = [photos.join(".gxn-shard-1-of-2"), photos.join(".gxn-shard-2-of-2")];
+    works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1])]);
+    let found = |index: &Path| {
+        let mut lines = works(["search", "a red patch", "--index", text(index), "--top", "99"])
+            .stdout
+            .lines()
+            .map(|line| line[4..].to_string())
+            .collect::<Vec<_>>();
+        lines.sort();
+        lines
+    };
+    assert_eq!(found(&merged), found(&photos.join(".gxn")));
+    // A picture that left the source leaves the merged index when its shards are all named.
+    std::fs::remove_file(photos.join("red_0.png")).unwrap();
+    for shard in ["1/2", "2/2"] {
+        works(["index", text(&photos), "--shard", shard]);
+    }
+    let kept = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1])]);
+    assert!(kept.stderr.contains("24 images"), "{}", kept.stderr);
+    let left = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1]), "--only-parts"]);
+    assert!(left.stderr.contains("23 images") && left.stderr.contains("1 taken out"), "{}", left.stderr);
+    // It is an index of the same folder: it can be refreshed as such.
+    assert!(
+        works(["index", text(&photos), "--index", text(&merged)]).stderr.contains("indexed 23 images (23 unchanged)")
+    );
+}
+
+#[test]
+fn an_index_is_exported_verified_and_compacted() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
+    let out = folder.path().join("out");
+    works(["index", "export", text(&index), "-o", text(&out)]);
+    let lines = |path: &str| -> Vec<serde_json::Value> {
+        let file = std::fs::read_to_string(out.join(path)).unwrap();
+        file.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (images, captions) = (lines("metadata/metadata_0.jsonl"), lines("text_metadata/text_metadata_0.jsonl"));
+    assert_eq!((images.len(), captions.len()), (24, 48));
+    assert!(Path::new(images[0]["image_path"].as_str().unwrap()).is_file() && images[0]["width"].as_u64() > Some(0));
+    assert!(captions[0]["caption"].is_string() && captions[0]["image_id"].is_string());
+    for (file, rows) in [("img_emb/img_emb_0.npy", 24), ("text_emb/text_emb_0.npy", 48)] {
+        let header = String::from_utf8_lossy(&std::fs::read(out.join(file)).unwrap()[..128]).into_owned();
+        assert!(header.contains(&format!("'shape': ({rows}, 32)")), "{header}");
+    }
+    let sound = works(["index", "verify", text(&index)]).stdout;
+    assert!(sound.contains("24 images and 48 captions are sound"), "{sound}");
+    assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows taken out"));
+    // A bit of a row is turned: only reading everything can tell.
+    let segment = std::fs::read_dir(index.join("segments"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "f16"))
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.len() - 3;
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    refused(["index", "verify", text(&index)], &[text(&segment)]);
+    refused(["index", "verify", text(folder.path())], &[]);
+}
+
+#[test]
+fn a_watched_folder_is_kept_up_to_date() {
+    use std::io::{BufRead, BufReader, Read};
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let mut child =
+        command(["index", text(&photos), "--watch=0.2"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut wait_for = |what: &str| {
+        let mut said = String::new();
+        while !said.contains(what) {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+        }
+        said
+    };
+    wait_for("looking for changes every 0.2 s");
+    patch([200, 100, 0], 1).save(folder.path().join("orange.png")).unwrap();
+    std::fs::rename(folder.path().join("orange.png"), photos.join("orange.png")).unwrap();
+    let said = wait_for("indexed 25 images");
+    assert!(said.contains("indexed 25 images (24 unchanged, 1 looked at)"), "{said}");
+    std::fs::remove_file(photos.join("orange.png")).unwrap();
+    assert!(wait_for("no longer has them").contains("orange.png"));
+    Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
 }

@@ -79,6 +79,16 @@ impl IndexWriter {
         self.item(id)
     }
 
+    /// An image of this content (`sha256`); of several, the one whose id comes first.
+    ///
+    /// # Errors
+    /// If the catalogue is damaged.
+    pub fn image_of_content(&mut self, content: &str) -> Result<Option<ImageItem>> {
+        let generation = self.meta.generation;
+        let stored = self.ledger().item_of_content(generation, Side::Image, content)?;
+        stored.map(|stored| parse(&stored)).transpose()
+    }
+
     /// The caption with this id.
     ///
     /// # Errors

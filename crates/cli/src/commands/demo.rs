@@ -9,9 +9,10 @@ use gxn::config::RunConfig;
 use gxn::data::doctor::CheckOptions;
 use gxn::data::{Dataset, ImageLimits, OpenOptions, Split, synthetic};
 use gxn::evaluate::Protocol;
-use gxn::retrieve::{IndexSource, Retriever, parse_query};
+use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
+use gxn_index::{SearchOptions, Side};
 
-use crate::args::{DemoArgs, HitFormat, ReportFormat, Target};
+use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::{data, evaluate, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
@@ -61,13 +62,24 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    index::run(&encoder, &run, IndexSource::Dataset(&dataset), &index_dir, &ImageLimits::default(), &stop)?;
+    let listing = Listing::of_dataset(&dataset);
+    let job = IndexJob {
+        source: IndexSource::Dataset(&dataset, &source),
+        listing: &listing,
+        shard: None,
+        dir: &index_dir,
+        model: &run,
+        limits: ImageLimits::default(),
+        other_source: false,
+        notes: Default::default(),
+    };
+    index::say(&index::run(&encoder, &job, &stop)?);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
         let parts = parse_query(&[sentence.to_string()])?;
-        let mut hits = search::hits(&retriever, &parts, Target::Image, 3, 0)?;
+        let mut hits = retriever.search(&parts, &SearchOptions::new(Side::Image, 3))?;
         describe(&mut hits, &dataset);
         print(&format!("\"{sentence}\"\n{}", search::render(&hits, HitFormat::Text, 0)))?;
     }

@@ -1,73 +1,170 @@
-//! `gxn index`
+//! `gxn index` and its commands.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::data::{Dataset, ImageLimits};
-use gxn::retrieve::indexer::folder_pictures;
-use gxn::retrieve::{IndexReport, IndexSource, build_index};
+use gxn::retrieve::export::export_index;
+use gxn::retrieve::retriever::INDEX_FOLDER;
+use gxn::retrieve::{FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, refresh_index};
+use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
 
-use crate::args::IndexArgs;
-use crate::commands::{name_dropped, open_options, report_dropped};
-use crate::interrupt::stop_flag;
+use crate::args::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MergeArgs, OneIndexArgs, ReindexArgs};
+use crate::commands::{info, name_dropped, open_options, report_dropped};
+use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{ProgressLine, duration, machine_line, print};
 
-/// Creates or refreshes an index.
+/// What the index notes of the options that it was made with.
+const OPTIONS: &str = "options";
+/// Removed pictures that are named.
+const NAMED: usize = 5;
+
+/// Creates or refreshes an index, or does what its command says.
 pub fn index(args: &IndexArgs) -> Result<ExitCode> {
+    match &args.command {
+        None => refresh(args),
+        Some(IndexCommand::Info(args)) => info::info(args),
+        Some(IndexCommand::Verify(args)) => verify(args),
+        Some(IndexCommand::Compact(args)) => compact(args),
+        Some(IndexCommand::Reindex(args)) => reindex(args),
+        Some(IndexCommand::Merge(args)) => merge(args),
+        Some(IndexCommand::Export(args)) => export(args),
+    }
+}
+
+/// An index to be made or refreshed, as the command line or an index's notes have it.
+struct Request<'a> {
+    source: &'a Path,
+    options: &'a IndexOptions,
+    dir: &'a Path,
+    model: &'a Path,
+    shard: Option<Shard>,
+    other_source: bool,
+    /// Only what changes is worth a line.
+    quiet: bool,
+}
+
+fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
-    let dir = args.index.clone().unwrap_or_else(|| default_dir(&args.source));
+    let source = args.source.as_deref().expect("asked for by the arguments");
+    let dir = args.index.clone().unwrap_or_else(|| default_dir(source, args.shard));
+    let noted = || noted_model(&dir);
+    let Some(model) = args.model.clone().or_else(noted) else {
+        let error = gxn::Error::unexpected("the model of a new index", "none", "a run or checkpoint");
+        return Err(error.with_hint("name it with --model").into());
+    };
+    let encoder = Encoder::load(&model)?;
+    let request = Request {
+        source,
+        options: &args.options,
+        dir: &dir,
+        model: &model,
+        shard: args.shard,
+        other_source: args.other_source,
+        quiet: false,
+    };
+    let Some(report) = refreshed(&encoder, &request, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    say(&report);
+    print(&format!("{}\n", dir.display()))?;
+    let Some(seconds) = args.watch else { return Ok(ExitCode::SUCCESS) };
+    eprintln!("looking for changes every {seconds} s; Ctrl-C ends it");
+    let (mut dropped, request) = (report.dropped, Request { quiet: true, ..request });
+    while paused(seconds, &stop) {
+        // A folder that is away for a moment, or another writer, is no reason to give up.
+        match refreshed(&encoder, &request, &stop) {
+            Ok(None) => break,
+            Ok(Some(report)) if report.is_unchanged() && report.dropped == dropped => {}
+            Ok(Some(report)) => {
+                say(&report);
+                dropped = report.dropped;
+            }
+            Err(error) => {
+                crate::output::report_error(&error);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the source and brings its index up to date; `None` if the user stopped it.
+fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Result<Option<IndexReport>> {
+    let Request { source, options, dir, model, shard, other_source, quiet } = *request;
     // A folder may also be a data set (pictures with text files beside them); plain pictures are the usual case.
-    let dataset = if args.pictures {
+    let dataset = if options.pictures {
         None
     } else {
-        match Dataset::open(&args.source, &open_options(&args.reading)?) {
+        match Dataset::open(source, &open_options(&options.reading)?) {
             Ok(dataset) => Some(dataset),
-            Err(error) if args.source.is_dir() && args.reading.texts.is_none() && !args.reading.strict => {
-                eprintln!("note: pictures without captions are indexed, as this is no data set ({error})");
+            Err(error) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
+                if !quiet {
+                    eprintln!("note: pictures without captions are indexed, as this is no data set ({error})");
+                }
                 None
             }
             Err(error) => return Err(error.into()),
         }
     };
-    let limits = ImageLimits { max_pixels: (args.max_image_megapixels * 1e6) as u64, ..ImageLimits::default() };
-    let source = match &dataset {
+    let mut listing = match &dataset {
         Some(dataset) => {
-            eprintln!("{}: {} with captions", dataset.name, dataset.format);
-            report_dropped(&dataset.dropped);
-            if args.source.is_dir() && !dataset.dropped.is_empty() {
+            if !quiet {
+                eprintln!("{}: {} with captions", dataset.name, dataset.format);
+                report_dropped(&dataset.dropped);
+            }
+            if !quiet && source.is_dir() && !dataset.dropped.is_empty() {
                 eprintln!("note: --pictures indexes every picture of the folder, without captions");
             }
-            IndexSource::Dataset(dataset)
+            Listing::of_dataset(dataset)
         }
         None => {
-            let pictures = folder_pictures(&args.source, args.include_hidden, &args.exclude_dir)?;
-            IndexSource::Folder { root: &args.source, pictures }
+            let folder = FolderOptions { hidden: options.include_hidden, excluded: options.exclude_dir.clone() };
+            Listing::of_folder(source, &folder)?
         }
     };
-    let report = run(&encoder, &args.model, source, &dir, &limits, &stop)?;
-    print(&format!("{}\n", dir.display()))?;
-    // No other command names the pictures of a folder.
-    name_dropped(&report.dropped, usize::MAX);
-    Ok(ExitCode::SUCCESS)
+    if let Some(shard) = shard {
+        listing = listing.of_shard(shard);
+    }
+    let mut noted = options.clone();
+    for path in [&mut noted.reading.images, &mut noted.reading.texts].into_iter().flatten() {
+        *path = std::path::absolute(&*path)?;
+    }
+    let job = IndexJob {
+        source: match &dataset {
+            Some(dataset) => IndexSource::Dataset(dataset, source),
+            None => IndexSource::Folder(source),
+        },
+        listing: &listing,
+        shard,
+        dir,
+        model,
+        limits: ImageLimits { max_pixels: (options.max_image_megapixels * 1e6) as u64, ..ImageLimits::default() },
+        other_source,
+        notes: serde_json::Map::from_iter([(OPTIONS.to_string(), serde_json::to_value(noted)?)]),
+    };
+    match run(encoder, &job, stop) {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if matches!(error.downcast_ref(), Some(gxn::Error::Interrupted)) => {
+            eprintln!("interrupted; what was done is kept: run the same command again to continue");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// Builds the index in `dir` with progress on stderr.
-pub fn run(
-    encoder: &Encoder,
-    model: &Path,
-    source: IndexSource<'_>,
-    dir: &Path,
-    limits: &ImageLimits,
-    stop: &AtomicBool,
-) -> Result<IndexReport> {
+/// Makes or refreshes an index with progress on stderr.
+pub fn run(encoder: &Encoder, job: &IndexJob<'_>, stop: &AtomicBool) -> Result<IndexReport> {
     let mut line = ProgressLine::new();
-    let report = build_index(encoder, model, source, dir, limits, &mut |progress| {
+    if let Ok(meta) = IndexMeta::read(job.dir)
+        && meta.model != encoder.fingerprint()
+    {
+        line.note("note: another model made this index; it serves until the new one is whole");
+    }
+    let report = refresh_index(encoder, job, &mut |progress| {
         let left = (progress.total - progress.done) as f64 / progress.rate.max(1e-9);
         line.show(&format!(
             "indexing {}/{}, {:.0} images/s, {} left",
@@ -77,20 +174,141 @@ pub fn run(
             duration(left)
         ));
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    line.note(&format!(
-        "indexed {} images ({} unchanged) and {} captions in {}, {:.0} images/s",
-        report.images,
-        report.reused,
-        report.captions,
-        duration(report.seconds),
-        report.images as f64 / report.seconds.max(1e-9)
-    ));
-    Ok(report)
+    });
+    line.clear();
+    Ok(report?)
 }
 
-/// `SOURCE/.gxn`, or beside a file.
-fn default_dir(source: &Path) -> PathBuf {
+/// Says what indexing did.
+pub fn say(report: &IndexReport) {
+    let mut parts = vec![format!("{} unchanged", report.unchanged)];
+    for (count, what) in
+        [(report.encoded, "looked at"), (report.linked, "copied or moved"), (report.removed.len(), "removed")]
+    {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    eprintln!(
+        "indexed {} images ({}) and {} captions in {}, {:.0} images/s",
+        report.images,
+        parts.join(", "),
+        report.captions,
+        duration(report.seconds),
+        report.encoded as f64 / report.seconds.max(1e-9)
+    );
+    if let [embedded, removed] = report.caption_changes
+        && report.caption_changes != [0, 0]
+    {
+        eprintln!("captions: {embedded} embedded, {removed} removed");
+    }
+    if !report.removed.is_empty() {
+        let named: Vec<&str> = report.removed.iter().take(NAMED).map(String::as_str).collect();
+        let more = if report.removed.len() > NAMED { ", …" } else { "" };
+        eprintln!("removed, as the source no longer has them: {}{more}", named.join(", "));
+    }
+    // No other command names the pictures of a folder.
+    name_dropped(&report.dropped, usize::MAX);
+}
+
+/// Waits; false once the user wants to end.
+fn paused(seconds: f64, stop: &AtomicBool) -> bool {
+    let ticks = (seconds.max(0.1) * 10.0) as u64;
+    for _ in 0..ticks {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    !stop.load(Ordering::Relaxed)
+}
+
+fn verify(args: &OneIndexArgs) -> Result<ExitCode> {
+    let index = Index::open(&index_dir(&args.index))?;
+    index.verify()?;
+    let (images, captions) = (index.count(Side::Image), index.count(Side::Caption));
+    print(&format!("{}: {images} images and {captions} captions are sound\n", index.dir().display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
+    let dir = index_dir(&args.index);
+    let IndexMeta { model, space, extra, .. } = Index::open(&dir)?.meta().clone();
+    let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
+    let report = writer.compact(0.0)?;
+    writer.finish()?;
+    print(&format!("{}: {} rows taken out, {} bytes freed\n", dir.display(), report.rows, report.bytes))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
+    machine_line();
+    let stop = stop_flag()?;
+    let dir = index_dir(&args.index);
+    let meta = IndexMeta::read(&dir)?;
+    let noted = (meta.extra.get("source").and_then(|v| v.as_str()), meta.extra.get(OPTIONS));
+    let (Some(source), Some(options)) = noted else {
+        let error = gxn::Error::unexpected(format!("notes of {}", dir.display()), "none", "the source it was made of");
+        return Err(error.with_hint("an older version made it: use gxn index SOURCE --model NEW --index DIR").into());
+    };
+    let options: IndexOptions = serde_json::from_value(options.clone())?;
+    let shard = meta.extra.get("shard").and_then(|v| v.as_str()).map(str::parse).transpose()?;
+    let source = dir.join(source).canonicalize().map_err(|e| gxn::Error::io("cannot open", &dir.join(source), e))?;
+    let encoder = Encoder::load(&args.model)?;
+    let request = Request {
+        source: &source,
+        options: &options,
+        dir: &dir,
+        model: &args.model,
+        shard,
+        other_source: false,
+        quiet: false,
+    };
+    let Some(report) = refreshed(&encoder, &request, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    say(&report);
+    print(&format!("{}\n", dir.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn merge(args: &MergeArgs) -> Result<ExitCode> {
+    let parts: Vec<PathBuf> = args.parts.iter().map(|part| index_dir(part)).collect();
+    let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
+    eprintln!(
+        "{} images and {} captions of {} indexes, {} taken out",
+        index.count(Side::Image),
+        index.count(Side::Caption),
+        parts.len(),
+        removed.len()
+    );
+    print(&format!("{}\n", args.index.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(args: &ExportArgs) -> Result<ExitCode> {
+    let index = Index::open(&index_dir(&args.index))?;
+    let (images, captions) = export_index(&index, &args.output)?;
+    eprintln!("{images} images and {captions} captions, {} values each", index.meta().space.dims());
+    print(&format!("{}\n", args.output.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The index at `path` or in its `.gxn`; not one further up, as search would take it.
+fn index_dir(path: &Path) -> PathBuf {
+    let found = [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| Index::exists(dir));
+    // Where there is none, opening the folder itself says what it is.
+    found.unwrap_or_else(|| path.to_path_buf())
+}
+
+fn noted_model(dir: &Path) -> Option<PathBuf> {
+    let meta = IndexMeta::read(dir).ok()?;
+    meta.extra.get("model_path").and_then(|v| v.as_str()).map(PathBuf::from)
+}
+
+/// `SOURCE/.gxn`, or beside a file; of a share `.gxn-shard-I-of-N`.
+fn default_dir(source: &Path, shard: Option<Shard>) -> PathBuf {
     let folder = if source.is_dir() { source } else { source.parent().unwrap_or(Path::new(".")) };
-    folder.join(gxn::retrieve::retriever::INDEX_FOLDER)
+    match shard {
+        Some(Shard { number, of }) => folder.join(format!("{INDEX_FOLDER}-shard-{number}-of-{of}")),
+        None => folder.join(INDEX_FOLDER),
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use gxn::data::{UNKNOWN, tokenize};
 use gxn::retrieve::query::Content;
 use gxn::retrieve::{Part, Retriever, find_index, parse_query, query};
-use gxn_index::{Hit, Side};
+use gxn_index::{Filter, Hit, Method, SearchOptions, Side};
 use serde_json::json;
 
 use crate::args::{HitFormat, SearchArgs, Target};
@@ -35,7 +35,15 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         eprintln!("note: the model has never seen: {}", strange.join(", "));
     }
     let format = if args.filepath_only { HitFormat::Paths } else { args.format };
-    let hits = hits(&retriever, &parts, args.target, args.top, args.offset)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(gxn::Error::from)?;
+    let options = SearchOptions {
+        offset: args.offset,
+        filter: filter.as_ref(),
+        lambda: args.lambda,
+        method: if args.exact { Method::Exact } else { Method::Auto },
+        ..SearchOptions::new(side(args.target), args.top)
+    };
+    let hits = retriever.search(&parts, &options)?;
     print(&render(&hits, format, args.offset))?;
     if hits.is_empty() {
         eprintln!("nothing found");
@@ -44,13 +52,11 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The best hits for a query.
-pub fn hits(retriever: &Retriever, parts: &[Part], target: Target, top: usize, offset: usize) -> Result<Vec<Hit>> {
-    let side = match target {
+fn side(target: Target) -> Side {
+    match target {
         Target::Image => Side::Image,
         Target::Text => Side::Caption,
-    };
-    Ok(retriever.search(parts, side, top, offset)?)
+    }
 }
 
 /// Hits as text, paths or JSON lines.

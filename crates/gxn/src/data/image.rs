@@ -89,6 +89,23 @@ impl ImageSource {
         }
     }
 
+    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
+    /// member: when the archive was). Where both are as before, the picture is taken to be the same.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn stamp(&self) -> Result<(u64, i64)> {
+        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
+        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
+        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => after.as_millis() as i64,
+            Err(before) => -(before.duration().as_millis() as i64),
+        };
+        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
+        Ok((size, changed_ms))
+    }
+
     /// The encoded bytes.
     ///
     /// # Errors

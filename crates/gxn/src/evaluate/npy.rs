@@ -106,19 +106,56 @@ pub fn write_npy(path: &Path, values: &[f32], dim: usize) -> Result<()> {
         let found = format!("{} values", values.len());
         return Err(Error::unexpected(path.display().to_string(), found, format!("whole rows of {dim}")));
     }
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {dim}), }}", values.len() / dim).into_bytes();
+    write_npy_rows(path, values.len() / dim, dim, values.chunks_exact(dim).map(|row| Ok(row.to_vec())))
+}
+
+/// [`write_npy`] for `count` rows that need not be in memory together.
+///
+/// # Errors
+/// When there are more or fewer rows, one has another width or is an error, or the file cannot be written.
+pub fn write_npy_rows(
+    path: &Path,
+    count: usize,
+    dim: usize,
+    rows: impl Iterator<Item = Result<Vec<f32>>>,
+) -> Result<()> {
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {dim}), }}").into_bytes();
     // The data starts at a multiple of 64; the header ends with a line feed.
     let start = (MAGIC.len() + 4 + header.len() + 1).next_multiple_of(64);
     header.resize(start - MAGIC.len() - 5, b' ');
     header.push(b'\n');
-    let mut bytes = Vec::with_capacity(start + values.len() * 4);
-    bytes.extend(MAGIC);
-    bytes.extend([1, 0]);
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header);
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    write_atomically(path, |file| file.write_all(&bytes))
+    let mut failed = None;
+    let written = write_atomically(path, |file| {
+        file.write_all(MAGIC)?;
+        file.write_all(&[1, 0])?;
+        file.write_all(&(header.len() as u16).to_le_bytes())?;
+        file.write_all(&header)?;
+        let mut seen = 0;
+        // The reason is kept: the file must not appear.
+        let mut refuse = |error: Error| {
+            failed = Some(error);
+            std::io::Error::other("its rows cannot be had")
+        };
+        for row in rows {
+            let row = row.map_err(&mut refuse)?;
+            if row.len() != dim || seen == count {
+                let found = format!("row {seen} of {} values", row.len());
+                let expected = format!("{count} rows of {dim} values");
+                return Err(refuse(Error::unexpected(path.display().to_string(), found, expected)));
+            }
+            file.write_all(bytemuck::cast_slice(&row.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>()))?;
+            seen += 1;
+        }
+        if seen != count {
+            let found = format!("{seen} rows");
+            return Err(refuse(Error::unexpected(path.display().to_string(), found, format!("{count}"))));
+        }
+        Ok(())
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => written,
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +197,14 @@ mod tests {
         assert_eq!(bytes.len(), 128 + 24);
         assert_eq!(bytes[127], b'\n');
         assert!(write_npy(&path, &[1.0; 5], 3).is_err());
+        let before = std::fs::read(&path).unwrap();
+        let rows = |widths: &[usize]| widths.iter().map(|&n| Ok(vec![0.0; n])).collect::<Vec<Result<Vec<f32>>>>();
+        for (widths, reason) in [(&[3][..], "found 1 rows"), (&[3, 3, 3], "row 2 of 3"), (&[3, 2], "row 1 of 2 values")]
+        {
+            let error = write_npy_rows(&path, 2, 3, rows(widths).into_iter()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before, "the file that was there stays");
     }
 
     #[test]

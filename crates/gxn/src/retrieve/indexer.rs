@@ -1,36 +1,69 @@
-//! Pictures and captions → an index.
+//! Pictures and captions → an index, or its refreshment: only what is new or changed is looked at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use gxn_index::{CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Side};
+use gxn_index::{CaptionItem, Change, Index, IndexMeta, IndexSettings, IndexWriter, Side};
+use rayon::prelude::*;
+use serde_json::{Map, Value};
 
+use super::listing::{Listing, Picture, Shard};
 use super::retriever::index_space;
 use crate::checkpoint::Encoder;
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource};
 use crate::{Error, Result};
 
-/// Names of picture files end like this.
-const PICTURE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp", "bmp", "tif", "tiff"];
-/// What the index notes of the indexed folder.
+/// What the index notes of the indexed folder: where it is, if paths are relative to it.
 pub(super) const ROOT: &str = "root";
+/// What the index notes of its source, folder or data set.
+const SOURCE: &str = "source";
+/// What the index notes of its model.
+pub(super) const MODEL: &str = "model_path";
 /// Pictures that are decoded and looked at together; the unit of progress.
 const BATCH: usize = 64;
+/// Captions that are embedded together.
+const CAPTION_BATCH: usize = 1024;
+/// What was done in so much time is kept, whatever happens next.
+const COMMIT_EVERY: Duration = Duration::from_secs(30);
 
 /// What is indexed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum IndexSource<'a> {
-    /// Pictures of a folder.
-    Folder {
-        /// The folder.
-        root: &'a Path,
-        /// Paths relative to it, and where the bytes are: see [`folder_pictures`].
-        pictures: Vec<(String, ImageSource)>,
-    },
-    /// A data set: its pictures and its captions.
-    Dataset(&'a Dataset),
+    /// The pictures of a folder.
+    Folder(&'a Path),
+    /// A data set, its pictures and its captions, and the path that it was read from.
+    Dataset(&'a Dataset, &'a Path),
+}
+
+impl IndexSource<'_> {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) | Self::Dataset(_, path) => path,
+        }
+    }
+}
+
+/// An index to be made or refreshed.
+#[derive(Debug, Clone)]
+pub struct IndexJob<'a> {
+    /// What it is made of.
+    pub source: IndexSource<'a>,
+    /// The pictures of that.
+    pub listing: &'a Listing,
+    /// The share of the source that `listing` is.
+    pub shard: Option<Shard>,
+    /// Its folder.
+    pub dir: &'a Path,
+    /// The run or checkpoint; noted, so that search finds it.
+    pub model: &'a Path,
+    /// Pictures that cost more are left out.
+    pub limits: ImageLimits,
+    /// The source may be another than that of the index's pictures, which then go.
+    pub other_source: bool,
+    /// Noted in the index as it is.
+    pub notes: Map<String, Value>,
 }
 
 /// What indexing did.
@@ -38,14 +71,29 @@ pub enum IndexSource<'a> {
 pub struct IndexReport {
     /// Pictures in the index.
     pub images: usize,
-    /// Of these, how many were taken over from the former index because their content is the same.
-    pub reused: usize,
     /// Captions in the index.
     pub captions: usize,
-    /// Pictures that could not be read.
+    /// Pictures that were looked at.
+    pub encoded: usize,
+    /// Pictures found as they were, by size and time or by content.
+    pub unchanged: usize,
+    /// Pictures whose content was known under another name: copied or moved.
+    pub linked: usize,
+    /// Ids of items that were taken out, because the source no longer has them.
+    pub removed: Vec<String>,
+    /// Pictures that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
+    /// Captions that were embedded, and captions that were taken out.
+    pub caption_changes: [usize; 2],
     /// Seconds it took.
     pub seconds: f64,
+}
+
+impl IndexReport {
+    /// Whether the index is as it was before.
+    pub fn is_unchanged(&self) -> bool {
+        self.encoded + self.linked + self.removed.len() == 0 && self.caption_changes == [0, 0]
+    }
 }
 
 /// How far indexing is.
@@ -55,220 +103,337 @@ pub struct IndexProgress {
     pub done: usize,
     /// Pictures in all.
     pub total: usize,
-    /// Pictures a second.
+    /// Pictures a second, of those that had to be read.
     pub rate: f64,
 }
 
-/// Embeds everything of `source` and replaces the index in `dir` at once; the former one serves until then. Pictures
-/// whose content the former index of the same model holds are not looked at again. `model_path` is noted so that search
-/// finds the model.
+/// Makes the index of `job`, or brings it up to date: what is new or changed is embedded, what is gone is taken out, what
+/// has another name is linked to the embedding it has. An index of another model serves until the new one is whole.
+///
+/// What is done is committed every half minute and when `progress` breaks off; the same call goes on from there.
 ///
 /// # Errors
-/// When the index cannot be written, nothing could be read, or `progress` breaks off.
-pub fn build_index(
+/// When the index is one of another source, cannot be written, nothing could be read, or `progress` breaks off
+/// ([`Error::Interrupted`]).
+pub fn refresh_index(
     encoder: &Encoder,
-    model_path: &Path,
-    source: IndexSource<'_>,
-    dir: &Path,
-    limits: &ImageLimits,
+    job: &IndexJob<'_>,
     progress: &mut dyn FnMut(IndexProgress) -> ControlFlow<()>,
 ) -> Result<IndexReport> {
     let start = Instant::now();
-    let former = Former::open(dir, encoder.fingerprint());
-    let mut extra = serde_json::Map::new();
-    let model = std::fs::canonicalize(model_path).unwrap_or_else(|_| model_path.to_path_buf());
-    extra.insert("model_path".into(), model.display().to_string().into());
-    if let IndexSource::Folder { root, .. } = &source {
-        extra.insert(ROOT.into(), root_from(dir, root).into());
-    }
-    let settings = IndexSettings { model: encoder.fingerprint().to_string(), space: index_space(encoder), extra };
-    let mut writer = IndexWriter::create(dir, settings)?;
-    let mut report = IndexReport::default();
-
-    let pictures: Vec<(String, String, &ImageSource, serde_json::Map<_, _>)> = match &source {
-        IndexSource::Folder { pictures, .. } => {
-            pictures.iter().map(|(path, source)| (path.clone(), path.clone(), source, Default::default())).collect()
-        }
-        IndexSource::Dataset(data) => data
-            .images
-            .iter()
-            .map(|image| (image.id.clone(), lasting_path(&image.source), &image.source, image.meta.clone()))
-            .collect(),
+    job.require_same_source()?;
+    let settings = job.settings(encoder);
+    let mut work = Work {
+        encoder,
+        job,
+        writer: IndexWriter::update(job.dir, settings)?,
+        report: IndexReport { dropped: job.listing.dropped.clone(), ..IndexReport::default() },
+        committed: Instant::now(),
+        progress,
     };
-    let mut present = std::collections::HashSet::new();
-    for chunk in pictures.chunks(BATCH) {
-        let sources: Vec<ImageSource> = chunk.iter().map(|(_, _, source, _)| (*source).clone()).collect();
-        for (outcome, (id, path, _, meta)) in former.embeddings(encoder, &sources, limits).into_iter().zip(chunk) {
-            match outcome {
-                Ok(found) => {
-                    report.reused += usize::from(found.reused);
-                    let (width, height) = found.size;
-                    let item = ImageItem {
-                        id: id.clone(),
-                        path: path.clone(),
-                        sha256: found.sha256,
-                        width,
-                        height,
-                        meta: meta.clone(),
-                        ..Default::default()
-                    };
-                    writer.push_image(&item, &found.embedding)?;
-                    present.insert(id.as_str());
-                    report.images += 1;
-                }
-                Err(error) => report.dropped.push(Dropped { what: path.clone(), reason: error.to_string() }),
-            }
+    let outcome = work.pictures().and_then(|()| work.captions());
+    if let Err(error) = outcome {
+        if matches!(error, Error::Interrupted) {
+            work.writer.commit()?;
         }
-        let done = report.images + report.dropped.len();
-        let rate = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
-        if progress(IndexProgress { done, total: pictures.len(), rate }).is_break() {
-            return Err(Error::Interrupted);
-        }
+        return Err(error);
     }
-    if report.images == 0 {
-        let found = match report.dropped.first() {
-            Some(first) => {
-                format!("{} files, none of them readable ({}: {})", pictures.len(), first.what, first.reason)
-            }
-            None => "no picture".into(),
-        };
-        return Err(Error::unexpected(format!("the pictures for {}", dir.display()), found, "at least one picture"));
-    }
-    if let IndexSource::Dataset(data) = &source {
-        let captions: Vec<_> =
-            data.captions.iter().filter(|c| present.contains(data.images[c.image].id.as_str())).collect();
-        let texts: Vec<&str> = captions.iter().map(|c| c.text.as_str()).collect();
-        let rows = encoder.embed_texts(&texts);
-        for (row, caption) in captions.iter().enumerate() {
-            let image_id = data.images[caption.image].id.clone();
-            let item = CaptionItem { id: caption.id.clone(), image_id, text: caption.text.clone() };
-            writer.push_caption(&item, &rows.joined(row))?;
-        }
-        report.captions = captions.len();
-    }
-    writer.finish()?;
+    work.remove_gone()?;
+    let Work { writer, mut report, .. } = work;
+    let index = writer.finish()?;
+    (report.images, report.captions) = (index.count(Side::Image), index.count(Side::Caption));
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
-/// The indexed folder as seen from the index's folder, so that both can be moved together: `..` where the index lies in
-/// it, else the whole path.
-fn root_from(dir: &Path, root: &Path) -> String {
-    let real = |path: &Path| {
-        std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
-    };
-    let (dir, root) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(root));
-    if dir.parent().is_some_and(|above| real(above) == root) { "..".into() } else { root.display().to_string() }
-}
+impl IndexJob<'_> {
+    /// Refuses to take the pictures of another source out of an index.
+    fn require_same_source(&self) -> Result<()> {
+        let Ok(meta) = IndexMeta::read(self.dir) else { return Ok(()) };
+        let noted = meta.extra.get(SOURCE).or_else(|| meta.extra.get(ROOT)).and_then(Value::as_str);
+        let Some(noted) = noted.map(|noted| real(&self.dir.join(noted))) else { return Ok(()) };
+        let (shard, now) = (self.shard.map(|s| format!("{}/{}", s.number, s.of)), real(self.source.path()));
+        let noted_shard = meta.extra.get("shard").and_then(Value::as_str);
+        if self.other_source || (noted == now && noted_shard == shard.as_deref()) {
+            return Ok(());
+        }
+        let name = |path: &Path, shard: Option<&str>| match shard {
+            Some(shard) => format!("share {shard} of {}", path.display()),
+            None => path.display().to_string(),
+        };
+        let what = format!("source of the index {}", self.dir.display());
+        Err(Error::unexpected(what, name(&now, shard.as_deref()), name(&noted, noted_shard)).with_hint(
+            "name another folder with --index, or take the new source with --other-source: pictures that it lacks leave \
+             the index",
+        ))
+    }
 
-/// Where the picture is, whatever the working folder will be.
-fn lasting_path(source: &ImageSource) -> String {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    match source {
-        ImageSource::File(path) => ImageSource::File(absolute(path)).to_string(),
-        ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", absolute(archive).display()),
+    fn settings(&self, encoder: &Encoder) -> IndexSettings {
+        let mut extra = self.notes.clone();
+        extra.insert(MODEL.into(), real(self.model).display().to_string().into());
+        extra.insert(SOURCE.into(), seen_from(self.dir, self.source.path()).into());
+        if let IndexSource::Folder(root) = self.source {
+            extra.insert(ROOT.into(), seen_from(self.dir, root).into());
+        }
+        if let Some(Shard { number, of }) = self.shard {
+            extra.insert("shard".into(), format!("{number}/{of}").into());
+        }
+        IndexSettings { model: encoder.fingerprint().to_string(), space: index_space(encoder), extra }
     }
 }
 
-/// The index that is about to be replaced, if the same model made it.
-struct Former {
-    index: Option<Index>,
-    by_content: HashMap<String, usize>,
+/// A refreshment under way.
+struct Work<'a> {
+    encoder: &'a Encoder,
+    job: &'a IndexJob<'a>,
+    writer: IndexWriter,
+    report: IndexReport,
+    committed: Instant,
+    progress: &'a mut dyn FnMut(IndexProgress) -> ControlFlow<()>,
 }
 
-struct Found {
-    embedding: Vec<f32>,
-    sha256: String,
-    size: (u32, u32),
-    reused: bool,
-}
+/// When and how large a file was, taken before it is read: a later change is seen the next time.
+type Stamp = (u64, i64);
 
-impl Former {
-    fn open(dir: &Path, fingerprint: &str) -> Self {
-        let index = Index::open(dir).ok().filter(|index| index.require_model(fingerprint).is_ok());
-        let mut by_content = HashMap::new();
-        if let Some(index) = &index {
-            for row in index.rows(Side::Image) {
-                if let Ok(item) = index.image(row) {
-                    by_content.insert(item.sha256, row);
+impl Work<'_> {
+    fn pictures(&mut self) -> Result<()> {
+        let listing = self.job.listing;
+        let mut todo = Vec::new();
+        for picture in &listing.pictures {
+            match picture.source.stamp() {
+                Err(error) => self.drop_picture(picture, &error),
+                Ok(stamp) if self.is_known(picture, stamp)? => self.report.unchanged += 1,
+                Ok(stamp) => todo.push((picture, stamp)),
+            }
+        }
+        let total = listing.pictures.len();
+        let (before, start) = (total - todo.len(), Instant::now());
+        for (at, chunk) in todo.chunks(BATCH).enumerate() {
+            self.chunk(chunk)?;
+            let worked = at * BATCH + chunk.len();
+            let rate = worked as f64 / start.elapsed().as_secs_f64().max(1e-9);
+            if (self.progress)(IndexProgress { done: before + worked, total, rate }).is_break() {
+                return Err(Error::Interrupted);
+            }
+            self.commit_now_and_then()?;
+        }
+        if self.writer.meta().images.count > 0 {
+            return Ok(());
+        }
+        let found = match self.report.dropped.first() {
+            Some(first) => format!("{total} files, none of them readable ({}: {})", first.what, first.reason),
+            None => "no picture".into(),
+        };
+        Err(Error::unexpected(format!("the pictures for {}", self.job.dir.display()), found, "at least one picture"))
+    }
+
+    /// Whether the index holds the picture with this size and time; other columns are brought up to date.
+    fn is_known(&mut self, picture: &Picture, stamp: Stamp) -> Result<bool> {
+        let Some(item) = self.writer.image(&picture.id)? else { return Ok(false) };
+        if (item.size, item.mtime_unix_ms) != stamp || item.sha256.is_empty() {
+            return Ok(false);
+        }
+        let now = picture.item(item.sha256.clone(), (item.width, item.height), stamp);
+        Ok(now == item || self.writer.link_image(&now)?.is_some())
+    }
+
+    /// Pictures of which size or time are not known: by content first, then by looking at them.
+    fn chunk(&mut self, chunk: &[(&Picture, Stamp)]) -> Result<()> {
+        let contents: Vec<Result<String>> =
+            chunk.par_iter().map(|(picture, _)| Ok(picture.source.content_hash()?.to_string())).collect();
+        let mut news: Vec<(&Picture, Stamp)> = Vec::new();
+        let mut copies: HashMap<String, Vec<(&Picture, Stamp)>> = HashMap::new();
+        for (&(picture, stamp), content) in chunk.iter().zip(contents) {
+            match content {
+                Err(error) => self.drop_picture(picture, &error),
+                Ok(content) if self.link(picture, &content, stamp)? => {}
+                Ok(content) => match copies.get_mut(&content) {
+                    Some(copies) => copies.push((picture, stamp)),
+                    None => {
+                        copies.insert(content, Vec::new());
+                        news.push((picture, stamp));
+                    }
+                },
+            }
+        }
+        let sources: Vec<ImageSource> = news.iter().map(|(picture, _)| picture.source.clone()).collect();
+        let looked_at = self.encoder.features(&sources, &self.job.limits);
+        let features: Vec<f32> =
+            looked_at.iter().filter_map(|r| r.as_ref().ok()).flat_map(|f| f.feature.iter().copied()).collect();
+        let rows = self.encoder.embed_features(&features);
+        let mut row = 0;
+        for ((picture, stamp), outcome) in news.into_iter().zip(looked_at) {
+            match outcome {
+                Ok(feature) => {
+                    let item = picture.item(feature.content.to_string(), feature.size, stamp);
+                    self.writer.put_image(&item, &rows.joined(row))?;
+                    self.report.encoded += 1;
+                    row += 1;
+                }
+                Err(error) => self.drop_picture(picture, &error),
+            }
+        }
+        for (content, copies) in copies {
+            for (picture, stamp) in copies {
+                if !self.link(picture, &content, stamp)? {
+                    let reason = "the same content as a file that cannot be used".to_string();
+                    self.report.dropped.push(Dropped { what: picture.path.clone(), reason });
                 }
             }
         }
-        Self { index, by_content }
+        Ok(())
     }
 
-    fn embeddings(&self, encoder: &Encoder, sources: &[ImageSource], limits: &ImageLimits) -> Vec<Result<Found>> {
-        let mut found: Vec<Option<Result<Found>>> = sources.iter().map(|source| self.lookup(source)).collect();
-        let missing: Vec<usize> = (0..sources.len()).filter(|&at| found[at].is_none()).collect();
-        let wanted: Vec<ImageSource> = missing.iter().map(|&at| sources[at].clone()).collect();
-        let looked_at = encoder.features(&wanted, limits);
-        let features: Vec<f32> =
-            looked_at.iter().filter_map(|r| r.as_ref().ok()).flat_map(|f| f.feature.iter().copied()).collect();
-        let rows = encoder.embed_features(&features);
-        let mut row = 0;
-        for (at, outcome) in missing.into_iter().zip(looked_at) {
-            found[at] = Some(outcome.map(|feature| {
-                let embedding = rows.joined(row);
-                row += 1;
-                Found { embedding, sha256: feature.content.to_string(), size: feature.size, reused: false }
-            }));
-        }
-        found.into_iter().flatten().collect()
+    /// Notes a picture whose content the index holds. False, and nothing done, if it does not.
+    fn link(&mut self, picture: &Picture, content: &str, stamp: Stamp) -> Result<bool> {
+        let former = self.writer.image(&picture.id)?;
+        let Some(twin) = self.writer.image_of_content(content)? else { return Ok(false) };
+        let item = picture.item(content.to_string(), (twin.width, twin.height), stamp);
+        let Some(change) = self.writer.link_image(&item)? else { return Ok(false) };
+        let same = change == Change::Unchanged || former.is_some_and(|former| former.sha256 == content);
+        *(if same { &mut self.report.unchanged } else { &mut self.report.linked }) += 1;
+        Ok(true)
     }
 
-    fn lookup(&self, source: &ImageSource) -> Option<Result<Found>> {
-        if self.by_content.is_empty() {
-            return None;
+    fn drop_picture(&mut self, picture: &Picture, error: &Error) {
+        self.report.dropped.push(Dropped { what: picture.path.clone(), reason: error.to_string() });
+    }
+
+    /// The captions of a data set, as far as the index holds their pictures.
+    fn captions(&mut self) -> Result<()> {
+        let IndexSource::Dataset(data, _) = self.job.source else { return Ok(()) };
+        let listed: HashSet<&str> = self.job.listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
+        let mut fresh: Vec<CaptionItem> = Vec::new();
+        let mut held: Option<(usize, bool)> = None;
+        for caption in &data.captions {
+            let image_id = data.images[caption.image].id.as_str();
+            let is_held = match held {
+                Some((image, is_held)) if image == caption.image => is_held,
+                _ => listed.contains(image_id) && self.writer.image(image_id)?.is_some(),
+            };
+            held = Some((caption.image, is_held));
+            if !is_held {
+                continue;
+            }
+            let item =
+                CaptionItem { id: caption.id.clone(), image_id: image_id.to_string(), text: caption.text.clone() };
+            if self.writer.caption(&item.id)?.as_ref() != Some(&item) && self.writer.link_caption(&item)?.is_none() {
+                fresh.push(item);
+            }
+            if fresh.len() == CAPTION_BATCH {
+                self.embed_captions(&std::mem::take(&mut fresh))?;
+            }
         }
-        let sha256 = source.content_hash().ok()?.to_string();
-        let row = *self.by_content.get(&sha256)?;
-        let index = self.index.as_ref()?;
-        let item = index.image(row).ok()?;
-        let embedding = index.row(Side::Image, row).ok()?;
-        Some(Ok(Found { embedding, sha256, size: (item.width, item.height), reused: true }))
+        self.embed_captions(&fresh)
+    }
+
+    fn embed_captions(&mut self, captions: &[CaptionItem]) -> Result<()> {
+        if captions.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
+        let rows = self.encoder.embed_texts(&texts);
+        for (row, caption) in captions.iter().enumerate() {
+            self.writer.put_caption(caption, &rows.joined(row))?;
+        }
+        self.report.caption_changes[0] += captions.len();
+        let total = self.job.listing.pictures.len();
+        if (self.progress)(IndexProgress { done: total, total, rate: f64::INFINITY }).is_break() {
+            return Err(Error::Interrupted);
+        }
+        self.commit_now_and_then()
+    }
+
+    /// Takes out what the source no longer has; what could not be looked at stays.
+    fn remove_gone(&mut self) -> Result<()> {
+        let listing = self.job.listing;
+        let present: HashSet<&str> = listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
+        for id in self.writer.ids(Side::Image)? {
+            if listing.lacks(&id, &present) {
+                self.writer.remove(Side::Image, &id)?;
+                self.report.removed.push(id);
+            }
+        }
+        let wanted: HashSet<&str> = match self.job.source {
+            IndexSource::Dataset(data, _) => data.captions.iter().map(|caption| caption.id.as_str()).collect(),
+            IndexSource::Folder(_) => HashSet::new(),
+        };
+        for id in self.writer.ids(Side::Caption)? {
+            if !wanted.contains(id.as_str()) {
+                self.writer.remove(Side::Caption, &id)?;
+                self.report.caption_changes[1] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_now_and_then(&mut self) -> Result<()> {
+        if self.committed.elapsed() >= COMMIT_EVERY {
+            self.writer.commit()?;
+            self.committed = Instant::now();
+        }
+        Ok(())
     }
 }
 
-/// The picture files below `root` by their names, as paths relative to it, sorted. Hidden files and folders (macOS's
-/// `._` files and the index itself among them) are passed over unless `hidden`; links are followed, loops are not.
+/// Makes one index of several of the same model, such as the shares that machines made of a source ([`Shard`]). With
+/// `only_parts` items that no part holds are taken out. Returns the index and the ids of pictures that were taken out.
 ///
 /// # Errors
-/// When `root` is no folder that can be read, or holds no picture.
-pub fn folder_pictures(root: &Path, hidden: bool, excluded: &[String]) -> Result<Vec<(String, ImageSource)>> {
-    if !root.is_dir() {
-        return Err(Error::unexpected(root.display().to_string(), "no folder", "a folder of pictures"));
-    }
-    let looked_into = |entry: &walkdir::DirEntry| {
-        let name = entry.file_name().to_string_lossy();
-        entry.depth() == 0
-            || ((hidden || !name.starts_with('.'))
-                && name != super::retriever::INDEX_FOLDER
-                && !(entry.file_type().is_dir() && excluded.iter().any(|e| *e == name)))
+/// When there is no part, the parts are of several models or sources, or the index cannot be written.
+pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<(Index, Vec<String>)> {
+    let opened: Vec<Index> = parts.iter().map(|part| Ok(Index::open(part)?)).collect::<Result<_>>()?;
+    let Some(first) = opened.first() else {
+        return Err(Error::unexpected("the parts to merge", "none", "at least one index"));
     };
-    let mut pictures = Vec::new();
-    let mut others = 0;
-    for entry in walkdir::WalkDir::new(root).follow_links(true).into_iter().filter_entry(looked_into) {
-        // A loop of links or a folder without permission: what lies behind it cannot be indexed.
-        let Ok(entry) = entry else { continue };
-        if !entry.file_type().is_file() {
-            continue;
+    let source = |index: &Index, key: &str| {
+        let noted = index.meta().extra.get(key).and_then(Value::as_str);
+        noted.map(|noted| real(&index.dir().join(noted)))
+    };
+    let mut extra = first.meta().extra.clone();
+    extra.remove("shard");
+    for key in [SOURCE, ROOT] {
+        let ours = source(first, key);
+        if let Some(other) = opened.iter().find(|part| source(part, key) != ours) {
+            let place = |path: Option<PathBuf>| path.map_or("nothing noted".into(), |path| path.display().to_string());
+            let what = format!("source of {}", other.dir().display());
+            return Err(Error::unexpected(what, place(source(other, key)), place(ours))
+                .with_hint("merge indexes of one folder or data set; of others, index a folder that holds them all"));
         }
-        let extension = entry.path().extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if !PICTURE_EXTENSIONS.contains(&extension.as_str()) {
-            others += 1;
-            continue;
+        if let Some(ours) = ours {
+            extra.insert(key.into(), seen_from(dir, &ours).into());
         }
-        let relative = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_string_lossy().into_owned();
-        pictures.push((relative, ImageSource::File(entry.path().to_path_buf())));
     }
-    if pictures.is_empty() {
-        return Err(Error::unexpected(
-            format!("the pictures in {}", root.display()),
-            format!("none among {others} files"),
-            "files such as photo.jpg",
-        )
-        .with_hint("hidden files and folders are passed over; --include-hidden looks into them"));
+    let meta = first.meta();
+    let settings = IndexSettings { model: meta.model.clone(), space: meta.space, extra };
+    let mut writer = IndexWriter::update(dir, settings)?;
+    for part in &opened {
+        writer.merge(part)?;
     }
-    pictures.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(pictures)
+    let mut removed = Vec::new();
+    if only_parts {
+        for side in [Side::Image, Side::Caption] {
+            for id in writer.ids(side)? {
+                let mut is_held = false;
+                for part in opened.iter().filter(|part| part.meta().collection(side).is_some()) {
+                    is_held = is_held || part.row_of(side, &id)?.is_some();
+                }
+                if !is_held && writer.remove(side, &id)? && side == Side::Image {
+                    removed.push(id);
+                }
+            }
+        }
+    }
+    Ok((writer.finish()?, removed))
+}
+
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+}
+
+/// The source as seen from the index's folder, so that both can be moved together: `..` where the index lies in it, else
+/// the whole path.
+fn seen_from(dir: &Path, source: &Path) -> String {
+    let (dir, source) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(source));
+    if dir.parent().is_some_and(|above| real(above) == source) { "..".into() } else { source.display().to_string() }
 }

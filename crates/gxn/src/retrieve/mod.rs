@@ -3,13 +3,18 @@
 //! | module | holds |
 //! |---|---|
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
-//! | [`indexer`] | pictures and captions → an index |
+//! | [`listing`] | what a folder or a data set has to index |
+//! | [`indexer`] | pictures and captions → an index, and its refreshment |
+//! | [`export`] | an index → npy and JSON lines |
 //! | [`retriever`] | checkpoint + index → hits |
 
+pub mod export;
 pub mod indexer;
+pub mod listing;
 pub mod query;
 pub mod retriever;
 
-pub use indexer::{IndexReport, IndexSource, build_index};
+pub use indexer::{IndexJob, IndexProgress, IndexReport, IndexSource, merge_indexes, refresh_index};
+pub use listing::{FolderOptions, Listing, Shard};
 pub use query::{Content, Part, parse_query};
 pub use retriever::{Retriever, find_index, index_space};

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, Side, Space};
+use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, SearchOptions, Side, Space};
 
-use super::indexer::ROOT;
+use super::indexer::{MODEL, ROOT};
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
 use crate::config::SimilarityKind;
@@ -62,7 +62,7 @@ impl Retriever {
     /// When either cannot be opened, or another model made the index.
     pub fn open(index_dir: &Path, model: Option<&Path>) -> Result<Self> {
         let index = Index::open(index_dir)?;
-        let noted = index.meta().extra.get("model_path").and_then(|v| v.as_str()).map(PathBuf::from);
+        let noted = index.meta().extra.get(MODEL).and_then(|v| v.as_str()).map(PathBuf::from);
         let path = model.map(Path::to_path_buf).or(noted).ok_or_else(|| {
             Error::unexpected(format!("the model of {}", index_dir.display()), "none noted", "a model")
                 .with_hint("name it with --model")
@@ -90,12 +90,13 @@ impl Retriever {
         &self.encoder
     }
 
-    /// The `top` best items of `target` after the first `offset`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image
-    /// by the model's combined score, and like meets like by the cosine of `[h ; l]`. Paths of hits are absolute.
+    /// The best items of `options.target`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image by the model's combined
+    /// score, and like meets like by the cosine of `[h ; l]`. Paths of hits are absolute.
     ///
     /// # Errors
-    /// When a picture of the query cannot be read, or captions are wanted from an index without any.
-    pub fn search(&self, parts: &[Part], target: Side, top: usize, offset: usize) -> Result<Vec<Hit>> {
+    /// When a picture of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
+    pub fn search(&self, parts: &[Part], options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
+        let target = options.target;
         let mut vectors = Vec::with_capacity(parts.len());
         for part in parts {
             let (rows, side) = match &part.content {
@@ -111,7 +112,7 @@ impl Retriever {
             return Err(Error::unexpected("captions of the index", "none", "an index with captions")
                 .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
         }
-        let mut hits = self.index.search(&parts, target, top, offset)?;
+        let mut hits = self.index.search_with(&[&parts], options)?.remove(0);
         let root = self.index.meta().extra.get(ROOT).and_then(|root| root.as_str());
         if let Some(root) = root.map(|root| self.index.dir().join(root)) {
             let root = root.canonicalize().unwrap_or(root);

@@ -148,6 +148,20 @@ impl Ledger {
         })
     }
 
+    /// Of the items of this content the one whose id comes first.
+    pub(crate) fn item_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<StoredItem>> {
+        let Some(row) = self.row_of_content(generation, side, content)? else { return Ok(None) };
+        let names = self.names(generation, side);
+        self.write(|t| {
+            let items = t.open_table(names.items())?;
+            let next = items.range::<(u64, &str)>((row, "")..)?.next().transpose()?;
+            Ok(next.filter(|(key, _)| key.value().0 == row).map(|(key, json)| {
+                let id = key.value().1.to_string();
+                StoredItem { row, id, json: json.value().to_vec() }
+            }))
+        })
+    }
+
     pub(crate) fn insert_item(&mut self, generation: u64, side: Side, item: &StoredItem) -> Result<()> {
         let names = self.names(generation, side);
         self.write(|t| {

@@ -1,0 +1,109 @@
+//! Arguments of `gxn index`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use gxn::retrieve::Shard;
+use serde::{Deserialize, Serialize};
+
+use super::{InfoArgs, SourceArgs};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct IndexArgs {
+    #[command(subcommand)]
+    pub command: Option<IndexCommand>,
+    /// A folder of pictures, or a data set (then its captions can be searched too). A folder that is called like a
+    /// command: ./info
+    #[arg(required = true)]
+    pub source: Option<PathBuf>,
+    /// The run or checkpoint; an index that is refreshed knows it
+    #[arg(long, short)]
+    pub model: Option<PathBuf>,
+    /// Where the index goes [default: SOURCE/.gxn]
+    #[arg(long, value_name = "DIR")]
+    pub index: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: IndexOptions,
+    /// Look at one of several equal shares only, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index
+    /// merge` makes one of them
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Let the source take the place of the one that the index was made of
+    #[arg(long)]
+    pub other_source: bool,
+    /// Stay and look for changes every so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
+    pub watch: Option<f64>,
+}
+
+/// What of a source is indexed. The index notes it, for `gxn index reindex`.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct IndexOptions {
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Treat the source as a folder of pictures, whatever lies in it
+    #[arg(long)]
+    pub pictures: bool,
+    /// Also look into hidden files and folders
+    #[arg(long)]
+    pub include_hidden: bool,
+    /// Skip folders of this name
+    #[arg(long, value_name = "NAME")]
+    pub exclude_dir: Vec<String>,
+    /// Pictures with more pixels are left out
+    #[arg(long, default_value_t = 100.0, value_name = "MP")]
+    pub max_image_megapixels: f64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Describe an index
+    Info(InfoArgs),
+    /// Read everything and compare it with its checksums
+    Verify(OneIndexArgs),
+    /// Take the embeddings of removed items off the disk
+    Compact(OneIndexArgs),
+    /// Make the index anew with another model, as it was made; the old one serves until the new one is whole
+    Reindex(ReindexArgs),
+    /// Make one index of several of the same model, such as shards
+    Merge(MergeArgs),
+    /// Write all embeddings as npy with JSON lines, in clip-retrieval's folders
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct OneIndexArgs {
+    /// The index, or the folder whose `.gxn` it is
+    pub index: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ReindexArgs {
+    /// The index, or the folder whose `.gxn` it is
+    pub index: PathBuf,
+    /// The run or checkpoint
+    #[arg(long, short)]
+    pub model: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Where the index is, or will be
+    pub index: PathBuf,
+    /// The indexes to take in
+    #[arg(required = true)]
+    pub parts: Vec<PathBuf>,
+    /// Take out what no part holds: right when all shards of a source are named
+    #[arg(long)]
+    pub only_parts: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The index, or the folder whose `.gxn` it is
+    pub index: PathBuf,
+    /// Where the files go
+    #[arg(long, short, value_name = "DIR")]
+    pub output: PathBuf,
+}
