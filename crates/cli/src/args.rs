@@ -46,6 +46,8 @@ pub enum Command {
     Imagine(ImagineArgs),
     /// Write embeddings of a data set as npy files
     Encode(EncodeArgs),
+    /// Learn from a split with known pairs what scores mean: the probability that a hit is relevant
+    Calibrate(CalibrateArgs),
     /// Make or refresh the index of a folder of pictures or of a data set; only what is new or changed is looked at
     Index(Box<IndexArgs>),
     /// Search an index with words and pictures
@@ -282,6 +284,24 @@ pub struct EncodeArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// A run or checkpoint; the calibration is kept in it, and search finds it there
+    pub model: PathBuf,
+    /// The data
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub reading: SourceArgs,
+    /// Which split it is fitted on
+    #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
+    pub split: String,
+    /// Measure the calibration that the model has on this split instead of making one
+    #[arg(long, value_parser = ["train", "val", "test"], conflicts_with = "split")]
+    pub measure: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
 pub struct SearchArgs {
     /// Words and pictures: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
@@ -319,6 +339,9 @@ pub struct SearchArgs {
     /// Read every embedding; without it a large index is searched by candidates, which are scored exactly
     #[arg(long)]
     pub exact: bool,
+    /// Only hits that are relevant with at least this probability, 0 to 1; the model must be calibrated (gxn calibrate)
+    #[arg(long, value_name = "P")]
+    pub min_relevance: Option<f32>,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,
     /// The same as --format paths

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Caption(args) => commands::caption::caption(args),
         Command::ScoreCaptions(args) => commands::score_captions::score_captions(args),
         Command::Encode(args) => commands::encode::encode(args),
+        Command::Calibrate(args) => commands::calibrate::calibrate(args),
         Command::Index(args) => commands::index::index(args),
         Command::Search(args) => commands::search::search(args),
         Command::Info(args) => commands::info::info(args),

@@ -79,9 +79,9 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
         let parts = parse_query(&[sentence.to_string()])?;
-        let mut hits = retriever.search(&parts, &SearchOptions::new(Side::Image, 3))?;
-        describe(&mut hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&hits, HitFormat::Text, 0)))?;
+        let mut found = retriever.search(&parts, &SearchOptions::new(Side::Image, 3))?;
+        describe(&mut found.hits, &dataset);
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {

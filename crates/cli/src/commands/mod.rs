@@ -1,6 +1,7 @@
 //! One module a command; each reads its arguments, calls the library and prints.
 
 pub mod ablate;
+pub mod calibrate;
 pub mod caption;
 pub mod data;
 pub mod demo;

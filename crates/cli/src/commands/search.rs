@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::data::{UNKNOWN, tokenize};
 use gxn::retrieve::query::Content;
-use gxn::retrieve::{Part, Retriever, find_index, parse_query, query};
+use gxn::retrieve::{Found, Part, Retriever, find_index, parse_query, query};
 use gxn_index::{Filter, Hit, Method, SearchOptions, Side};
 use serde_json::json;
 
@@ -43,13 +43,46 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         method: if args.exact { Method::Exact } else { Method::Auto },
         ..SearchOptions::new(side(args.target), args.top)
     };
-    let hits = retriever.search(&parts, &options)?;
-    print(&render(&hits, format, args.offset))?;
-    if hits.is_empty() {
-        eprintln!("nothing found");
+    let mut found = retriever.search(&parts, &options)?;
+    let best = found.relevance.as_ref().and_then(|relevance| relevance.first().copied());
+    if let Some(least) = args.min_relevance {
+        keep_relevant(&mut found, least)?;
+    } else if found.probably_none {
+        eprintln!("note: probably nothing here matches; one query in twenty that has a match scores as low");
+    }
+    print(&render(&found, format, args.offset))?;
+    if found.hits.is_empty() {
+        match best {
+            Some(best) if args.min_relevance.is_some() => {
+                eprintln!("nothing here matches: the best hit is relevant with probability {best:.3}");
+            }
+            _ => eprintln!("nothing found"),
+        }
         return Ok(ExitCode::from(NOTHING_FOUND));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Leaves out hits below `least`.
+fn keep_relevant(found: &mut Found, least: f32) -> Result<()> {
+    if !(0.0..=1.0).contains(&least) {
+        let error = gxn::Error::unexpected("--min-relevance", least.to_string(), "a probability, 0 to 1");
+        return Err(error.into());
+    }
+    let Some(relevance) = &mut found.relevance else {
+        let error = gxn::Error::unexpected(
+            "--min-relevance",
+            "a query without probabilities",
+            "a calibrated model, and one sentence that looks for pictures or one picture that looks for captions, with the \
+             model's own λ",
+        );
+        return Err(error.with_hint("calibrate the model with: gxn calibrate MODEL DATA").into());
+    };
+    // Probabilities fall with the rank.
+    let kept = relevance.iter().take_while(|&&p| p >= least).count();
+    relevance.truncate(kept);
+    found.hits.truncate(kept);
+    Ok(())
 }
 
 fn side(target: Target) -> Side {
@@ -60,12 +93,14 @@ fn side(target: Target) -> Side {
 }
 
 /// Hits as text, paths or JSON lines.
-pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
+pub fn render(found: &Found, format: HitFormat, offset: usize) -> String {
+    let relevance = |at: usize| found.relevance.as_ref().map(|relevance| relevance[at]);
     let line = |(at, hit): (usize, &Hit)| match format {
         HitFormat::Paths => format!("{}\n", hit.path),
         HitFormat::Text => {
             let caption = hit.caption.as_ref().map_or(String::new(), |c| format!("  {}", c.text));
-            format!("{:>4}  {:>8.4}  {}{caption}\n", offset + at + 1, hit.score, hit.path)
+            let relevance = relevance(at).map_or(String::new(), |p| format!("  {:>5.1} %", 100.0 * p));
+            format!("{:>4}  {:>8.4}{relevance}  {}{caption}\n", offset + at + 1, hit.score, hit.path)
         }
         HitFormat::Jsonl => {
             let mut value = json!({
@@ -73,6 +108,7 @@ pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
                 "id": hit.id,
                 "path": hit.path,
                 "score": hit.score,
+                "relevance": relevance(at),
                 "parts": {"abstract": hit.parts.abstract_level, "grounded": hit.parts.grounded_level},
             });
             if let Some(caption) = &hit.caption {
@@ -82,7 +118,7 @@ pub fn render(hits: &[Hit], format: HitFormat, offset: usize) -> String {
             format!("{value}\n")
         }
     };
-    hits.iter().enumerate().map(line).collect()
+    found.hits.iter().enumerate().map(line).collect()
 }
 
 /// Words of the query that were not among the training captions': all mean the same to the model.

@@ -5,12 +5,18 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
+use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
+use gxn::data::Split;
+use gxn::retrieve::Calibration;
+use gxn::retrieve::calibration::ENOUGH_IMAGES;
 use gxn::train::picture_steps::PictureFigures;
+use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 
 use crate::args::TrainArgs;
+use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{ProgressLine, duration, machine_line, print};
 
@@ -30,7 +36,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?);
+        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
     }
     let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
     if args.print_config {
@@ -43,7 +49,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return dry_run(config, &features, &stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?)
+    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -60,10 +66,14 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if let Err(error) = calibrate(run, stop) {
+        // The run is whole without it.
+        eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
     eprintln!(
         "best epoch {} with val rsum {:.1}: {}",
@@ -73,6 +83,23 @@ fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
+fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
+    const IMAGES: usize = 1000;
+    let encoder = Encoder::load(run)?;
+    let dataset = open_configured(&encoder.config().data)?;
+    let mut val = dataset.split_indices(Split::Val);
+    if val.len() < ENOUGH_IMAGES {
+        return Ok(());
+    }
+    if val.len() > IMAGES {
+        val = (0..IMAGES).map(|at| val[at * val.len() / IMAGES]).collect();
+    }
+    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
+    Calibration::fit(&encoder, &encoded)?.save(run)?;
+    Ok(())
 }
 
 /// Runs two batches in a throw-away folder and says what a whole run would take.

@@ -6,15 +6,18 @@
 //! | [`listing`] | what a folder or a data set has to index |
 //! | [`indexer`] | pictures and captions → an index, and its refreshment |
 //! | [`export`] | an index → npy and JSON lines |
+//! | [`calibration`] | scores → probability of being relevant |
 //! | [`retriever`] | checkpoint + index → hits |
 
+pub mod calibration;
 pub mod export;
 pub mod indexer;
 pub mod listing;
 pub mod query;
 pub mod retriever;
 
+pub use calibration::{Calibration, CalibrationFigures, CalibrationReport};
 pub use indexer::{IndexJob, IndexProgress, IndexReport, IndexSource, merge_indexes, refresh_index};
 pub use listing::{FolderOptions, Listing, Shard};
 pub use query::{Content, Part, parse_query};
-pub use retriever::{Retriever, find_index, index_space};
+pub use retriever::{Found, Retriever, find_index, index_space};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, SearchOptions, Side, Space};
 
+use super::calibration::Calibration;
 use super::indexer::{MODEL, ROOT};
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
@@ -53,6 +54,19 @@ pub fn index_space(encoder: &Encoder) -> Space {
 pub struct Retriever {
     encoder: Encoder,
     index: Index,
+    calibration: Option<Calibration>,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The hits, best first, with absolute paths.
+    pub hits: Vec<Hit>,
+    /// The probability that each hit is relevant, where the model is calibrated and the query is one sentence that looks
+    /// for pictures, or one picture that looks for captions ([`Calibration::standard`]).
+    pub relevance: Option<Vec<f32>>,
+    /// The best hit scores as low as the best of one query in twenty that have a match: probably nothing matches.
+    pub probably_none: bool,
 }
 
 impl Retriever {
@@ -77,7 +91,13 @@ impl Retriever {
         }
         let encoder = Encoder::load(&path)?;
         index.require_model(encoder.fingerprint())?;
-        Ok(Self { encoder, index })
+        let calibration = Calibration::load(&path, &encoder)?;
+        Ok(Self { encoder, index, calibration })
+    }
+
+    /// How scores become probabilities, if the model was calibrated.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// The index.
@@ -95,7 +115,7 @@ impl Retriever {
     ///
     /// # Errors
     /// When a picture of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
-    pub fn search(&self, parts: &[Part], options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
+    pub fn search(&self, parts: &[Part], options: &SearchOptions<'_>) -> Result<Found> {
         let target = options.target;
         let mut vectors = Vec::with_capacity(parts.len());
         for part in parts {
@@ -118,6 +138,18 @@ impl Retriever {
             let root = root.canonicalize().unwrap_or(root);
             hits.iter_mut().for_each(|hit| hit.path = root.join(&hit.path).display().to_string());
         }
-        Ok(hits)
+        let calibrated = self
+            .calibration
+            .as_ref()
+            .and_then(|calibration| Some((calibration, calibration.standard(&parts, target, options.lambda)?)));
+        let Some((calibration, standard)) = calibrated else {
+            return Ok(Found { hits, relevance: None, probably_none: false });
+        };
+        let relevance = hits.iter().map(|hit| calibration.relevance(target, standard, hit.score)).collect();
+        // Further pages and filters do not show the best of all.
+        let shows_best = options.offset == 0 && options.filter.is_none();
+        let best = hits.first().map(|hit| hit.score);
+        let probably_none = shows_best && best.is_some_and(|best| calibration.says_none(target, standard, best));
+        Ok(Found { hits, relevance: Some(relevance), probably_none })
     }
 }

@@ -1,0 +1,60 @@
+//! `gxn calibrate`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::checkpoint::Encoder;
+use gxn::retrieve::{Calibration, CalibrationFigures};
+
+use crate::args::{CalibrateArgs, ReportFormat};
+use crate::commands::{encode, open_for, report_dropped, split_of};
+use crate::interrupt::stop_flag;
+use crate::output::{machine_line, print};
+
+/// Fits and keeps a calibration, or measures the one that there is.
+pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
+    machine_line();
+    let stop = stop_flag()?;
+    let encoder = Encoder::load(&args.model)?;
+    let kept = Calibration::load(&args.model, &encoder);
+    let dataset = open_for(&encoder, &args.source, &args.reading)?;
+    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, &stop);
+    let Some(measured) = &args.measure else {
+        let encoded = encoded(&args.split)?;
+        report_dropped(&encoded.dropped);
+        let file = Calibration::fit(&encoder, &encoded)?.save(&args.model)?;
+        eprintln!("fitted on {} images and {} captions", encoded.images.count, encoded.captions.count);
+        print(&format!("{}\n", file.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(calibration) = kept? else {
+        let error = gxn::Error::unexpected("the calibration of the model", "none", "one to measure");
+        return Err(error.with_hint("make it first: gxn calibrate MODEL DATA").into());
+    };
+    let report = calibration.measure(&encoded(measured)?);
+    match args.format {
+        ReportFormat::Json => print(&format!("{:#}\n", serde_json::to_value(report)?))?,
+        ReportFormat::Text => {
+            for (name, figures) in [("text → image", report.text_to_image), ("image → text", report.image_to_text)]
+            {
+                print(&text(name, &figures))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(name: &str, figures: &CalibrationFigures) -> String {
+    let CalibrationFigures { queries, gallery, .. } = figures;
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    format!(
+        "{name}: {queries} queries among {gallery} items\n  best hits: relevant {}, said to be {}, calibration error {:.3} \
+         (of the ten best {:.3})\n  \"nothing matches\": {} of queries without a match, {} of queries with one\n",
+        percent(figures.precision_at_1),
+        percent(figures.mean_relevance_at_1),
+        figures.ece_at_1,
+        figures.ece_at_10,
+        percent(figures.none_without_answer),
+        percent(figures.none_with_answer),
+    )
+}

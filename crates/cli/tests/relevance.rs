@@ -1,0 +1,65 @@
+//! `gxn calibrate` and what search makes of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::fixture::{copy, data, gxn, paper, patch, refused, text, works};
+
+/// 120 pictures of their own colours with a caption each, as a table; all are val.
+fn many(folder: &Path) -> PathBuf {
+    let mut rows = "image,caption,split\n".to_string();
+    for at in 0..120u8 {
+        let name = format!("{at}.png");
+        patch([at * 2, 255 - at * 2, (at % 7) * 30], usize::from(at % 4)).save(folder.join(&name)).unwrap();
+        rows += &format!("{name},a {} patch,val\n", ["red", "green", "blue"][usize::from(at % 3)]);
+    }
+    let table = folder.join("captions.csv");
+    std::fs::write(&table, rows).unwrap();
+    table
+}
+
+#[test]
+fn a_calibrated_model_says_how_relevant_hits_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy(&paper().folder.join("best").canonicalize().unwrap(), &model);
+    let table = many(folder.path());
+    refused(["calibrate", text(&model), text(&table), "--measure", "val"], &["hint: make it first: gxn calibrate"]);
+    refused(["calibrate", text(&model), text(data())], &["found 4 images, expected at least 100", "hint: give val"]);
+
+    let index = folder.path().join("index");
+    works(["index", text(&table), "--model", text(&model), "--index", text(&index)]);
+    let search = ["search", "a red patch", "--index", text(&index), "--top", "120"];
+    let jsonl = [&search[..], &["--format", "jsonl"]].concat();
+    assert!(works(&jsonl).json_lines().iter().all(|hit| hit["relevance"].is_null()));
+    let least = [&search[..], &["--min-relevance", "0.5"]].concat();
+    refused(&least, &["a query without probabilities", "hint: calibrate the model with: gxn calibrate"]);
+
+    let kept = works(["calibrate", text(&model), text(&table)]);
+    assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
+    let figures = works(["calibrate", text(&model), text(&table), "--measure", "val", "--format", "json"]).json();
+    assert_eq!(figures["text_to_image"]["gallery"], 120);
+    assert!(figures["text_to_image"]["ece_at_10"].as_f64().unwrap() < 0.1, "{figures}");
+
+    // Probabilities fall with the rank, and cut where asked.
+    let hits = works(&jsonl).json_lines();
+    let relevance: Vec<f64> = hits.iter().map(|hit| hit["relevance"].as_f64().unwrap()).collect();
+    assert!(relevance.is_sorted_by(|a, b| a >= b) && (0.0..=1.0).contains(&relevance[0]), "{relevance:?}");
+    assert!(works(search).lines()[0].contains(" %  "));
+    let middle = (relevance[0] + relevance[119]) / 2.0;
+    let above = relevance.iter().filter(|&&p| p >= middle).count();
+    let cut = works([&search[..], &["--min-relevance", &middle.to_string()]].concat());
+    assert_eq!(cut.lines().len(), above);
+    let none = gxn([&search[..], &["--min-relevance", "1"]].concat());
+    assert_eq!((none.code, none.stdout.as_str()), (3, ""));
+    assert!(none.stderr.contains("nothing here matches: the best hit is relevant with probability 0."), "{none:?}");
+    // Two sentences are no query that the curve knows.
+    let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
+    assert!(two.iter().all(|hit| hit["relevance"].is_null()));
+
+    // A calibration of another model is refused, as is a damaged one.
+    let file = model.join("relevance.safetensors");
+    std::fs::write(&file, "damaged").unwrap();
+    refused(search, &["relevance.safetensors", "hint: make it again: gxn calibrate MODEL DATA"]);
+    works(["calibrate", text(&model), text(&table)]);
+    works(search);
+}

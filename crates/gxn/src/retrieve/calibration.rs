@@ -1,0 +1,481 @@
+//! Scores → probability of being relevant.
+//!
+//! A score says little by itself: for some sentences every picture scores high. So each query is also scored against a
+//! bank of held-out items, which it has nothing to do with; what counts is by how many standard deviations of that an
+//! item's score lies above its mean. An isotonic curve, fitted where the right answers are known (the val split), turns
+//! this standard score into the probability that the item belongs to the query.
+//!
+//! The probability is that of one item among items like val's, of which one in so many belongs to a query (its own
+//! picture, or its own captions): it does not fall because an index is larger, as the number of pictures that match "a
+//! dog" does not either. Only an item's own captions count as relevant in the fit; others that would do as well do not,
+//! so the probabilities are low rather than high.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use gxn_index::{PartKind, Plan, QueryPart, Side, Space, f16};
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::retriever::index_space;
+use crate::checkpoint::{Encoder, resolve};
+use crate::data::atomic::write_atomically;
+use crate::evaluate::encode::EncodedDataset;
+use crate::metrics::isotonic::{Isotonic, expected_calibration_error};
+use crate::model::Rows;
+use crate::{Error, Result};
+
+/// File in a checkpoint's folder.
+pub const CALIBRATION_FILE: &str = "relevance.safetensors";
+/// Fewer val images say nothing about probabilities.
+pub const ENOUGH_IMAGES: usize = 100;
+/// Images in the bank at most, and captions.
+const BANK: [usize; 2] = [1000, 2000];
+/// Share of queries with a right answer for which "nothing matches" may be said.
+pub const FALSE_ALARMS: f64 = 0.05;
+/// Bins of the calibration error.
+const BINS: usize = 10;
+/// Hits of each query that the calibration error looks at.
+const SHOWN: usize = 10;
+
+/// How scores become probabilities, for one model and both directions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    space: Space,
+    fingerprint: String,
+    images: Direction,
+    captions: Direction,
+}
+
+/// Queries of the other side that look for items of one side.
+#[derive(Debug, Clone, PartialEq)]
+struct Direction {
+    /// Held-out items, `[B, dims]`.
+    bank: Vec<f32>,
+    curve: Isotonic,
+    /// Of val queries with a right answer [`FALSE_ALARMS`] have no item above this standard score.
+    none_below: f32,
+}
+
+/// What a query's scores against the bank are like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standard {
+    mean: f64,
+    deviation: f64,
+}
+
+/// The part of [`Calibration`] that is written as JSON.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    space: Space,
+    fingerprint: String,
+    images: Curve,
+    captions: Curve,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Curve {
+    curve: Isotonic,
+    none_below: f32,
+}
+
+/// How good a calibration is on pairs that it was not fitted on, for one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CalibrationFigures {
+    /// Queries.
+    pub queries: usize,
+    /// Items that were searched.
+    pub gallery: usize,
+    /// Share of queries whose best hit is relevant.
+    pub precision_at_1: f64,
+    /// Mean probability that was given to best hits.
+    pub mean_relevance_at_1: f64,
+    /// Expected calibration error of the best hits, ten bins of equal numbers.
+    pub ece_at_1: f64,
+    /// The same of the ten best hits.
+    pub ece_at_10: f64,
+    /// Share of queries with a right answer for which "nothing matches" would be said: the false alarms.
+    pub none_with_answer: f64,
+    /// Share of queries without a right answer (theirs were taken away) for which it would be said, rightly.
+    pub none_without_answer: f64,
+}
+
+/// [`CalibrationFigures`] of both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CalibrationReport {
+    /// Sentences that look for pictures.
+    pub text_to_image: CalibrationFigures,
+    /// Pictures that look for captions.
+    pub image_to_text: CalibrationFigures,
+}
+
+impl Calibration {
+    /// Fits both directions on embeddings with known pairs, best a val split.
+    ///
+    /// # Errors
+    /// When there are fewer than [`ENOUGH_IMAGES`] images.
+    pub fn fit(encoder: &Encoder, encoded: &EncodedDataset) -> Result<Self> {
+        Self::fit_in(index_space(encoder), encoder.fingerprint().to_string(), encoded)
+    }
+
+    fn fit_in(space: Space, fingerprint: String, encoded: &EncodedDataset) -> Result<Self> {
+        if encoded.images.count < ENOUGH_IMAGES {
+            let found = format!("{} images", encoded.images.count);
+            return Err(Error::unexpected("the split to calibrate by", found, format!("at least {ENOUGH_IMAGES}"))
+                .with_hint("give val more pictures, such as --split-by hash:0.8/0.1/0.1"));
+        }
+        let pairs = Pairs::of(encoded);
+        let fit = |target: Side| {
+            let items = pairs.items(target);
+            let held = evenly_spread(items.count, BANK[usize::from(target == Side::Caption)]);
+            let bank = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
+            let mut direction =
+                Direction { bank, curve: Isotonic::fit(vec![(0.0, false)]), none_below: f32::NEG_INFINITY };
+            let scored = direction.standard_scores(&space, &pairs, target, Some(&held));
+            let mut best: Vec<f32> = scored.iter().map(|q| q.scores.iter().copied().fold(f32::MIN, f32::max)).collect();
+            best.sort_unstable_by(f32::total_cmp);
+            direction.none_below = best[(best.len() as f64 * FALSE_ALARMS) as usize];
+            let outcomes = scored.iter().flat_map(|query| {
+                query.scores.iter().enumerate().map(|(item, &score)| (score, query.relevant.contains(&item)))
+            });
+            direction.curve = Isotonic::fit(outcomes.collect());
+            direction
+        };
+        let (images, captions) = (fit(Side::Image), fit(Side::Caption));
+        Ok(Self { space, fingerprint, images, captions })
+    }
+
+    /// Measures it on other pairs, best a test split.
+    pub fn measure(&self, encoded: &EncodedDataset) -> CalibrationReport {
+        let pairs = Pairs::of(encoded);
+        let figures = |target: Side| {
+            let direction = self.direction(target);
+            let scored = direction.standard_scores(&self.space, &pairs, target, None);
+            let (mut first, mut shown, mut alarms, mut right_nones) = (Vec::new(), Vec::new(), 0, 0);
+            for query in &scored {
+                let mut order: Vec<usize> = (0..query.scores.len()).collect();
+                // Of equal scores the relevant item comes last: a tie is no merit.
+                let key = |&at: &usize| (query.scores[at], !query.relevant.contains(&at));
+                order.sort_by(|a, b| key(b).partial_cmp(&key(a)).expect("scores are numbers"));
+                let outcome =
+                    |&at: &usize| (direction.curve.probability(query.scores[at]), query.relevant.contains(&at));
+                first.extend(order.first().map(outcome));
+                shown.extend(order.iter().take(SHOWN).map(outcome));
+                alarms += usize::from(query.scores[order[0]] < direction.none_below);
+                let other = order.iter().find(|at| !query.relevant.contains(at));
+                right_nones += usize::from(other.is_none_or(|&at| query.scores[at] < direction.none_below));
+            }
+            let share = |count: usize| count as f64 / scored.len().max(1) as f64;
+            CalibrationFigures {
+                queries: scored.len(),
+                gallery: pairs.items(target).count,
+                precision_at_1: share(first.iter().filter(|pair| pair.1).count()),
+                mean_relevance_at_1: first.iter().map(|pair| f64::from(pair.0)).sum::<f64>()
+                    / first.len().max(1) as f64,
+                ece_at_1: expected_calibration_error(&first, BINS),
+                ece_at_10: expected_calibration_error(&shown, BINS),
+                none_with_answer: share(alarms),
+                none_without_answer: share(right_nones),
+            }
+        };
+        CalibrationReport { text_to_image: figures(Side::Image), image_to_text: figures(Side::Caption) }
+    }
+
+    /// What the scores of a query, which looks for items of `target`, against the bank are like. `None` where the
+    /// calibration says nothing: it was fitted on single sentences and pictures that look for the other kind, under the
+    /// model's own λ.
+    pub fn standard(&self, parts: &[QueryPart<'_>], target: Side, lambda: Option<f32>) -> Option<Standard> {
+        let [QueryPart { kind: PartKind::Cross, weight, vector }] = *parts else { return None };
+        if weight <= 0.0 || lambda.is_some_and(|lambda| lambda != self.space.lambda) {
+            return None;
+        }
+        let plan = Plan::new(&self.space, target, &[QueryPart { vector, weight: 1.0, kind: PartKind::Cross }]).ok()?;
+        let Standard { mean, deviation } = Standard::of(&self.direction(target).scores(&self.space, &plan));
+        Some(Standard { mean: mean * f64::from(weight), deviation: deviation * f64::from(weight) })
+    }
+
+    /// The probability that an item with this score belongs to the query.
+    pub fn relevance(&self, target: Side, standard: Standard, score: f32) -> f32 {
+        self.direction(target).curve.probability(standard.score(score))
+    }
+
+    /// Whether a query whose best score this is probably has no match at all: of queries with a match one in twenty
+    /// scores so low.
+    pub fn says_none(&self, target: Side, standard: Standard, best: f32) -> bool {
+        standard.score(best) < self.direction(target).none_below
+    }
+
+    /// Writes it into the checkpoint at `model`; returns the file.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or it cannot be written to.
+    pub fn save(&self, model: &Path) -> Result<PathBuf> {
+        let path = resolve(model)?.join(CALIBRATION_FILE);
+        let curve = |d: &Direction| Curve { curve: d.curve.clone(), none_below: d.none_below };
+        let header = Header {
+            space: self.space,
+            fingerprint: self.fingerprint.clone(),
+            images: curve(&self.images),
+            captions: curve(&self.captions),
+        };
+        let halves = |bank: &[f32]| -> Vec<u8> { bank.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect() };
+        let banks = [("images", halves(&self.images.bank)), ("captions", halves(&self.captions.bank))];
+        let dims = self.space.dims();
+        let tensors = banks.iter().map(|(name, bytes)| {
+            let shape = vec![bytes.len() / 2 / dims, dims];
+            (name.to_string(), TensorView::new(Dtype::F16, shape, bytes).expect("whole rows"))
+        });
+        let json = serde_json::to_string(&header).expect("plain data is valid JSON");
+        let bytes = safetensors::serialize(tensors, Some(HashMap::from([("calibration".to_string(), json)])))
+            .expect("the tensors have the shapes they say");
+        write_atomically(&path, |file| std::io::Write::write_all(file, &bytes))?;
+        Ok(path)
+    }
+
+    /// That of the checkpoint at `model`, if it has one.
+    ///
+    /// # Errors
+    /// When its file cannot be read, is damaged, or was made for another model.
+    pub fn load(model: &Path, encoder: &Encoder) -> Result<Option<Self>> {
+        let path = resolve(model)?.join(CALIBRATION_FILE);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|e| Error::io("cannot read", &path, e))?,
+        };
+        let damaged = |found: String| {
+            Error::unexpected(path.display().to_string(), found, "the file that `gxn calibrate` wrote")
+                .with_hint("make it again: gxn calibrate MODEL DATA")
+        };
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let json = metadata.metadata().as_ref().and_then(|map| map.get("calibration"));
+        let json = json.ok_or_else(|| damaged("no calibration".into()))?;
+        let header: Header = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
+        if header.fingerprint != encoder.fingerprint() || header.space != index_space(encoder) {
+            return Err(damaged(format!("a calibration of {}", header.fingerprint)));
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let direction = |name: &str, curve: Curve| -> Result<Direction> {
+            let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
+            let whole = tensor.dtype() == Dtype::F16 && tensor.shape().get(1) == Some(&header.space.dims());
+            let halves = tensor.data().as_chunks::<2>().0;
+            let bank: Vec<f32> = halves.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
+            if !whole || bank.is_empty() || bank.iter().any(|v| !v.is_finite()) || !curve.curve.is_sound() {
+                return Err(damaged(format!("the bank of {name} or its curve in disorder")));
+            }
+            Ok(Direction { bank, curve: curve.curve, none_below: curve.none_below })
+        };
+        let (images, captions) = (direction("images", header.images)?, direction("captions", header.captions)?);
+        Ok(Some(Self { space: header.space, fingerprint: header.fingerprint, images, captions }))
+    }
+
+    fn direction(&self, target: Side) -> &Direction {
+        match target {
+            Side::Image => &self.images,
+            Side::Caption => &self.captions,
+        }
+    }
+}
+
+impl Standard {
+    fn of(scores: &[f32]) -> Self {
+        let count = scores.len().max(1) as f64;
+        let mean = scores.iter().map(|&s| f64::from(s)).sum::<f64>() / count;
+        let square = scores.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum::<f64>() / count;
+        Self { mean, deviation: square.sqrt().max(f64::MIN_POSITIVE) }
+    }
+
+    /// The same without one of the `count` scores.
+    fn without(self, score: f32, count: usize) -> Self {
+        let (n, score) = (count as f64, f64::from(score));
+        let mean = (n * self.mean - score) / (n - 1.0);
+        let square_sum = n * (self.deviation.powi(2) + self.mean.powi(2)) - score.powi(2);
+        let variance = square_sum / (n - 1.0) - mean.powi(2);
+        Self { mean, deviation: variance.max(0.0).sqrt().max(f64::MIN_POSITIVE) }
+    }
+
+    /// By how many standard deviations `score` lies above the mean; kept within what f32 can hold.
+    fn score(self, score: f32) -> f32 {
+        ((f64::from(score) - self.mean) / self.deviation).clamp(-1e6, 1e6) as f32
+    }
+}
+
+/// A query's standard scores with all items.
+struct Scored {
+    scores: Vec<f32>,
+    relevant: Vec<usize>,
+}
+
+impl Direction {
+    fn scores(&self, space: &Space, plan: &Plan) -> Vec<f32> {
+        self.bank.chunks_exact(space.dims()).map(|row| score(plan, row)).collect()
+    }
+
+    /// Every query of `pairs` with every item of `target`. Where the bank consists of some of these items, `held`, a query
+    /// is not held against its own answers, nor an item against itself.
+    fn standard_scores(&self, space: &Space, pairs: &Pairs<'_>, target: Side, held: Option<&[usize]>) -> Vec<Scored> {
+        let (queries, items) = (pairs.items(other(target)), pairs.items(target));
+        let rows: Vec<Vec<f32>> = (0..items.count).into_par_iter().map(|row| as_stored(&items.joined(row))).collect();
+        let scored = |query: usize| {
+            let vector = queries.joined(query);
+            let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+            let plan = Plan::new(space, target, &[part]).expect("embeddings fit their own space");
+            let mut scores: Vec<f32> = rows.iter().map(|row| score(&plan, row)).collect();
+            let relevant = pairs.relevant(target, query);
+            let Some(held) = held else {
+                let standard = Standard::of(&self.scores(space, &plan));
+                scores.iter_mut().for_each(|score| *score = standard.score(*score));
+                return Scored { scores, relevant };
+            };
+            let others: Vec<usize> = held.iter().copied().filter(|item| !relevant.contains(item)).collect();
+            let bank: Vec<f32> = others.iter().map(|&item| scores[item]).collect();
+            let standard = Standard::of(&bank);
+            let mut standards: Vec<f32> = scores.iter().map(|&score| standard.score(score)).collect();
+            for &item in &others {
+                standards[item] = standard.without(scores[item], bank.len()).score(scores[item]);
+            }
+            Scored { scores: standards, relevant }
+        };
+        (0..queries.count).into_par_iter().map(scored).collect()
+    }
+}
+
+/// Embeddings that belong together.
+struct Pairs<'a> {
+    encoded: &'a EncodedDataset,
+    captions_of_image: Vec<Vec<usize>>,
+}
+
+impl<'a> Pairs<'a> {
+    fn of(encoded: &'a EncodedDataset) -> Self {
+        let mut captions_of_image = vec![Vec::new(); encoded.images.count];
+        encoded.caption_image.iter().enumerate().for_each(|(c, &image)| captions_of_image[image].push(c));
+        Self { encoded, captions_of_image }
+    }
+
+    fn items(&self, side: Side) -> &'a Rows {
+        match side {
+            Side::Image => &self.encoded.images,
+            Side::Caption => &self.encoded.captions,
+        }
+    }
+
+    /// The items of `target` that belong to a query of the other side.
+    fn relevant(&self, target: Side, query: usize) -> Vec<usize> {
+        match target {
+            Side::Image => vec![self.encoded.caption_image[query]],
+            Side::Caption => self.captions_of_image[query].clone(),
+        }
+    }
+}
+
+fn other(side: Side) -> Side {
+    match side {
+        Side::Image => Side::Caption,
+        Side::Caption => Side::Image,
+    }
+}
+
+fn score(plan: &Plan, row: &[f32]) -> f32 {
+    // No part compares by the length of rows.
+    let levels = plan.level_scores(row, 0.0);
+    levels.abstract_level + levels.grounded_level
+}
+
+/// A row as an index keeps it.
+fn as_stored(row: &[f32]) -> Vec<f32> {
+    row.iter().map(|&v| f16::from_f32(v).to_f32()).collect()
+}
+
+/// At most `most` of `count` rows, evenly spread.
+fn evenly_spread(count: usize, most: usize) -> Vec<usize> {
+    let kept = count.min(most);
+    (0..kept).map(|at| at * count / kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_left_out_is_as_if_it_had_never_been() {
+        let scores = [0.5f32, -1.0, 2.0, 0.25, 7.0];
+        let whole = Standard::of(&scores);
+        let fewer = Standard::of(&scores[..4]);
+        let without = whole.without(7.0, 5);
+        assert!((without.mean - fewer.mean).abs() < 1e-9 && (without.deviation - fewer.deviation).abs() < 1e-9);
+        assert_eq!(fewer.score(fewer.mean as f32), 0.0);
+        // A bank of equal scores has no deviation: anything else lies beyond all bounds, but is a number.
+        assert_eq!(Standard::of(&[1.0; 3]).score(2.0), 1e6);
+        assert_eq!(evenly_spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(evenly_spread(3, 4), [0, 1, 2]);
+    }
+
+    /// Queries and items are points of a plane; an item belongs to the query in whose direction it lies, more or less.
+    fn direction_and_pairs() -> (Space, EncodedDataset) {
+        use rand::{RngExt, SeedableRng};
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+        let (count, dim) = (300, 16);
+        let space = Space { metric: gxn_index::Metric::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
+        let mut images = Rows::new(dim, false);
+        let mut captions = Rows::new(dim, false);
+        for _ in 0..count {
+            let image: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
+            let caption: Vec<f32> = image.iter().map(|v| v + random.random_range(-1.2..1.2)).collect();
+            for (rows, row) in [(&mut images, image), (&mut captions, caption)] {
+                let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+                rows.abstract_level.extend(row.iter().map(|v| v / length));
+                rows.count += 1;
+            }
+        }
+        let ids = |kind: &str| (0..count).map(|at| format!("{kind}{at}")).collect();
+        let encoded = EncodedDataset {
+            images,
+            captions,
+            image_ids: ids("image"),
+            caption_ids: ids("caption"),
+            caption_image: (0..count).collect(),
+            imagined: vec![],
+            dropped: vec![],
+        };
+        (space, encoded)
+    }
+
+    /// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is said about as often as it
+    /// was meant to be.
+    #[test]
+    fn probabilities_hold_on_other_pairs() {
+        let (space, all) = direction_and_pairs();
+        let half = |order: Vec<usize>| EncodedDataset {
+            images: all.images.permuted(&order),
+            captions: all.captions.permuted(&order),
+            image_ids: vec![],
+            caption_ids: vec![],
+            caption_image: (0..order.len()).collect(),
+            imagined: vec![],
+            dropped: vec![],
+        };
+        let (val, test) = (half((0..150).collect()), half((150..300).collect()));
+        let calibration = Calibration::fit_in(space, "model".into(), &val).unwrap();
+        let report = calibration.measure(&test);
+        for figures in [report.text_to_image, report.image_to_text] {
+            assert!(figures.ece_at_10 < 0.06, "{figures:?}");
+            assert!((figures.mean_relevance_at_1 - figures.precision_at_1).abs() < 0.15, "{figures:?}");
+            assert!(figures.none_with_answer < 0.15, "{figures:?}");
+            assert!(figures.none_without_answer > 2.0 * figures.none_with_answer, "{figures:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_images_are_refused() {
+        let (space, all) = direction_and_pairs();
+        let few = EncodedDataset {
+            images: all.images.permuted(&[0, 1]),
+            captions: all.captions.permuted(&[0, 1]),
+            caption_image: vec![0, 1],
+            ..all
+        };
+        let error = Calibration::fit_in(space, "model".into(), &few).unwrap_err();
+        assert!(error.to_string().contains("found 2 images, expected at least 100"), "{error}");
+    }
+}
