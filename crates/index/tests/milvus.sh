@@ -11,9 +11,9 @@ scratch=$(mktemp -d)
 pid=
 stop() {
     if [ -n "$pid" ]; then
-        # The server is a child of the one that was started, and outlives it.
+        # The server is a child of the one that was started, and outlives it; asked kindly it takes half a minute.
         # shellcheck disable=SC2046
-        kill $(pgrep -P "$pid") "$pid" 2>/dev/null || true
+        kill -9 $(pgrep -P "$pid") "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     fi
     rm -rf "$scratch"

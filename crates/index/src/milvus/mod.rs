@@ -35,7 +35,8 @@
 //! takes; when [`MOST_CANDIDATES`] are not enough the search is refused.
 //!
 //! Unlike an index in a folder, each change counts when its call returns, images of equal content have a row each, and
-//! an image must be there before its captions.
+//! an image must be there before its captions. A store finds its own changes at once, and what others changed before it
+//! was opened; later changes of others it finds when the server has spread them, within moments.
 
 mod client;
 mod protocol;
@@ -55,6 +56,7 @@ use prost::Message;
 use protocol::*;
 use schema::{Description, VECTOR, pair};
 use serde_json::{Map, Value};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// Most candidates of one search, Milvus' own limit.
@@ -114,6 +116,8 @@ pub struct MilvusStore {
     name: String,
     images: Description,
     captions: Description,
+    /// Milvus' timestamp of the last change made here.
+    last_write: AtomicU64,
 }
 
 impl MilvusStore {
@@ -132,7 +136,7 @@ impl MilvusStore {
         let images = Description::new(Side::Image, settings, options, samples)?;
         let captions = Description::new(Side::Caption, settings, options, samples)?;
         let client = Client::new(&place.endpoint, place.timeout)?;
-        let store = Self { client, name: place.name.clone(), images, captions };
+        let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
         for side in SIDES {
             if store.describe(side)?.is_some() {
                 let what = format!("collection {} of {}", store.collection(side), place.endpoint);
@@ -174,7 +178,10 @@ impl MilvusStore {
             return Err(Error::unexpected(what, "two models or spaces", "one")
                 .with_hint("drop both and index the pictures again"));
         }
-        Ok(Self { client, name: place.name.clone(), images, captions })
+        let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
+        // The server waits here, once, until it has all that was written before.
+        SIDES.into_iter().try_for_each(|side| store.count_items(side).map(drop))?;
+        Ok(store)
     }
 
     /// Removes the index of this name from the server, whatever made it. False if there was none.
@@ -224,7 +231,7 @@ impl MilvusStore {
             collection_name: name.clone(),
             schema: description.schema(&name, side).encode_to_vec(),
             shards_num: 1,
-            consistency_level: 0,
+            consistency_level: STRONG,
             properties: vec![description.property()],
         })?;
         let params = Value::Object(options.index_params.clone()).to_string();

@@ -11,6 +11,10 @@ pub(super) const VAR_CHAR: i32 = 21;
 pub(super) const FLOAT_VECTOR: i32 = 101;
 /// `LoadState`.
 pub(super) const LOADED: i32 = 3;
+/// `ConsistencyLevel`: what anybody wrote is found, which a server may wait for.
+pub(super) const STRONG: i32 = 0;
+/// `ConsistencyLevel`: what was written until the timestamp that is given is found.
+pub(super) const SESSION: i32 = 1;
 /// `DslType`.
 pub(super) const BOOL_EXPR: i32 = 1;
 /// `Status::code` and, in old servers, the only sign of a collection that is missing.
@@ -196,7 +200,6 @@ pub(super) struct CreateCollectionRequest {
     pub(super) schema: Vec<u8>,
     #[prost(int32, tag = "5")]
     pub(super) shards_num: i32,
-    /// 0 is strong: what was written is found.
     #[prost(int32, tag = "6")]
     pub(super) consistency_level: i32,
     #[prost(message, repeated, tag = "7")]
@@ -288,6 +291,8 @@ pub(super) struct DeleteRequest {
 pub(super) struct MutationResult {
     #[prost(message, optional, tag = "1")]
     pub(super) status: Option<Status>,
+    #[prost(uint64, tag = "9")]
+    pub(super) timestamp: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -310,6 +315,8 @@ pub(super) struct QueryRequest {
     pub(super) expr: String,
     #[prost(string, repeated, tag = "5")]
     pub(super) output_fields: Vec<String>,
+    #[prost(uint64, tag = "8")]
+    pub(super) guarantee_timestamp: u64,
     #[prost(message, repeated, tag = "9")]
     pub(super) query_params: Vec<KeyValuePair>,
     #[prost(int32, tag = "11")]
@@ -338,6 +345,9 @@ pub(super) struct SearchRequest {
     pub(super) dsl_type: i32,
     #[prost(message, repeated, tag = "9")]
     pub(super) search_params: Vec<KeyValuePair>,
+    /// What was written until then is found.
+    #[prost(uint64, tag = "11")]
+    pub(super) guarantee_timestamp: u64,
     #[prost(int64, tag = "12")]
     pub(super) nq: i64,
     #[prost(int32, tag = "14")]

@@ -146,8 +146,9 @@ impl MilvusStore {
                 pair("params", Value::Object(params).to_string()),
                 pair("round_decimal", "-1"),
             ],
+            guarantee_timestamp: self.seen_until(),
             nq: 1,
-            consistency_level: 0,
+            consistency_level: SESSION,
         };
         let results = self.client.ask(request)?.results.unwrap_or_default();
         Ok(results.ids.and_then(|ids| ids.str_id).unwrap_or_default().data)

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 /// Bytes of vectors sent at once; servers refuse messages of some 64 MiB.
 const SENT_BYTES: usize = 4 << 20;
@@ -147,7 +148,19 @@ impl MilvusStore {
             fields_data: fields.collect(),
             num_rows: entities.len() as u32,
         };
-        self.client.ask(request).map(drop)
+        self.note(&self.client.ask(request)?);
+        Ok(())
+    }
+
+    /// What was written is to be found from now on.
+    fn note(&self, written: &MutationResult) {
+        self.last_write.fetch_max(written.timestamp, Ordering::Relaxed);
+    }
+
+    /// The timestamp of the last change made here.
+    pub(super) fn seen_until(&self) -> u64 {
+        // 0 would ask for a server's own idea of freshness.
+        self.last_write.load(Ordering::Relaxed).max(1)
     }
 
     /// Refuses captions whose image is not there.
@@ -191,7 +204,7 @@ impl MilvusStore {
     fn delete_ids(&self, side: Side, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(IDS) {
             let request = DeleteRequest { collection_name: self.collection(side), expr: one_of("id", ids) };
-            self.client.ask(request)?;
+            self.note(&self.client.ask(request)?);
         }
         Ok(())
     }
@@ -223,7 +236,8 @@ impl MilvusStore {
             expr: expression.into(),
             output_fields: fields.iter().map(|field| field.to_string()).collect(),
             query_params: vec![pair("limit", super::MOST_CANDIDATES.to_string())],
-            consistency_level: 0,
+            guarantee_timestamp: self.seen_until(),
+            consistency_level: SESSION,
         };
         let mut answer = self.client.ask(request)?.fields_data;
         let mut column = |field: &str| {
@@ -235,10 +249,12 @@ impl MilvusStore {
         columns.ok_or_else(|| self.malformed(side, "fields that are missing or of different lengths"))
     }
 
+    /// Items of a side, all that anybody put until now.
     pub(super) fn count_items(&self, side: Side) -> Result<u64> {
         let request = QueryRequest {
             collection_name: self.collection(side),
             output_fields: vec!["count(*)".into()],
+            consistency_level: STRONG,
             ..Default::default()
         };
         let answer = self.client.ask(request)?.fields_data;
