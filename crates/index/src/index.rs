@@ -17,6 +17,7 @@ use crate::metric::Side;
 use crate::search::Remembered;
 use crate::segment::Segment;
 use crate::shelf::header;
+use crate::vector_store::require_model;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -93,13 +94,7 @@ impl Index {
     /// # Errors
     /// If `fingerprint` is another; the error names both.
     pub fn require_model(&self, fingerprint: &str) -> Result<()> {
-        let made_by = &self.meta().model;
-        if fingerprint == made_by {
-            return Ok(());
-        }
-        let what = format!("model for the index {}", self.dir.display());
-        Err(Error::unexpected(what, fingerprint, format!("{made_by}, which made it"))
-            .with_hint("use the model that made the index, or index the pictures again with this one"))
+        require_model(&format!("index {}", self.dir.display()), &self.meta().model, fingerprint)
     }
 
     /// Number of items of `side`; 0 captions if none were indexed.

@@ -48,6 +48,8 @@ mod journal;
 pub mod kernel;
 mod meta;
 mod metric;
+#[cfg(feature = "milvus")]
+pub mod milvus;
 mod query;
 mod scan;
 mod search;
@@ -56,6 +58,7 @@ mod shelf;
 pub mod surrogate;
 mod top_k;
 mod upkeep;
+mod vector_store;
 mod verify;
 mod writer;
 
@@ -73,4 +76,5 @@ pub use search::{CANDIDATES, Hit, INSTANT_BYTES, Method, SearchOptions};
 pub use segment::{Header, ROWS_VERSION, Segment};
 pub use top_k::{Scored, TopK};
 pub use upkeep::CompactReport;
+pub use vector_store::{FolderStore, StoreHit, VectorStore, copy_index};
 pub use writer::{DEAD_SHARE, IndexSettings, IndexWriter};

@@ -153,9 +153,7 @@ pub(crate) fn encode_record(record: &mut [u8], id: &str, row: &[f32], dims: usiz
     let half: &mut [f16] = bytemuck::cast_slice_mut(record);
     half[..dims].convert_from_f32_slice(row);
     if let Some(at) = half[..dims].iter().position(|v| !v.is_finite()) {
-        let expected = "a finite number within ±65504, the range of f16";
-        return Err(Error::unexpected(what(), format!("{} at place {at}", row[at]), expected)
-            .with_hint("the encoder gave an unusable vector: check the model's weights and this item"));
+        return Err(not_finite(id, row, at));
     }
     let inverse = inverse_length(&half[..dims]);
     let (sum_at, length_at) = (record.len() - 8, record.len() - TRAILER_BYTES);
@@ -163,6 +161,13 @@ pub(crate) fn encode_record(record: &mut [u8], id: &str, row: &[f32], dims: usiz
     let sum = record_sum(record);
     record[sum_at..].copy_from_slice(&sum);
     Ok(())
+}
+
+/// The value of `row` at place `at` is beyond f16; `id` is for messages.
+pub(crate) fn not_finite(id: &str, row: &[f32], at: usize) -> Error {
+    let expected = "a finite number within ±65504, the range of f16";
+    Error::unexpected(format!("embedding of {id}"), format!("{} at place {at}", row[at]), expected)
+        .with_hint("the encoder gave an unusable vector: check the model's weights and this item")
 }
 
 /// What the last 8 bytes of a sound record are.

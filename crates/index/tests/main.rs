@@ -4,5 +4,8 @@ mod candidates;
 mod crash;
 mod fixture;
 mod folder;
+#[cfg(feature = "milvus")]
+mod milvus;
 mod search;
 mod store;
+mod vector_store;

@@ -21,6 +21,18 @@ enum Part {
     Optional(usize),
 }
 
+/// What follows the first characters of a pattern.
+#[cfg(feature = "milvus")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    /// Any characters at all.
+    Anything,
+    /// Nothing, or `/` and any characters.
+    Below,
+    Other,
+}
+
 impl Glob {
     /// Reads a pattern; in a path `*` and `?` stop at `/`.
     pub(super) fn new(pattern: &str, path: bool) -> Self {
@@ -61,6 +73,20 @@ impl Glob {
             at += length;
         }
         Self { parts }
+    }
+
+    /// The characters that each fitting text starts with, and what comes after them.
+    #[cfg(feature = "milvus")]
+    pub(super) fn shape(&self) -> (String, Rest) {
+        let literal = self.parts.iter().map_while(|part| part.literal()).count();
+        let start = self.parts[..literal].iter().filter_map(|part| part.literal()).collect();
+        let rest = match &self.parts[literal..] {
+            [] => Rest::Nothing,
+            [Part::Many { crosses: true }] => Rest::Anything,
+            [Part::Optional(2), Part::Character('/'), Part::Many { crosses: true }] => Rest::Below,
+            _ => Rest::Other,
+        };
+        (start, rest)
     }
 
     /// True if the whole of `text` fits. Time grows with the product of both lengths, never faster.

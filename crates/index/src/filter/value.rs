@@ -147,6 +147,12 @@ impl Moment {
         Some(Self { start, end: start.checked_add(length)? })
     }
 
+    /// First millisecond since 1970, and the first after it.
+    #[cfg(feature = "milvus")]
+    pub(super) fn bounds(self) -> (i64, i64) {
+        (self.start, self.end)
+    }
+
     #[cfg(test)]
     pub(super) fn starts_with(self, other: Self) -> bool {
         self.start == other.start

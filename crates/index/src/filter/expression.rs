@@ -1,0 +1,296 @@
+//! A filter as the boolean expression of a server that knows texts, whole numbers and plain comparisons, as Milvus does.
+//!
+//! What such an expression cannot say is left open: everything passes it that passes the filter, and whoever asks must
+//! look at the answers again unless the expression is exact. The server has the text fields `id path folder name sha256`
+//! of images and `id image_id text` of captions, and the whole numbers `size mtime_ms width height`, 0 if not known.
+
+use super::glob::Rest;
+use super::{Comparison, Condition, Filter, Operator};
+use crate::metric::Side;
+
+/// f64 holds whole numbers up to here.
+const EXACT: f64 = (1u64 << 53) as f64;
+
+/// What an expression lets pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Everything,
+    Nothing,
+    Some(String),
+}
+
+impl Filter {
+    /// What passes at least all items that pass the filter, and whether it passes no others.
+    pub(crate) fn bound(&self, side: Side) -> (Bound, bool) {
+        let mut exact = true;
+        let bound = self.condition.bound(side, true, &mut exact);
+        (bound, exact)
+    }
+}
+
+impl Condition {
+    /// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false
+    /// where it differs.
+    fn bound(&self, side: Side, wide: bool, exact: &mut bool) -> Bound {
+        match self {
+            Self::All(parts) => all(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
+            Self::Any(parts) => any(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
+            Self::Not(part) => not(part.bound(side, !wide, exact)),
+            Self::Has(name) => has(side, name).unwrap_or_else(|| open(wide, exact)),
+            Self::Compare(comparison) if comparison.operator == Operator::Unequal => {
+                not(comparison.bound(Operator::Equal, side, !wide, exact))
+            }
+            Self::Compare(comparison) => comparison.bound(comparison.operator, side, wide, exact),
+        }
+    }
+}
+
+impl Comparison {
+    fn bound(&self, operator: Operator, side: Side, wide: bool, exact: &mut bool) -> Bound {
+        let bound = match Column::of(side, &self.field) {
+            Some(Column::Text { name, empty_is_missing }) => {
+                let compared = match operator {
+                    Operator::Equal => self.text_equal(name, wide, exact),
+                    // Texts that are both numbers compare as such.
+                    _ if self.number.is_some() => None,
+                    _ => Some(Bound::Some(format!("{name} {} {}", operator.symbol(), quoted(&self.plain)))),
+                };
+                let there = if empty_is_missing { Bound::Some(format!("{name} != \"\"")) } else { Bound::Everything };
+                compared.map(|compared| all(vec![there, compared]))
+            }
+            Some(Column::Number { name }) => self.number.map_or(Some(Bound::Nothing), |n| number(name, operator, n)),
+            Some(Column::Time { name }) => Some(self.moment.map_or(Bound::Nothing, |moment| {
+                let (start, end) = moment.bounds();
+                let compared = match operator {
+                    Operator::Less => format!("{name} < {start}"),
+                    Operator::AtMost => format!("{name} < {end}"),
+                    Operator::Greater => format!("{name} >= {end}"),
+                    Operator::AtLeast => format!("{name} >= {start}"),
+                    Operator::Equal | Operator::Unequal => format!("{name} >= {start} and {name} < {end}"),
+                };
+                Bound::Some(format!("({name} != 0 and {compared})"))
+            })),
+            None => None,
+        };
+        bound.unwrap_or_else(|| open(wide, exact))
+    }
+
+    /// `None` if nothing can be said.
+    fn text_equal(&self, name: &str, wide: bool, exact: &mut bool) -> Option<Bound> {
+        let (start, rest) = self.glob.shape();
+        let starting = |start: &str| {
+            let end = after(start)?;
+            Some(format!("({name} >= {} and {name} < {})", quoted(start), quoted(&end)))
+        };
+        match rest {
+            Rest::Nothing => Some(Bound::Some(format!("{name} == {}", quoted(&start)))),
+            Rest::Anything if start.is_empty() => Some(Bound::Everything),
+            Rest::Anything => starting(&start).map(Bound::Some),
+            Rest::Below => {
+                let below = starting(&format!("{start}/"))?;
+                Some(Bound::Some(format!("({name} == {} or {below})", quoted(&start))))
+            }
+            Rest::Other if wide && !start.is_empty() => {
+                *exact = false;
+                starting(&start).map(Bound::Some)
+            }
+            Rest::Other => None,
+        }
+    }
+}
+
+/// Where the server has a field.
+enum Column {
+    Text { name: &'static str, empty_is_missing: bool },
+    Number { name: &'static str },
+    Time { name: &'static str },
+}
+
+impl Column {
+    /// `None` for the caller's own columns and, of captions, for what is asked of their image.
+    fn of(side: Side, field: &str) -> Option<Self> {
+        let text = |name| Some(Self::Text { name, empty_is_missing: false });
+        match side {
+            Side::Image => match field.strip_prefix("image.").unwrap_or(field) {
+                "id" => text("id"),
+                "path" => text("path"),
+                "folder" => text("folder"),
+                "name" => text("name"),
+                "sha256" => Some(Self::Text { name: "sha256", empty_is_missing: true }),
+                "size" => Some(Self::Number { name: "size" }),
+                "width" => Some(Self::Number { name: "width" }),
+                "height" => Some(Self::Number { name: "height" }),
+                "mtime" => Some(Self::Time { name: "mtime_ms" }),
+                _ => None,
+            },
+            Side::Caption => match field {
+                "id" => text("id"),
+                "image_id" => text("image_id"),
+                "text" => text("text"),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn has(side: Side, field: &str) -> Option<Bound> {
+    Some(match Column::of(side, field)? {
+        Column::Text { empty_is_missing: false, .. } => Bound::Everything,
+        Column::Text { name, .. } => Bound::Some(format!("{name} != \"\"")),
+        Column::Number { name } | Column::Time { name } => Bound::Some(format!("{name} != 0")),
+    })
+}
+
+/// A whole number compared with `value`; 0 is a missing one, which compares with nothing.
+fn number(name: &str, operator: Operator, value: f64) -> Option<Bound> {
+    if value.abs() > EXACT {
+        return None;
+    }
+    let (floor, ceil) = (value.floor() as i64, value.ceil() as i64);
+    let compared = match operator {
+        Operator::Less => format!("{name} < {ceil}"),
+        Operator::AtMost => format!("{name} <= {floor}"),
+        Operator::Greater => format!("{name} > {floor}"),
+        Operator::AtLeast => format!("{name} >= {ceil}"),
+        Operator::Equal | Operator::Unequal if floor != ceil => return Some(Bound::Nothing),
+        Operator::Equal | Operator::Unequal => format!("{name} == {floor}"),
+    };
+    Some(Bound::Some(format!("({name} != 0 and {compared})")))
+}
+
+fn open(wide: bool, exact: &mut bool) -> Bound {
+    *exact = false;
+    if wide { Bound::Everything } else { Bound::Nothing }
+}
+
+fn all(parts: Vec<Bound>) -> Bound {
+    joined(parts, " and ", &Bound::Nothing, &Bound::Everything)
+}
+
+fn any(parts: Vec<Bound>) -> Bound {
+    joined(parts, " or ", &Bound::Everything, &Bound::Nothing)
+}
+
+/// One part that is `decides` decides; those that are `neutral` say nothing.
+fn joined(parts: Vec<Bound>, word: &str, decides: &Bound, neutral: &Bound) -> Bound {
+    if parts.contains(decides) {
+        return decides.clone();
+    }
+    let mut expressions: Vec<String> = parts
+        .into_iter()
+        .filter_map(|part| match part {
+            Bound::Some(expression) => Some(expression),
+            _ => None,
+        })
+        .collect();
+    match expressions.len() {
+        0 => neutral.clone(),
+        1 => Bound::Some(expressions.remove(0)),
+        _ => Bound::Some(format!("({})", expressions.join(word))),
+    }
+}
+
+fn not(part: Bound) -> Bound {
+    match part {
+        Bound::Everything => Bound::Nothing,
+        Bound::Nothing => Bound::Everything,
+        Bound::Some(expression) => Bound::Some(format!("not ({expression})")),
+    }
+}
+
+/// The text in double quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The first text after all that start with `start`; servers compare bytes, whose order is that of the characters.
+fn after(start: &str) -> Option<String> {
+    let last = start.chars().next_back()?;
+    let next = match u32::from(last) {
+        // The gap of what is no character.
+        0xd7ff => '\u{e000}',
+        code => char::from_u32(code + 1)?,
+    };
+    Some(format!("{}{next}", &start[..start.len() - last.len_utf8()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(side: Side, filter: &str) -> (String, bool) {
+        let (bound, exact) = Filter::parse(filter).unwrap().bound(side);
+        let text = match bound {
+            Bound::Everything => "everything".into(),
+            Bound::Nothing => "nothing".into(),
+            Bound::Some(expression) => expression,
+        };
+        (text, exact)
+    }
+
+    #[test]
+    fn what_servers_know_is_exact() {
+        for (filter, expected) in [
+            ("folder=a/b", "folder == \"a/b\""),
+            ("folder=a/**", "(folder == \"a\" or (folder >= \"a/\" and folder < \"a0\"))"),
+            ("name=IMG*", "(name >= \"IMG\" and name < \"IMH\")"),
+            ("name!=IMG*", "not ((name >= \"IMG\" and name < \"IMH\"))"),
+            ("name=*", "everything"),
+            ("name='a\\\\b\\\"'", "name == \"a\\\\b\\\"\""),
+            ("path<m", "path < \"m\""),
+            ("sha256=ab", "(sha256 != \"\" and sha256 == \"ab\")"),
+            ("width>=1000", "(width != 0 and width >= 1000)"),
+            ("width<3.5", "(width != 0 and width < 4)"),
+            ("width>-1.5", "(width != 0 and width > -2)"),
+            ("width=3.5", "nothing"),
+            ("width!=wide", "everything"),
+            ("not width", "not (width != 0)"),
+            ("mtime=1970-01-02", "(mtime_ms != 0 and mtime_ms >= 86400000 and mtime_ms < 172800000)"),
+            ("width=1 and (height=2 or id)", "(width != 0 and width == 1)"),
+            ("width=wide or height=2", "(height != 0 and height == 2)"),
+        ] {
+            assert_eq!(bound(Side::Image, filter), (expected.to_string(), true), "{filter}");
+        }
+        assert_eq!(bound(Side::Caption, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
+    }
+
+    /// `not` turns what must be wide into what must be narrow.
+    #[test]
+    fn the_rest_is_left_open() {
+        for (side, filter, expected) in [
+            (Side::Image, "camera=x", "everything"),
+            (Side::Image, "not camera=x", "everything"),
+            (Side::Image, "width=1 and not camera=x", "(width != 0 and width == 1)"),
+            (Side::Image, "not (width=1 and camera=x)", "everything"),
+            (Side::Image, "not (width=1 or camera=x)", "not ((width != 0 and width == 1))"),
+            (Side::Image, "name=IMG*.jpg", "(name >= \"IMG\" and name < \"IMH\")"),
+            (Side::Image, "name!=IMG*.jpg", "everything"),
+            (Side::Image, "path=IMG*", "(path >= \"IMG\" and path < \"IMH\")"),
+            (Side::Image, "name<7", "everything"),
+            (Side::Image, "size>1e300", "everything"),
+            (Side::Caption, "folder=a and text=dog", "text == \"dog\""),
+        ] {
+            assert_eq!(bound(side, filter), (expected.to_string(), false), "{filter}");
+        }
+    }
+
+    #[test]
+    fn the_text_after() {
+        assert_eq!(after("ab").as_deref(), Some("ac"));
+        assert_eq!(after("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!((after("\u{10ffff}"), after("")), (None, None));
+    }
+}

@@ -1,0 +1,260 @@
+//! What every place for embeddings can do, an index in a folder and a server alike.
+
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::item::{CaptionItem, ImageItem};
+use crate::metric::{Side, Space};
+use crate::query::{LevelScores, QueryPart};
+use crate::search::{Hit, SearchOptions};
+use crate::writer::{IndexSettings, IndexWriter};
+use std::path::{Path, PathBuf};
+
+/// Items copied at once.
+const COPIED: usize = 1024;
+
+/// One found item of a [`VectorStore`]: a [`Hit`] without the row, which only an index in a folder has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreHit {
+    /// The image's id, or the caption's.
+    pub id: String,
+    /// Path of the image; of a caption, that of its image.
+    pub path: String,
+    /// The caption, if captions were searched.
+    pub caption: Option<CaptionItem>,
+    /// Σ wᵢ · scoreᵢ; larger is better.
+    pub score: f32,
+    /// What each level contributes to the score.
+    pub parts: LevelScores,
+}
+
+impl From<Hit> for StoreHit {
+    fn from(Hit { id, path, caption, score, parts, .. }: Hit) -> Self {
+        Self { id, path, caption, score, parts }
+    }
+}
+
+/// A place that keeps images, captions and their embeddings, and finds them.
+///
+/// Each kind is made by functions of its own, such as [`FolderStore::create`], as each lies somewhere else. Rows are
+/// kept as f16 and scored by the kernels of this crate, so that a score is the same wherever its row lies.
+pub trait VectorStore {
+    /// Fingerprint of the model that makes the embeddings.
+    fn model(&self) -> &str;
+
+    /// Similarity, λ and widths.
+    fn space(&self) -> &Space;
+
+    /// What the store is called in messages.
+    fn place(&self) -> String;
+
+    /// Refuses any model but the one that made the embeddings.
+    ///
+    /// # Errors
+    /// If `fingerprint` is another; the error names both.
+    fn require_model(&self, fingerprint: &str) -> Result<()> {
+        require_model(&self.place(), self.model(), fingerprint)
+    }
+
+    /// Adds images, or replaces those with their ids, whose captions stay. `embeddings` is `[items, dims]`.
+    ///
+    /// # Errors
+    /// If an embedding has the wrong width or a value that f16 cannot hold, or the store cannot be written.
+    fn put_images(&mut self, items: &[ImageItem], embeddings: &[f32]) -> Result<()>;
+
+    /// Adds captions, or replaces those with their ids; their images must be there. `embeddings` is `[items, dims]`.
+    ///
+    /// # Errors
+    /// As [`VectorStore::put_images`], and if an image is missing, which some stores notice at the commit.
+    fn put_captions(&mut self, items: &[CaptionItem], embeddings: &[f32]) -> Result<()>;
+
+    /// Removes items, and the captions of images with them. Returns how many of `ids` there were.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn remove(&mut self, side: Side, ids: &[&str]) -> Result<u64>;
+
+    /// Brings what was done to disk; searches find it from now on, if they did not before.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn commit(&mut self) -> Result<()>;
+
+    /// Items of a side that a search can find.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn count(&self, side: Side) -> Result<u64>;
+
+    /// The best items for a query of weighted parts. None if captions are asked for and there are none.
+    ///
+    /// # Errors
+    /// If the query is unusable ([`Plan::new`](crate::Plan::new)), λ is out of range, the store cannot do what the
+    /// options ask, or cannot be read.
+    fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>>;
+}
+
+/// Puts all that `index` holds into `store`, images first, and commits. Returns the number of items.
+///
+/// # Errors
+/// If the store is of another model or space, or one of both fails.
+pub fn copy_index(index: &Index, store: &mut dyn VectorStore) -> Result<u64> {
+    store.require_model(&index.meta().model)?;
+    let (found, expected) = (index.meta().space, *store.space());
+    if found != expected {
+        let what = format!("space of {}", index.dir().display());
+        return Err(Error::unexpected(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
+    }
+    let images = copy_side(index, Side::Image, Index::images_of, |items, rows| store.put_images(items, rows))?;
+    let captions = match index.meta().collection(Side::Caption) {
+        Some(_) => copy_side(index, Side::Caption, Index::captions_of, |items, rows| store.put_captions(items, rows))?,
+        None => 0,
+    };
+    store.commit()?;
+    Ok(images + captions)
+}
+
+fn copy_side<T>(
+    index: &Index,
+    side: Side,
+    items_of: impl Fn(&Index, usize) -> Result<Vec<T>>,
+    mut put: impl FnMut(&[T], &[f32]) -> Result<()>,
+) -> Result<u64> {
+    let (mut copied, mut items, mut rows) = (0, Vec::new(), Vec::new());
+    for row in index.rows(side) {
+        let embedding = index.row(side, row)?;
+        for item in items_of(index, row)? {
+            items.push(item);
+            rows.extend_from_slice(&embedding);
+        }
+        if items.len() >= COPIED {
+            put(&items, &rows)?;
+            copied += items.len() as u64;
+            items.clear();
+            rows.clear();
+        }
+    }
+    put(&items, &rows)?;
+    Ok(copied + items.len() as u64)
+}
+
+/// The embedded index as a [`VectorStore`]: an [`IndexWriter`] for changes, an [`Index`] for searches.
+#[derive(Debug)]
+pub struct FolderStore {
+    dir: PathBuf,
+    /// As of the last commit.
+    index: Index,
+    // Begun by the first change after a commit.
+    writer: Option<IndexWriter>,
+}
+
+impl FolderStore {
+    /// An empty index in `dir`; one that was there is replaced.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::create`].
+    pub fn create(dir: &Path, settings: IndexSettings) -> Result<Self> {
+        let index = IndexWriter::create(dir, settings)?.finish()?;
+        Ok(Self { dir: dir.to_path_buf(), index, writer: None })
+    }
+
+    /// The index that is in `dir`.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open(dir: &Path) -> Result<Self> {
+        Ok(Self { dir: dir.to_path_buf(), index: Index::open(dir)?, writer: None })
+    }
+
+    /// The index as of the last commit, which can do more than a store has to.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let meta = self.index.meta();
+                let settings =
+                    IndexSettings { model: meta.model.clone(), space: meta.space, extra: meta.extra.clone() };
+                IndexWriter::update(&self.dir, settings)?
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+}
+
+impl VectorStore for FolderStore {
+    fn model(&self) -> &str {
+        &self.index.meta().model
+    }
+
+    fn space(&self) -> &Space {
+        &self.index.meta().space
+    }
+
+    fn place(&self) -> String {
+        format!("index {}", self.dir.display())
+    }
+
+    fn put_images(&mut self, items: &[ImageItem], embeddings: &[f32]) -> Result<()> {
+        let dims = self.space().dims();
+        check_rows(items.len(), embeddings, dims)?;
+        let writer = self.writer()?;
+        items
+            .iter()
+            .zip(embeddings.chunks_exact(dims))
+            .try_for_each(|(item, row)| writer.put_image(item, row).map(drop))
+    }
+
+    fn put_captions(&mut self, items: &[CaptionItem], embeddings: &[f32]) -> Result<()> {
+        let dims = self.space().dims();
+        check_rows(items.len(), embeddings, dims)?;
+        let writer = self.writer()?;
+        items
+            .iter()
+            .zip(embeddings.chunks_exact(dims))
+            .try_for_each(|(item, row)| writer.put_caption(item, row).map(drop))
+    }
+
+    fn remove(&mut self, side: Side, ids: &[&str]) -> Result<u64> {
+        let writer = self.writer()?;
+        ids.iter().try_fold(0, |count, id| Ok(count + u64::from(writer.remove(side, id)?)))
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            self.index = writer.finish()?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, side: Side) -> Result<u64> {
+        Ok(self.index.count(side) as u64)
+    }
+
+    fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
+        if self.index.meta().collection(options.target).is_none() {
+            return Ok(Vec::new());
+        }
+        let hits = self.index.search_with(&[parts], options)?.remove(0);
+        Ok(hits.into_iter().map(StoreHit::from).collect())
+    }
+}
+
+pub(crate) fn require_model(place: &str, made_by: &str, fingerprint: &str) -> Result<()> {
+    if fingerprint == made_by {
+        return Ok(());
+    }
+    Err(Error::unexpected(format!("model for the {place}"), fingerprint, format!("{made_by}, which made it"))
+        .with_hint("use the model that made the index, or index the pictures again with this one"))
+}
+
+/// Refuses embeddings that are not `[items, dims]`.
+pub(crate) fn check_rows(items: usize, embeddings: &[f32], dims: usize) -> Result<()> {
+    if embeddings.len() == items * dims {
+        return Ok(());
+    }
+    let found = format!("{} values", embeddings.len());
+    Err(Error::unexpected(format!("embeddings of {items} items"), found, format!("{items} times {dims} values")))
+}
