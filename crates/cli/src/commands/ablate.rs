@@ -1,5 +1,7 @@
 //! `gxn ablate`
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::data::{Split, write_text};
+use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
 use gxn::evaluate::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore};
 use gxn::metrics::Bootstrap;
 use gxn::train::ablation::Plan;
@@ -46,6 +49,7 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
             split_scores: Vec::new(),
         })
         .collect();
+    let mut seen = Seen::new();
     for seed in 1..=args.seeds {
         for (at, arm) in arms.iter_mut().enumerate() {
             let run = plan.run(at, &args.logs, seed);
@@ -60,7 +64,7 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
                     eprintln!("stopped in {}; run the same command again to continue", run.display());
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
-                measure(&run, &file, split_of(&args.split), &stop)?;
+                measure(&run, &file, split_of(&args.split), &mut seen, &stop)?;
             }
             let (report, split_score, match_steps) = read(&file)?;
             arm.reports.push(report);
@@ -83,12 +87,22 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a CNN saw in a split's pictures: arms that share a CNN need not look again.
+type Seen = HashMap<(String, Split), Looked>;
+
 /// Measures a finished run on a split, by both levels, by each alone, and under every λ on val; writes it to `file`.
-fn measure(run: &Path, file: &Path, split: Split, stop: &AtomicBool) -> Result<()> {
+fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &AtomicBool) -> Result<()> {
     let encoder = Encoder::load(run)?;
     let dataset = open_configured(&encoder.config().data)?;
     let own = Scoring::of(encoder.config());
-    let encoded = |split| encode::with_progress(&encoder, &dataset, Some(split), None, stop);
+    let look_fingerprint = encoder.look_fingerprint();
+    let mut encoded = |split| -> Result<EncodedDataset> {
+        let looked = match seen.entry((look_fingerprint.clone(), split)) {
+            Entry::Occupied(looked) => looked.into_mut(),
+            Entry::Vacant(place) => place.insert(encode::look_with_progress(&encoder, &dataset, Some(split), stop)?),
+        };
+        Ok(embed_and_describe(&encoder, &dataset, looked, None)?)
+    };
     let measured = encoded(split)?;
     let bootstrap_seed = Bootstrap::default().seed;
     let report = evaluate::report_of(&measured, &encoder, run, &dataset, split, Protocol::Full, own, bootstrap_seed)?;

@@ -1,10 +1,12 @@
 //! `gxn encode`
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::evaluate::encode::{EncodedDataset, encode_and_describe};
+use gxn::data::{Dataset, Split};
+use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe, look_at};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
@@ -28,17 +30,34 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
 /// Encodes with a progress line on stderr; with a beam, each image is described too.
 pub fn with_progress(
     encoder: &Encoder,
-    dataset: &gxn::data::Dataset,
-    split: Option<gxn::data::Split>,
+    dataset: &Dataset,
+    split: Option<Split>,
     beam: Option<usize>,
-    stop: &std::sync::atomic::AtomicBool,
+    stop: &AtomicBool,
 ) -> Result<EncodedDataset> {
+    if let Some(beam) = beam {
+        // Refused before the pictures are looked at.
+        encoder.describe(&[], beam)?;
+    }
+    let looked = look_with_progress(encoder, dataset, split, stop)?;
+    let encoded = embed_and_describe(encoder, dataset, &looked, beam)?;
+    eprintln!("encoded {} images and {} captions", encoded.images.count, encoded.captions.count);
+    Ok(encoded)
+}
+
+/// The CNN's part of it, with a progress line on stderr.
+pub fn look_with_progress(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    split: Option<Split>,
+    stop: &AtomicBool,
+) -> Result<Looked> {
     let mut line = ProgressLine::new();
-    let encoded = encode_and_describe(encoder, dataset, split, beam, &mut |done, total, rate| {
+    let looked = look_at(encoder, dataset, split, &mut |done, total, rate| {
         let left = (total - done) as f64 / rate.max(1e-9);
         line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
-        !stop.load(std::sync::atomic::Ordering::Relaxed)
+        !stop.load(Ordering::Relaxed)
     })?;
-    line.note(&format!("encoded {} images and {} captions", encoded.images.count, encoded.captions.count));
-    Ok(encoded)
+    line.clear();
+    Ok(looked)
 }

@@ -72,6 +72,15 @@ impl Encoder {
         &self.checkpoint
     }
 
+    /// Fingerprint of the CNN and of what is done to a picture before it: models in which these are equal see the same
+    /// features.
+    pub fn look_fingerprint(&self) -> String {
+        let checkpoint = &self.checkpoint;
+        let backbone = checkpoint.frozen.as_ref().or(checkpoint.model.backbone.as_ref()).expect("asked when loading");
+        let input = serde_json::to_string(&checkpoint.input).expect("plain data is valid JSON");
+        format!("{} {input}", backbone.fingerprint())
+    }
+
     /// The run's configuration.
     pub fn config(&self) -> &RunConfig {
         &self.checkpoint.config

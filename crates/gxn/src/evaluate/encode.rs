@@ -48,72 +48,96 @@ pub fn encode_dataset(
     split: Option<Split>,
     progress: &mut dyn FnMut(usize, usize, f64) -> bool,
 ) -> Result<EncodedDataset> {
-    encode_and_describe(encoder, dataset, split, None, progress)
+    embed_and_describe(encoder, dataset, &look_at(encoder, dataset, split, progress)?, None)
 }
 
-/// As [`encode_dataset`]; with a beam, each image is also described by the likeliest caption that beam search finds.
+/// What the CNN sees in the pictures of a data set: models that share a CNN share this.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// `[N, F]`, one row for each picture that could be read.
+    features: Vec<f32>,
+    /// Row of each image of the data set.
+    row_of: Vec<Option<usize>>,
+    dropped: Vec<Dropped>,
+}
+
+/// The CNN's part of [`encode_dataset`].
 ///
 /// # Errors
-/// As [`encode_dataset`] and [`Encoder::describe`].
-pub fn encode_and_describe(
+/// As [`encode_dataset`].
+pub fn look_at(
     encoder: &Encoder,
     dataset: &Dataset,
     split: Option<Split>,
-    beam: Option<usize>,
     progress: &mut dyn FnMut(usize, usize, f64) -> bool,
-) -> Result<EncodedDataset> {
-    if let Some(beam) = beam {
-        // Refused before the pictures are looked at.
-        encoder.describe(&[], beam)?;
-    }
+) -> Result<Looked> {
     let start = Instant::now();
     let chosen: Vec<usize> =
         (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
-    let mut images = Rows::new(encoder.dim(), encoder.has_grounded_level());
-    let (mut image_ids, mut imagined, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
-    let mut row_of = vec![None; dataset.images.len()];
-    let mut done = 0;
+    let mut looked = Looked { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
+    let (mut done, mut rows) = (0, 0);
     for chunk in chosen.chunks(BATCH) {
         let sources: Vec<ImageSource> = chunk.iter().map(|&at| dataset.images[at].source.clone()).collect();
-        let mut features = Vec::new();
         for (outcome, &at) in encoder.features(&sources, &ImageLimits::default()).into_iter().zip(chunk) {
             match outcome {
                 Ok(found) => {
-                    features.extend(found.feature);
-                    row_of[at] = Some(image_ids.len());
-                    image_ids.push(dataset.images[at].id.clone());
+                    looked.features.extend(found.feature);
+                    looked.row_of[at] = Some(rows);
+                    rows += 1;
                 }
                 Err(error) => {
-                    dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.to_string() });
+                    looked.dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.to_string() });
                 }
             }
-        }
-        images.append(encoder.embed_features(&features));
-        if let Some(beam) = beam {
-            imagined.extend(encoder.describe(&features, beam)?.into_iter().filter_map(|best| best.into_iter().next()));
         }
         done += chunk.len();
         if !progress(done, chosen.len(), done as f64 / start.elapsed().as_secs_f64().max(1e-9)) {
             return Err(Error::Interrupted);
         }
     }
-    if image_ids.is_empty() {
-        let what = split.map_or_else(|| dataset.name.clone(), |s| format!("the {s} split of {}", dataset.name));
-        let found = match dropped.first() {
-            Some(first) => format!("no readable picture ({}: {})", first.what, first.reason),
-            None => "no picture".into(),
-        };
-        return Err(Error::unexpected(what, found, "pictures with captions"));
+    if rows > 0 {
+        return Ok(looked);
+    }
+    let what = split.map_or_else(|| dataset.name.clone(), |s| format!("the {s} split of {}", dataset.name));
+    let found = match looked.dropped.first() {
+        Some(first) => format!("no readable picture ({}: {})", first.what, first.reason),
+        None => "no picture".into(),
+    };
+    Err(Error::unexpected(what, found, "pictures with captions"))
+}
+
+/// The rest of [`encode_dataset`], for a data set whose pictures a model with the same CNN has looked at. With a beam, each
+/// image is also described by the likeliest caption that beam search finds.
+///
+/// # Errors
+/// As [`Encoder::describe`].
+pub fn embed_and_describe(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    looked: &Looked,
+    beam: Option<usize>,
+) -> Result<EncodedDataset> {
+    let seen = (0..dataset.images.len()).filter(|&at| looked.row_of[at].is_some());
+    let image_ids: Vec<String> = seen.map(|at| dataset.images[at].id.clone()).collect();
+    let width = looked.features.len() / image_ids.len();
+    let mut images = Rows::new(encoder.dim(), encoder.has_grounded_level());
+    let mut imagined = Vec::new();
+    for features in looked.features.chunks(BATCH * width) {
+        images.append(encoder.embed_features(features));
+        if let Some(beam) = beam {
+            imagined.extend(encoder.describe(features, beam)?.into_iter().filter_map(|best| best.into_iter().next()));
+        }
     }
     let (mut texts, mut caption_ids, mut caption_image) = (Vec::new(), Vec::new(), Vec::new());
     for caption in &dataset.captions {
-        if let Some(row) = row_of[caption.image] {
+        if let Some(row) = looked.row_of[caption.image] {
             texts.push(caption.text.as_str());
             caption_ids.push(caption.id.clone());
             caption_image.push(row);
         }
     }
     let captions = encoder.embed_texts(&texts);
+    let dropped = looked.dropped.clone();
     Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, imagined, dropped })
 }
 

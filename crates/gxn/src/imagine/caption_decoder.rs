@@ -111,8 +111,31 @@ impl CaptionDecoder {
     /// # Shapes
     /// `[B, H]` → `[B, V']`
     pub fn logits(&self, state: Tensor<2>, step: usize, phase: Phase) -> Tensor<2> {
+        let count = state.dims()[0];
+        self.logits_of(state, step, phase, &(0..count).collect::<Vec<_>>(), count)
+    }
+
+    /// [`CaptionDecoder::logits`] of some of `count` captions, those at `rows`: what drops out of a caption's state is a
+    /// matter of its place among all.
+    ///
+    /// # Shapes
+    /// `[rows, H]` → `[rows, V']`
+    pub(super) fn logits_of(
+        &self,
+        state: Tensor<2>,
+        step: usize,
+        phase: Phase,
+        rows: &[usize],
+        count: usize,
+    ) -> Tensor<2> {
         let state = match self.step_seed(step, phase) {
-            Some(seed) => dropout(state, self.settings.dropout, seed),
+            Some(seed) => {
+                let [_, hidden] = state.dims();
+                let places = TensorData::new(rows.iter().map(|&row| row as i64).collect(), [rows.len()]);
+                let places = Tensor::<1, Int>::from_data(places, &state.device());
+                let mask = dropout(Tensor::ones([count, hidden], &state.device()), self.settings.dropout, seed);
+                state * mask.select(0, places)
+            }
             None => state,
         };
         state.matmul(self.output_weight.val()) + self.output_bias.val().unsqueeze()

@@ -1,6 +1,6 @@
 //! Captions said word by word: the likeliest word each time, or a drawn one.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
@@ -56,35 +56,47 @@ pub fn decode(
     let count = v_l.dims()[0];
     let mut captions = vec![Generated::default(); count];
     let mut state = decoder.first_state(v_l);
+    // Captions that are not over; `state` has a row for each.
+    let mut rows: Vec<usize> = (0..count).collect();
     let mut last = vec![START; count];
     for step in 0..max_words {
         state = decoder.advance(word_rows(sentence, &last), Some(state));
-        let logits: Vec<f32> = decoder.logits(state.clone(), step, phase).into_data().iter().collect();
-        let outputs = decoder.outputs();
-        (&mut captions, &mut last, logits.par_chunks_exact(outputs)).into_par_iter().enumerate().for_each(
-            |(row, (caption, last, logits))| {
-                if caption.tokens.last() == Some(&END) {
-                    return;
+        let logits: Vec<f32> = decoder.logits_of(state.clone(), step, phase, &rows, count).into_data().iter().collect();
+        let said: Vec<(usize, f64, bool)> = (&rows, logits.par_chunks_exact(decoder.outputs()))
+            .into_par_iter()
+            .map(|(&row, logits)| match choice {
+                Choice::Greedy => {
+                    let unknown = decoder.output_of(UNKNOWN);
+                    let (best, unknown_is_best) = likeliest(logits, unknown);
+                    (best, f64::from(logits[best]) - log_sum_exp(logits, Some(unknown)), unknown_is_best)
                 }
-                let chosen = match choice {
-                    Choice::Greedy => {
-                        let (best, unknown_is_best) = likeliest(logits, decoder.output_of(UNKNOWN));
-                        caption.unknown += usize::from(unknown_is_best);
-                        best
-                    }
-                    Choice::Draw { seed } => {
-                        let number = mix(mix(seed, step as u64), row as u64);
-                        draw(logits, (number >> 11) as f64 / (1u64 << 53) as f64)
-                    }
-                };
-                let never = matches!(choice, Choice::Greedy).then(|| decoder.output_of(UNKNOWN));
-                caption.log_probability += f64::from(logits[chosen]) - log_sum_exp(logits, never);
-                *last = decoder.token_of(chosen);
-                caption.tokens.push(*last);
-            },
-        );
-        if captions.iter().all(|caption| caption.tokens.last() == Some(&END)) {
+                Choice::Draw { seed } => {
+                    let number = mix(mix(seed, step as u64), row as u64);
+                    let (drawn, log_probability) = draw(logits, (number >> 11) as f64 / (1u64 << 53) as f64);
+                    (drawn, log_probability, false)
+                }
+            })
+            .collect();
+        last.clear();
+        let mut live = Vec::new();
+        for (at, (output, log_probability, unknown_is_best)) in said.into_iter().enumerate() {
+            let (caption, token) = (&mut captions[rows[at]], decoder.token_of(output));
+            caption.tokens.push(token);
+            caption.log_probability += log_probability;
+            caption.unknown += usize::from(unknown_is_best);
+            if token != END {
+                live.push(at);
+                last.push(token);
+            }
+        }
+        if live.is_empty() {
             break;
+        }
+        if live.len() < rows.len() {
+            rows = live.iter().map(|&at| rows[at]).collect();
+            let live: Vec<i64> = live.into_iter().map(|at| at as i64).collect();
+            let live = TensorData::new(live, [rows.len()]);
+            state = state.clone().select(0, Tensor::<1, Int>::from_data(live, &state.device()));
         }
     }
     captions
@@ -109,18 +121,18 @@ fn likeliest(logits: &[f32], unknown: usize) -> (usize, bool) {
     (best, logits[unknown] > logits[best])
 }
 
-/// A draw from the softmax of `logits`; `point` is in [0, 1).
-pub(super) fn draw(logits: &[f32], point: f64) -> usize {
+/// A draw from the softmax of `logits`, and ln of its probability; `point` is in [0, 1).
+pub(super) fn draw(logits: &[f32], point: f64) -> (usize, f64) {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from((logit - top).exp())).sum();
+    let weights: Vec<f32> = logits.iter().map(|&logit| (logit - top).exp()).collect();
+    let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
     let mut left = point * sum;
-    for (place, &logit) in logits.iter().enumerate() {
-        left -= f64::from((logit - top).exp());
-        if left < 0.0 {
-            return place;
-        }
-    }
-    logits.len() - 1
+    let place = weights.iter().position(|&weight| {
+        left -= f64::from(weight);
+        left < 0.0
+    });
+    let place = place.unwrap_or(logits.len() - 1);
+    (place, f64::from(logits[place] - top) - sum.ln())
 }
 
 /// ln Σ exp over all values but the one at `without`.
@@ -138,7 +150,8 @@ mod tests {
     #[test]
     fn draws_fall_where_the_probabilities_say() {
         let logits = [1.0f32, 5.0, 2.0].map(f32::ln);
-        assert_eq!([0.0, 0.12, 0.13, 0.74, 0.76, 0.999].map(|point| draw(&logits, point)), [0, 0, 1, 1, 2, 2]);
+        assert_eq!([0.0, 0.12, 0.13, 0.74, 0.76, 0.999].map(|point| draw(&logits, point).0), [0, 0, 1, 1, 2, 2]);
+        assert!((draw(&logits, 0.5).1 - (5f64 / 8.0).ln()).abs() < 1e-6);
         assert!((log_sum_exp(&logits, None) - 8f64.ln()).abs() < 1e-6);
         assert!((log_sum_exp(&logits, Some(1)) - 3f64.ln()).abs() < 1e-6);
         assert_eq!(likeliest(&logits, 1), (2, true));

@@ -46,7 +46,7 @@ pub fn scheduled_inputs(
             .par_iter()
             .map(|&row| {
                 let logits = &logits[row * decoder.outputs()..][..decoder.outputs()];
-                decoder.token_of(draw(logits, uniform(step, row, 1)))
+                decoder.token_of(draw(logits, uniform(step, row, 1)).0)
             })
             .collect();
         for (&row, token) in replaced.iter().zip(drawn) {

@@ -5,10 +5,13 @@
 //! item's score lies above its mean. An isotonic curve, fitted where the right answers are known (the val split), turns
 //! this standard score into the probability that the item belongs to the query.
 //!
-//! The probability is that of one item among items like val's, of which one in so many belongs to a query (its own
-//! picture, or its own captions): it does not fall because an index is larger, as the number of pictures that match "a
-//! dog" does not either. Only an item's own captions count as relevant in the fit; others that would do as well do not,
-//! so the probabilities are low rather than high.
+//! There are two curves, one for the best hit of a query and one for all others: where nothing scores higher, the same
+//! score means more.
+//!
+//! The probability is that of an item among items like val's, of which one in so many belongs to a query (its own picture,
+//! or its own captions): it does not fall because an index is larger, as the share of pictures that match "a dog" does
+//! not either. Only an item's own captions count as relevant in the fit; others that would do as well do not, so the
+//! probabilities are low rather than high.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -53,9 +56,25 @@ pub struct Calibration {
 struct Direction {
     /// Held-out items, `[B, dims]`.
     bank: Vec<f32>,
-    curve: Isotonic,
+    curves: Curves,
     /// Of val queries with a right answer [`FALSE_ALARMS`] have no item above this standard score.
     none_below: f32,
+}
+
+/// Standard score → probability of being relevant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Curves {
+    /// Of the best hit.
+    best: Isotonic,
+    /// Of any other.
+    others: Isotonic,
+}
+
+impl Curves {
+    /// `rank` counts from 0.
+    fn probability(&self, rank: usize, score: f32) -> f32 {
+        if rank == 0 { self.best.probability(score) } else { self.others.probability(score) }
+    }
 }
 
 /// What a query's scores against the bank are like.
@@ -70,13 +89,13 @@ pub struct Standard {
 struct Header {
     space: Space,
     fingerprint: String,
-    images: Curve,
-    captions: Curve,
+    images: Fitted,
+    captions: Fitted,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Curve {
-    curve: Isotonic,
+struct Fitted {
+    curves: Curves,
     none_below: f32,
 }
 
@@ -129,18 +148,21 @@ impl Calibration {
         let fit = |target: Side| {
             let items = pairs.items(target);
             let held = evenly_spread(items.count, BANK[usize::from(target == Side::Caption)]);
-            let bank = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
-            let mut direction =
-                Direction { bank, curve: Isotonic::fit(vec![(0.0, false)]), none_below: f32::NEG_INFINITY };
-            let scored = direction.standard_scores(&space, &pairs, target, Some(&held));
-            let mut best: Vec<f32> = scored.iter().map(|q| q.scores.iter().copied().fold(f32::MIN, f32::max)).collect();
-            best.sort_unstable_by(f32::total_cmp);
-            direction.none_below = best[(best.len() as f64 * FALSE_ALARMS) as usize];
-            let outcomes = scored.iter().flat_map(|query| {
-                query.scores.iter().enumerate().map(|(item, &score)| (score, query.relevant.contains(&item)))
-            });
-            direction.curve = Isotonic::fit(outcomes.collect());
-            direction
+            let bank: Vec<f32> = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
+            let scored = standard_scores(&bank, &space, &pairs, target, Some(&held));
+            let (mut best, mut others, mut highest) = (Vec::new(), Vec::new(), Vec::new());
+            for query in &scored {
+                let first = query.order().next().expect("a gallery is not empty");
+                highest.push(query.scores[first]);
+                let outcomes = query.scores.iter().enumerate();
+                let outcomes = outcomes.map(|(item, &score)| (item, (score, query.relevant.contains(&item))));
+                for (item, outcome) in outcomes {
+                    if item == first { best.push(outcome) } else { others.push(outcome) }
+                }
+            }
+            highest.sort_unstable_by(f32::total_cmp);
+            let none_below = highest[(highest.len() as f64 * FALSE_ALARMS) as usize];
+            Direction { bank, curves: Curves { best: Isotonic::fit(best), others: Isotonic::fit(others) }, none_below }
         };
         let (images, captions) = (fit(Side::Image), fit(Side::Caption));
         Ok(Self { space, fingerprint, images, captions })
@@ -151,17 +173,15 @@ impl Calibration {
         let pairs = Pairs::of(encoded);
         let figures = |target: Side| {
             let direction = self.direction(target);
-            let scored = direction.standard_scores(&self.space, &pairs, target, None);
+            let scored = standard_scores(&direction.bank, &self.space, &pairs, target, None);
             let (mut first, mut shown, mut alarms, mut right_nones) = (Vec::new(), Vec::new(), 0, 0);
             for query in &scored {
-                let mut order: Vec<usize> = (0..query.scores.len()).collect();
-                // Of equal scores the relevant item comes last: a tie is no merit.
-                let key = |&at: &usize| (query.scores[at], !query.relevant.contains(&at));
-                order.sort_by(|a, b| key(b).partial_cmp(&key(a)).expect("scores are numbers"));
-                let outcome =
-                    |&at: &usize| (direction.curve.probability(query.scores[at]), query.relevant.contains(&at));
-                first.extend(order.first().map(outcome));
-                shown.extend(order.iter().take(SHOWN).map(outcome));
+                let order: Vec<usize> = query.order().collect();
+                let outcome = |(rank, &at): (usize, &usize)| {
+                    (direction.curves.probability(rank, query.scores[at]), query.relevant.contains(&at))
+                };
+                first.extend(order.iter().enumerate().take(1).map(outcome));
+                shown.extend(order.iter().enumerate().take(SHOWN).map(outcome));
                 alarms += usize::from(query.scores[order[0]] < direction.none_below);
                 let other = order.iter().find(|at| !query.relevant.contains(at));
                 right_nones += usize::from(other.is_none_or(|&at| query.scores[at] < direction.none_below));
@@ -191,13 +211,13 @@ impl Calibration {
             return None;
         }
         let plan = Plan::new(&self.space, target, &[QueryPart { vector, weight: 1.0, kind: PartKind::Cross }]).ok()?;
-        let Standard { mean, deviation } = Standard::of(&self.direction(target).scores(&self.space, &plan));
+        let Standard { mean, deviation } = Standard::of(&scores(&self.direction(target).bank, &self.space, &plan));
         Some(Standard { mean: mean * f64::from(weight), deviation: deviation * f64::from(weight) })
     }
 
-    /// The probability that an item with this score belongs to the query.
-    pub fn relevance(&self, target: Side, standard: Standard, score: f32) -> f32 {
-        self.direction(target).curve.probability(standard.score(score))
+    /// The probability that the hit at `rank` (from 0) with this score belongs to the query.
+    pub fn relevance(&self, target: Side, standard: Standard, rank: usize, score: f32) -> f32 {
+        self.direction(target).curves.probability(rank, standard.score(score))
     }
 
     /// Whether a query whose best score this is probably has no match at all: of queries with a match one in twenty
@@ -212,12 +232,12 @@ impl Calibration {
     /// When there is no checkpoint, or it cannot be written to.
     pub fn save(&self, model: &Path) -> Result<PathBuf> {
         let path = resolve(model)?.join(CALIBRATION_FILE);
-        let curve = |d: &Direction| Curve { curve: d.curve.clone(), none_below: d.none_below };
+        let fitted = |d: &Direction| Fitted { curves: d.curves.clone(), none_below: d.none_below };
         let header = Header {
             space: self.space,
             fingerprint: self.fingerprint.clone(),
-            images: curve(&self.images),
-            captions: curve(&self.captions),
+            images: fitted(&self.images),
+            captions: fitted(&self.captions),
         };
         let halves = |bank: &[f32]| -> Vec<u8> { bank.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect() };
         let banks = [("images", halves(&self.images.bank)), ("captions", halves(&self.captions.bank))];
@@ -255,15 +275,17 @@ impl Calibration {
             return Err(damaged(format!("a calibration of {}", header.fingerprint)));
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let direction = |name: &str, curve: Curve| -> Result<Direction> {
+        let direction = |name: &str, fitted: Fitted| -> Result<Direction> {
             let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
             let whole = tensor.dtype() == Dtype::F16 && tensor.shape().get(1) == Some(&header.space.dims());
             let halves = tensor.data().as_chunks::<2>().0;
             let bank: Vec<f32> = halves.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
-            if !whole || bank.is_empty() || bank.iter().any(|v| !v.is_finite()) || !curve.curve.is_sound() {
-                return Err(damaged(format!("the bank of {name} or its curve in disorder")));
+            let Fitted { curves, none_below } = fitted;
+            let sound = curves.best.is_sound() && curves.others.is_sound() && none_below.is_finite();
+            if !whole || bank.is_empty() || bank.iter().any(|v| !v.is_finite()) || !sound {
+                return Err(damaged(format!("the bank of {name} or its curves in disorder")));
             }
-            Ok(Direction { bank, curve: curve.curve, none_below: curve.none_below })
+            Ok(Direction { bank, curves, none_below })
         };
         let (images, captions) = (direction("images", header.images)?, direction("captions", header.captions)?);
         Ok(Some(Self { space: header.space, fingerprint: header.fingerprint, images, captions }))
@@ -306,38 +328,52 @@ struct Scored {
     relevant: Vec<usize>,
 }
 
-impl Direction {
-    fn scores(&self, space: &Space, plan: &Plan) -> Vec<f32> {
-        self.bank.chunks_exact(space.dims()).map(|row| score(plan, row)).collect()
+impl Scored {
+    /// Items by falling score; of equal scores the relevant one comes last: a tie is no merit.
+    fn order(&self) -> impl Iterator<Item = usize> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        let key = |&at: &usize| (self.scores[at], !self.relevant.contains(&at));
+        order.sort_by(|a, b| key(b).partial_cmp(&key(a)).expect("scores are numbers"));
+        order.into_iter()
     }
+}
 
-    /// Every query of `pairs` with every item of `target`. Where the bank consists of some of these items, `held`, a query
-    /// is not held against its own answers, nor an item against itself.
-    fn standard_scores(&self, space: &Space, pairs: &Pairs<'_>, target: Side, held: Option<&[usize]>) -> Vec<Scored> {
-        let (queries, items) = (pairs.items(other(target)), pairs.items(target));
-        let rows: Vec<Vec<f32>> = (0..items.count).into_par_iter().map(|row| as_stored(&items.joined(row))).collect();
-        let scored = |query: usize| {
-            let vector = queries.joined(query);
-            let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
-            let plan = Plan::new(space, target, &[part]).expect("embeddings fit their own space");
-            let mut scores: Vec<f32> = rows.iter().map(|row| score(&plan, row)).collect();
-            let relevant = pairs.relevant(target, query);
-            let Some(held) = held else {
-                let standard = Standard::of(&self.scores(space, &plan));
-                scores.iter_mut().for_each(|score| *score = standard.score(*score));
-                return Scored { scores, relevant };
-            };
-            let others: Vec<usize> = held.iter().copied().filter(|item| !relevant.contains(item)).collect();
-            let bank: Vec<f32> = others.iter().map(|&item| scores[item]).collect();
-            let standard = Standard::of(&bank);
-            let mut standards: Vec<f32> = scores.iter().map(|&score| standard.score(score)).collect();
-            for &item in &others {
-                standards[item] = standard.without(scores[item], bank.len()).score(scores[item]);
-            }
-            Scored { scores: standards, relevant }
+fn scores(rows: &[f32], space: &Space, plan: &Plan) -> Vec<f32> {
+    rows.chunks_exact(space.dims()).map(|row| score(plan, row)).collect()
+}
+
+/// Every query of `pairs` with every item of `target`, held against `bank`. Where the bank consists of some of these items,
+/// `held`, a query is not held against its own answers, nor an item against itself.
+fn standard_scores(
+    bank: &[f32],
+    space: &Space,
+    pairs: &Pairs<'_>,
+    target: Side,
+    held: Option<&[usize]>,
+) -> Vec<Scored> {
+    let (queries, items) = (pairs.items(other(target)), pairs.items(target));
+    let rows: Vec<f32> = (0..items.count).flat_map(|row| as_stored(&items.joined(row))).collect();
+    let scored = |query: usize| {
+        let vector = queries.joined(query);
+        let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+        let plan = Plan::new(space, target, &[part]).expect("embeddings fit their own space");
+        let mut scores_of_items = scores(&rows, space, &plan);
+        let relevant = pairs.relevant(target, query);
+        let Some(held) = held else {
+            let standard = Standard::of(&scores(bank, space, &plan));
+            scores_of_items.iter_mut().for_each(|score| *score = standard.score(*score));
+            return Scored { scores: scores_of_items, relevant };
         };
-        (0..queries.count).into_par_iter().map(scored).collect()
-    }
+        let others: Vec<usize> = held.iter().copied().filter(|item| !relevant.contains(item)).collect();
+        let against: Vec<f32> = others.iter().map(|&item| scores_of_items[item]).collect();
+        let standard = Standard::of(&against);
+        let mut standards: Vec<f32> = scores_of_items.iter().map(|&score| standard.score(score)).collect();
+        for (&item, &score) in others.iter().zip(&against) {
+            standards[item] = standard.without(score, against.len()).score(score);
+        }
+        Scored { scores: standards, relevant }
+    };
+    (0..queries.count).into_par_iter().map(scored).collect()
 }
 
 /// Embeddings that belong together.
@@ -460,8 +496,9 @@ mod tests {
         let report = calibration.measure(&test);
         for figures in [report.text_to_image, report.image_to_text] {
             assert!(figures.ece_at_10 < 0.06, "{figures:?}");
-            assert!((figures.mean_relevance_at_1 - figures.precision_at_1).abs() < 0.15, "{figures:?}");
-            assert!(figures.none_with_answer < 0.15, "{figures:?}");
+            assert!((figures.mean_relevance_at_1 - figures.precision_at_1).abs() < 0.1, "{figures:?}");
+            assert!(figures.ece_at_1 < 0.15, "{figures:?}");
+            assert!(figures.none_with_answer < 0.2, "{figures:?}");
             assert!(figures.none_without_answer > 2.0 * figures.none_with_answer, "{figures:?}");
         }
     }

@@ -145,7 +145,10 @@ impl Retriever {
         let Some((calibration, standard)) = calibrated else {
             return Ok(Found { hits, relevance: None, probably_none: false });
         };
-        let relevance = hits.iter().map(|hit| calibration.relevance(target, standard, hit.score)).collect();
+        let rank = |at: usize| options.offset + at;
+        let relevance = (hits.iter().enumerate())
+            .map(|(at, hit)| calibration.relevance(target, standard, rank(at), hit.score))
+            .collect();
         // Further pages and filters do not show the best of all.
         let shows_best = options.offset == 0 && options.filter.is_none();
         let best = hits.first().map(|hit| hit.score);
