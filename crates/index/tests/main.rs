@@ -5,4 +5,5 @@ mod crash;
 mod fixture;
 mod folder;
 mod search;
+mod sketches;
 mod store;
