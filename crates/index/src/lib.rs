@@ -39,6 +39,7 @@ mod code_scan;
 mod codes;
 mod derived;
 mod error;
+mod export;
 mod file;
 mod filter;
 mod folder;

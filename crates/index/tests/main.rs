@@ -2,6 +2,7 @@
 
 mod candidates;
 mod crash;
+mod export;
 mod fixture;
 mod folder;
 mod search;
