@@ -134,7 +134,7 @@ impl Index {
     }
 
     /// The rows to look at.
-    fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
+    pub(crate) fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
         let dims = self.meta().space.dims();
         let stretches = self.stretches(side).iter().enumerate();
         let piece = stretches.map(|(at, stretch)| Piece {

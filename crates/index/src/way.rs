@@ -21,6 +21,7 @@ type CodedPieces<'a> = (Vec<Piece<'a, &'a Codes>>, Vec<RowPiece<'a>>);
 #[derive(Debug, Default)]
 pub(crate) struct Asked([AtomicUsize; 2]);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Exact,
     Codes,
@@ -177,4 +178,53 @@ impl Index {
 
 fn merge(tops: &mut [TopK], others: Vec<TopK>) {
     tops.iter_mut().zip(others).for_each(|(top, other)| top.merge(other));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::ImageItem;
+    use crate::metric::{Metric, Space};
+    use crate::writer::{IndexSettings, IndexWriter};
+
+    /// An index that says it is large goes by codes, and by sketches once they are in memory or enough was asked.
+    #[test]
+    fn the_way_follows_size_and_use() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+        let settings = IndexSettings { model: "m".into(), space, extra: Default::default() };
+        let mut writer = IndexWriter::create(&dir, settings.clone()).unwrap();
+        for number in 0..9u8 {
+            let item = ImageItem { id: number.to_string(), ..Default::default() };
+            writer.push_image(&item, &[1.0, f32::from(number), 2.0]).unwrap();
+        }
+        writer.make_codes(0).unwrap();
+        drop(writer.finish().unwrap());
+        let way = |index: &Index, rows: usize, plans: usize, method: Method| {
+            let mut pieces = index.pieces(Side::Image, None);
+            pieces[0].range = 0..rows;
+            index.way(&Errand { side: Side::Image, pieces: &pieces, keep: 10 }, plans, method, CANDIDATES)
+        };
+        // Of 64 bytes each.
+        let (small, large) = (4_000_000, 5_000_000);
+        let coded = Index::open(&dir).unwrap();
+        assert_eq!(way(&coded, small, 1, Method::Auto), Way::Exact);
+        assert_eq!(way(&coded, large, 1000, Method::Auto), Way::Codes);
+        let mut writer = IndexWriter::update(&dir, settings).unwrap();
+        writer.make_sketches(0).unwrap();
+        drop(writer.finish().unwrap());
+
+        let index = Index::open(&dir).unwrap();
+        assert_eq!(way(&index, large, LOADING_PAYS - 1, Method::Auto), Way::Codes);
+        assert_eq!(way(&index, large, 1, Method::Auto), Way::Sketches, "this one brings them to memory");
+        assert_eq!(way(&index, large, 1, Method::Auto), Way::Codes, "another one does not wait");
+        assert_eq!(index.load_sketches(Side::Image), 9);
+        assert_eq!(way(&index, large, 1, Method::Auto), Way::Sketches);
+        assert_eq!(way(&index, small, 1, Method::Auto), Way::Exact);
+        assert_eq!(way(&index, 20 * CANDIDATES, 1, Method::Sketches), Way::Sketches);
+        assert_eq!(way(&index, 20 * CANDIDATES - 1, 1, Method::Sketches), Way::Exact, "few are read");
+        assert_eq!(way(&index, large, 1, Method::Candidates), Way::Codes);
+        assert_eq!(way(&index, large, 1, Method::Exact), Way::Exact);
+    }
 }
