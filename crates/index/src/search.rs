@@ -47,10 +47,10 @@ pub enum Method {
     /// The 8-bit codes of all rows give candidates, [`CANDIDATES`] or four for each wanted hit, whichever is more; these
     /// are scored exactly. A hit may be missed, scores and their order are exact. Rows without codes are read.
     Candidates,
-    /// The same by 4-bit sketches of all rows, which are read into memory first and then take a tenth of the time. A hit
-    /// is missed a little more often, and of rows of equal score any may be found. Rows without sketches go by their
-    /// codes; so do queries with a [`PartKind::Same`](crate::PartKind::Same) part where rows are of different lengths or
-    /// under order similarity. Where few rows pass a filter all of them are read.
+    /// The same by 4-bit sketches of all rows, half as many candidates of each row file. Sketches are read into memory
+    /// first; a query then takes a quarter of the time. Of rows of equal score any may be found. Rows without sketches go
+    /// by their codes; so do queries with a [`PartKind::Same`](crate::PartKind::Same) part where rows are of different
+    /// lengths or under order similarity. Where few rows pass a filter all of them are read.
     Sketches,
 }
 

@@ -1,5 +1,5 @@
-//! A file of 4-bit sketches of a row file's rows, [derived](crate::derived) of it: an eighth of the rows' bytes or less
-//! is read to find candidates. The crate turbovec makes them and searches them, in memory.
+//! A file of 4-bit sketches of a row file's rows, [derived](crate::derived) of it: little more than a sixteenth of the
+//! rows' bytes is read to find candidates. The crate turbovec makes them and searches them, in memory.
 //!
 //! Its kind is `GXNSKCH\0` with 4 bits. Bytes 24..28 of the header are the measure, u32: 0 dot product, 1 row above
 //! query, 2 query above row; bytes 48..56 the length of the [`Key`], u64, which follows as JSON. The rest is turbovec's.
@@ -29,8 +29,8 @@ const BITS: usize = 4;
 const BATCH: usize = 4096;
 /// Rows that stand for all.
 const SAMPLE: usize = 1000;
-/// Queries asked at once; each takes some 100 KB.
-const QUERIES: usize = 256;
+/// Queries asked at once: more take longer each.
+const QUERIES: usize = 8;
 /// Lengths of rows that differ by less count as equal.
 const EQUAL_LENGTHS: f32 = 1.02;
 /// Larger values turbovec refuses.

@@ -142,7 +142,8 @@ impl Index {
             put(&unable, self.by_codes(errand, &of(&unable), candidates, &vec![0; errand.pieces.len()]));
         }
         if !able.is_empty() {
-            // Each file's nearest are scored: what sketches of different files tell may differ by a constant.
+            // Each file's nearest are scored: what sketches of different files tell may differ by a constant. Half as
+            // many as of codes are enough, and turbovec's time grows with their number.
             let mut near = vec![TopK::new(usize::MAX); able.len()];
             let mut done = vec![0; errand.pieces.len()];
             for (number, (at, loaded)) in sketches().enumerate() {
@@ -163,7 +164,7 @@ impl Index {
                     }
                     None => None,
                 };
-                for (near, rows) in near.iter_mut().zip(loaded.near(&asked, allowed, candidates)) {
+                for (near, rows) in near.iter_mut().zip(loaded.near(&asked, allowed, candidates / 2)) {
                     rows.into_iter().for_each(|row| near.push(Scored { score: 0.0, row: first_row + row }));
                 }
             }
