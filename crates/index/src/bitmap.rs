@@ -45,6 +45,12 @@ impl Bitmap {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// Whether each of the numbers below `len` is in the set.
+    pub(crate) fn flags(&self, len: usize) -> Vec<bool> {
+        let bits = self.words.iter().flat_map(|word| (0..64).map(move |bit| word >> bit & 1 == 1));
+        bits.chain(std::iter::repeat(false)).take(len).collect()
+    }
+
     /// The longest stretches of `range` without a gap.
     pub(crate) fn runs(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut at = range.start;
@@ -83,6 +89,8 @@ mod tests {
             bits.iter().enumerate().filter(|(_, b)| **b).for_each(|(at, _)| map.insert(at));
             let expected: Vec<usize> = (0..bits.len()).filter(|&at| bits[at]).collect();
             prop_assert_eq!(map.runs(0..bits.len()).flatten().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(map.flags(bits.len()), bits.clone());
+            prop_assert_eq!(map.flags(bits.len() / 2), &bits[..bits.len() / 2]);
             prop_assert_eq!(map.count(), bits.iter().filter(|b| **b).count());
             prop_assert!((0..400).all(|at| map.contains(at) == (at < bits.len() && bits[at])));
             let (a, b) = (cut.0 as usize % (bits.len() + 1), cut.1 as usize % (bits.len() + 1));

@@ -1,41 +1,20 @@
-//! A file of 8-bit codes of a row file's rows, derived of it: half the bytes to read, to find candidates by.
+//! A file of 8-bit codes of a row file's rows, [derived](crate::derived) of it: half the bytes to read, to find
+//! candidates by.
 //!
-//! It may be missing, damaged or behind; search then reads the rows themselves. It is written whole. All numbers are
-//! little-endian. Header of version 1, 128 bytes:
-//!
-//! | bytes | content |
-//! |---|---|
-//! | 0..8 | `GXNCODE\0` |
-//! | 8..12 | version, u32 |
-//! | 12..16 | values of h, u32 |
-//! | 16..20 | values of l, u32 |
-//! | 20..24 | bits of a value, u32: 8 |
-//! | 24..28 | bytes of a record, u32 |
-//! | 28..32 | side, u32: 0 images, 1 captions |
-//! | 32..40 | number of the row file, u64 |
-//! | 40..48 | rows, u64: the first ones of the row file |
-//! | 48..56 | steps of h and of l, f32: a code c stands for c · step |
-//! | 56..64 | the last 8 bytes of the last of these rows |
-//! | 64..96 | SHA-256 of all after the header |
-//! | 96..128 | SHA-256 of bytes 0..96 |
-//!
-//! The records follow, codes and zeros up to a multiple of 64 bytes, then 1 / ‖row‖ of every row as f32.
+//! Its kind is `GXNCODE\0` with 8 bits. Bytes 24..28 of the header are the bytes of a record, u32; bytes 48..56 the steps
+//! of h and of l, f32: a code c stands for c · step. The records follow, codes and zeros up to a multiple of 64 bytes,
+//! then 1 / ‖row‖ of every row as f32.
 
+use crate::derived::{self, Body, DERIVED, Derived, Kind};
 use crate::error::{Error, Result};
-use crate::file::{check_length, hex, sync_dir};
+use crate::file::check_length;
 use crate::kernel::MOST_COLUMNS;
 use crate::segment::{HEADER_BYTES, Header, Segment};
 use half::f16;
-use memmap2::Mmap;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
-const MAGIC: [u8; 8] = *b"GXNCODE\0";
-const VERSION: u32 = 1;
 const ALIGN: usize = 64;
 /// Rows coded at once.
 const BATCH: usize = 4096;
@@ -43,45 +22,35 @@ const BATCH: usize = 4096;
 const FITTING: f64 = 0.999;
 const LARGEST: f32 = 127.0;
 
-/// What a damaged file of codes means.
-pub(crate) const DERIVED: &str = "the file is derived of the rows: remove it, the next `gxn index` makes it again";
-
 /// The codes of the first rows of a row file, mapped into memory.
 #[derive(Debug)]
 pub(crate) struct Codes {
-    map: Mmap,
+    file: Derived,
     header: Header,
-    rows: usize,
     /// Of h and of l.
     pub(crate) steps: [f32; 2],
-    last: [u8; 8],
-    body: [u8; 32],
 }
 
 impl Codes {
     /// Opens the codes at `path` if they are of `segment`.
     pub(crate) fn open(path: &Path, segment: &Segment) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
-        // SAFETY: the file was put in place whole; it is removed but never changed.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", path, e))?;
-        let (rows, steps, last, body) = parse(&map, segment.header(), path)?;
-        let record = record_bytes(segment.header().dims()) as u64;
-        let least = rows.checked_mul(record + 4).and_then(|n| n.checked_add(HEADER_BYTES as u64)).unwrap_or(u64::MAX);
-        check_length(path, map.len() as u64, least).map_err(|e| e.with_hint(DERIVED))?;
-        let codes = Self { map, header: segment.header().clone(), rows: rows as usize, steps, last, body };
-        let there = codes.rows <= segment.len();
-        if !there || codes.rows > 0 && segment.record(codes.rows - 1).last_chunk() != Some(&codes.last) {
-            let what = path.display().to_string();
-            return Err(
-                Error::unexpected(what, "codes of other rows", "codes of the rows beside it").with_hint(DERIVED)
-            );
+        let header = segment.header().clone();
+        let file = Derived::open(path, segment, kind(&header))?;
+        let steps: [f32; 2] = bytemuck::cast(file.own);
+        if !steps.iter().all(|step| step.is_finite() && *step > 0.0) {
+            let what = format!("header of {}", path.display());
+            return Err(Error::unexpected(what, format!("steps {steps:?}"), "steps above 0").with_hint(DERIVED));
         }
-        Ok(codes)
+        // No overflow: there are at least as many rows, which are longer.
+        let least = HEADER_BYTES + file.rows * (record_bytes(header.dims()) + 4);
+        let found = HEADER_BYTES + file.body().len();
+        check_length(path, found as u64, least as u64).map_err(|e| e.with_hint(DERIVED))?;
+        Ok(Self { file, header, steps })
     }
 
     /// How many of the row file's rows have codes.
     pub(crate) fn len(&self) -> usize {
-        self.rows
+        self.file.rows
     }
 
     /// Bytes from one row to the next.
@@ -101,23 +70,18 @@ impl Codes {
     /// The records of some rows.
     pub(crate) fn values(&self, rows: Range<usize>) -> &[i8] {
         let stride = self.stride();
-        bytemuck::cast_slice(&self.map[HEADER_BYTES + rows.start * stride..HEADER_BYTES + rows.end * stride])
+        bytemuck::cast_slice(&self.file.body()[rows.start * stride..rows.end * stride])
     }
 
     /// 1 / ‖row‖.
     pub(crate) fn inverse_length(&self, row: usize) -> f32 {
-        let at = HEADER_BYTES + self.rows * self.stride() + row * 4;
-        f32::from_le_bytes(*self.map[at..].first_chunk().expect("the length was checked"))
+        let at = self.len() * self.stride() + row * 4;
+        f32::from_le_bytes(*self.file.body()[at..].first_chunk().expect("the length was checked"))
     }
 
     /// Compares everything with its checksum.
     pub(crate) fn verify(&self, path: &Path) -> Result<()> {
-        let found: [u8; 32] = Sha256::digest(&self.map[HEADER_BYTES..]).into();
-        if found == self.body {
-            return Ok(());
-        }
-        let what = format!("checksum of {}", path.display());
-        Err(Error::unexpected(what, hex(&found), hex(&self.body)).with_hint(DERIVED))
+        self.file.verify(path)
     }
 }
 
@@ -125,43 +89,8 @@ fn record_bytes(dims: usize) -> usize {
     dims.next_multiple_of(ALIGN)
 }
 
-type Parsed = (u64, [f32; 2], [u8; 8], [u8; 32]);
-
-/// Rows, steps, end of the last row, checksum of the body.
-fn parse(bytes: &[u8], source: &Header, name: &Path) -> Result<Parsed> {
-    let wrong = |found: String, expected: &str| {
-        Err(Error::unexpected(format!("header of {}", name.display()), found, expected).with_hint(DERIVED))
-    };
-    let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return wrong(format!("{} bytes", bytes.len()), "128 bytes");
-    };
-    let check: [u8; 32] = Sha256::digest(&bytes[..96]).into();
-    if bytes[..8] != MAGIC || bytes[96..] != check {
-        return wrong(format!("\"{}\"", bytes[..8].escape_ascii()), "\"GXNCODE\\x00\" and a checksum that agrees");
-    }
-    if bytes[8..40] != head(source)[8..40] {
-        return wrong("another version, width or file".into(), "that of the row file beside it");
-    }
-    let part = |at: usize| -> [u8; 8] { *bytes[at..].first_chunk().expect("the header is longer") };
-    let step = |at: usize| f32::from_le_bytes(*bytes[at..].first_chunk().expect("the header is longer"));
-    let steps = [step(48), step(52)];
-    if !steps.iter().all(|step| step.is_finite() && *step > 0.0) {
-        return wrong(format!("steps {steps:?}"), "steps above 0");
-    }
-    Ok((u64::from_le_bytes(part(40)), steps, part(56), *bytes[64..].first_chunk().expect("the header is longer")))
-}
-
-/// A header without rows, steps and checksums.
-fn head(source: &Header) -> [u8; HEADER_BYTES] {
-    let mut bytes = [0; HEADER_BYTES];
-    bytes[..8].copy_from_slice(&MAGIC);
-    let record = record_bytes(source.dims()) as u32;
-    let words = [VERSION, source.dims_abstract, source.dims_grounded, 8, record, source.side as u32];
-    for (at, word) in words.into_iter().enumerate() {
-        bytes[8 + 4 * at..][..4].copy_from_slice(&word.to_le_bytes());
-    }
-    bytes[32..40].copy_from_slice(&source.number.to_le_bytes());
-    bytes
+fn kind(source: &Header) -> Kind {
+    Kind { magic: *b"GXNCODE\0", what: "codes", bits: 8, own: record_bytes(source.dims()) as u32 }
 }
 
 /// True if rows of this width can have codes.
@@ -171,24 +100,12 @@ pub(crate) fn can_be_coded(dims: usize) -> bool {
 
 /// Writes the codes of all rows of `segment` to `path`, replacing what is there.
 pub(crate) fn write(path: &Path, segment: &Segment) -> Result<()> {
-    let new = path.with_extension("i8.new");
-    let done = write_new(&new, segment).map_err(|e| Error::io("cannot write", &new, e));
-    if let Err(error) = done {
-        // Half a file of codes helps nobody, and the disk may be full.
-        let _ = fs::remove_file(&new);
-        return Err(error);
-    }
-    fs::rename(&new, path).map_err(|e| Error::io("cannot put in place", path, e))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    derived::write(path, segment, kind(segment.header()), |body| write_body(body, segment))
 }
 
-fn write_new(path: &Path, segment: &Segment) -> std::io::Result<()> {
-    let header = segment.header();
-    let (split, dims) = (header.dims_abstract as usize, header.dims());
+fn write_body(body: &mut Body, segment: &Segment) -> std::io::Result<[u8; 8]> {
+    let (split, dims) = (segment.header().dims_abstract as usize, segment.header().dims());
     let steps = [step(segment, 0..split), step(segment, split..dims)];
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    out.write_all(&[0; HEADER_BYTES])?;
-    let mut hash = Sha256::new();
     let stride = record_bytes(dims);
     let mut records = vec![0i8; BATCH * stride];
     for first in (0..segment.len()).step_by(BATCH) {
@@ -202,30 +119,12 @@ fn write_new(path: &Path, segment: &Segment) -> std::io::Result<()> {
                 }
             }
         });
-        hash.update(bytemuck::cast_slice::<i8, u8>(records));
-        out.write_all(bytemuck::cast_slice(records))?;
+        body.put(bytemuck::cast_slice(records))?;
     }
     for row in 0..segment.len() {
-        let inverse = segment.inverse_length(row).to_le_bytes();
-        hash.update(inverse);
-        out.write_all(&inverse)?;
+        body.put(&segment.inverse_length(row).to_le_bytes())?;
     }
-    let mut bytes = head(header);
-    bytes[40..48].copy_from_slice(&(segment.len() as u64).to_le_bytes());
-    bytes[48..52].copy_from_slice(&steps[0].to_le_bytes());
-    bytes[52..56].copy_from_slice(&steps[1].to_le_bytes());
-    if let Some(last) = segment.len().checked_sub(1) {
-        let record = segment.record(last);
-        bytes[56..64].copy_from_slice(&record[record.len() - 8..]);
-    }
-    bytes[64..96].copy_from_slice(&hash.finalize());
-    let check = Sha256::digest(&bytes[..96]);
-    bytes[96..].copy_from_slice(&check);
-    out.flush()?;
-    let mut file = out.into_inner()?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&bytes)?;
-    file.sync_all()
+    Ok(bytemuck::cast(steps))
 }
 
 /// The code nearest to a value.
@@ -255,6 +154,8 @@ mod tests {
     use crate::appender::Appender;
     use crate::metric::Side;
     use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+    use std::fs;
     use std::path::PathBuf;
 
     fn segment(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Segment) {
@@ -320,7 +221,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             prop_assert!(Codes::open(&path, &segment).is_err());
             // With all checks in order.
-            let mut header = head(segment.header());
+            let mut header = derived::head(kind(segment.header()), segment.header());
             header[40..48].copy_from_slice(&rows.to_le_bytes());
             header[48..56].copy_from_slice(&steps);
             let check = Sha256::digest(&header[..96]);

@@ -4,11 +4,11 @@
 //! meta.json            says that the folder is an index, and of which version
 //! catalogue.redb       the commit point: which rows count, and what they are
 //! lock                 held by a writer
-//! segments/            images-N.f16 … [captions-N.f16 …], and what is derived of them: images-N.i8 …
+//! segments/            images-N.f16 … [captions-N.f16 …], and what is derived of them: images-N.i8 … images-N.sketch …
 //! ```
 
 use crate::bitmap::Bitmap;
-use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, codes_path, segment_path};
+use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem, Item};
@@ -17,7 +17,9 @@ use crate::metric::Side;
 use crate::search::Remembered;
 use crate::segment::Segment;
 use crate::shelf::header;
+use crate::sketch::Sketches;
 use crate::vector_store::require_model;
+use crate::way::Asked;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,7 @@ pub struct Index {
     images: Vec<Stretch>,
     captions: Vec<Stretch>,
     remembered: Remembered,
+    asked: Asked,
 }
 
 /// The rows of one file.
@@ -45,6 +48,8 @@ pub(crate) struct Stretch {
     pub(crate) live: Option<Bitmap>,
     /// Of the first rows; `None` if there are none, or they cannot be used.
     pub(crate) codes: Option<Codes>,
+    /// The same.
+    pub(crate) sketches: Option<Sketches>,
     pub(crate) record: SegmentRecord,
     pub(crate) path: PathBuf,
 }
@@ -76,7 +81,14 @@ impl Index {
         let catalogue = Catalogue::open(dir)?;
         let images = stretches(dir, &catalogue, Side::Image)?;
         let captions = stretches(dir, &catalogue, Side::Caption)?;
-        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, remembered: Remembered::default() })
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            catalogue,
+            images,
+            captions,
+            remembered: Remembered::default(),
+            asked: Asked::default(),
+        })
     }
 
     /// The folder.
@@ -109,11 +121,6 @@ impl Index {
                 .filter(|&at| stretch.live.as_ref().is_none_or(|live| live.contains(at)))
                 .map(|at| stretch.first_row + at)
         })
-    }
-
-    /// How many rows of `side` have 8-bit codes, by which candidates are found ([`crate::Method::Candidates`]).
-    pub fn coded_rows(&self, side: Side) -> usize {
-        self.stretches(side).iter().filter_map(|stretch| stretch.codes.as_ref()).map(Codes::len).sum()
     }
 
     /// The embedding `[h ; l]` of a row, as f16 kept it: a stored picture can be a query.
@@ -219,6 +226,10 @@ impl Index {
         &self.remembered
     }
 
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     pub(crate) fn stretches(&self, side: Side) -> &[Stretch] {
         match side {
             Side::Image => &self.images,
@@ -276,7 +287,9 @@ fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretc
         let live = catalogue.live(side, first, record.rows)?;
         // Whatever is wrong with them, `verify` tells; search can do without.
         let codes = Codes::open(&codes_path(&path), &segment).ok();
-        Ok(Stretch { first_row: first as usize, segment, live, codes, record, path })
+        let measure = catalogue.meta().space.metric.measure(side);
+        let sketches = Sketches::open(&sketch_path(&path), &segment, measure).ok();
+        Ok(Stretch { first_row: first as usize, segment, live, codes, sketches, record, path })
     };
     catalogue.segments(side)?.into_iter().map(open).collect()
 }

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::slice::ChunksExact;
 
+/// Candidates that a thread scores at once.
+const RESCORED: usize = 64;
+
 /// Stored rows in memory, or mapped.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, E> {
@@ -197,15 +200,25 @@ pub(crate) fn rescore<S: Scan>(
     let one = |(plan, candidates): (&Plan, TopK)| {
         let plan = std::slice::from_ref(plan);
         let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plan)).collect();
-        let mut buffers = Buffers::default();
-        let mut top = TopK::new(keep);
-        for Scored { row, .. } in candidates.into_page(0) {
-            let piece = pieces.partition_point(|piece| piece.first_row <= row) - 1;
-            let at = row - pieces[piece].first_row;
-            let mut scores = pieces[piece].rows.score_block(&passes[piece], 1, at..at + 1, &mut buffers);
-            top.push(Scored { score: scores.next().expect("one plan, one row")[0], row });
-        }
-        top
+        let some = |candidates: &[Scored]| {
+            let mut buffers = Buffers::default();
+            let mut top = TopK::new(keep);
+            for &Scored { row, .. } in candidates {
+                let piece = pieces.partition_point(|piece| piece.first_row <= row) - 1;
+                let at = row - pieces[piece].first_row;
+                let mut scores = pieces[piece].rows.score_block(&passes[piece], 1, at..at + 1, &mut buffers);
+                top.push(Scored { score: scores.next().expect("one plan, one row")[0], row });
+            }
+            top
+        };
+        let candidates = candidates.into_page(0);
+        candidates.par_chunks(RESCORED).map(some).reduce(
+            || TopK::new(keep),
+            |mut left, right| {
+                left.merge(right);
+                left
+            },
+        )
     };
     plans.par_iter().zip(candidates).map(one).collect()
 }

@@ -2,16 +2,15 @@
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::StoredItem;
-use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::{Side, Space};
 use crate::query::{LevelScores, Plan, QueryPart};
-use crate::scan::{Piece, Rows, rescore, top_of};
+use crate::scan::{Piece, Rows};
 use crate::top_k::{Scored, TopK};
-use half::f16;
+use crate::way::{Errand, RowPiece};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +38,8 @@ pub struct Hit {
 /// How the best rows are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// [`Method::Exact`] where that takes a moment, up to [`INSTANT_BYTES`] of rows, else [`Method::Candidates`].
+    /// [`Method::Exact`] where that takes a moment, up to [`INSTANT_BYTES`] of rows; else [`Method::Sketches`] once they
+    /// are in memory ([`Index::load_sketches`], or after [`LOADING_PAYS`] queries), before that [`Method::Candidates`].
     #[default]
     Auto,
     /// Every row is read.
@@ -47,12 +47,19 @@ pub enum Method {
     /// The 8-bit codes of all rows give candidates, [`CANDIDATES`] or four for each wanted hit, whichever is more; these
     /// are scored exactly. A hit may be missed, scores and their order are exact. Rows without codes are read.
     Candidates,
+    /// The same by 4-bit sketches of all rows, half as many candidates of each row file. Sketches are read into memory
+    /// first; a query then takes a quarter of the time. Of rows of equal score any may be found. Rows without sketches go
+    /// by their codes; so do queries with a [`PartKind::Same`](crate::PartKind::Same) part where rows are of different
+    /// lengths or under order similarity. Where few rows pass a filter all of them are read.
+    Sketches,
 }
 
 /// So many bytes of rows are read for a query without a second thought: a few milliseconds.
 pub const INSTANT_BYTES: u64 = 256 << 20;
 /// Candidates of a query at least.
 pub const CANDIDATES: usize = 200;
+/// After so many queries of a side [`Method::Auto`] reads its sketches into memory: what each saves has then paid for it.
+pub const LOADING_PAYS: usize = 64;
 
 /// What is wanted of a search.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +84,6 @@ impl SearchOptions<'_> {
         Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
     }
 }
-
-type CodedPieces<'a> = (Vec<Piece<'a, &'a Codes>>, Vec<Piece<'a, Rows<'a, f16>>>);
 
 /// For each row file the rows that have an item which passes.
 type Passing = Arc<Vec<Bitmap>>;
@@ -124,21 +129,12 @@ impl Index {
         let passing = filter.map(|filter| self.passing(target, filter)).transpose()?;
         let pieces = self.pieces(target, passing.as_ref().map(|passing| passing.as_slice()));
         let keep = top.saturating_add(offset);
-        let candidates = keep.saturating_mul(4).max(CANDIDATES);
-        let tops = if self.by_candidates(target, &pieces, method, candidates) {
-            let (coded, rest) = self.coded_pieces(target, &pieces);
-            let near = top_of(&coded, &plans, candidates);
-            let mut tops = rescore(&pieces, &plans, near, keep);
-            tops.iter_mut().zip(top_of(&rest, &plans, keep)).for_each(|(top, rest)| top.merge(rest));
-            tops
-        } else {
-            top_of(&pieces, &plans, keep)
-        };
+        let tops = self.best(&Errand { side: target, pieces: &pieces, keep }, &plans, method);
         plans.par_iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
     }
 
     /// The rows to look at.
-    fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<Piece<'a, Rows<'a, f16>>> {
+    pub(crate) fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
         let dims = self.meta().space.dims();
         let stretches = self.stretches(side).iter().enumerate();
         let piece = stretches.map(|(at, stretch)| Piece {
@@ -149,39 +145,6 @@ impl Index {
             allowed: passing.map_or(stretch.live.as_ref(), |passing| Some(&passing[at])),
         });
         piece.collect()
-    }
-
-    fn by_candidates(
-        &self,
-        side: Side,
-        pieces: &[Piece<'_, Rows<'_, f16>>],
-        method: Method,
-        candidates: usize,
-    ) -> bool {
-        let rows = pieces.iter().map(|piece| piece.allowed.map_or(piece.range.len(), Bitmap::count)).sum::<usize>();
-        let row_bytes = self.stretches(side).first().map_or(0, |stretch| stretch.segment.header().record_bytes());
-        match method {
-            Method::Exact => false,
-            Method::Candidates => self.coded_rows(side) > 0,
-            // Many candidates cost what the scan saves.
-            Method::Auto => {
-                self.coded_rows(side) > 0 && rows as u64 * row_bytes as u64 > INSTANT_BYTES && candidates <= rows / 20
-            }
-        }
-    }
-
-    /// The codes of the rows to look at, and the rows that have none.
-    fn coded_pieces<'a>(&'a self, side: Side, pieces: &[Piece<'a, Rows<'a, f16>>]) -> CodedPieces<'a> {
-        let (mut coded, mut rest) = (Vec::new(), Vec::new());
-        for (piece, stretch) in pieces.iter().zip(self.stretches(side)) {
-            let Piece { rows, ref range, first_row, allowed } = *piece;
-            let covered = stretch.codes.as_ref().map_or(0, Codes::len);
-            if let Some(codes) = &stretch.codes {
-                coded.push(Piece { rows: codes, range: 0..covered, first_row, allowed });
-            }
-            rest.push(Piece { rows, range: covered..range.end, first_row, allowed });
-        }
-        (coded, rest)
     }
 
     /// The rows that have an item which passes the filter; all items are looked at, in parallel.

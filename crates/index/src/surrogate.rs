@@ -70,6 +70,14 @@ impl Surrogate {
         Ok(surrogate)
     }
 
+    /// False if it was read from something else's bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        let tables = || self.row_tables.iter().chain(&self.query_tables);
+        self.row_tables.len() == self.query_tables.len()
+            && tables().all(|table| table.len() == PLACES && table.iter().all(|v| v.is_finite()))
+            && self.highest - self.lowest > 0.0
+    }
+
     /// Values that a row or query of `dims` values becomes.
     pub fn width(&self, dims: usize) -> usize {
         dims * self.row_tables.len()

@@ -1,7 +1,7 @@
-//! Upkeep: row files with many dead rows are written anew without them, and codes are derived of the rows.
+//! Upkeep: row files with many dead rows are written anew without them, and codes and sketches are derived of the rows.
 
 use crate::appender::Appender;
-use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path};
+use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::change::parse;
 use crate::codes::{self, Codes, can_be_coded};
 use crate::error::Result;
@@ -9,6 +9,7 @@ use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
 use crate::segment::Segment;
 use crate::shelf::header;
+use crate::sketch::{self, Sketches, can_be_sketched};
 use crate::writer::IndexWriter;
 use std::collections::HashSet;
 
@@ -21,6 +22,13 @@ pub struct CompactReport {
     pub rows: u64,
     /// Bytes of these rows.
     pub bytes: u64,
+}
+
+/// What can be derived of a row file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tier {
+    Codes,
+    Sketches,
 }
 
 impl IndexWriter {
@@ -57,28 +65,65 @@ impl IndexWriter {
     }
 
     /// Commits, then makes the 8-bit codes of every row file of a side with at least `side_bytes` bytes of rows, where
-    /// they are missing, cannot be used, or lack more than a tenth of the rows. Returns the number of files written.
-    /// [`IndexWriter::finish`] does it from [`INSTANT_BYTES`](crate::INSTANT_BYTES) on.
+    /// they are missing or damaged, or lack more than a tenth of the rows. Returns the number of files written.
+    /// [`IndexWriter::finish`] does it from [`INSTANT_BYTES`](crate::INSTANT_BYTES) on, without a look for damage beyond
+    /// the header.
     ///
     /// # Errors
     /// As [`IndexWriter::commit`]; the index is then whole all the same.
     pub fn make_codes(&mut self, side_bytes: u64) -> Result<u64> {
+        self.derive(Tier::Codes, side_bytes, true)
+    }
+
+    /// The same of the 4-bit sketches ([`Method::Sketches`](crate::Method::Sketches)).
+    ///
+    /// # Errors
+    /// As [`IndexWriter::make_codes`].
+    pub fn make_sketches(&mut self, side_bytes: u64) -> Result<u64> {
+        self.derive(Tier::Sketches, side_bytes, true)
+    }
+
+    pub(crate) fn derive(&mut self, tier: Tier, side_bytes: u64, look_for_damage: bool) -> Result<u64> {
         self.commit()?;
+        let (generation, space) = (self.meta.generation, self.meta.space);
         let mut written = 0;
-        for side in [Side::Image, Side::Caption] {
-            let (generation, header) = (self.meta.generation, header(&self.meta, side, 0));
+        for (side, other) in [(Side::Image, Side::Caption), (Side::Caption, Side::Image)] {
+            let header = header(&self.meta, side, 0);
             let segments = self.ledger().segments(generation, side)?;
             let rows: u64 = segments.iter().map(|(_, record)| record.rows).sum();
-            if rows == 0 || rows * (header.record_bytes() as u64) < side_bytes || !can_be_coded(header.dims()) {
+            let can_be = match tier {
+                Tier::Codes => can_be_coded(header.dims()),
+                Tier::Sketches => can_be_sketched(header.dims()),
+            };
+            if rows == 0 || rows * (header.record_bytes() as u64) < side_bytes || !can_be {
                 continue;
             }
+            let dir = self.folder.dir().to_path_buf();
+            let others = self.ledger().segments(generation, other)?;
+            let open =
+                |side, record: &SegmentRecord| Segment::open(&segment_path(&dir, side, record.file), record.rows);
+            let others = others.first().map(|(_, record)| open(other, record)).transpose()?;
             for (_, record) in segments {
-                let path = segment_path(self.folder.dir(), side, record.file);
-                let segment = Segment::open(&path, record.rows)?;
-                let codes = codes_path(&path);
-                let covered = Codes::open(&codes, &segment).map_or(0, |codes| codes.len() as u64);
-                if covered * 10 < record.rows * 9 {
-                    codes::write(&codes, &segment)?;
+                let segment = open(side, &record)?;
+                let path = segment_path(&dir, side, record.file);
+                let covered = match tier {
+                    Tier::Codes => Codes::open(&codes_path(&path), &segment).and_then(|codes| {
+                        let sound = if look_for_damage { codes.verify(&path) } else { Ok(()) };
+                        sound.map(|()| codes.len())
+                    }),
+                    Tier::Sketches => {
+                        let measure = space.metric.measure(side);
+                        Sketches::open(&sketch_path(&path), &segment, measure).and_then(|sketches| {
+                            let sound = if look_for_damage { sketches.verify() } else { Ok(()) };
+                            sound.map(|()| sketches.len())
+                        })
+                    }
+                };
+                if covered.map_or(0, |rows| rows as u64) * 10 < record.rows * 9 {
+                    match tier {
+                        Tier::Codes => codes::write(&codes_path(&path), &segment)?,
+                        Tier::Sketches => sketch::write(&sketch_path(&path), &segment, &space, others.as_ref())?,
+                    }
                     written += 1;
                 }
             }

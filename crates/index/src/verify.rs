@@ -1,12 +1,13 @@
 //! A look at everything that an index holds.
 
-use crate::catalogue::{CATALOGUE_FILE, check_integrity, codes_path};
+use crate::catalogue::{CATALOGUE_FILE, check_integrity, codes_path, sketch_path};
 use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::folder::is_held;
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
+use crate::sketch::Sketches;
 
 impl Index {
     /// Reads every row and every page of the catalogue and compares them with their checksums, and the catalogue with
@@ -25,6 +26,11 @@ impl Index {
                 let codes = codes_path(&stretch.path);
                 if codes.exists() {
                     Codes::open(&codes, &stretch.segment)?.verify(&codes)?;
+                }
+                let sketches = sketch_path(&stretch.path);
+                if sketches.exists() {
+                    let measure = self.meta().space.metric.measure(side);
+                    Sketches::open(&sketches, &stretch.segment, measure)?.verify()?;
                 }
             }
         }

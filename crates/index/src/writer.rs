@@ -10,6 +10,7 @@ use crate::metric::{Side, Space};
 use crate::search::INSTANT_BYTES;
 use crate::segment::Segment;
 use crate::shelf::{Shelf, header};
+use crate::upkeep::Tier;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
@@ -169,7 +170,7 @@ impl IndexWriter {
     }
 
     /// Commits, puts the index in the place of the old one if there is one, compacts it above [`DEAD_SHARE`], makes
-    /// its codes if it is large, and opens it.
+    /// its codes and sketches if it is large, and opens it.
     ///
     /// # Errors
     /// If a caption's image was never added, or the disk is full; what was last committed stands.
@@ -192,7 +193,8 @@ impl IndexWriter {
         })?;
         self.compact(DEAD_SHARE)?;
         // Search can do without them: a disk that is full now must not look like a lost index.
-        let _ = self.make_codes(INSTANT_BYTES);
+        let _ = self.derive(Tier::Codes, INSTANT_BYTES, false);
+        let _ = self.derive(Tier::Sketches, INSTANT_BYTES, false);
         self.sweep()?;
         let dir = self.folder.dir().to_path_buf();
         drop(self);

@@ -7,10 +7,10 @@ use gxn_index::{
 use std::fs;
 use std::path::Path;
 
-const LEVEL: usize = 96;
+pub const LEVEL: usize = 96;
 const ROWS: usize = 4000;
 
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     /// Near enough to a bell.
@@ -23,7 +23,7 @@ impl Random {
     }
 
     /// Two levels of length 1, near one of 50 centres.
-    fn embedding(&mut self, number: usize) -> Vec<f32> {
+    pub fn embedding(&mut self, number: usize) -> Vec<f32> {
         let mut centre = Random(number as u64 % 50 + 1);
         let mut row: Vec<f32> = (0..2 * LEVEL).map(|_| centre.next() + 0.8 * self.next()).collect();
         for level in row.chunks_exact_mut(LEVEL) {
@@ -66,7 +66,7 @@ fn build(dir: &Path, metric: Metric) -> Index {
     index
 }
 
-fn told(hits: &[Hit]) -> Vec<(String, u32)> {
+pub fn told(hits: &[Hit]) -> Vec<(String, u32)> {
     hits.iter().map(|hit| (hit.id.clone(), hit.score.to_bits())).collect()
 }
 

@@ -101,6 +101,10 @@ fn worker() {
         } else {
             writer.commit().unwrap();
         }
+        if number % 7 == 0 {
+            writer.make_codes(0).unwrap();
+            writer.make_sketches(0).unwrap();
+        }
         acknowledge(number);
     }
 }

@@ -2,10 +2,12 @@
 
 mod candidates;
 mod crash;
+mod export;
 mod fixture;
 mod folder;
 #[cfg(feature = "milvus")]
 mod milvus;
 mod search;
+mod sketches;
 mod store;
 mod vector_store;

@@ -124,6 +124,11 @@ pub(crate) fn codes_path(rows: &Path) -> PathBuf {
     rows.with_extension("i8")
 }
 
+/// Path of the sketches of a row file.
+pub(crate) fn sketch_path(rows: &Path) -> PathBuf {
+    rows.with_extension("sketch")
+}
+
 /// Folder of the row files.
 pub(crate) const SEGMENT_DIR: &str = "segments";
 
