@@ -35,13 +35,9 @@ fn a_folder_is_indexed_and_refreshed() {
     std::fs::rename(photos.join("red_0.png"), photos.join("renamed.png")).unwrap();
     std::fs::remove_file(photos.join("blue_1.png")).unwrap();
     let again = works([&args[..], &["--exclude-dir", "skipped"]].concat());
-    let said = "indexed 24 images (22 unchanged, 1 looked at, 1 copied or moved, 2 removed)";
+    let said = "indexed 24 images (22 unchanged, 1 looked at, 1 copied or moved, 1 removed)";
     assert!(again.stderr.contains(said), "{}", again.stderr);
-    assert!(
-        again.stderr.contains("removed, as the source no longer has them: blue_1.png, red_0.png\n"),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.contains("removed, as the source no longer has them: blue_1.png\n"), "{}", again.stderr);
     let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
     assert!(paths.contains("more/orange.png") && paths.contains("renamed.png") && !paths.contains("red_0.png"));
     let hidden = works([&args[..], &["--include-hidden"]].concat());

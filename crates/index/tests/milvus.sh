@@ -4,7 +4,7 @@
 #   crates/index/tests/milvus.sh [lite | server] [DIR]
 #
 # lite (the default): milvus-lite 3.2.2. server: milvus 2.3.5, which listens on all interfaces at fixed ports.
-# DIR keeps the installed server for the next time.
+# DIR keeps the installed server for the next time. Exits with 77 if it cannot be installed here.
 set -eu
 kind=${1:-lite}
 scratch=$(mktemp -d)
@@ -29,9 +29,11 @@ server) packages="milvus==2.3.5" program=$env/bin/milvus-server ;;
 *) echo "error: found $kind, expected lite or server" >&2; exit 2 ;;
 esac
 if [ ! -x "$program" ]; then
-    python3 -m venv "$env"
     # shellcheck disable=SC2086
-    "$env/bin/pip" install --quiet --disable-pip-version-check $packages
+    if ! { python3 -m venv "$env" && "$env/bin/pip" install --quiet --disable-pip-version-check $packages; }; then
+        echo "cannot install $packages" >&2
+        exit 77
+    fi
 fi
 
 unset GXN_MILVUS_LITE GXN_MILVUS_ENDPOINT
@@ -42,4 +44,4 @@ else
     pid=$!
     export GXN_MILVUS_ENDPOINT="http://127.0.0.1:${PORT:-19530}"
 fi
-cargo test -p gxn-index --features milvus --test main -- --nocapture milvus::
+cargo test --release -p gxn-index --features milvus --test main -- --nocapture milvus::

@@ -101,9 +101,12 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
     } else {
         match Dataset::open(source, &open_options(&options.reading)?) {
             Ok(dataset) => Some(dataset),
-            Err(error) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
+            Err(_) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
                 if !quiet {
-                    eprintln!("note: pictures without captions are indexed, as this is no data set ({error})");
+                    eprintln!(
+                        "note: pictures without captions are indexed; `gxn data check {}` says why this is no data set",
+                        source.display()
+                    );
                 }
                 None
             }

@@ -79,7 +79,7 @@ pub struct IndexReport {
     pub unchanged: usize,
     /// Pictures whose content was known under another name: copied or moved.
     pub linked: usize,
-    /// Ids of items that were taken out, because the source no longer has them.
+    /// Ids of pictures that were taken out, because the source no longer has them under any name.
     pub removed: Vec<String>,
     /// Pictures that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
@@ -129,6 +129,7 @@ pub fn refresh_index(
         writer: IndexWriter::update(job.dir, settings)?,
         report: IndexReport { dropped: job.listing.dropped.clone(), ..IndexReport::default() },
         committed: Instant::now(),
+        linked: HashSet::new(),
         progress,
     };
     let outcome = work.pictures().and_then(|()| work.captions());
@@ -189,6 +190,8 @@ struct Work<'a> {
     writer: IndexWriter,
     report: IndexReport,
     committed: Instant,
+    /// Contents that got a further name: where the former one is gone, the picture was moved.
+    linked: HashSet<String>,
     progress: &'a mut dyn FnMut(IndexProgress) -> ControlFlow<()>,
 }
 
@@ -291,7 +294,12 @@ impl Work<'_> {
         let item = picture.item(content.to_string(), (twin.width, twin.height), stamp);
         let Some(change) = self.writer.link_image(&item)? else { return Ok(false) };
         let same = change == Change::Unchanged || former.is_some_and(|former| former.sha256 == content);
-        *(if same { &mut self.report.unchanged } else { &mut self.report.linked }) += 1;
+        if same {
+            self.report.unchanged += 1;
+        } else {
+            self.report.linked += 1;
+            self.linked.insert(content.to_string());
+        }
         Ok(true)
     }
 
@@ -350,8 +358,11 @@ impl Work<'_> {
         let present: HashSet<&str> = listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
         for id in self.writer.ids(Side::Image)? {
             if listing.lacks(&id, &present) {
+                let was_moved = self.writer.image(&id)?.is_some_and(|item| self.linked.contains(&item.sha256));
                 self.writer.remove(Side::Image, &id)?;
-                self.report.removed.push(id);
+                if !was_moved {
+                    self.report.removed.push(id);
+                }
             }
         }
         let wanted: HashSet<&str> = match self.job.source {
