@@ -71,9 +71,10 @@ struct Curves {
 }
 
 impl Curves {
-    /// `rank` counts from 0.
+    /// `rank` counts from 0. It never falls as the rank does: of a model that knows little the two curves may cross.
     fn probability(&self, rank: usize, score: f32) -> f32 {
-        if rank == 0 { self.best.probability(score) } else { self.others.probability(score) }
+        let other = self.others.probability(score);
+        if rank == 0 { self.best.probability(score).max(other) } else { other }
     }
 }
 
