@@ -56,7 +56,9 @@ impl MilvusStore {
         }
         let wanted = match method {
             Method::Exact => self.all(target)?,
-            Method::Auto | Method::Candidates => keep.saturating_mul(4).clamp(CANDIDATES, MOST_CANDIDATES),
+            Method::Auto | Method::Candidates | Method::Sketches => {
+                keep.saturating_mul(4).clamp(CANDIDATES, MOST_CANDIDATES)
+            }
         };
         let asked = self.asked(target, &plan);
         let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
