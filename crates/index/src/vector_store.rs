@@ -104,37 +104,50 @@ pub fn copy_index(index: &Index, store: &mut dyn VectorStore) -> Result<u64> {
         let what = format!("space of {}", index.dir().display());
         return Err(Error::unexpected(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
     }
-    let images = copy_side(index, Side::Image, Index::images_of, |items, rows| store.put_images(items, rows))?;
-    let captions = match index.meta().collection(Side::Caption) {
-        Some(_) => copy_side(index, Side::Caption, Index::captions_of, |items, rows| store.put_captions(items, rows))?,
-        None => 0,
-    };
+    let mut batch = Batch::new(|items: &[ImageItem], rows: &[f32]| store.put_images(items, rows));
+    index.export_images(|_, item, row| batch.push(item, row))?;
+    let mut copied = batch.finish()?;
+    if index.meta().captions.is_some() {
+        let mut batch = Batch::new(|items: &[CaptionItem], rows: &[f32]| store.put_captions(items, rows));
+        index.export_captions(|_, item, row| batch.push(item, row))?;
+        copied += batch.finish()?;
+    }
     store.commit()?;
-    Ok(images + captions)
+    Ok(copied)
 }
 
-fn copy_side<T>(
-    index: &Index,
-    side: Side,
-    items_of: impl Fn(&Index, usize) -> Result<Vec<T>>,
-    mut put: impl FnMut(&[T], &[f32]) -> Result<()>,
-) -> Result<u64> {
-    let (mut copied, mut items, mut rows) = (0, Vec::new(), Vec::new());
-    for row in index.rows(side) {
-        let embedding = index.row(side, row)?;
-        for item in items_of(index, row)? {
-            items.push(item);
-            rows.extend_from_slice(&embedding);
-        }
-        if items.len() >= COPIED {
-            put(&items, &rows)?;
-            copied += items.len() as u64;
-            items.clear();
-            rows.clear();
-        }
+/// Items on their way into a store.
+struct Batch<T, P> {
+    put: P,
+    items: Vec<T>,
+    rows: Vec<f32>,
+    copied: u64,
+}
+
+impl<T, P: FnMut(&[T], &[f32]) -> Result<()>> Batch<T, P> {
+    fn new(put: P) -> Self {
+        Self { put, items: Vec::new(), rows: Vec::new(), copied: 0 }
     }
-    put(&items, &rows)?;
-    Ok(copied + items.len() as u64)
+
+    fn push(&mut self, item: T, row: &[f32]) -> Result<()> {
+        self.items.push(item);
+        self.rows.extend_from_slice(row);
+        if self.items.len() < COPIED { Ok(()) } else { self.send() }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        (self.put)(&self.items, &self.rows)?;
+        self.copied += self.items.len() as u64;
+        self.items.clear();
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// Sends what is left; the number of items of all.
+    fn finish(mut self) -> Result<u64> {
+        self.send()?;
+        Ok(self.copied)
+    }
 }
 
 /// The embedded index as a [`VectorStore`]: an [`IndexWriter`] for changes, an [`Index`] for searches.

@@ -16,7 +16,6 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     let encoder = Encoder::load(&args.model)?;
-    let kept = Calibration::load(&args.model, &encoder);
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, &stop);
     let Some(measured) = &args.measure else {
@@ -27,7 +26,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         print(&format!("{}\n", file.display()))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(calibration) = kept? else {
+    let Some(calibration) = Calibration::load(&args.model, &encoder)? else {
         let error = gxn::Error::unexpected("the calibration of the model", "none", "one to measure");
         return Err(error.with_hint("make it first: gxn calibrate MODEL DATA").into());
     };

@@ -11,7 +11,10 @@ use gxn::checkpoint::Encoder;
 use gxn::data::{Dataset, ImageLimits};
 use gxn::retrieve::export::export_index;
 use gxn::retrieve::retriever::INDEX_FOLDER;
-use gxn::retrieve::{FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, refresh_index};
+use gxn::retrieve::{
+    FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, noted_model, noted_shard,
+    noted_source, refresh_index,
+};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
 
 use crate::args::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MergeArgs, OneIndexArgs, ReindexArgs};
@@ -54,7 +57,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let source = args.source.as_deref().expect("asked for by the arguments");
     let dir = args.index.clone().unwrap_or_else(|| default_dir(source, args.shard));
-    let noted = || noted_model(&dir);
+    let noted = || IndexMeta::read(&dir).ok().and_then(|meta| noted_model(&meta));
     let Some(model) = args.model.clone().or_else(noted) else {
         let error = gxn::Error::unexpected("the model of a new index", "none", "a run or checkpoint");
         return Err(error.with_hint("name it with --model").into());
@@ -249,21 +252,19 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let dir = index_dir(&args.index);
     let meta = IndexMeta::read(&dir)?;
-    let noted = (meta.extra.get("source").and_then(|v| v.as_str()), meta.extra.get(OPTIONS));
-    let (Some(source), Some(options)) = noted else {
+    let (Some(source), Some(options)) = (noted_source(&dir, &meta), meta.extra.get(OPTIONS)) else {
         let error = gxn::Error::unexpected(format!("notes of {}", dir.display()), "none", "the source it was made of");
         return Err(error.with_hint("an older version made it: use gxn index SOURCE --model NEW --index DIR").into());
     };
     let options: IndexOptions = serde_json::from_value(options.clone())?;
-    let shard = meta.extra.get("shard").and_then(|v| v.as_str()).map(str::parse).transpose()?;
-    let source = dir.join(source).canonicalize().map_err(|e| gxn::Error::io("cannot open", &dir.join(source), e))?;
+    std::fs::metadata(&source).map_err(|e| gxn::Error::io("cannot open", &source, e))?;
     let encoder = Encoder::load(&args.model)?;
     let request = Request {
         source: &source,
         options: &options,
         dir: &dir,
         model: &args.model,
-        shard,
+        shard: noted_shard(&meta)?,
         other_source: false,
         quiet: false,
     };
@@ -300,11 +301,6 @@ fn index_dir(path: &Path) -> PathBuf {
     let found = [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| Index::exists(dir));
     // Where there is none, opening the folder itself says what it is.
     found.unwrap_or_else(|| path.to_path_buf())
-}
-
-fn noted_model(dir: &Path) -> Option<PathBuf> {
-    let meta = IndexMeta::read(dir).ok()?;
-    meta.extra.get("model_path").and_then(|v| v.as_str()).map(PathBuf::from)
 }
 
 /// `SOURCE/.gxn`, or beside a file; of a share `.gxn-shard-I-of-N`.

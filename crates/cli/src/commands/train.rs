@@ -9,7 +9,7 @@ use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
 use gxn::data::Split;
 use gxn::retrieve::Calibration;
-use gxn::retrieve::calibration::ENOUGH_IMAGES;
+use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
 use gxn::train::picture_steps::PictureFigures;
 use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
@@ -90,13 +90,11 @@ fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
     const IMAGES: usize = 1000;
     let encoder = Encoder::load(run)?;
     let dataset = open_configured(&encoder.config().data)?;
-    let mut val = dataset.split_indices(Split::Val);
+    let val = dataset.split_indices(Split::Val);
     if val.len() < ENOUGH_IMAGES {
         return Ok(());
     }
-    if val.len() > IMAGES {
-        val = (0..IMAGES).map(|at| val[at * val.len() / IMAGES]).collect();
-    }
+    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
     let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
     Calibration::fit(&encoder, &encoded)?.save(run)?;
     Ok(())

@@ -424,8 +424,8 @@ fn as_stored(row: &[f32]) -> Vec<f32> {
     row.iter().map(|&v| f16::from_f32(v).to_f32()).collect()
 }
 
-/// At most `most` of `count` rows, evenly spread.
-fn evenly_spread(count: usize, most: usize) -> Vec<usize> {
+/// At most `most` of `count` places, evenly spread.
+pub fn evenly_spread(count: usize, most: usize) -> Vec<usize> {
     let kept = count.min(most);
     (0..kept).map(|at| at * count / kept).collect()
 }

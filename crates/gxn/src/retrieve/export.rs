@@ -6,7 +6,7 @@ use std::path::Path;
 use gxn_index::{Index, Side};
 use serde::Serialize;
 
-use super::indexer::ROOT;
+use super::notes::{noted_root, shown_path};
 use crate::data::atomic::write_atomically;
 use crate::evaluate::npy::write_npy_rows;
 use crate::{Error, Result};
@@ -26,19 +26,19 @@ use crate::{Error, Result};
 /// # Errors
 /// When the index is damaged or `out` cannot be written.
 pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
-    let root = index.meta().extra.get(ROOT).and_then(|root| root.as_str());
-    let root = root.map(|root| index.dir().join(root)).map(|root| root.canonicalize().unwrap_or(root));
-    let shown = |path: &str| root.as_ref().map_or(path.to_string(), |root| root.join(path).display().to_string());
-    let images = export_side(index, Side::Image, out, ["img_emb", "metadata"], |row| {
-        let items = index.images_of(row)?;
-        Ok(items.iter().map(|item| line(&ImageLine { image_path: shown(&item.path), item })).collect())
+    let root = noted_root(index);
+    let images = export_side(index, Side::Image, out, ["img_emb", "metadata"], |line| {
+        index.export_images(|row, item, _| {
+            line(row, json(&ImageLine { image_path: shown_path(root.as_deref(), &item.path), item: &item }))
+        })
     })?;
     if index.meta().captions.is_none() {
         return Ok((images, 0));
     }
-    let captions = export_side(index, Side::Caption, out, ["text_emb", "text_metadata"], |row| {
-        let items = index.captions_of(row)?;
-        Ok(items.iter().map(|c| line(&CaptionLine { caption: &c.text, id: &c.id, image_id: &c.image_id })).collect())
+    let captions = export_side(index, Side::Caption, out, ["text_emb", "text_metadata"], |line| {
+        index.export_captions(|row, item, _| {
+            line(row, json(&CaptionLine { caption: &item.text, id: &item.id, image_id: &item.image_id }))
+        })
     })?;
     Ok((images, captions))
 }
@@ -57,17 +57,20 @@ struct CaptionLine<'a> {
     image_id: &'a str,
 }
 
-fn line(item: &impl Serialize) -> String {
+fn json(item: &impl Serialize) -> String {
     serde_json::to_string(item).expect("items are plain data")
 }
 
-/// Writes one side; `lines` gives the lines of a row's items.
+/// Takes the row and the line of an item.
+type Lines<'a> = &'a mut dyn FnMut(usize, String) -> Result<()>;
+
+/// Writes one side; `visit` gives the lines of all items.
 fn export_side(
     index: &Index,
     side: Side,
     out: &Path,
     [vectors, facts]: [&str; 2],
-    lines: impl Fn(usize) -> Result<Vec<String>>,
+    visit: impl FnOnce(Lines<'_>) -> Result<()>,
 ) -> Result<usize> {
     let place = |folder: &str, kind: &str| -> Result<_> {
         let dir = out.join(folder);
@@ -75,27 +78,21 @@ fn export_side(
         Ok(dir.join(format!("{folder}_0.{kind}")))
     };
     let (vector_file, fact_file) = (place(vectors, "npy")?, place(facts, "jsonl")?);
-    // (row, number of its items), in the order of the lines.
-    let mut rows: Vec<(usize, usize)> = Vec::new();
-    let mut damage = None;
+    // In the order of the lines.
+    let mut rows: Vec<usize> = Vec::new();
+    let mut failed = None;
     let written = write_atomically(&fact_file, |file| {
-        for row in index.rows(side) {
-            match lines(row) {
-                Ok(lines) => {
-                    lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
-                    rows.push((row, lines.len()));
-                }
-                Err(error) => {
-                    damage = Some(error);
-                    return Err(std::io::Error::other("an item is damaged"));
-                }
-            }
-        }
-        Ok(())
+        let visited = visit(&mut |row, line| {
+            rows.push(row);
+            writeln!(file, "{line}").map_err(|e| Error::io("cannot write", &fact_file, e))
+        });
+        visited.map_err(|error| {
+            failed = Some(error);
+            std::io::Error::other("not all items could be written")
+        })
     });
-    damage.map_or(written, Err)?;
-    let total = rows.iter().map(|(_, count)| count).sum();
-    let vectors = rows.iter().flat_map(|&(row, count)| (0..count).map(move |_| Ok(index.row(side, row)?)));
-    write_npy_rows(&vector_file, total, index.meta().space.dims(), vectors)?;
-    Ok(total)
+    failed.map_or(written, Err)?;
+    let vectors = rows.iter().map(|&row| Ok(index.row(side, row)?));
+    write_npy_rows(&vector_file, rows.len(), index.meta().space.dims(), vectors)?;
+    Ok(rows.len())
 }

@@ -10,17 +10,12 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::listing::{Listing, Picture, Shard};
+use super::notes::{MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
 use super::retriever::index_space;
 use crate::checkpoint::Encoder;
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource};
 use crate::{Error, Result};
 
-/// What the index notes of the indexed folder: where it is, if paths are relative to it.
-pub(super) const ROOT: &str = "root";
-/// What the index notes of its source, folder or data set.
-const SOURCE: &str = "source";
-/// What the index notes of its model.
-pub(super) const MODEL: &str = "model_path";
 /// Pictures that are decoded and looked at together; the unit of progress.
 const BATCH: usize = 64;
 /// Captions that are embedded together.
@@ -151,11 +146,11 @@ impl IndexJob<'_> {
     /// Refuses to take the pictures of another source out of an index.
     fn require_same_source(&self) -> Result<()> {
         let Ok(meta) = IndexMeta::read(self.dir) else { return Ok(()) };
-        let noted = meta.extra.get(SOURCE).or_else(|| meta.extra.get(ROOT)).and_then(Value::as_str);
-        let Some(noted) = noted.map(|noted| real(&self.dir.join(noted))) else { return Ok(()) };
+        let source = noted_place(self.dir, &meta, SOURCE).or_else(|| noted_place(self.dir, &meta, ROOT));
+        let Some(source) = source else { return Ok(()) };
         let (shard, now) = (self.shard.map(|s| format!("{}/{}", s.number, s.of)), real(self.source.path()));
-        let noted_shard = meta.extra.get("shard").and_then(Value::as_str);
-        if self.other_source || (noted == now && noted_shard == shard.as_deref()) {
+        let noted_shard = noted(&meta, SHARD);
+        if self.other_source || (source == now && noted_shard == shard.as_deref()) {
             return Ok(());
         }
         let name = |path: &Path, shard: Option<&str>| match shard {
@@ -163,7 +158,7 @@ impl IndexJob<'_> {
             None => path.display().to_string(),
         };
         let what = format!("source of the index {}", self.dir.display());
-        Err(Error::unexpected(what, name(&now, shard.as_deref()), name(&noted, noted_shard)).with_hint(
+        Err(Error::unexpected(what, name(&now, shard.as_deref()), name(&source, noted_shard)).with_hint(
             "name another folder with --index, or take the new source with --other-source: pictures that it lacks leave \
              the index",
         ))
@@ -177,7 +172,7 @@ impl IndexJob<'_> {
             extra.insert(ROOT.into(), seen_from(self.dir, root).into());
         }
         if let Some(Shard { number, of }) = self.shard {
-            extra.insert("shard".into(), format!("{number}/{of}").into());
+            extra.insert(SHARD.into(), format!("{number}/{of}").into());
         }
         IndexSettings { model: encoder.fingerprint().to_string(), space: index_space(encoder), extra }
     }
@@ -397,12 +392,9 @@ pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<
     let Some(first) = opened.first() else {
         return Err(Error::unexpected("the parts to merge", "none", "at least one index"));
     };
-    let source = |index: &Index, key: &str| {
-        let noted = index.meta().extra.get(key).and_then(Value::as_str);
-        noted.map(|noted| real(&index.dir().join(noted)))
-    };
+    let source = |index: &Index, key: &str| noted_place(index.dir(), index.meta(), key);
     let mut extra = first.meta().extra.clone();
-    extra.remove("shard");
+    extra.remove(SHARD);
     for key in [SOURCE, ROOT] {
         let ours = source(first, key);
         if let Some(other) = opened.iter().find(|part| source(part, key) != ours) {
@@ -436,15 +428,4 @@ pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<
         }
     }
     Ok((writer.finish()?, removed))
-}
-
-fn real(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
-}
-
-/// The source as seen from the index's folder, so that both can be moved together: `..` where the index lies in it, else
-/// the whole path.
-fn seen_from(dir: &Path, source: &Path) -> String {
-    let (dir, source) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(source));
-    if dir.parent().is_some_and(|above| real(above) == source) { "..".into() } else { source.display().to_string() }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`notes`] | what an index notes of its model and source |
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`listing`] | what a folder or a data set has to index |
 //! | [`indexer`] | pictures and captions → an index, and its refreshment |
@@ -13,11 +14,13 @@ pub mod calibration;
 pub mod export;
 pub mod indexer;
 pub mod listing;
+pub mod notes;
 pub mod query;
 pub mod retriever;
 
 pub use calibration::{Calibration, CalibrationFigures, CalibrationReport};
 pub use indexer::{IndexJob, IndexProgress, IndexReport, IndexSource, merge_indexes, refresh_index};
 pub use listing::{FolderOptions, Listing, Shard};
+pub use notes::{noted_model, noted_shard, noted_source};
 pub use query::{Content, Part, parse_query};
 pub use retriever::{Found, Retriever, find_index, index_space};

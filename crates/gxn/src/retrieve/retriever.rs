@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, SearchOptions, Side, Space};
 
 use super::calibration::Calibration;
-use super::indexer::{MODEL, ROOT};
+use super::notes::{noted_model, noted_root, shown_path};
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
 use crate::config::SimilarityKind;
@@ -76,7 +76,7 @@ impl Retriever {
     /// When either cannot be opened, or another model made the index.
     pub fn open(index_dir: &Path, model: Option<&Path>) -> Result<Self> {
         let index = Index::open(index_dir)?;
-        let noted = index.meta().extra.get(MODEL).and_then(|v| v.as_str()).map(PathBuf::from);
+        let noted = noted_model(index.meta());
         let path = model.map(Path::to_path_buf).or(noted).ok_or_else(|| {
             Error::unexpected(format!("the model of {}", index_dir.display()), "none noted", "a model")
                 .with_hint("name it with --model")
@@ -133,11 +133,8 @@ impl Retriever {
                 .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
         }
         let mut hits = self.index.search_with(&[&parts], options)?.remove(0);
-        let root = self.index.meta().extra.get(ROOT).and_then(|root| root.as_str());
-        if let Some(root) = root.map(|root| self.index.dir().join(root)) {
-            let root = root.canonicalize().unwrap_or(root);
-            hits.iter_mut().for_each(|hit| hit.path = root.join(&hit.path).display().to_string());
-        }
+        let root = noted_root(&self.index);
+        hits.iter_mut().for_each(|hit| hit.path = shown_path(root.as_deref(), &hit.path));
         let calibrated = self
             .calibration
             .as_ref()
