@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
+use gxn::config::RunConfig;
 use gxn::data::{Split, write_text};
 use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
 use gxn::evaluate::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore};
@@ -54,11 +55,13 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
         for (at, arm) in arms.iter_mut().enumerate() {
             let run = plan.run(at, &args.logs, seed);
             let file = run.join(format!("ablation_{}.json", args.split));
+            let config = plan.config(at, &args.logs, seed)?;
+            same_plan(&run, &config)?;
             if !file.is_file() {
                 eprintln!("\n{} with seed {seed}", arm.name);
                 let outcome = match run.join("last").exists() {
                     true => train::resume_run(&run, &features, &stop)?,
-                    false => train::train_run(plan.config(at, &args.logs, seed)?, &run, &features, &stop)?,
+                    false => train::train_run(config, &run, &features, &stop)?,
                 };
                 if outcome.interrupted {
                     eprintln!("stopped in {}; run the same command again to continue", run.display());
@@ -85,6 +88,24 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
     }
     print(&table.markdown())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses to take a run that was made or begun by another plan for one of this plan's.
+fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
+    let file = run.join("config.toml");
+    if !file.is_file() {
+        return Ok(());
+    }
+    let differences = planned.differences(&RunConfig::load(Some(&file), &[])?);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<String> = differences.iter().map(|d| format!("{} = {} and not {}", d.key, d.other, d.own)).collect();
+    let place = format!("the run {}", run.display());
+    let error = gxn::Error::unexpected(place, found.join(", "), "the plan's configuration").with_hint(
+        "put the plan back, or move this run away, and with it its control and all runs that begin with it, to have them made anew",
+    );
+    Err(error.into())
 }
 
 /// What a CNN saw in a split's pictures: arms that share a CNN need not look again.

@@ -12,7 +12,7 @@ use gxn::evaluate::{
     About, Foreign, ForeignPaths, ImaginedEvaluation, PictureEvaluation, Protocol, Report, ResultNames, Scoring,
     Similarity, caption_page, compare_groups,
 };
-use gxn::imagine::picture::{contact_sheet, save_png};
+use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
 use gxn::metrics::Bootstrap;
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
@@ -118,7 +118,7 @@ fn imagine_split(
     save_png(&contact_sheet(&shown, 4), &sheet)?;
     eprintln!("wrote {}", sheet.display());
     let lines: String = texts.iter().take(SHOWN_PICTURES).map(|text| format!("{text}\n")).collect();
-    write("imagined_sheet.txt", lines)?;
+    write("imagined_sheet.txt", format!("{LABEL}\n{lines}"))?;
     Ok(found)
 }
 

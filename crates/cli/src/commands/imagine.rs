@@ -5,15 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::checkpoint::{Encoder, short};
 use gxn::data::write_text;
-use gxn::imagine::picture::{contact_sheet, save_png};
+use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
 use serde_json::json;
 
 use crate::args::ImagineArgs;
 use crate::output::print;
-
-/// What every picture is, for people who find the folder later.
-const LABEL: &str =
-    "imagined: what the model expects a picture of the sentence to look like, 64×64 pixels; not a photograph";
 
 /// Writes pictures that the model imagines for sentences, and a sheet of them: a row a sentence, a column a noise.
 pub fn imagine(args: &ImagineArgs) -> Result<ExitCode> {

@@ -112,6 +112,9 @@ pub struct PicturesConfig {
     pub shared_rate: f64,
     /// Mirror half of the real pictures.
     pub mirror: bool,
+    /// Real pictures are made so many pixels wide and high, and each time another 64×64 piece of them is shown (spec §2); 64
+    /// shows them whole.
+    pub load_px: usize,
 }
 
 impl Default for PicturesConfig {
@@ -132,6 +135,7 @@ impl Default for PicturesConfig {
             beta1: 0.9,
             shared_rate: 1.0,
             mirror: true,
+            load_px: 76,
         }
     }
 }

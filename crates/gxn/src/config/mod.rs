@@ -3,6 +3,7 @@
 //! The order of precedence is defaults < file < overrides (`--set train.epochs=5`); the resolved configuration is
 //! stored in every run and every checkpoint.
 
+mod difference;
 mod imagine;
 mod look;
 mod matching;
@@ -12,15 +13,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use difference::Difference;
 pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
 pub use matching::{Level, LossKind, MatchingConfig, SimilarityKind};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
+use crate::imagine::image_generator::SIDE_PX;
 use crate::{Error, Result};
 
 /// Largest input of a CNN; beyond it a typing error is likelier than a wish.
 const LARGEST_SIDE_PX: u32 = 4096;
+/// Largest side of the pictures that pieces of the generator's size are taken from.
+const MOST_LOAD_PX: usize = 256;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -224,6 +229,12 @@ impl RunConfig {
             "imagine.pictures widths",
             "0".into(),
             "at least 1",
+        )?;
+        check(
+            (SIDE_PX..=MOST_LOAD_PX).contains(&p.load_px),
+            "imagine.pictures.load_px",
+            p.load_px.to_string(),
+            "from 64, the generator's size, to 256",
         )?;
         check(unit(p.beta1), "imagine.pictures.beta1", p.beta1.to_string(), "a number in [0, 1)")?;
         for (key, x) in [

@@ -1,6 +1,8 @@
 //! [`PictureEvaluation`]: are imagined pictures about their sentences, and are they more than one picture?
 
-use rand::{RngExt, SeedableRng};
+use gxn_index::kernel::{Measure, score_matrix};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -17,8 +19,10 @@ use crate::model::Rows;
 
 /// Sentences whose pictures are made a second time with another noise.
 const TWICE: usize = 200;
-/// Sign flips of the permutation test.
-const FLIPS: usize = 9_999;
+/// Random orders of the permutation test.
+const ORDERS: usize = 9_999;
+/// Pictures that take part in it: the ranks of all of them for all photos are held in memory.
+const COMPARED: usize = 2_000;
 
 /// What pictures imagined for the first caption of every image are worth.
 #[derive(Debug, Clone, Serialize)]
@@ -28,9 +32,10 @@ pub struct PictureEvaluation {
     /// Mean rank of the sentence's own photo for its picture, encoded again, under the cosine of `[h ; l]`, as a share: 0 is
     /// first, 0.5 is chance.
     pub own_photo: f64,
-    /// The same for the picture of the next image's sentence.
+    /// The mean rank for the pictures of all other sentences.
     pub shuffled_photo: f64,
-    /// One-sided p of "own is no better than shuffled": a sign-flip test over images.
+    /// One-sided p of "a picture is about its own sentence's photo no more than about any other": the share of random orders of
+    /// the pictures whose mean rank is as good as theirs.
     pub p: f64,
     /// Recall of the own photo, in percent.
     pub own_photo_recall: RecallAt,
@@ -38,6 +43,8 @@ pub struct PictureEvaluation {
     pub own_caption_recall: RecallAt,
     /// Mean root mean square difference between two pictures of one sentence with different noise; values in 0..=1.
     pub same_sentence: f64,
+    /// What 95 of 100 sentences exceed in it.
+    pub same_sentence_least: f64,
     /// The same between pictures of different sentences with the same noise.
     pub other_sentence: f64,
     /// Seed of noise and test.
@@ -86,7 +93,8 @@ impl PictureEvaluation {
         let again: Vec<u64> = (0..few as u64).map(|row| mix(mix(seed, 0xa6), row)).collect();
         let again = encoder.imagine(&texts[..few], &again)?;
         let one_noise = encoder.imagine(&texts[..few], &vec![seed; few])?;
-        let same: Vec<f64> = pictures.iter().zip(&again).map(|(a, b)| root_mean_square(a, b)).collect();
+        let mut same: Vec<f64> = pictures.iter().zip(&again).map(|(a, b)| root_mean_square(a, b)).collect();
+        same.sort_by(f64::total_cmp);
         let other: Vec<f64> =
             one_noise.iter().zip(one_noise.iter().skip(1)).map(|(a, b)| root_mean_square(a, b)).collect();
 
@@ -94,9 +102,7 @@ impl PictureEvaluation {
             pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
         let rows = encoder.embed_features(&features?.concat());
         let own = own_photo_ranks(&rows, &encoded.images)?;
-        let order: Vec<usize> = (0..rows.count).map(|row| (row + 1) % rows.count.max(1)).collect();
-        let shuffled = own_photo_ranks(&rows.permuted(&order), &encoded.images)?;
-        let differences: Vec<f64> = shuffled.iter().zip(&own).map(|(s, o)| s - o).collect();
+        let test = PermutationTest::of(&photo_ranks(&rows, &encoded.images, COMPARED), seed);
 
         let captions = Embeddings::of(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let places: Vec<u32> =
@@ -104,11 +110,12 @@ impl PictureEvaluation {
         let evaluation = Self {
             images: rows.count,
             own_photo: mean(&own),
-            shuffled_photo: mean(&shuffled),
-            p: sign_flip_p(&differences, seed),
+            shuffled_photo: test.others,
+            p: test.p,
             own_photo_recall: Recall::of(&places).into(),
             own_caption_recall: captions.into(),
             same_sentence: mean(&same),
+            same_sentence_least: same.get(same.len() / 20).copied().unwrap_or(0.0),
             other_sentence: mean(&other),
             seed,
         };
@@ -120,10 +127,11 @@ impl PictureEvaluation {
         let recall = |r: &RecallAt| format!("R@1 {:.1}, R@10 {:.1}, median rank {:.1}", r.r1, r.r10, r.median);
         format!(
             "\nimagined pictures (64×64, what the model expects), one for the first caption of each of {} images\n\
-             own photo for the picture encoded again: {}; mean rank at {:.1} %, for the next sentence's picture at {:.1} % \
-             (chance 50 %), p = {:.4}\n\
+             own photo for the picture encoded again: {}; mean rank at {:.1} %, for other sentences' pictures at {:.1} % \
+             (chance 50 %), p = {:.4} by {ORDERS} random orders\n\
              own captions for it: {}\n\
-             difference between two pictures of one sentence {:.4}, of different sentences {:.4} (root mean square, values 0 to 1)\n",
+             difference between two pictures of one sentence {:.4} (at least {:.4} for 95 % of them), of different sentences {:.4} \
+             (root mean square, values 0 to 1)\n",
             self.images,
             recall(&self.own_photo_recall),
             100.0 * self.own_photo,
@@ -131,6 +139,7 @@ impl PictureEvaluation {
             self.p,
             recall(&self.own_caption_recall),
             self.same_sentence,
+            self.same_sentence_least,
             self.other_sentence
         )
     }
@@ -157,31 +166,93 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// One-sided p of the hypothesis that the differences are symmetric about 0: the share of random sign patterns (and the
-/// observed one) whose mean is at least the observed mean.
-fn sign_flip_p(differences: &[f64], seed: u64) -> f64 {
-    let observed: f64 = differences.iter().sum();
-    let as_high = (0..FLIPS)
-        .into_par_iter()
-        .filter(|&flip| {
-            let mut random = ChaCha8Rng::seed_from_u64(mix(seed, flip as u64));
-            let sum: f64 = differences.iter().map(|&d| if random.random_bool(0.5) { d } else { -d }).sum();
-            sum >= observed
-        })
-        .count();
-    (as_high + 1) as f64 / (FLIPS + 1) as f64
+/// `[n, n]`: of each of the first `n` = `most` pictures the rank of each of the first photos, counted as [`own_photo_ranks`]
+/// counts it, among all photos.
+fn photo_ranks(pictures: &Rows, photos: &Rows, most: usize) -> Vec<Vec<f64>> {
+    let (few, width) = (pictures.count.min(most), photos.joined_width());
+    let unit = |rows: &Rows, count: usize| -> Vec<f32> {
+        let normalised = |row| {
+            let joined = rows.joined(row);
+            let length = joined.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            joined.into_iter().map(move |x| (f64::from(x) / length) as f32)
+        };
+        (0..count).flat_map(normalised).collect()
+    };
+    let mut scores = vec![0.0; few * photos.count];
+    score_matrix(Measure::Dot, &unit(photos, photos.count), &unit(pictures, few), width, &mut scores);
+    let others = (photos.count.max(2) - 1) as f64;
+    let ranked = |scores: &[f32]| -> Vec<f64> {
+        let mut sorted = scores.to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let before = |score: f32| sorted.partition_point(|&other| other >= score) - 1;
+        scores[..few].iter().map(|&score| before(score) as f64 / others).collect()
+    };
+    scores.par_chunks(photos.count.max(1)).map(ranked).collect()
+}
+
+/// Is row `i` better in column `i` than the rows are in an order that means nothing?
+struct PermutationTest {
+    /// Mean of the other columns.
+    others: f64,
+    /// Share of random orders (and this one) whose mean is at most that of the diagonal.
+    p: f64,
+}
+
+impl PermutationTest {
+    /// `ranks` is square.
+    fn of(ranks: &[Vec<f64>], seed: u64) -> Self {
+        let count = ranks.len();
+        let own: f64 = ranks.iter().enumerate().map(|(row, ranks)| ranks[row]).sum();
+        let all: f64 = ranks.iter().flatten().sum();
+        let as_good = (0..ORDERS)
+            .into_par_iter()
+            .filter(|&number| {
+                let mut order: Vec<usize> = (0..count).collect();
+                order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, number as u64)));
+                // Equal sums in another order of addition are no difference.
+                ranks.iter().zip(&order).map(|(ranks, &column)| ranks[column]).sum::<f64>() <= own + 1e-9
+            })
+            .count();
+        let pairs = (count * count.saturating_sub(1)).max(1) as f64;
+        Self { others: (all - own) / pairs, p: (as_good + 1) as f64 / (ORDERS + 1) as f64 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
 
-    /// Eight differences of one sign: one pattern of 2⁸ is as high, p near 1/256; differences that cancel: p near 1/2.
+    /// Five pictures that all find their own photo: one order of 5! = 120 is as good, p near 1/120; ranks that are the same in
+    /// every column: p = 1.
     #[test]
-    fn worked_sign_flips() {
-        let p = sign_flip_p(&[1.0; 8], 3);
-        assert!((p - 1.0 / 256.0).abs() < 0.002, "{p}");
-        let balanced = sign_flip_p(&[1.0, -1.0, 2.0, -2.0, 0.5, -0.5], 3);
-        assert!((0.4..0.7).contains(&balanced), "{balanced}");
+    fn worked_permutations() {
+        let ranks: Vec<Vec<f64>> =
+            (0..5).map(|row| (0..5).map(|column| if row == column { 0.0 } else { 0.5 }).collect()).collect();
+        let test = PermutationTest::of(&ranks, 3);
+        assert!((test.p - 1.0 / 120.0).abs() < 0.003, "{}", test.p);
+        assert_eq!(test.others, 0.5);
+        let same = vec![vec![0.1; 5], vec![0.7; 5], vec![0.3; 5], vec![0.2; 5], vec![0.9; 5]];
+        assert_eq!(PermutationTest::of(&same, 3).p, 1.0);
+    }
+
+    #[test]
+    fn the_matrix_of_ranks_holds_the_own_ones_on_its_diagonal() {
+        let mut random = ChaCha8Rng::seed_from_u64(4);
+        let mut rows = |count: usize| {
+            let level = (0..count * 6).map(|_| random.random_range(-1.0..1.0)).collect::<Vec<f32>>();
+            let grounded = (0..count * 6).map(|_| random.random_range(-1.0..1.0)).collect();
+            Rows { count, dim: 6, abstract_level: level, grounded_level: Some(grounded) }
+        };
+        let (pictures, mut photos) = (rows(9), rows(9));
+        // Photo 7 equals photo 2: both stand before each other.
+        photos.abstract_level.copy_within(12..18, 42);
+        photos.grounded_level.as_mut().unwrap().copy_within(12..18, 42);
+        let (own, all) = (own_photo_ranks(&pictures, &photos).unwrap(), photo_ranks(&pictures, &photos, 8));
+        assert_eq!((all.len(), all[0].len()), (8, 8));
+        for (row, ranks) in all.iter().enumerate() {
+            assert_eq!(ranks[row], own[row], "{row}");
+        }
     }
 }

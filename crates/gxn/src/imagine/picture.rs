@@ -8,6 +8,10 @@ use super::image_generator::SIDE_PX;
 use crate::data::atomic::write_atomically;
 use crate::{Error, Result};
 
+/// What every picture is, for people who find one later; it is inside the PNG file.
+pub const LABEL: &str =
+    "imagined: what the model expects a picture of the sentence to look like, 64×64 pixels; not a photograph";
+
 /// Pixels between the pictures of a sheet.
 const GAP_PX: u32 = 2;
 
@@ -36,16 +40,25 @@ pub fn to_byte(value: f32) -> u8 {
     (value * 127.5 + 127.5).round().clamp(0.0, 255.0) as u8
 }
 
-/// Writes a picture as PNG, whole or not at all.
+/// Writes imagined pictures as PNG, whole or not at all, with [`LABEL`] as its description.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture
-        .write_to(&mut bytes, image::ImageFormat::Png)
+    let encoded = || -> std::result::Result<Vec<u8>, png::EncodingError> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.add_itxt_chunk("Description".into(), LABEL.into())?;
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(picture)?;
+        writer.finish()?;
+        Ok(bytes)
+    };
+    let bytes = encoded()
         .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "a picture that PNG can hold"))?;
-    write_atomically(path, |file| std::io::Write::write_all(file, bytes.get_ref()))
+    write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
 }
 
 /// Root mean square difference of two pictures, with values taken as 0..=1.
@@ -83,6 +96,17 @@ mod tests {
         assert_eq!(flat(1.0).to_rgb().get_pixel(63, 63), &Rgb([255, 255, 255]));
         assert!((root_mean_square(&flat(-1.0), &flat(1.0)) - 1.0).abs() < 1e-9);
         assert_eq!(root_mean_square(&flat(0.3), &flat(0.3)), 0.0);
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let picture = flat(0.5).to_rgb();
+        save_png(&picture, &path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.windows(LABEL.len()).any(|part| part == LABEL.as_bytes()));
+        assert_eq!(image::load_from_memory(&bytes).unwrap().to_rgb8(), picture);
     }
 
     #[test]

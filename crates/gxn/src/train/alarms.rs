@@ -25,9 +25,12 @@ const UNKNOWN_SHARE: f64 = 0.3;
 /// Mean length, as a share of the train captions', that is too short.
 const SHORT: f64 = 0.5;
 
-/// Share of real and of generated pictures that the discriminator tells apart when the generator has lost.
+/// Share of generated pictures that the discriminator finds out when the generator has lost.
 const SATURATED: f64 = 0.99;
-/// Root mean square difference (values in 0..=1) below which pictures of different sentences count as one picture.
+/// Share of real pictures that it takes for real then: one that calls everything false has not won. It doubts pictures with
+/// their own sentence too, so that this stays well below the other.
+const STILL_REAL: f64 = 0.5;
+/// Root mean square difference (values in 0..=1) below which two pictures count as one.
 const ONE_PICTURE: f64 = 0.02;
 
 /// A recognised problem.
@@ -72,6 +75,11 @@ pub enum Alarm {
     /// Pictures of different sentences are the same.
     OnePicture {
         /// Root mean square difference between them.
+        difference: f64,
+    },
+    /// A sentence has one picture, whatever the noise.
+    NoiseIgnored {
+        /// Root mean square difference between two pictures of it.
         difference: f64,
     },
     /// The validation result falls.
@@ -128,6 +136,11 @@ impl fmt::Display for Alarm {
                 f,
                 "pictures of different sentences differ by {difference:.4} (of 1): the generator makes one picture for all. Lower \
                  imagine.pictures.learning_rate, raise beta_wrong or condition_scale, or start the generator anew"
+            ),
+            Self::NoiseIgnored { difference } => write!(
+                f,
+                "pictures of one sentence with different noise differ by {difference:.4} (of 1): its modes have collapsed into one \
+                 picture. Lower imagine.pictures.learning_rate, or raise beta_kl, which keeps the conditions spread"
             ),
             Self::GettingWorse { epochs, best, now } => write!(
                 f,
@@ -205,11 +218,13 @@ impl Watch {
             }
         }
         if let Some((figures, made)) = pictures {
-            if figures.real_right > SATURATED && figures.fake_right > SATURATED {
+            if figures.real_right > STILL_REAL && figures.fake_right > SATURATED {
                 alarms.push(Alarm::Saturated { real: figures.real_right, fake: figures.fake_right });
             }
             if made.other_sentence < ONE_PICTURE {
                 alarms.push(Alarm::OnePicture { difference: made.other_sentence });
+            } else if made.same_sentence < ONE_PICTURE {
+                alarms.push(Alarm::NoiseIgnored { difference: made.same_sentence });
             }
         }
         self.falling = if rsum < self.best && rsum < self.last { self.falling + 1 } else { 0 };
@@ -280,13 +295,18 @@ mod tests {
     #[test]
     fn a_generator_that_has_lost_is_noticed() {
         let figures = PictureFigures { real_right: 0.9, fake_right: 0.8, ..PictureFigures::default() };
-        let made = PictureValidation { other_sentence: 0.2, ..PictureValidation::default() };
+        let made = PictureValidation { other_sentence: 0.2, same_sentence: 0.15, ..PictureValidation::default() };
         let look = |pictures| watch().look(Observation { pictures: Some(pictures), ..HEALTHY });
         assert_eq!(look((figures, made)), []);
-        let right = PictureFigures { real_right: 1.0, fake_right: 0.995, ..figures };
-        assert_eq!(look((right, made)), [Alarm::Saturated { real: 1.0, fake: 0.995 }]);
+        // A discriminator that looks at the sentence doubts real pairs too.
+        let right = PictureFigures { real_right: 0.7, fake_right: 0.995, ..figures };
+        assert_eq!(look((right, made)), [Alarm::Saturated { real: 0.7, fake: 0.995 }]);
+        let refuses_all = PictureFigures { real_right: 0.01, fake_right: 1.0, ..figures };
+        assert_eq!(look((refuses_all, made)), []);
         let same = PictureValidation { other_sentence: 0.01, ..made };
         assert_eq!(look((figures, same)), [Alarm::OnePicture { difference: 0.01 }]);
+        let deaf = PictureValidation { same_sentence: 0.004, ..made };
+        assert_eq!(look((figures, deaf)), [Alarm::NoiseIgnored { difference: 0.004 }]);
     }
 
     /// Word vectors begin close together, and so do untrained captions: no collapse.

@@ -28,6 +28,8 @@ const SHEET: usize = 16;
 const SHEET_ROW: usize = 4;
 /// Seeds of the noise of validation pictures: the same in every epoch.
 const SEEDS: [u64; 2] = [1, 2];
+/// The seed that `gxn evaluate` takes if it is not told another.
+const SHEET_SEED: u64 = 1;
 
 /// Pictures of train and validation images.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct PictureTask {
     pub pixels: PixelStore,
     /// Rows of the validation images that are looked at, and a caption of each.
     looked_at: Vec<(usize, usize)>,
+    /// Captions whose pictures are on the sheet.
+    shown: Vec<usize>,
 }
 
 /// What the pictures of validation sentences are like.
@@ -82,19 +86,27 @@ impl PictureTask {
                 used.iter().map(|&image| images[image].source.content_hash()).collect::<Result<_>>()?
             }
         };
+        let side_px = config.imagine.pictures.load_px;
         let sources: Vec<_> = used.iter().map(|&image| &images[image].source).collect();
-        let pixels = PixelStore::build(folder, &sources, &contents, &data.input, stop, report)?;
-        let first_caption = |(row, image)| Some((row, data.dataset.captions_of(image).next()?));
-        let looked_at = (data.dataset.split_indices(Split::Val).into_iter().enumerate())
-            .filter_map(first_caption)
-            .take(LOOKED_AT)
-            .collect();
-        Ok(Some(Self { pixels, looked_at }))
+        let pixels = PixelStore::build(folder, &sources, &contents, &data.input, side_px, stop, report)?;
+        let first_captions = |split, count| -> Vec<(usize, usize)> {
+            (data.dataset.split_indices(split).into_iter().enumerate())
+                .filter_map(|(row, image)| Some((row, data.dataset.captions_of(image).next()?)))
+                .take(count)
+                .collect()
+        };
+        let looked_at = first_captions(Split::Val, LOOKED_AT);
+        // Nothing is chosen by what people see: the sheet shows what the evaluation of test will show.
+        let test = first_captions(Split::Test, SHEET);
+        let sheet = if test.is_empty() { &looked_at[..looked_at.len().min(SHEET)] } else { &test };
+        let shown = sheet.iter().map(|&(_, caption)| caption).collect();
+        Ok(Some(Self { pixels, looked_at, shown }))
     }
 
     /// Imagines a picture for a caption of each validation image that is looked at, twice, and measures them; `photos` are the
-    /// embeddings of all validation images. The network must be on a device without gradients. Also returns the sheet of the
-    /// first ones.
+    /// embeddings of all validation images. The network must be on a device without gradients. Also returns the epoch's sheet:
+    /// the first captions of the first sixteen test images, or validation images where there is no test split, each with the
+    /// same noise in every epoch and in `gxn evaluate --imagine`.
     ///
     /// # Errors
     /// When the CNN cannot take a picture.
@@ -113,6 +125,9 @@ impl PictureTask {
             let seeds: Vec<u64> = vec![mix(seed, 0x5a); captions.len()];
             model.imagine(&captions, &seeds, pictures)
         };
+        let shown: Vec<&[u32]> = self.shown.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
+        let noise: Vec<u64> = (0..shown.len() as u64).map(|row| mix(SHEET_SEED, row)).collect();
+        let shown = model.imagine(&shown, &noise, pictures);
         let [first, second] = SEEDS.map(seeded);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let same = first.iter().zip(&second).map(|(a, b)| root_mean_square(a, b)).collect();
@@ -127,7 +142,7 @@ impl PictureTask {
             other_sentence: mean(other),
             own_photo: mean(own_photo_ranks(&encoded, &photos)?),
         };
-        let sheet: Vec<RgbImage> = first.iter().take(SHEET).map(|picture| picture.to_rgb()).collect();
+        let sheet: Vec<RgbImage> = shown.iter().map(|picture| picture.to_rgb()).collect();
         Ok((validation, contact_sheet(&sheet, SHEET_ROW)))
     }
 }

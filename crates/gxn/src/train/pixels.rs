@@ -1,4 +1,4 @@
-//! [`PixelStore`]: the train pictures at the generator's size, on disk and memory-mapped.
+//! [`PixelStore`]: the train pictures at about the generator's size, on disk and memory-mapped.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,20 +20,21 @@ use crate::{Error, Result};
 
 /// Version of the file; part of its name.
 const FORMAT: &str = "pixels 1";
-/// Values of a picture: red, green and blue planes.
+/// Values of a picture as it is shown: red, green and blue planes.
 const LENGTH: usize = 3 * SIDE_PX * SIDE_PX;
 /// Pictures decoded together.
 const BATCH: usize = 256;
 
-/// Pictures of 64×64 pixels, three planes of bytes each.
+/// Square pictures, three planes of bytes each.
 #[derive(Debug)]
 pub struct PixelStore {
     map: Mmap,
+    side_px: usize,
 }
 
-/// How a picture becomes the generator's square: by the same rule as the CNN's input, with values in [−1, 1].
-fn preprocess(input: &Input) -> Preprocess {
-    let side_px = SIDE_PX as u32;
+/// How a picture becomes a square of `side_px`: by the same rule as the CNN's input, with values in [−1, 1].
+fn preprocess(input: &Input, side_px: usize) -> Preprocess {
+    let side_px = side_px as u32;
     let resize = match input.preprocess.resize {
         ResizeRule::Stretch => ResizeRule::Stretch,
         ResizeRule::ShorterThenCentre { shorter_px } => {
@@ -44,7 +45,7 @@ fn preprocess(input: &Input) -> Preprocess {
 }
 
 impl PixelStore {
-    /// The pictures at `sources`, whose contents are known; they are made once and kept in `folder`.
+    /// The pictures at `sources`, whose contents are known, `side_px` wide and high; they are made once and kept in `folder`.
     ///
     /// # Errors
     /// When a picture can no longer be read, the file cannot be written, or `stop` is set.
@@ -53,17 +54,18 @@ impl PixelStore {
         sources: &[&ImageSource],
         contents: &[ContentHash],
         input: &Input,
+        side_px: usize,
         stop: &AtomicBool,
         report: &mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let preprocess = preprocess(input);
+        let preprocess = preprocess(input, side_px);
         let mut hasher = Sha256::new();
         hasher.update(FORMAT);
         hasher.update(crate::checkpoint::pretty(&preprocess));
         contents.iter().for_each(|content| hasher.update(content.to_string()));
         let key: String = hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
         let path = folder.join(format!("pixels-{key}.bin"));
-        let expected = (sources.len() * LENGTH) as u64;
+        let expected = (sources.len() * 3 * side_px * side_px) as u64;
         if std::fs::metadata(&path).map(|m| m.len()).ok() != Some(expected) {
             std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make", folder, e))?;
             let start = Instant::now();
@@ -108,22 +110,87 @@ impl PixelStore {
             )
             .with_hint("delete the file; it is made again"));
         }
-        Ok(Self { map })
+        Ok(Self { map, side_px })
     }
 
-    /// The pictures of these rows with values in [−1, 1]; with a seed, each is mirrored or not by it.
+    /// 64×64 pieces of the pictures of these rows with values in [−1, 1]. A seed decides where each piece lies; with `mirror`,
+    /// half of them are mirrored. Pictures of that very size are shown whole.
     ///
     /// # Shapes
     /// `B` rows → `[B, 3, 64, 64]`
-    pub fn gather(&self, rows: &[usize], mirror: Option<u64>, device: &Device) -> Tensor<4> {
+    pub fn gather(&self, rows: &[usize], mirror: bool, seed: u64, device: &Device) -> Tensor<4> {
+        let (side, places) = (self.side_px, (self.side_px - SIDE_PX + 1) as u64);
         let mut values = vec![0f32; rows.len() * LENGTH];
         values.par_chunks_mut(LENGTH).zip(rows).enumerate().for_each(|(slot, (out, &row))| {
-            let bytes = &self.map[row * LENGTH..(row + 1) * LENGTH];
-            out.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = f32::from(byte) / 127.5 - 1.0);
-            if mirror.is_some_and(|seed| mix(seed, slot as u64) & 1 == 1) {
-                out.chunks_mut(SIDE_PX).for_each(<[f32]>::reverse);
+            let drawn = mix(seed, slot as u64);
+            let place = |salt| (mix(drawn, salt) % places) as usize;
+            let (left, top) = (place(0x1e), place(0x70));
+            let picture = &self.map[row * 3 * side * side..(row + 1) * 3 * side * side];
+            for (line, out) in out.chunks_mut(SIDE_PX).enumerate() {
+                let (plane, y) = (line / SIDE_PX, line % SIDE_PX);
+                let start = plane * side * side + (top + y) * side + left;
+                out.iter_mut()
+                    .zip(&picture[start..start + SIDE_PX])
+                    .for_each(|(x, &byte)| *x = f32::from(byte) / 127.5 - 1.0);
+                if mirror && drawn & 1 == 1 {
+                    out.reverse();
+                }
             }
         });
         Tensor::from_data(TensorData::new(values, [rows.len(), 3, SIDE_PX, SIDE_PX]), device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A store whose bytes name their place: red is x, green y, blue the row.
+    fn store(side_px: usize, pictures: usize) -> PixelStore {
+        let mut file = tempfile::tempfile().unwrap();
+        for row in 0..pictures {
+            for plane in 0..3 {
+                let bytes: Vec<u8> =
+                    (0..side_px * side_px).map(|at| [at % side_px, at / side_px, row][plane] as u8).collect();
+                file.write_all(&bytes).unwrap();
+            }
+        }
+        // SAFETY: nobody else knows the file.
+        PixelStore { map: unsafe { Mmap::map(&file) }.unwrap(), side_px }
+    }
+
+    fn bytes(pixels: Tensor<4>) -> Vec<u8> {
+        pixels.into_data().iter::<f32>().map(|x| ((x + 1.0) * 127.5).round() as u8).collect()
+    }
+
+    #[test]
+    fn pieces_lie_anywhere_and_are_mirrored_half_of_the_time() {
+        let device = Device::flex();
+        let rows: Vec<usize> = (0..200).map(|slot| slot % 2).collect();
+        let pieces = bytes(store(76, 2).gather(&rows, true, 5, &device));
+        assert_eq!(pieces, bytes(store(76, 2).gather(&rows, true, 5, &device)));
+        let mut corners = std::collections::BTreeSet::new();
+        let mut mirrored = 0;
+        for (piece, &row) in pieces.chunks(LENGTH).zip(&rows) {
+            let area = SIDE_PX * SIDE_PX;
+            let (first, last) = (piece[0], piece[SIDE_PX - 1]);
+            assert_eq!(first.abs_diff(last), 63, "a line of the picture");
+            assert_eq!(piece[2 * area - 1] - piece[area], 63, "the lines from top to bottom");
+            assert!(piece[2 * area..].iter().all(|&blue| usize::from(blue) == row));
+            mirrored += usize::from(first > last);
+            corners.insert((first.min(last), piece[area]));
+        }
+        assert!((70..=130).contains(&mirrored), "{mirrored} of 200");
+        assert!(corners.len() > 80, "{} places", corners.len());
+        assert!(corners.iter().all(|&(x, y)| x <= 12 && y <= 12));
+    }
+
+    #[test]
+    fn a_picture_of_the_size_itself_is_shown_whole() {
+        let shown = bytes(store(64, 1).gather(&[0], false, 9, &Device::flex()));
+        let expected: Vec<u8> = (0..3 * 64 * 64).map(|at| [at % 64, at / 64 % 64, 0][at / 4096] as u8).collect();
+        assert_eq!(shown, expected);
     }
 }

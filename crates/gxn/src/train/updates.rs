@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::event::Event;
@@ -118,7 +119,7 @@ impl Trainer {
         let phase = Phase::Train { seed };
         let rows: Vec<usize> = members.iter().map(|&c| self.data.train_row(self.data.caption_image[c])).collect();
         let device = self.device.clone().autodiff();
-        let real = task.pixels.gather(&rows, config.mirror.then(|| mix(seed, 0x3f)), &device);
+        let real = task.pixels.gather(&rows, config.mirror, mix(seed, 0x3f), &device);
         let captions: Vec<&[u32]> = members.iter().map(|&c| self.data.tokens[c].as_slice()).collect();
         let proposal = propose(self.model(), &TokenBatch::new(&captions), config, still, phase, mix(seed, 0x2e));
         let own = match config.learning_rate {
@@ -128,6 +129,7 @@ impl Trainer {
 
         let (mut figures, gradients, seen) = discriminator_step(self.model(), real, &proposal, config, phase);
         self.finite("discriminator's loss", figures.discriminator)?;
+        let gradients = self.measured("gradient of the discriminator's loss", gradients)?;
         let model = self.model.take().expect("set between steps");
         let mut model = self.optimisers.discriminator.step(|_: &str| own, model, gradients);
         if let Some(discriminator) = &mut model.discriminator {
@@ -138,6 +140,7 @@ impl Trainer {
         let config = &self.config.imagine.pictures;
         let (gradients, judge_saw, generator_saw) = generator_step(self.model(), proposal, config, phase, &mut figures);
         self.finite("generator's loss", figures.generator)?;
+        let gradients = self.measured("gradient of the generator's loss", gradients)?;
         let rate_of = self.rates("image_generator", own, rate * config.shared_rate);
         let model = self.model.take().expect("set between steps");
         let mut model = self.optimisers.generator.step(rate_of, model, gradients);
@@ -191,6 +194,13 @@ impl Trainer {
     fn norm_limit(&self) -> f64 {
         let limit = self.config.train.grad_clip;
         if limit > 0.0 { limit } else { f64::INFINITY }
+    }
+
+    /// The gradients as they are, if their norm is a number: GANs are not clipped.
+    fn measured(&self, what: &str, gradients: GradientsParams) -> Result<GradientsParams> {
+        let (gradients, norm) = clip_global_norm(self.model(), gradients, f64::INFINITY);
+        self.finite(what, norm)?;
+        Ok(gradients)
     }
 
     /// Weights after a step with such a number would be no numbers: they are never made, so that none can be saved.
