@@ -12,6 +12,18 @@ fn a_stage_that_makes_captions_says_how_good_they_are() {
 }
 
 #[test]
+fn a_dry_run_of_the_reward_stage_tells_what_the_reward_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = text(&speaking().folder);
+    let stage = ["--dry-run", "--stage", "i2t_mix", "--start-from", start];
+    let ran = works(train_args(folder.path(), "dry", &stage));
+    let line = ran.stdout.lines().find(|line| line.starts_with("rewards: ")).expect(&ran.stdout);
+    let share: f64 = line.split(['(', '%']).nth(1).unwrap().trim().parse().unwrap();
+    assert!(share > 0.0 && share < 100.0, "{line}");
+    assert!(!works(train_args(folder.path(), "dry", &["--dry-run"])).stdout.contains("rewards"));
+}
+
+#[test]
 fn pictures_are_described() {
     let picture = |name: &str| data().parent().unwrap().join("images").join(name);
     let (red, blue) = (picture("red_0.png"), picture("blue_1.png"));

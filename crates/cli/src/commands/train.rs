@@ -109,17 +109,20 @@ fn dry_run(mut config: RunConfig, features: &Path, stop: &AtomicBool) -> Result<
     let mut trainer =
         Trainer::new(config, &scratch.path().join("run"), features, stop, &mut |event| report.event(&event))?;
     let steps = trainer.steps_per_epoch();
-    let mut seconds = Vec::new();
+    // The first step also warms caches and allocates: the last one counts.
+    let (mut step, mut rewards) = (0.0, 0.0);
     trainer.rehearse(2, &mut |event| {
-        if let Event::Step { seconds: s, .. } = event {
-            seconds.push(s);
+        if let Event::Step { seconds, captions, .. } = event {
+            (step, rewards) = (seconds, captions.map_or(0.0, |figures| figures.reward_seconds));
         }
     })?;
-    // The first step also warms caches and allocates.
-    let step = seconds.last().copied().unwrap_or_default();
+    let rewards = match rewards {
+        0.0 => String::new(),
+        seconds => format!("rewards: {:.3} s of the step ({:.1} %)\n", seconds, 100.0 * seconds / step),
+    };
     let memory = peak_memory_mib().map_or("unknown".to_string(), |mib| format!("{mib:.0} MiB"));
     print(&format!(
-        "step: {:.3} s, {steps} steps an epoch, {planned} epochs: about {} without validation\npeak memory so far: {memory}\n",
+        "step: {:.3} s, {steps} steps an epoch, {planned} epochs: about {} without validation\n{rewards}peak memory so far: {memory}\n",
         step,
         duration(step * (steps * planned) as f64)
     ))?;
