@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train a retrieval model on your own captioned pictures, know how good it is, search with
@@ -49,6 +49,12 @@ pub enum Command {
     /// Learn from a split with known pairs what scores mean: the probability that a hit is relevant
     Calibrate(CalibrateArgs),
     /// Make or refresh the index of a folder of pictures or of a data set; only what is new or changed is looked at
+    ///
+    /// The index notes how it was made: model, source and the options of what is indexed (--include-hidden, --exclude-dir,
+    /// --pictures, --images and so on). A later call goes on with them; an option that is given takes the place of the one
+    /// noted, which is said, and --other-source begins with none. A picture that the source no longer has leaves the index;
+    /// one that cannot be read, or lies in a folder or behind a link that cannot, stays and is named. Data set or plain
+    /// pictures: an index stays what it is.
     Index(Box<IndexArgs>),
     /// Search an index with words and pictures
     Search(SearchArgs),
@@ -324,14 +330,19 @@ pub struct SearchArgs {
     /// Hits
     #[arg(short, long, default_value_t = 10)]
     pub top: usize,
-    /// Skip so many hits
+    /// Skip so many hits: the next page is --offset 10
     #[arg(long, default_value_t = 0)]
     pub offset: usize,
     /// What is searched
     #[arg(long, value_enum, default_value_t)]
     pub target: Target,
     /// Only items that pass, such as 'folder=2024/** and width>=1000 and not name=*.gif'
-    #[arg(long = "where", value_name = "FILTER")]
+    ///
+    /// Fields: id path folder name sha256 size mtime width height, every column of the data set, and of captions text and
+    /// image_id (there image.id is the picture's). = != < <= > >=, and, or, not, parentheses; a field alone asks whether it
+    /// is there. * and ? are wildcards, which in paths stop at /, ** does not. mtime is compared with dates such as
+    /// 2024-05-31 (UTC). Paths are those below the source.
+    #[arg(long = "where", visible_alias = "filter", value_name = "FILTER")]
     pub filter: Option<String>,
     /// Weight of the abstract level, 0 to 1, instead of the model's λ
     #[arg(long)]
@@ -339,7 +350,8 @@ pub struct SearchArgs {
     /// Read every embedding; without it a large index is searched by candidates, which are scored exactly
     #[arg(long)]
     pub exact: bool,
-    /// Only hits that are relevant with at least this probability, 0 to 1; the model must be calibrated (gxn calibrate)
+    /// Only hits that are relevant with at least this probability, 0 to 1; the model must be calibrated (gxn calibrate). One
+    /// sentence that looks for pictures, or one picture that looks for captions
     #[arg(long, value_name = "P")]
     pub min_relevance: Option<f32>,
     #[arg(long, value_enum, default_value_t)]

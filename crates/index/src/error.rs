@@ -3,6 +3,10 @@
 use crate::file::REINDEX;
 use std::path::{Path, PathBuf};
 
+/// What to do about an index that this program must not touch.
+pub(crate) const OTHER_PROGRAM: &str =
+    "another version of this program made the index: use that one, or make an index in another folder";
+
 /// Result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -54,12 +58,28 @@ impl Error {
 
     /// What redb said of the catalogue at `path`.
     pub(crate) fn catalogue(path: &Path, source: redb::Error) -> Self {
+        use redb::Error as Redb;
+        use std::io::ErrorKind;
+        let io = |source| Self::Io { action: "cannot use", path: path.to_path_buf(), source };
         match source {
-            redb::Error::Io(source) if source.kind() != std::io::ErrorKind::InvalidData => {
-                Self::Io { action: "cannot use", path: path.to_path_buf(), source }
+            // A file that is no catalogue, or ends too early.
+            Redb::Io(source) if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+                io(source)
             }
-            redb::Error::DatabaseAlreadyOpen => Self::busy(path.parent().unwrap_or(path)),
-            other => crate::catalogue::malformed(path, other.to_string()),
+            Redb::DatabaseAlreadyOpen | Redb::LockProtocolMismatch => Self::busy(path.parent().unwrap_or(path)),
+            Redb::UpgradeRequired(version) => {
+                let what = format!("format of catalogue {}", path.display());
+                Self::unexpected(what, version.to_string(), "the one of this program").with_hint(OTHER_PROGRAM)
+            }
+            damage @ (Redb::Io(_)
+            | Redb::Corrupted(_)
+            | Redb::TableTypeMismatch { .. }
+            | Redb::TableIsMultimap(_)
+            | Redb::TableIsNotMultimap(_)
+            | Redb::TypeDefinitionChanged { .. }
+            | Redb::TableDoesNotExist(_)) => crate::catalogue::malformed(path, damage.to_string()),
+            // Of all else the file is not to blame: what it holds must not be given up for it.
+            other => io(std::io::Error::other(other)),
         }
     }
 
@@ -86,5 +106,39 @@ impl Error {
     /// True when a file or folder was missing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what says that the file is not what was written counts as damage, for which an index is replaced.
+    #[test]
+    fn what_is_damage_and_what_is_not() {
+        let path = Path::new("index/catalogue.redb");
+        let io = |kind| redb::Error::Io(std::io::Error::from(kind));
+        for damage in [
+            redb::Error::Corrupted("x".into()),
+            redb::Error::TableDoesNotExist("state".into()),
+            io(std::io::ErrorKind::InvalidData),
+            io(std::io::ErrorKind::UnexpectedEof),
+        ] {
+            assert!(Error::catalogue(path, damage).is_damage());
+        }
+        for other in [
+            redb::Error::UpgradeRequired(9),
+            redb::Error::TransactionPoisoned,
+            redb::Error::ValueTooLarge(7),
+            redb::Error::DatabaseAlreadyOpen,
+            redb::Error::LockProtocolMismatch,
+            redb::Error::PreviousIo,
+            io(std::io::ErrorKind::StorageFull),
+            io(std::io::ErrorKind::PermissionDenied),
+        ] {
+            let error = Error::catalogue(path, other);
+            assert!(!error.is_damage(), "{error}");
+        }
+        assert_eq!(Error::catalogue(path, redb::Error::UpgradeRequired(9)).hint(), Some(OTHER_PROGRAM));
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::file;
 #[cfg(test)]
 use crate::journal::{self, Deed};
-use crate::meta::{META_FILE, check_identity, is_ours, write_identity};
+use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
 use crate::metric::Side;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -29,13 +29,17 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes the folder if it is missing, and locks it.
     pub(crate) fn claim(dir: &Path) -> Result<Self> {
-        let made = !dir.exists();
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
         fs::create_dir_all(dir).map_err(|e| Error::io("cannot make the folder", dir, e))?;
+        // Rows that are safe on disk are of no use in a folder whose own name is not.
+        missing.iter().try_for_each(|folder| sync_name(folder))?;
         refuse_foreign(dir)?;
+        refuse_newer(dir)?;
         let lock = lock(dir)?;
         let segments = dir.join(SEGMENT_DIR);
         fs::create_dir_all(&segments).map_err(|e| Error::io("cannot make the folder", &segments, e))?;
-        Ok(Self { dir: dir.to_path_buf(), made, _lock: lock })
+        Ok(Self { dir: dir.to_path_buf(), made: !missing.is_empty(), _lock: lock })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -46,6 +50,23 @@ impl Folder {
     pub(crate) fn put_damaged_aside(&self) -> Result<()> {
         let path = self.dir.join(CATALOGUE_FILE);
         fs::rename(&path, self.dir.join(DAMAGED_FILE)).map_err(|e| Error::io("cannot put aside", &path, e))
+    }
+
+    /// Puts it back, when nothing took its place.
+    pub(crate) fn put_damaged_back(&self) {
+        let _ = fs::rename(self.dir.join(DAMAGED_FILE), self.dir.join(CATALOGUE_FILE));
+    }
+
+    /// True while a damaged catalogue waits for another in its place. Until then its row files stay too: somebody may
+    /// be able to mend it, or bring it back from a copy.
+    pub(crate) fn holds_damaged(&self) -> bool {
+        self.dir.join(DAMAGED_FILE).exists()
+    }
+
+    /// A number above those of all row files.
+    pub(crate) fn free_file_number(&self) -> u64 {
+        let entries = fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| file_number(&entry)).max().map_or(1, |last| last.saturating_add(1))
     }
 
     /// Makes the folder known as an index, after its first commit, and takes away what an index of an older version or
@@ -63,12 +84,13 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes every row file but those in `used`, and what was derived of them.
-    pub(crate) fn sweep(&self, used: &HashSet<(Side, u64)>) {
+    /// Removes every row file but those in `used` and those with numbers below `spared`, and what was derived of them.
+    pub(crate) fn sweep(&self, used: &HashSet<(Side, u64)>, spared: u64) {
         let keep: HashSet<PathBuf> =
             used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
-            if !keep.contains(&entry.path().with_extension("f16")) {
+            let is_spared = file_number(&entry).is_some_and(|number| number < spared);
+            if !is_spared && !keep.contains(&entry.path().with_extension("f16")) {
                 #[cfg(test)]
                 journal::note(|| Deed::Remove(entry.path()));
                 let _ = fs::remove_file(entry.path());
@@ -92,6 +114,23 @@ impl Folder {
         journal::note(|| Deed::SyncFolder(self.dir.join(SEGMENT_DIR)));
         file::sync_dir(&self.dir.join(SEGMENT_DIR))?;
         file::sync_dir(&self.dir)
+    }
+}
+
+/// The number of a row file, or of what was derived of one.
+fn file_number(entry: &fs::DirEntry) -> Option<u64> {
+    let name = entry.file_name().to_string_lossy().into_owned();
+    name.split_once('.')?.0.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Brings the name of a new folder to disk. A folder above it that may be written but not read cannot be synced.
+fn sync_name(folder: &Path) -> Result<()> {
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    #[cfg(test)]
+    journal::note(|| Deed::SyncFolder(above.to_path_buf()));
+    match file::sync_dir(above) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
     }
 }
 
@@ -125,8 +164,8 @@ fn patiently(lock: impl Fn() -> std::result::Result<(), TryLockError>) -> std::r
     lock()
 }
 
-/// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of
-/// another version may be replaced, a `meta.json` of somebody else may not.
+/// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of an
+/// earlier version may be replaced, a `meta.json` of somebody else may not.
 fn refuse_foreign(dir: &Path) -> Result<()> {
     let entries = fs::read_dir(dir).map_err(|e| Error::io("cannot read the folder", dir, e))?;
     let names: Vec<_> = entries

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::bitmap::Bitmap;
-use crate::catalogue::{Catalogue, SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
+use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::codes::Codes;
 use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem, Item};
@@ -58,6 +58,11 @@ impl Index {
     /// True if `dir` holds a `meta.json`; whether it is a good one, [`Index::open`] tells.
     pub fn exists(dir: &Path) -> bool {
         dir.join(META_FILE).is_file()
+    }
+
+    /// True if the making of a first index in `dir` was begun and not finished.
+    pub fn is_begun(dir: &Path) -> bool {
+        !Self::exists(dir) && dir.join(CATALOGUE_FILE).is_file()
     }
 
     /// Opens the index in `dir`: checks versions, headers and lengths. Checksums are left to [`Index::verify`], so that

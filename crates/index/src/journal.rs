@@ -362,6 +362,52 @@ mod tests {
         assert!(models.iter().all(|count| *count > 2));
     }
 
+    /// The folder's own name, and those of the folders made for it, are on disk before a commit counts.
+    #[test]
+    fn the_names_of_new_folders_are_synced() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("new/index");
+        let deeds = Deeds::default();
+        CURRENT.set(Some(deeds.clone()));
+        let writer = IndexWriter::create(&dir, settings()).unwrap();
+        CURRENT.set(None);
+        drop(writer);
+        let deeds = deeds.lock().unwrap();
+        let synced = |folder: &Path| deeds.iter().any(|deed| matches!(deed, Deed::SyncFolder(path) if path == folder));
+        assert!(synced(parent.path()) && synced(&parent.path().join("new")), "{deeds:?}");
+    }
+
+    /// Rounds in which nothing changes leave the disk alone.
+    #[test]
+    fn a_commit_of_nothing_writes_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        let deeds = Deeds::default();
+        CURRENT.set(Some(deeds.clone()));
+        let synced = || {
+            let deeds = std::mem::take(&mut *deeds.lock().unwrap());
+            deeds.iter().filter(|deed| matches!(deed, Deed::Sync(_))).count()
+        };
+        let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+        writer.put_image(&image("a", 1), &vector(1)).unwrap();
+        drop(writer.finish().unwrap());
+        let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+        synced();
+        writer.put_image(&image("a", 1), &vector(1)).unwrap();
+        assert_eq!(writer.link_image(&image("a", 1)).unwrap(), Some(crate::Change::Unchanged));
+        writer.commit().unwrap();
+        writer.compact(0.0).unwrap();
+        assert_eq!(synced(), 0);
+        writer.put_image(&image("b", 2), &vector(2)).unwrap();
+        writer.commit().unwrap();
+        assert!(synced() > 0);
+        writer.commit().unwrap();
+        assert_eq!(synced(), 0);
+        drop(writer);
+        CURRENT.set(None);
+        assert_eq!(read(&dir).len(), 2);
+    }
+
     #[test]
     fn unsynced_writes_may_be_lost_in_any_order() {
         crash_often(24, 150);

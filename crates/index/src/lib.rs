@@ -1,8 +1,16 @@
-//! Exact vector search for gxn: rows, ids, files and scan kernels; no tensor framework, no async runtime.
+//! The index of gxn, a vector database in a folder: exact scores, or candidates scored exactly; filters; changes that
+//! are safe from crashes, beside readers; 8-bit codes and 4-bit sketches; no tensor framework, no async runtime.
 //!
 //! An [`Index`] is a folder of f16 rows `[h ; l]`, one for each content, and of items, one for each image and, if
 //! wanted, each caption. A query is a list of weighted [`QueryPart`]s; an item's score is Σ wᵢ · scoreᵢ(item), larger
 //! is better. An [`IndexWriter`] makes an index, or changes it while others search.
+//!
+//! | what | modules |
+//! |---|---|
+//! | what is kept | `item`, `meta`, `metric`, `catalogue` (the one commit point), `segment` (row files) |
+//! | changing it | `writer`, `change`, `shelf`, `appender`, `upkeep` (compaction, codes, sketches), `folder` (lock, leftovers) |
+//! | finding | `query` → `search` → `way`: `scan` reads rows by [`kernel`], `codes` and `sketch` (with [`surrogate`]) give candidates; `filter` |
+//! | the whole | `index`, `verify`, `export`, `vector_store` (a folder or another store, such as the feature `milvus`) |
 //!
 //! ```
 //! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};

@@ -1,7 +1,7 @@
 //! What an index is: `meta.json` tells that a folder is one and of which version, the catalogue tells all else.
 
 use crate::catalogue::Catalogue;
-use crate::error::{Error, Result};
+use crate::error::{Error, OTHER_PROGRAM, Result};
 use crate::file::{self, REINDEX};
 use crate::metric::{Side, Space};
 use serde::{Deserialize, Serialize};
@@ -97,11 +97,27 @@ fn parse_identity(bytes: &[u8], name: &Path) -> Result<()> {
         return Err(Error::unexpected(what("format in "), found("format"), format!("\"{FORMAT}\""))
             .with_hint("this folder is not an index: name another one"));
     }
-    if value.get("version").and_then(Value::as_u64) != Some(INDEX_VERSION) {
-        return Err(Error::unexpected(what("version in "), found("version"), INDEX_VERSION.to_string())
-            .with_hint("the index was made by another version of this program: run `gxn index` again"));
+    match value.get("version").and_then(Value::as_u64) {
+        Some(INDEX_VERSION) => Ok(()),
+        version => {
+            let hint = match version {
+                Some(newer) if newer > INDEX_VERSION => OTHER_PROGRAM,
+                _ => "the index was made by another version of this program: run `gxn index` again",
+            };
+            Err(Error::unexpected(what("version in "), found("version"), INDEX_VERSION.to_string()).with_hint(hint))
+        }
     }
-    Ok(())
+}
+
+/// Refuses an index of a later version, of which this program knows nothing. One of an earlier version, or a damaged
+/// `meta.json`, may be replaced.
+pub(crate) fn refuse_newer(dir: &Path) -> Result<()> {
+    let value = fs::read(dir.join(META_FILE)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let version = value.filter(|value| value["format"] == FORMAT).and_then(|value| value["version"].as_u64());
+    match version {
+        Some(version) if version > INDEX_VERSION => check_identity(dir),
+        _ => Ok(()),
+    }
 }
 
 /// True if `dir` holds a `meta.json` of an index, of whatever version.

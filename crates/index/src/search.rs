@@ -3,7 +3,7 @@
 use crate::bitmap::Bitmap;
 use crate::catalogue::StoredItem;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::{Side, Space};
@@ -44,11 +44,13 @@ pub enum Method {
     Auto,
     /// Every row is read.
     Exact,
-    /// The 8-bit codes of all rows give candidates, [`CANDIDATES`] or four for each wanted hit, whichever is more; these
-    /// are scored exactly. A hit may be missed, scores and their order are exact. Rows without codes are read.
+    /// The 8-bit codes of all rows give candidates, [`CANDIDATES`] for up to a quarter as many hits (those before the page
+    /// counted), else four, sixteen, … times as many; these are scored exactly. A hit may be missed, scores and their
+    /// order are exact. Rows without codes are read.
     Candidates,
     /// The same by 4-bit sketches of all rows, half as many candidates of each row file. Sketches are read into memory
-    /// first; a query then takes a quarter of the time. Of rows of equal score any may be found. Rows without sketches go
+    /// first; a query then takes a quarter of the time. Where more rows have one score than there are candidates, any of
+    /// them may be found, the same ones each time. Rows without sketches go
     /// by their codes; so do queries with a [`PartKind::Same`](crate::PartKind::Same) part where rows are of different
     /// lengths or under order similarity. Where few rows pass a filter all of them are read.
     Sketches,
@@ -68,7 +70,10 @@ pub struct SearchOptions<'a> {
     pub target: Side,
     /// At most so many hits.
     pub top: usize,
-    /// Hits to leave out at the start.
+    /// Hits to leave out at the start. Pages of one query are pages of one list, none twice and none left out, always under
+    /// [`Method::Exact`], else while `offset + top` stays within the same bound, 50, 200, 800 or the next: beyond it more
+    /// candidates are looked for, and a hit that was missed before may push others back. [`Method::Auto`] may change its
+    /// way at these bounds, and once sketches are in memory.
     pub offset: usize,
     /// Only items that pass it.
     pub filter: Option<&'a Filter>,
@@ -145,6 +150,33 @@ impl Index {
             allowed: passing.map_or(stretch.live.as_ref(), |passing| Some(&passing[at])),
         });
         piece.collect()
+    }
+
+    /// The fields that the filter asks for and no item of `target` has, misspelt perhaps: nothing is equal to them. The
+    /// index's own, such as `width`, are always there.
+    ///
+    /// # Errors
+    /// If captions are asked for and none were indexed, or an item is damaged.
+    pub fn unknown_fields(&self, target: Side, filter: &Filter) -> Result<Vec<String>> {
+        self.require_side(target)?;
+        let mut unknown = Vec::new();
+        for field in filter.columns(target) {
+            // Columns are those of images, also where captions are searched.
+            let has = |rows: Range<u64>| -> Result<bool> {
+                for item in self.catalogue().items_in(Side::Image, rows)? {
+                    if filter::has_field(&self.catalogue().parse(&item)?, field) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            };
+            let batches = self.batches(Side::Image).into_par_iter().map(has);
+            match batches.find_any(|found| !matches!(found, Ok(false))) {
+                None => unknown.push(field.to_string()),
+                Some(found) => drop(found?),
+            }
+        }
+        Ok(unknown)
     }
 
     /// The rows that have an item which passes the filter; all items are looked at, in parallel.

@@ -170,7 +170,7 @@ impl IndexWriter {
         self.ledger().set_dead(generation, side, dead, false)?;
         let meta = self.meta.clone();
         self.ledger().set_meta(&meta)?;
-        self.ledger().commit()
+        self.ledger().commit().map(drop)
     }
 }
 

@@ -56,7 +56,7 @@ impl Index {
 
     /// The best rows for each plan.
     pub(crate) fn best(&self, errand: &Errand<'_>, plans: &[Plan], method: Method) -> Vec<TopK> {
-        let candidates = errand.keep.saturating_mul(4).max(CANDIDATES);
+        let candidates = candidates(errand.keep);
         match self.way(errand, plans.len(), method, candidates) {
             Way::Exact => top_of(errand.pieces, plans, errand.keep),
             Way::Codes => self.by_codes(errand, plans, candidates, &vec![0; errand.pieces.len()]),
@@ -177,6 +177,17 @@ impl Index {
     }
 }
 
+/// How many candidates are looked for where so many hits are wanted, those before the page among them: at least four for
+/// each. All pages within the first 50 hits ask for the same number, and so do those within 200, 800 and so on, so that
+/// they are pages of one list.
+pub(crate) fn candidates(keep: usize) -> usize {
+    let mut candidates = CANDIDATES;
+    while candidates < keep.saturating_mul(4) {
+        candidates = candidates.saturating_mul(4);
+    }
+    candidates
+}
+
 fn merge(tops: &mut [TopK], others: Vec<TopK>) {
     tops.iter_mut().zip(others).for_each(|(top, other)| top.merge(other));
 }
@@ -187,6 +198,13 @@ mod tests {
     use crate::item::ImageItem;
     use crate::metric::{Metric, Space};
     use crate::writer::{IndexSettings, IndexWriter};
+
+    #[test]
+    fn pages_near_each_other_have_the_same_candidates() {
+        let of = |keeps: &[usize]| keeps.iter().map(|&keep| candidates(keep)).collect::<Vec<_>>();
+        assert_eq!(of(&[0, 1, 50, 51, 60, 200, 201]), [200, 200, 200, 800, 800, 800, 3200]);
+        assert_eq!(candidates(usize::MAX), usize::MAX);
+    }
 
     /// An index that says it is large goes by codes, and by sketches once they are in memory or enough was asked.
     #[test]

@@ -53,6 +53,11 @@ pub struct IndexWriter {
     building: bool,
     /// Something of this generation is on disk for good.
     committed: bool,
+    /// This writer put a damaged catalogue aside.
+    put_aside: bool,
+    /// Row files with lower numbers stay until the index is finished, whether or not the catalogue knows them: those of an
+    /// index whose catalogue is damaged or lost.
+    spared: u64,
     /// Images of captions that may be missing.
     pub(crate) awaited: HashSet<String>,
     pub(crate) failed: bool,
@@ -65,20 +70,24 @@ struct Begun {
     former: Option<u64>,
     building: bool,
     committed: bool,
+    put_aside: bool,
+    spared: u64,
 }
 
 impl IndexWriter {
     /// Starts a new index in `dir`, which is made if it is missing. An index already there serves until the end.
     ///
     /// # Errors
-    /// If the settings are impossible, another writer is at work, or `dir` cannot be written or holds other things.
+    /// If the settings are impossible, another writer is at work, or `dir` cannot be written, holds other things or an
+    /// index of a later version of the format, which is left as it is.
     pub fn create(dir: &Path, settings: IndexSettings) -> Result<Self> {
         Self::open(dir, settings, true)
     }
 
     /// Goes on with the index in `dir` if it was made for the same model and space; else with one that was begun for
     /// them and interrupted; else starts a new one as [`IndexWriter::create`] does. `settings.extra` replaces the
-    /// former one.
+    /// former one. A catalogue that is damaged is put aside with its row files until the new index is finished, and back
+    /// if nothing is committed.
     ///
     /// # Errors
     /// As [`IndexWriter::create`].
@@ -90,7 +99,7 @@ impl IndexWriter {
         settings.space.check()?;
         let folder = Folder::claim(dir)?;
         // Without a writer nobody else takes away what the claim made.
-        let Begun { ledger, meta, former, building: is_building, committed } =
+        let Begun { ledger, meta, former, building: is_building, committed, put_aside, spared } =
             Self::begin(dir, &folder, &settings, afresh).inspect_err(|_| folder.undo())?;
         let mut writer = Self {
             meta: IndexMeta { extra: settings.extra, ..meta },
@@ -102,6 +111,8 @@ impl IndexWriter {
             former: former.filter(|_| is_building),
             building: is_building,
             committed,
+            put_aside,
+            spared,
             awaited: HashSet::new(),
             failed: false,
         };
@@ -116,13 +127,20 @@ impl IndexWriter {
 
     /// What the catalogue in a claimed folder says, or a new one, and the index to write to.
     fn begin(dir: &Path, folder: &Folder, settings: &IndexSettings, afresh: bool) -> Result<Begun> {
+        let mut put_aside = false;
         let (mut ledger, current, building) = match open_ledger(dir) {
             Err(error) if error.is_damage() => {
                 folder.put_damaged_aside()?;
-                open_ledger(dir)?
+                put_aside = true;
+                open_ledger(dir).inspect_err(|_| folder.put_damaged_back())?
             }
             other => other?,
         };
+        let mut spared = 0;
+        if current.is_none() || folder.holds_damaged() {
+            spared = folder.free_file_number();
+            ledger.number_files_from(spared)?;
+        }
         let fits = |meta: &IndexMeta, ledger: &mut Ledger| {
             !afresh
                 && meta.model == settings.model
@@ -144,7 +162,7 @@ impl IndexWriter {
                 (meta, true, false)
             }
         };
-        Ok(Begun { ledger, meta, former, building, committed })
+        Ok(Begun { ledger, meta, former, building, committed, put_aside, spared })
     }
 
     /// Length of a row file after which a new one is begun; 1 GiB if this is never called.
@@ -189,6 +207,7 @@ impl IndexWriter {
             writer.commit_all()?;
             writer.building = false;
             writer.former = None;
+            writer.spared = 0;
             writer.folder.settle()
         })?;
         self.compact(DEAD_SHARE)?;
@@ -201,6 +220,7 @@ impl IndexWriter {
         Index::open(&dir)
     }
 
+    /// Nothing is written where nothing was changed.
     fn commit_all(&mut self) -> Result<()> {
         let generation = self.meta.generation;
         let Self { images, captions, ledger, folder, meta, .. } = self;
@@ -282,7 +302,7 @@ impl IndexWriter {
                 used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
             }
         }
-        self.folder.sweep(&used);
+        self.folder.sweep(&used, self.spared);
         Ok(())
     }
 }
@@ -293,7 +313,10 @@ impl Drop for IndexWriter {
         self.images.close();
         self.captions.close();
         self.ledger = None;
-        if !self.committed {
+        if !self.committed && self.put_aside {
+            self.folder.put_damaged_back();
+            self.folder.sweep(&HashSet::new(), self.spared);
+        } else if !self.committed {
             if let Ok(ledger) = Ledger::open(self.folder.dir()) {
                 self.ledger = Some(ledger);
                 let _ = self.sweep();

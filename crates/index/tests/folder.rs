@@ -207,7 +207,20 @@ fn another_version_says_so() {
     fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
     assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
-    // It may be replaced all the same, and stays until then.
+    // Of a later version nothing is known: nothing is touched.
+    let content = |paths: &[PathBuf]| -> Vec<Vec<u8>> { paths.iter().map(|path| fs::read(path).unwrap()).collect() };
+    let before = files(dir.path());
+    let bytes = content(&before);
+    for open in [IndexWriter::create, IndexWriter::update] {
+        let error = open(dir.path(), IndexSettings { model: "m".into(), ..order_settings() }).unwrap_err();
+        assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
+        assert!(error.hint().unwrap().contains("another version of this program"), "{error}");
+        assert_eq!((files(dir.path()), content(&before)), (before.clone(), bytes.clone()));
+    }
+    // One of an earlier version may be replaced, and stays until then.
+    fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    let error = Index::open(dir.path()).unwrap_err();
+    assert!(error.hint().unwrap().contains("run `gxn index` again"), "{error}");
     let before = files(dir.path());
     let writer = IndexWriter::create(dir.path(), settings()).unwrap();
     assert!(before.iter().all(|path| path.exists()));
@@ -224,6 +237,101 @@ fn another_version_says_so() {
         writer.finish().unwrap().verify().unwrap();
         assert!(!dir.path().join("catalogue.damaged").exists());
     }
+}
+
+/// Until another index is finished, a damaged catalogue and all its row files stay: who has a copy can bring it back.
+#[test]
+fn a_damaged_index_stays_until_another_is_in_its_place() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    write(&dir, "m");
+    let told = tell(&dir).unwrap();
+    let catalogue = dir.join("catalogue.redb");
+    let good = fs::read(&catalogue).unwrap();
+    let rows: Vec<PathBuf> = files(&dir.join("segments"));
+    let bytes: Vec<Vec<u8>> = rows.iter().map(|path| fs::read(path).unwrap()).collect();
+    let all_there = || rows.iter().zip(&bytes).all(|(path, bytes)| fs::read(path).is_ok_and(|now| now == *bytes));
+    let mut random = crate::candidates::Random(3);
+    let mut garbage = vec![vec![], vec![0; 5000], good[..good.len() / 2].to_vec(), good[..4096].to_vec()];
+    garbage.extend((0..6).map(|_| {
+        random.embedding(5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
+    }));
+    for (number, garbage) in garbage.iter().enumerate() {
+        fs::write(&catalogue, garbage).unwrap();
+        Index::open(&dir).unwrap_err();
+        // Dropped without a commit: everything is as it was. An empty file is a new catalogue to the database.
+        let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+        writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+        drop(writer);
+        assert!(all_there() && files(&dir.join("segments")).len() == rows.len(), "{number}");
+        assert!(garbage.is_empty() || fs::read(&catalogue).unwrap() == *garbage, "{number}");
+        assert!(!dir.join("catalogue.damaged").exists());
+    }
+    // A catalogue that is lost is no reason either.
+    fs::remove_file(&catalogue).unwrap();
+    let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    drop(IndexWriter::update(&dir, settings()).unwrap());
+    assert!(all_there());
+    fs::remove_file(&catalogue).unwrap();
+    fs::write(&catalogue, &garbage[5]).unwrap();
+    // Committed, but not finished: the next writer goes on, and still nothing is removed.
+    let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    assert!(all_there() && dir.join("catalogue.damaged").exists());
+    let mut writer = IndexWriter::update(&dir, settings()).unwrap();
+    assert_eq!(writer.meta().images.count, 1);
+    writer.push_image(&image("y"), &[0.0, 1.0]).unwrap();
+    assert!(all_there());
+    let new = writer.finish().unwrap();
+    new.verify().unwrap();
+    assert_eq!(new.count(Side::Image), 2);
+    assert!(!dir.join("catalogue.damaged").exists() && rows.iter().all(|path| !path.exists()));
+    // And an index that comes back is the old one.
+    fs::remove_dir_all(&dir).unwrap();
+    write(&dir, "m");
+    fs::write(&catalogue, &garbage[5]).unwrap();
+    drop(IndexWriter::update(&dir, settings()).unwrap());
+    fs::write(&catalogue, &good).unwrap();
+    assert_eq!(tell(&dir).unwrap().len(), told.len());
+}
+
+/// Whatever stands in the catalogue, opening, reading and writing give an answer.
+#[test]
+fn any_catalogue_gives_an_answer() {
+    let parent = tempfile::tempdir().unwrap();
+    let good = parent.path().join("good");
+    write(&good, "m");
+    let bytes = fs::read(good.join("catalogue.redb")).unwrap();
+    let dir = parent.path().join("index");
+    let ran = |bytes: &[u8]| {
+        crate::fixture::copy(&good, &dir);
+        fs::write(dir.join("catalogue.redb"), bytes).unwrap();
+        let _ = tell(&dir);
+        if let Ok(mut writer) = IndexWriter::update(&dir, IndexSettings { model: "m".into(), ..order_settings() }) {
+            let _ = writer.put_image(&image("x"), &[1.0, 0.0, 0.5, 0.5, 0.25]);
+            let _ = writer.finish().map(|index| index.verify());
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    };
+    for cut in (0..bytes.len()).step_by(bytes.len() / 12) {
+        ran(&bytes[..cut]);
+    }
+    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    proptest!(config, |(at in any::<prop::sample::Index>(), length in 1usize..300, seed in any::<u64>())| {
+        let mut bytes = bytes.clone();
+        let at = at.index(bytes.len());
+        let mut state = seed;
+        for byte in bytes.iter_mut().skip(at).take(length) {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            *byte ^= (state >> 56) as u8;
+        }
+        ran(&bytes);
+    });
 }
 
 /// A good meta.json with one byte changed may still be one; searching it must not panic.

@@ -29,16 +29,18 @@ pub struct IndexArgs {
     /// merge` makes one of them
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
-    /// Let the source take the place of the one that the index was made of
+    /// Let the source, read with the options given here alone, take the place of what the index was made of: what it lacks
+    /// leaves the index
     #[arg(long)]
     pub other_source: bool,
-    /// Stay and look for changes every so many seconds
+    /// Stay and look for changes every so many seconds, ten unless told otherwise (--watch=60)
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     pub watch: Option<f64>,
 }
 
-/// What of a source is indexed. The index notes it, for `gxn index reindex`.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+/// What of a source is indexed. The index notes it, for later calls and for `gxn index reindex`.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IndexOptions {
     #[command(flatten)]
     pub reading: SourceArgs,
@@ -51,10 +53,13 @@ pub struct IndexOptions {
     /// Skip folders of this name
     #[arg(long, value_name = "NAME")]
     pub exclude_dir: Vec<String>,
-    /// Pictures with more pixels are left out
-    #[arg(long, default_value_t = 100.0, value_name = "MP")]
-    pub max_image_megapixels: f64,
+    /// Pictures with more pixels are left out [default: 100]
+    #[arg(long, value_name = "MP")]
+    pub max_image_megapixels: Option<f64>,
 }
+
+/// [`IndexOptions::max_image_megapixels`] where it is not given.
+pub const MEGAPIXELS: f64 = 100.0;
 
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
@@ -89,12 +94,12 @@ pub struct ReindexArgs {
 
 #[derive(Debug, Args)]
 pub struct MergeArgs {
-    /// Where the index is, or will be
+    /// Where the index is, such as MY_PHOTOS/.gxn, or will be
     pub index: PathBuf,
-    /// The indexes to take in
+    /// The indexes to take in, of the same source
     #[arg(required = true)]
     pub parts: Vec<PathBuf>,
-    /// Take out what no part holds: right when all shards of a source are named
+    /// Take out what no part holds; all shards of the source must be named
     #[arg(long)]
     pub only_parts: bool,
 }

@@ -62,7 +62,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    let listing = Listing::of_dataset(&dataset);
+    let listing = Listing::of_dataset(&dataset, &source);
     let job = IndexJob {
         source: IndexSource::Dataset(&dataset, &source),
         listing: &listing,

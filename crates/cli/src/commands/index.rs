@@ -12,26 +12,27 @@ use gxn::data::{Dataset, ImageLimits};
 use gxn::retrieve::export::export_index;
 use gxn::retrieve::retriever::INDEX_FOLDER;
 use gxn::retrieve::{
-    FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, noted_model, noted_shard,
-    noted_source, refresh_index,
+    FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, noted_as_dataset, noted_model,
+    noted_shard, noted_source, refresh_index,
 };
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
 
-use crate::args::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MergeArgs, OneIndexArgs, ReindexArgs};
+use crate::args::{
+    ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs,
+};
+use crate::commands::index_options::{OPTIONS, Refreshing, lasting, refreshing};
 use crate::commands::{info, name_dropped, open_options, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{ProgressLine, duration, machine_line, print};
 
-/// What the index notes of the options that it was made with.
-const OPTIONS: &str = "options";
-/// Removed pictures that are named.
+/// Removed pictures, and pictures that stay unseen, that are named.
 const NAMED: usize = 5;
 
 /// Creates or refreshes an index, or does what its command says.
 pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     match &args.command {
         None => refresh(args),
-        Some(IndexCommand::Info(args)) => info::info(args),
+        Some(IndexCommand::Info(args)) => info::index_info(args, &index_dir(&args.path)?),
         Some(IndexCommand::Verify(args)) => verify(args),
         Some(IndexCommand::Compact(args)) => compact(args),
         Some(IndexCommand::Reindex(args)) => reindex(args),
@@ -57,15 +58,23 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let source = args.source.as_deref().expect("asked for by the arguments");
     let dir = args.index.clone().unwrap_or_else(|| default_dir(source, args.shard));
-    let noted = || IndexMeta::read(&dir).ok().and_then(|meta| noted_model(&meta));
-    let Some(model) = args.model.clone().or_else(noted) else {
+    let meta = IndexMeta::read(&dir).ok();
+    let Some(model) = args.model.clone().or_else(|| noted_model(meta.as_ref()?)) else {
         let error = gxn::Error::unexpected("the model of a new index", "none", "a run or checkpoint");
         return Err(error.with_hint("name it with --model").into());
     };
+    let noted = meta.as_ref().filter(|_| !args.other_source).and_then(|meta| meta.extra.get(OPTIONS));
+    let Refreshing { options, reused, changed } = refreshing(&args.options, noted)?;
+    if !reused.is_empty() {
+        eprintln!("as before: {}", reused.join(" "));
+    }
+    if !changed.is_empty() {
+        eprintln!("note: from now on {}; pictures that no longer count leave the index", changed.join(", "));
+    }
     let encoder = Encoder::load(&model)?;
     let request = Request {
         source,
-        options: &args.options,
+        options: &options,
         dir: &dir,
         model: &model,
         shard: args.shard,
@@ -77,15 +86,19 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     print(&format!("{}\n", dir.display()))?;
     let Some(seconds) = args.watch else { return Ok(ExitCode::SUCCESS) };
     eprintln!("looking for changes every {seconds} s; Ctrl-C ends it");
-    let (mut dropped, request) = (report.dropped, Request { quiet: true, ..request });
+    let mut before = (report.dropped, report.kept);
+    // What was allowed once is not allowed for ever.
+    let request = Request { quiet: true, other_source: false, ..request };
     while paused(seconds, &stop) {
         // A folder that is away for a moment, or another writer, is no reason to give up.
         match refreshed(&encoder, &request, &stop) {
             Ok(None) => break,
-            Ok(Some(report)) if report.is_unchanged() && report.dropped == dropped => {}
             Ok(Some(report)) => {
-                say(&report);
-                dropped = report.dropped;
+                let same = report.is_unchanged() && (&report.dropped, &report.kept) == (&before.0, &before.1);
+                if !same {
+                    say(&report);
+                }
+                before = (report.dropped, report.kept);
             }
             Err(error) => {
                 crate::output::report_error(&error);
@@ -104,7 +117,14 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
     } else {
         match Dataset::open(source, &open_options(&options.reading)?) {
             Ok(dataset) => Some(dataset),
-            Err(_) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
+            Err(error) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
+                let noted = IndexMeta::read(dir).ok().filter(|_| !other_source);
+                if noted.as_ref().and_then(noted_as_dataset) == Some(true) {
+                    let what = format!("the data set of the index {}", dir.display());
+                    return Err(gxn::Error::unexpected(what, error.to_string(), "a data set, as before")
+                        .with_hint("mend it; --other-source goes on without captions, which then leave the index")
+                        .into());
+                }
                 if !quiet {
                     eprintln!(
                         "note: pictures without captions are indexed; `gxn data check {}` says why this is no data set",
@@ -125,7 +145,7 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
             if !quiet && source.is_dir() && !dataset.dropped.is_empty() {
                 eprintln!("note: --pictures indexes every picture of the folder, without captions");
             }
-            Listing::of_dataset(dataset)
+            Listing::of_dataset(dataset, source)
         }
         None => {
             let folder = FolderOptions { hidden: options.include_hidden, excluded: options.exclude_dir.clone() };
@@ -135,10 +155,7 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
     if let Some(shard) = shard {
         listing = listing.of_shard(shard);
     }
-    let mut noted = options.clone();
-    for path in [&mut noted.reading.images, &mut noted.reading.texts].into_iter().flatten() {
-        *path = std::path::absolute(&*path)?;
-    }
+    let megapixels = options.max_image_megapixels.unwrap_or(MEGAPIXELS);
     let job = IndexJob {
         source: match &dataset {
             Some(dataset) => IndexSource::Dataset(dataset, source),
@@ -148,9 +165,9 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
         shard,
         dir,
         model,
-        limits: ImageLimits { max_pixels: (options.max_image_megapixels * 1e6) as u64, ..ImageLimits::default() },
+        limits: ImageLimits { max_pixels: (megapixels * 1e6) as u64, ..ImageLimits::default() },
         other_source,
-        notes: serde_json::Map::from_iter([(OPTIONS.to_string(), serde_json::to_value(noted)?)]),
+        notes: serde_json::Map::from_iter([(OPTIONS.to_string(), serde_json::to_value(lasting(options)?)?)]),
     };
     match run(encoder, &job, stop) {
         Ok(report) => Ok(Some(report)),
@@ -213,6 +230,12 @@ pub fn say(report: &IndexReport) {
         let more = if report.removed.len() > NAMED { ", …" } else { "" };
         eprintln!("removed, as the source no longer has them: {}{more}", named.join(", "));
     }
+    if !report.kept.is_empty() {
+        let named: Vec<&str> = report.kept.iter().take(NAMED).map(String::as_str).collect();
+        let more = if report.kept.len() > NAMED { ", …" } else { "" };
+        let count = report.kept.len();
+        eprintln!("{count} could not be looked at and stay as they were: {}{more}", named.join(", "));
+    }
     // No other command names the pictures of a folder.
     name_dropped(&report.dropped, usize::MAX);
 }
@@ -230,7 +253,7 @@ fn paused(seconds: f64, stop: &AtomicBool) -> bool {
 }
 
 fn verify(args: &OneIndexArgs) -> Result<ExitCode> {
-    let index = Index::open(&index_dir(&args.index))?;
+    let index = Index::open(&index_dir(&args.index)?)?;
     index.verify()?;
     let (images, captions) = (index.count(Side::Image), index.count(Side::Caption));
     print(&format!("{}: {images} images and {captions} captions are sound\n", index.dir().display()))?;
@@ -238,7 +261,7 @@ fn verify(args: &OneIndexArgs) -> Result<ExitCode> {
 }
 
 fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
-    let dir = index_dir(&args.index);
+    let dir = index_dir(&args.index)?;
     let IndexMeta { model, space, extra, .. } = Index::open(&dir)?.meta().clone();
     let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
     let report = writer.compact(0.0)?;
@@ -250,7 +273,7 @@ fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
 fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
-    let dir = index_dir(&args.index);
+    let dir = index_dir(&args.index)?;
     let meta = IndexMeta::read(&dir)?;
     let (Some(source), Some(options)) = (noted_source(&dir, &meta), meta.extra.get(OPTIONS)) else {
         let error = gxn::Error::unexpected(format!("notes of {}", dir.display()), "none", "the source it was made of");
@@ -275,7 +298,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
 }
 
 fn merge(args: &MergeArgs) -> Result<ExitCode> {
-    let parts: Vec<PathBuf> = args.parts.iter().map(|part| index_dir(part)).collect();
+    let parts: Vec<PathBuf> = args.parts.iter().map(|part| index_dir(part)).collect::<Result<_>>()?;
     let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
     eprintln!(
         "{} images and {} captions of {} indexes, {} taken out",
@@ -289,7 +312,7 @@ fn merge(args: &MergeArgs) -> Result<ExitCode> {
 }
 
 fn export(args: &ExportArgs) -> Result<ExitCode> {
-    let index = Index::open(&index_dir(&args.index))?;
+    let index = Index::open(&index_dir(&args.index)?)?;
     let (images, captions) = export_index(&index, &args.output)?;
     eprintln!("{images} images and {captions} captions, {} values each", index.meta().space.dims());
     print(&format!("{}\n", args.output.display()))?;
@@ -297,10 +320,19 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
 }
 
 /// The index at `path` or in its `.gxn`; not one further up, as search would take it.
-fn index_dir(path: &Path) -> PathBuf {
-    let found = [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| Index::exists(dir));
-    // Where there is none, opening the folder itself says what it is.
-    found.unwrap_or_else(|| path.to_path_buf())
+pub fn index_dir(path: &Path) -> Result<PathBuf> {
+    let places = [path.to_path_buf(), path.join(INDEX_FOLDER)];
+    if let Some(dir) = places.iter().find(|dir| Index::exists(dir)) {
+        return Ok(dir.clone());
+    }
+    let (found, hint) = if places.iter().any(|dir| Index::is_begun(dir)) {
+        ("one whose making was interrupted", "run the same `gxn index` command again: it goes on where it was")
+    } else if path.exists() {
+        ("none", "make one with `gxn index DIR --model RUN`, or name the folder that it is in")
+    } else {
+        ("no such folder", "look at the path")
+    };
+    Err(gxn::Error::unexpected(format!("the index in {}", path.display()), found, "an index").with_hint(hint).into())
 }
 
 /// `SOURCE/.gxn`, or beside a file; of a share `.gxn-shard-I-of-N`.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::retrieve::retriever::INDEX_FOLDER;
-use gxn_index::{Index, IndexMeta};
+use gxn::retrieve::{noted_as_dataset, noted_source};
+use gxn_index::{Index, IndexMeta, Side};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
@@ -18,9 +19,18 @@ pub fn info(args: &InfoArgs) -> Result<ExitCode> {
         Some(index) => index_facts(&Index::open(&index)?),
         None => model_facts(&gxn::checkpoint::resolve(&args.path)?)?,
     };
+    show(args, &facts)
+}
+
+/// Describes the index in `dir`.
+pub fn index_info(args: &InfoArgs, dir: &Path) -> Result<ExitCode> {
+    show(args, &index_facts(&Index::open(dir)?))
+}
+
+fn show(args: &InfoArgs, facts: &Value) -> Result<ExitCode> {
     match args.format {
-        ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&facts)?))?,
-        ReportFormat::Text => print(&as_text(&facts, 0))?,
+        ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(facts)?))?,
+        ReportFormat::Text => print(&as_text(facts, 0))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,25 +60,47 @@ fn model_facts(folder: &Path) -> Result<Value> {
 
 fn index_facts(index: &Index) -> Value {
     let meta = index.meta();
+    let dead_rows = |side| meta.collection(side).map_or(0, |collection| collection.dead_rows);
+    let both = |of: &dyn Fn(Side) -> Value| json!({"images": of(Side::Image), "captions": of(Side::Caption)});
     json!({
         "kind": "index",
         "path": index.dir().display().to_string(),
         "model": meta.model,
         "model_path": meta.extra.get("model_path"),
+        "source": noted_source(index.dir(), meta).map(|source| source.display().to_string()),
+        "data_set": noted_as_dataset(meta),
+        "shard": meta.extra.get("shard"),
+        "options": meta.extra.get("options"),
         "pictures_below": meta.extra.get("root"),
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),
+        "rows": both(&|side| index.rows(side).count().into()),
+        "dead_rows": both(&|side| dead_rows(side).into()),
+        "rows_with_codes": both(&|side| index.coded_rows(side).into()),
+        "rows_with_sketches": both(&|side| index.sketched_rows(side).into()),
+        "bytes": bytes_below(index.dir()),
         "created_unix_s": meta.created_unix_s,
     })
 }
 
-/// `key: value` lines, tables indented.
+/// Bytes of all files in a folder and its folders.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        found => found.map_or(0, |found| found.len()),
+    });
+    bytes.sum()
+}
+
+/// `key: value` lines, tables indented; what is not known is left out.
 fn as_text(value: &Value, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     match value {
         Value::Object(map) => map
             .iter()
+            .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| match value {
                 Value::Object(inner) if !inner.is_empty() => format!("{indent}{key}:\n{}", as_text(value, depth + 1)),
                 Value::String(text) => format!("{indent}{key}: {text}\n"),

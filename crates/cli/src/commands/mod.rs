@@ -9,6 +9,7 @@ pub mod encode;
 pub mod evaluate;
 pub mod imagine;
 pub mod index;
+pub mod index_options;
 pub mod info;
 pub mod score_captions;
 pub mod search;

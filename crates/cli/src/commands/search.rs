@@ -11,11 +11,22 @@ use gxn_index::{Filter, Hit, Method, SearchOptions, Side};
 use serde_json::json;
 
 use crate::args::{HitFormat, SearchArgs, Target};
+use crate::commands::index::index_dir;
 use crate::output::{NOTHING_FOUND, print};
+
+/// Fields of a filter that every picture has.
+const FIELDS: &str = "id path folder name sha256 size mtime width height";
 
 /// Searches an index.
 pub fn search(args: &SearchArgs) -> Result<ExitCode> {
-    let (words, dir) = query_and_dir(&args.query, &args.dir);
+    if let Some(least) = args.min_relevance.filter(|least| !(0.0..=1.0).contains(least)) {
+        let error = gxn::Error::unexpected("--min-relevance", least.to_string(), "a probability, 0 to 1");
+        return Err(error.into());
+    }
+    let (words, dir) = match args.index {
+        Some(_) => (&args.query[..], args.dir.clone()),
+        None => query_and_dir(&args.query, &args.dir),
+    };
     for word in words.iter().filter(|word| Path::new(word).is_file() && !is_path(word)) {
         eprintln!("note: {word} is taken as words; the picture is ./{word}");
     }
@@ -26,7 +37,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         }
     }
     let index = match &args.index {
-        Some(index) => index.clone(),
+        Some(index) => index_dir(index)?,
         None => find_index(&dir)?,
     };
     let retriever = Retriever::open(&index, args.model.as_deref())?;
@@ -44,9 +55,15 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         ..SearchOptions::new(side(args.target), args.top)
     };
     let mut found = retriever.search(&parts, &options)?;
+    if let Some(filter) = &filter {
+        let unknown = retriever.index().unknown_fields(options.target, filter).map_err(gxn::Error::from)?;
+        if !unknown.is_empty() {
+            eprintln!("note: no picture of the index has {}; all have {FIELDS}", unknown.join(", "));
+        }
+    }
     let best = found.relevance.as_ref().and_then(|relevance| relevance.first().copied());
     if let Some(least) = args.min_relevance {
-        keep_relevant(&mut found, least)?;
+        keep_relevant(&mut found, least, retriever.calibration().is_some())?;
     } else if found.probably_none {
         eprintln!("note: probably nothing here matches; one query in twenty that has a match scores as low");
     }
@@ -64,19 +81,15 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
 }
 
 /// Leaves out hits below `least`.
-fn keep_relevant(found: &mut Found, least: f32) -> Result<()> {
-    if !(0.0..=1.0).contains(&least) {
-        let error = gxn::Error::unexpected("--min-relevance", least.to_string(), "a probability, 0 to 1");
-        return Err(error.into());
-    }
+fn keep_relevant(found: &mut Found, least: f32, is_calibrated: bool) -> Result<()> {
     let Some(relevance) = &mut found.relevance else {
-        let error = gxn::Error::unexpected(
-            "--min-relevance",
-            "a query without probabilities",
-            "a calibrated model, and one sentence that looks for pictures or one picture that looks for captions, with the \
-             model's own λ",
-        );
-        return Err(error.with_hint("calibrate the model with: gxn calibrate MODEL DATA").into());
+        const KNOWN: &str =
+            "one sentence that looks for pictures or one picture that looks for captions, with the model's λ";
+        let (found, expected, hint) = match is_calibrated {
+            false => ("a query without probabilities", "a calibrated model", "calibrate it: gxn calibrate MODEL DATA"),
+            true => ("a query that the calibration says nothing of", KNOWN, "ask for one thing, or leave it out"),
+        };
+        return Err(gxn::Error::unexpected("--min-relevance", found, expected).with_hint(hint).into());
     };
     // Probabilities fall with the rank.
     let kept = relevance.iter().take_while(|&&p| p >= least).count();
@@ -143,6 +156,11 @@ fn query_and_dir<'a>(words: &'a [String], dir: &Path) -> (&'a [String], PathBuf)
         && !matches!(query.last().map(String::as_str), Some("+" | "-"))
         && Path::new(last).is_dir()
     {
+        // Words in quotes are known to be the whole query.
+        let is_word = |word: &String| !word.contains(['/', ' ']) && word != "." && word != "..";
+        if words.iter().all(is_word) {
+            eprintln!("note: searching the folder {last} for: {}; in quotes, all are words", query.join(" "));
+        }
         return (query, PathBuf::from(last));
     }
     (words, dir.to_path_buf())

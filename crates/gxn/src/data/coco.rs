@@ -58,7 +58,12 @@ pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Rea
                 let meta = Map::from_iter([("filename".to_owned(), Value::from(entry.file_name))]);
                 reading.records.push(Record { id, source: ImageSource::File(path), split: None, captions, meta });
             }
-            Err(reason) => reading.drop(entry.file_name, format!("{reason} ({} captions)", captions.len())),
+            Err(reason) => {
+                if roots.may_hold(&[&entry.file_name]) {
+                    reading.unread.push(id);
+                }
+                reading.drop(entry.file_name, format!("{reason} ({} captions)", captions.len()));
+            }
         }
     }
     let mut orphans: Vec<_> = captions.into_iter().collect();

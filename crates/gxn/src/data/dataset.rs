@@ -121,6 +121,9 @@ pub struct Dataset {
     pub captions: Vec<Caption>,
     /// What was left out.
     pub dropped: Vec<Dropped>,
+    /// Of what was left out the ids of pictures that could not be read, and folders of them (`2024` for every `2024/…`):
+    /// they are not known to be gone.
+    pub unread: Vec<String>,
 }
 
 impl Dataset {

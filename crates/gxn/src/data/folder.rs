@@ -29,12 +29,28 @@ pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
 pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
     let mut reading = Reading::new(if images == texts { "folder of pairs" } else { "two folders" });
     let mut pictures: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
-    for (name, path) in files_below(images)? {
+    let of_images = walk(images)?;
+    for (name, path) in of_images.files {
         if has_image_extension(&name) {
             pictures.entry(stem(&name)).or_default().push((name, path));
         }
     }
-    let mut captions: BTreeMap<String, PathBuf> = files_below(texts)?
+    let of_texts = walk(texts)?;
+    let mut unread = of_images.unread;
+    if images != texts {
+        unread.extend(of_texts.unread.iter().cloned());
+    }
+    for (name, reason) in unread {
+        reading.drop(images.join(&name).display().to_string(), reason);
+        reading.unread.push(name);
+    }
+    // A text that cannot be read, or lies in a folder that cannot, may be there.
+    let may_have_text = |of: &str| {
+        let lies_in = |name: &str| of.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        of_texts.unread.iter().any(|(name, _)| stem(name) == of || lies_in(name))
+    };
+    let mut captions: BTreeMap<String, PathBuf> = of_texts
+        .files
         .into_iter()
         .filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt"))
         .map(|(name, path)| (stem(&name), path))
@@ -45,6 +61,9 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
         let text = captions.remove(&stem);
         for (name, path) in found {
             let Some(text) = &text else {
+                if may_have_text(&stem) {
+                    reading.unread.push(name.clone());
+                }
                 reading.drop(name, format!("an image without caption: no {stem}.txt"));
                 continue;
             };
@@ -54,7 +73,10 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
                     let source = ImageSource::File(path);
                     reading.records.push(Record { id: name, source, split, captions, meta: Map::new() });
                 }
-                Err(reason) => reading.drop(text.display().to_string(), reason),
+                Err(reason) => {
+                    reading.unread.push(name);
+                    reading.drop(text.display().to_string(), reason);
+                }
             }
         }
     }
@@ -82,24 +104,58 @@ fn stem(name: &str) -> String {
 
 /// Every visible file below `folder`, by its path from there with `/`, in a fixed order.
 pub(super) fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    Ok(walk(folder)?.files)
+}
+
+/// What a walk through a folder met, by paths from there with `/`.
+struct Walk {
+    files: Vec<(String, PathBuf)>,
+    /// What could not be looked at, and why.
+    unread: Vec<(String, String)>,
+}
+
+fn walk(folder: &Path) -> Result<Walk> {
+    let below = |path: &Path| -> String {
+        let parts: Vec<_> =
+            path.strip_prefix(folder).unwrap_or(path).iter().map(|part| part.to_string_lossy()).collect();
+        parts.join("/")
+    };
     let junk = |name: &str| name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name);
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    let mut files = Vec::new();
+    let mut found = Walk { files: Vec::new(), unread: Vec::new() };
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !junk(&entry.file_name().to_string_lossy())) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
-                let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-                files.push((parts.join("/"), entry.into_path()));
+                found.files.push((below(entry.path()), entry.into_path()));
             }
             Ok(_) => {}
-            // A broken or circular link inside is passed over; an unreadable root is not.
             Err(error) if error.depth() == 0 => {
                 let cause = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::InvalidInput.into());
                 return Err(Error::io("cannot read", folder, cause));
             }
-            Err(_) => {}
+            Err(error) => {
+                let name = error.path().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+                if let (Some(path), Some(reason)) = (error.path(), unread_reason(&error))
+                    && !junk(&name)
+                {
+                    found.unread.push((below(path), reason));
+                }
+            }
         }
     }
-    Ok(files)
+    Ok(found)
+}
+
+/// Why something that a walk met could not be looked at, though there may be pictures behind it. `None` of a loop, which
+/// was seen under its first name, and of what went away meanwhile.
+pub(crate) fn unread_reason(error: &walkdir::Error) -> Option<String> {
+    let is_missing = error.io_error().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound);
+    let is_link = || error.path().is_some_and(|path| path.symlink_metadata().is_ok_and(|found| found.is_symlink()));
+    if error.loop_ancestor().is_some() || is_missing && !is_link() {
+        return None;
+    }
+    // The disk that it leads to may be away for a while.
+    let link = || "a link to something that is not there".to_string();
+    let cause = || error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+    Some(if is_missing { link() } else { cause() })
 }

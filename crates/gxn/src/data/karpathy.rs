@@ -69,6 +69,9 @@ pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Rea
         let source = match roots.find(&names) {
             Ok(path) => ImageSource::File(path),
             Err(reason) => {
+                if roots.may_hold(&names) {
+                    reading.unread.push(id);
+                }
                 let captions = entry.sentences.len();
                 reading.drop(inside.unwrap_or(entry.filename), format!("{reason} ({captions} captions)"));
                 continue;

@@ -5,7 +5,7 @@ mod coco;
 pub mod convert;
 pub mod dataset;
 pub mod doctor;
-mod folder;
+pub(crate) mod folder;
 pub mod image;
 mod jsonl;
 mod karpathy;

@@ -30,6 +30,8 @@ pub(super) struct Reading {
     pub dropped: Vec<Dropped>,
     /// Things left out on purpose, such as restval: no error in strict mode.
     pub left_out: Vec<Dropped>,
+    /// Ids of images, and folders of them, that could not be read: [`Dataset::unread`].
+    pub unread: Vec<String>,
     /// What was seen, for the message about a source without a single usable pair.
     pub seen: String,
 }
@@ -71,7 +73,8 @@ impl Reading {
             kept.push((record, None));
         }
         let kept = self.assign_splits(kept, options)?;
-        let mut data = Dataset { name, format: self.format, dropped: self.dropped, ..Dataset::default() };
+        let Self { format, dropped, unread, .. } = self;
+        let mut data = Dataset { name, format, dropped, unread, ..Dataset::default() };
         let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.0.as_deref()).collect();
         // Ids that do not tell captions apart are no ids.
         let use_given = given.iter().collect::<HashSet<_>>().len() == given.len();
@@ -131,7 +134,10 @@ impl Reading {
         for outcome in kept.into_par_iter().map(split).collect::<Vec<_>>() {
             match outcome {
                 Ok(record) => result.push(record),
-                Err(dropped) => self.dropped.push(dropped),
+                Err(dropped) => {
+                    self.unread.push(dropped.what.clone());
+                    self.dropped.push(dropped);
+                }
             }
         }
         Ok(result)

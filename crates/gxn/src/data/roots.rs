@@ -66,6 +66,25 @@ impl ImageRoots {
     }
 }
 
+impl ImageRoots {
+    /// Whether a file that [`ImageRoots::find`] does not find may be there all the same: it, or the folder that it should
+    /// lie in, cannot be looked at, or is a link to a disk that is not there. A file that a folder no longer has is gone.
+    pub fn may_hold(&self, names: &[&str]) -> bool {
+        if names.iter().any(|name| check_relative(name).is_err()) {
+            return false;
+        }
+        let mut is_folder_there = false;
+        for path in self.roots.iter().flat_map(|(root, _)| names.iter().map(move |name| root.join(name))) {
+            match std::fs::metadata(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return true,
+                Err(_) if path.symlink_metadata().is_ok() => return true,
+                _ => is_folder_there |= path.parent().is_some_and(Path::is_dir),
+            }
+        }
+        !is_folder_there
+    }
+}
+
 /// Refuses names that could lead outside their folder.
 pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.is_empty() {
@@ -116,6 +135,23 @@ mod tests {
         assert!(roots.find(&["in.jpg"]).is_ok());
         assert!(roots.find(&["out.jpg"]).unwrap_err().contains("leaves"));
         assert!(roots.find(&["b.jpg"]).unwrap_err().contains("no such image"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_looked_at_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir_all(images.join("here")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("unmounted"), images.join("disk")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("unmounted.jpg"), images.join("a.jpg")).unwrap();
+        let roots = ImageRoots::new(&folder.path().join("t.csv"), None, &[]).unwrap();
+        for name in ["disk/a.jpg", "a.jpg"] {
+            assert!(roots.find(&[name]).is_err() && roots.may_hold(&[name]), "{name}");
+        }
+        for name in ["b.jpg", "here/b.jpg", "../b.jpg", "/etc/b.jpg"] {
+            assert!(roots.find(&[name]).is_err() && !roots.may_hold(&[name]), "{name}");
+        }
     }
 
     #[test]

@@ -55,12 +55,17 @@ impl<'a> Rows<'a> {
             }
             return;
         }
-        let record =
-            self.parse_split(row.split.as_deref()).and_then(|split| Ok((split, self.roots.find(&[&row.image])?)));
+        let id = row.id.filter(|id| !id.is_empty()).unwrap_or_else(|| row.image.clone());
+        let record = self.parse_split(row.split.as_deref()).and_then(|split| {
+            let found = self.roots.find(&[&row.image]);
+            if found.is_err() && self.roots.may_hold(&[&row.image]) {
+                self.reading.unread.push(id.clone());
+            }
+            Ok((split, found?))
+        });
         match record {
             Ok((split, path)) => {
                 self.images.insert(row.image.clone(), Ok(self.reading.records.len()));
-                let id = row.id.filter(|id| !id.is_empty()).unwrap_or(row.image);
                 let source = ImageSource::File(path);
                 self.reading.records.push(Record { id, source, split, captions: row.captions, meta: row.meta });
             }

@@ -238,6 +238,7 @@ fn join(parts: Vec<Dataset>) -> Result<Dataset> {
         let prefix = prefixes.into_iter().find(|prefix| !taken(&part, prefix)).unwrap_or_default();
         let offset = whole.images.len();
         part.images.iter_mut().for_each(|image| image.id.insert_str(0, &prefix));
+        part.unread.iter_mut().for_each(|id| id.insert_str(0, &prefix));
         for caption in &mut part.captions {
             caption.id.insert_str(0, &prefix);
             caption.image += offset;
@@ -254,6 +255,7 @@ fn join(parts: Vec<Dataset>) -> Result<Dataset> {
         whole.images.append(&mut part.images);
         whole.captions.append(&mut part.captions);
         whole.dropped.append(&mut part.dropped);
+        whole.unread.append(&mut part.unread);
     }
     whole.validate()?;
     Ok(whole)

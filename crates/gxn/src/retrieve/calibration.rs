@@ -233,6 +233,12 @@ impl Calibration {
     /// When there is no checkpoint, or it cannot be written to.
     pub fn save(&self, model: &Path) -> Result<PathBuf> {
         let path = resolve(model)?.join(CALIBRATION_FILE);
+        let bytes = self.to_bytes();
+        write_atomically(&path, |file| std::io::Write::write_all(file, &bytes))?;
+        Ok(path)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
         let fitted = |d: &Direction| Fitted { curves: d.curves.clone(), none_below: d.none_below };
         let header = Header {
             space: self.space,
@@ -248,10 +254,8 @@ impl Calibration {
             (name.to_string(), TensorView::new(Dtype::F16, shape, bytes).expect("whole rows"))
         });
         let json = serde_json::to_string(&header).expect("plain data is valid JSON");
-        let bytes = safetensors::serialize(tensors, Some(HashMap::from([("calibration".to_string(), json)])))
-            .expect("the tensors have the shapes they say");
-        write_atomically(&path, |file| std::io::Write::write_all(file, &bytes))?;
-        Ok(path)
+        safetensors::serialize(tensors, Some(HashMap::from([("calibration".to_string(), json)])))
+            .expect("the tensors have the shapes they say")
     }
 
     /// That of the checkpoint at `model`, if it has one.
@@ -264,18 +268,23 @@ impl Calibration {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| Error::io("cannot read", &path, e))?,
         };
+        Self::from_bytes(&bytes, index_space(encoder), encoder.fingerprint(), &path).map(Some)
+    }
+
+    /// Reads the file at `path`, which must be one for this model.
+    fn from_bytes(bytes: &[u8], space: Space, fingerprint: &str, path: &Path) -> Result<Self> {
         let damaged = |found: String| {
             Error::unexpected(path.display().to_string(), found, "the file that `gxn calibrate` wrote")
                 .with_hint("make it again: gxn calibrate MODEL DATA")
         };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|map| map.get("calibration"));
         let json = json.ok_or_else(|| damaged("no calibration".into()))?;
         let header: Header = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
-        if header.fingerprint != encoder.fingerprint() || header.space != index_space(encoder) {
+        if header.fingerprint != fingerprint || header.space != space {
             return Err(damaged(format!("a calibration of {}", header.fingerprint)));
         }
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
         let direction = |name: &str, fitted: Fitted| -> Result<Direction> {
             let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
             let whole = tensor.dtype() == Dtype::F16 && tensor.shape().get(1) == Some(&header.space.dims());
@@ -289,7 +298,7 @@ impl Calibration {
             Ok(Direction { bank, curves, none_below })
         };
         let (images, captions) = (direction("images", header.images)?, direction("captions", header.captions)?);
-        Ok(Some(Self { space: header.space, fingerprint: header.fingerprint, images, captions }))
+        Ok(Self { space, fingerprint: header.fingerprint, images, captions })
     }
 
     fn direction(&self, target: Side) -> &Direction {

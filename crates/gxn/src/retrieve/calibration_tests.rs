@@ -84,3 +84,50 @@ fn too_few_images_are_refused() {
     let error = Calibration::fit_in(space, "model".into(), &few).unwrap_err();
     assert!(error.to_string().contains("found 2 images, expected at least 100"), "{error}");
 }
+
+/// Whatever stands in the file, reading it gives an answer, and what it gives can be asked.
+#[test]
+fn any_file_gives_an_answer() {
+    use proptest::prelude::*;
+    let (space, all) = direction_and_pairs();
+    let order: Vec<usize> = (0..100).collect();
+    let few = EncodedDataset {
+        images: all.images.permuted(&order),
+        captions: all.captions.permuted(&order),
+        caption_image: order,
+        ..all
+    };
+    let calibration = Calibration::fit_in(space, "model".into(), &few).unwrap();
+    let good = calibration.to_bytes();
+    let path = Path::new(CALIBRATION_FILE);
+    let read = |bytes: &[u8]| Calibration::from_bytes(bytes, space, "model", path);
+    // The bank is kept in halves, and so are the curves' values what they were.
+    assert_eq!(read(&good).unwrap(), calibration);
+    assert!(Calibration::from_bytes(&good, space, "other", path).unwrap_err().to_string().contains("of model"));
+    let vector = few.captions.joined(3);
+    let ask = |calibration: &Calibration| {
+        for target in [Side::Image, Side::Caption] {
+            let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+            let standard = calibration.standard(&[part], target, None).unwrap();
+            for (rank, score) in [(0, 0.7), (1, -0.3), (2, f32::MAX)] {
+                assert!((0.0..=1.0).contains(&calibration.relevance(target, standard, rank, score)));
+            }
+        }
+    };
+    ask(&calibration);
+    let ends = u64::from_le_bytes(*good.first_chunk().unwrap()) as usize + 8;
+    for cut in (0..good.len()).step_by(211) {
+        assert!(read(&good[..cut]).unwrap_err().hint().unwrap().contains("gxn calibrate"), "cut at {cut}");
+    }
+    let config = ProptestConfig { cases: 2000, ..ProptestConfig::default() };
+    proptest!(config, |(at in any::<prop::sample::Index>(), bit in 0..8, in_header in any::<bool>())| {
+        let mut bytes = good.clone();
+        bytes[at.index(if in_header { ends } else { good.len() })] ^= 1 << bit;
+        if let Ok(calibration) = read(&bytes) {
+            ask(&calibration);
+        }
+    });
+    proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..400))| {
+        prop_assert!(read(&bytes).is_err());
+    });
+}

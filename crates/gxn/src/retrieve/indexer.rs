@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gxn_index::{CaptionItem, Change, Index, IndexMeta, IndexSettings, IndexWriter, Side};
+use gxn_index::{CaptionItem, Change, IndexMeta, IndexSettings, IndexWriter, Side};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use super::listing::{Listing, Picture, Shard};
-use super::notes::{MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
+use super::listing::{Listing, Picture, Shard, dataset_root};
+use super::notes::{KIND, MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
 use super::retriever::index_space;
 use crate::checkpoint::Encoder;
 use crate::data::{Dataset, Dropped, ImageLimits, ImageSource};
@@ -22,6 +22,11 @@ const BATCH: usize = 64;
 const CAPTION_BATCH: usize = 1024;
 /// What was done in so much time is kept, whatever happens next.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
+
+/// A note of what was indexed: the pictures of a folder.
+const PICTURES: &str = "pictures";
+/// The same: a data set.
+pub(super) const DATA_SET: &str = "data set";
 
 /// What is indexed.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,14 @@ impl IndexSource<'_> {
     fn path(&self) -> &Path {
         match self {
             Self::Folder(path) | Self::Dataset(_, path) => path,
+        }
+    }
+
+    /// As the index notes it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => PICTURES,
+            Self::Dataset(..) => DATA_SET,
         }
     }
 }
@@ -55,7 +68,7 @@ pub struct IndexJob<'a> {
     pub model: &'a Path,
     /// Pictures that cost more are left out.
     pub limits: ImageLimits,
-    /// The source may be another than that of the index's pictures, which then go.
+    /// The source, and whether it is read as a data set, may be another than that of the index's items, which then go.
     pub other_source: bool,
     /// Noted in the index as it is.
     pub notes: Map<String, Value>,
@@ -78,6 +91,9 @@ pub struct IndexReport {
     pub removed: Vec<String>,
     /// Pictures that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
+    /// Ids of pictures that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
+    /// a link to a disk that is not there.
+    pub kept: Vec<String>,
     /// Captions that were embedded, and captions that were taken out.
     pub caption_changes: [usize; 2],
     /// Seconds it took.
@@ -150,8 +166,11 @@ impl IndexJob<'_> {
         let Some(source) = source else { return Ok(()) };
         let (shard, now) = (self.shard.map(|s| format!("{}/{}", s.number, s.of)), real(self.source.path()));
         let noted_shard = noted(&meta, SHARD);
-        if self.other_source || (source == now && noted_shard == shard.as_deref()) {
+        if self.other_source {
             return Ok(());
+        }
+        if source == now && noted_shard == shard.as_deref() {
+            return self.require_same_kind(&meta);
         }
         let name = |path: &Path, shard: Option<&str>| match shard {
             Some(shard) => format!("share {shard} of {}", path.display()),
@@ -164,12 +183,36 @@ impl IndexJob<'_> {
         ))
     }
 
+    /// Refuses to make plain pictures of a data set, which would take all captions out, and the other way round, which
+    /// would take out all pictures without any. A folder looks like one or the other by what lies in it today.
+    fn require_same_kind(&self, meta: &IndexMeta) -> Result<()> {
+        let (now, before) = (self.source.kind(), noted(meta, KIND));
+        let Some(before) = before.filter(|before| *before != now) else { return Ok(()) };
+        let (said, hint) = match now {
+            PICTURES => (
+                "a folder of pictures without captions",
+                "look with gxn data check SOURCE; --other-source goes on without captions, which then leave the index",
+            ),
+            _ => (
+                "a data set, pictures with captions",
+                "--pictures goes on with all pictures of the folder; --other-source makes it the index of the data set,                  which pictures without captions leave",
+            ),
+        };
+        let what = format!("what the index {} is of", self.dir.display());
+        Err(Error::unexpected(what, said, format!("{before}, as before")).with_hint(hint))
+    }
+
     fn settings(&self, encoder: &Encoder) -> IndexSettings {
         let mut extra = self.notes.clone();
         extra.insert(MODEL.into(), real(self.model).display().to_string().into());
         extra.insert(SOURCE.into(), seen_from(self.dir, self.source.path()).into());
-        if let IndexSource::Folder(root) = self.source {
-            extra.insert(ROOT.into(), seen_from(self.dir, root).into());
+        extra.insert(KIND.into(), self.source.kind().into());
+        let root = match self.source {
+            IndexSource::Folder(root) => Some(root.to_path_buf()),
+            IndexSource::Dataset(_, source) => dataset_root(source),
+        };
+        if let Some(root) = root {
+            extra.insert(ROOT.into(), seen_from(self.dir, &root).into());
         }
         if let Some(Shard { number, of }) = self.shard {
             extra.insert(SHARD.into(), format!("{number}/{of}").into());
@@ -352,7 +395,12 @@ impl Work<'_> {
         let listing = self.job.listing;
         let present: HashSet<&str> = listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
         for id in self.writer.ids(Side::Image)? {
-            if listing.lacks(&id, &present) {
+            if present.contains(id.as_str()) {
+                continue;
+            }
+            if listing.may_hold(&id) {
+                self.report.kept.push(id);
+            } else {
                 let was_moved = self.writer.image(&id)?.is_some_and(|item| self.linked.contains(&item.sha256));
                 self.writer.remove(Side::Image, &id)?;
                 if !was_moved {
@@ -360,12 +408,20 @@ impl Work<'_> {
                 }
             }
         }
-        let wanted: HashSet<&str> = match self.job.source {
-            IndexSource::Dataset(data, _) => data.captions.iter().map(|caption| caption.id.as_str()).collect(),
-            IndexSource::Folder(_) => HashSet::new(),
+        let (wanted, has_captions): (HashSet<&str>, bool) = match self.job.source {
+            IndexSource::Dataset(data, _) => (data.captions.iter().map(|caption| caption.id.as_str()).collect(), true),
+            IndexSource::Folder(_) => (HashSet::new(), false),
         };
+        let kept: HashSet<&str> = self.report.kept.iter().map(String::as_str).collect();
         for id in self.writer.ids(Side::Caption)? {
-            if !wanted.contains(id.as_str()) {
+            if wanted.contains(id.as_str()) {
+                continue;
+            }
+            // Where a picture could not be looked at, its captions were not either.
+            let stays = has_captions
+                && !kept.is_empty()
+                && self.writer.caption(&id)?.is_some_and(|caption| kept.contains(caption.image_id.as_str()));
+            if !stays {
                 self.writer.remove(Side::Caption, &id)?;
                 self.report.caption_changes[1] += 1;
             }
@@ -380,52 +436,4 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// Makes one index of several of the same model, such as the shares that machines made of a source ([`Shard`]). With
-/// `only_parts` items that no part holds are taken out. Returns the index and the ids of pictures that were taken out.
-///
-/// # Errors
-/// When there is no part, the parts are of several models or sources, or the index cannot be written.
-pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<(Index, Vec<String>)> {
-    let opened: Vec<Index> = parts.iter().map(|part| Ok(Index::open(part)?)).collect::<Result<_>>()?;
-    let Some(first) = opened.first() else {
-        return Err(Error::unexpected("the parts to merge", "none", "at least one index"));
-    };
-    let source = |index: &Index, key: &str| noted_place(index.dir(), index.meta(), key);
-    let mut extra = first.meta().extra.clone();
-    extra.remove(SHARD);
-    for key in [SOURCE, ROOT] {
-        let ours = source(first, key);
-        if let Some(other) = opened.iter().find(|part| source(part, key) != ours) {
-            let place = |path: Option<PathBuf>| path.map_or("nothing noted".into(), |path| path.display().to_string());
-            let what = format!("source of {}", other.dir().display());
-            return Err(Error::unexpected(what, place(source(other, key)), place(ours))
-                .with_hint("merge indexes of one folder or data set; of others, index a folder that holds them all"));
-        }
-        if let Some(ours) = ours {
-            extra.insert(key.into(), seen_from(dir, &ours).into());
-        }
-    }
-    let meta = first.meta();
-    let settings = IndexSettings { model: meta.model.clone(), space: meta.space, extra };
-    let mut writer = IndexWriter::update(dir, settings)?;
-    for part in &opened {
-        writer.merge(part)?;
-    }
-    let mut removed = Vec::new();
-    if only_parts {
-        for side in [Side::Image, Side::Caption] {
-            for id in writer.ids(side)? {
-                let mut is_held = false;
-                for part in opened.iter().filter(|part| part.meta().collection(side).is_some()) {
-                    is_held = is_held || part.row_of(side, &id)?.is_some();
-                }
-                if !is_held && writer.remove(side, &id)? && side == Side::Image {
-                    removed.push(id);
-                }
-            }
-        }
-    }
-    Ok((writer.finish()?, removed))
 }

@@ -1,13 +1,14 @@
 //! What there is to index: the pictures of a folder or of a data set, or one share of them.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use gxn_index::ImageItem;
 use sha2::{Digest, Sha256};
 
+use super::notes::real;
 use super::retriever::INDEX_FOLDER;
+use crate::data::folder::unread_reason;
 use crate::data::{Dataset, Dropped, ImageSource};
 use crate::{Error, Result};
 
@@ -19,7 +20,7 @@ const PICTURE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp
 pub struct Picture {
     /// Its id in the index: of a folder's pictures the path in it, of a data set's their id.
     pub id: String,
-    /// Its path as the index shows it: relative to the folder, or absolute.
+    /// Its path as the index keeps it: relative to the source's folder where it lies in it, else absolute.
     pub path: String,
     /// Where its bytes are.
     pub source: ImageSource,
@@ -50,7 +51,7 @@ pub struct Listing {
     pub pictures: Vec<Picture>,
     /// What could not be looked at.
     pub dropped: Vec<Dropped>,
-    /// Folders below the source that could not be read, relative to it: what lies there is not known to be gone.
+    /// Ids, and folders of ids, of what could not be looked at: what lies there is not known to be gone.
     pub(super) unread: Vec<String>,
 }
 
@@ -85,7 +86,12 @@ impl Listing {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    listing.note_unread(root, &error);
+                    let name = error.path().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+                    // Editors keep their locks as hidden links to nothing.
+                    let is_hidden = name.starts_with('.') && !options.hidden || name.starts_with(INDEX_FOLDER);
+                    if error.depth() == 0 || !is_hidden {
+                        listing.note_unread(root, &error);
+                    }
                     continue;
                 }
             };
@@ -125,15 +131,16 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The pictures of a data set.
-    pub fn of_dataset(data: &Dataset) -> Self {
+    /// The pictures of a data set that was read from `source`.
+    pub fn of_dataset(data: &Dataset, source: &Path) -> Self {
+        let roots: Vec<PathBuf> = dataset_root(source).iter().flat_map(|root| [absolute(root), real(root)]).collect();
         let pictures = data.images.iter().map(|image| Picture {
             id: image.id.clone(),
-            path: lasting_path(&image.source),
+            path: lasting_path(&image.source, &roots),
             source: image.source.clone(),
             meta: image.meta.clone(),
         });
-        Self { pictures: pictures.collect(), ..Self::default() }
+        Self { pictures: pictures.collect(), unread: data.unread.clone(), ..Self::default() }
     }
 
     /// Keeps the pictures of one share.
@@ -143,23 +150,19 @@ impl Listing {
         self
     }
 
-    /// Whether the item `id` of the index is gone from the source.
-    pub(super) fn lacks(&self, id: &str, present: &HashSet<&str>) -> bool {
-        let lies_in = |folder: &String| {
-            folder.is_empty() || id.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with(['/', '\\']))
+    /// Whether the source may have an item `id` that was not seen in it.
+    pub(super) fn may_hold(&self, id: &str) -> bool {
+        let lies_in = |place: &String| {
+            let rest = id.strip_prefix(place.as_str());
+            place.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '\\']))
         };
-        !present.contains(id) && !self.unread.iter().any(lies_in)
+        self.unread.iter().any(lies_in)
     }
 
     fn note_unread(&mut self, root: &Path, error: &walkdir::Error) {
         let place = error.path().unwrap_or(root);
         let relative = place.strip_prefix(root).unwrap_or(place);
-        // A loop was seen under its first name; a link to nothing holds nothing.
-        let is_dangling = error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound);
-        if error.loop_ancestor().is_some() || is_dangling {
-            return;
-        }
-        let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+        let Some(reason) = unread_reason(error) else { return };
         self.dropped.push(Dropped { what: place.display().to_string(), reason });
         self.unread.push(relative.to_string_lossy().into_owned());
     }
@@ -197,13 +200,31 @@ impl FromStr for Shard {
     }
 }
 
-/// Where the picture is, whatever the working folder will be.
-fn lasting_path(source: &ImageSource) -> String {
-    let absolute = |path: &Path| -> PathBuf { std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
-    match source {
-        ImageSource::File(path) => ImageSource::File(absolute(path)).to_string(),
-        ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", absolute(archive).display()),
+/// The folder that paths of a data set's pictures are relative to: the source, or that of its file. Of several sources
+/// there is none.
+pub(super) fn dataset_root(source: &Path) -> Option<PathBuf> {
+    if source.is_dir() {
+        return Some(source.to_path_buf());
     }
+    let folder = || source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    source.exists().then(|| folder().to_path_buf())
+}
+
+/// Where the picture is, whatever the working folder will be: below one of `roots`, or from anywhere.
+fn lasting_path(source: &ImageSource, roots: &[PathBuf]) -> String {
+    let below = |path: &Path| -> PathBuf {
+        let path = absolute(path);
+        let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok().map(Path::to_path_buf));
+        relative.unwrap_or(path)
+    };
+    match source {
+        ImageSource::File(path) => ImageSource::File(below(path)).to_string(),
+        ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", below(archive).display()),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 #[cfg(test)]
@@ -238,13 +259,14 @@ mod tests {
             std::fs::write(root.join(name), "x").unwrap();
         }
         std::os::unix::fs::symlink(root, root.join("sub/loop")).unwrap();
-        std::os::unix::fs::symlink(root.join("gone.jpg"), root.join("dangling.jpg")).unwrap();
+        std::os::unix::fs::symlink(root.join("gone"), root.join(".#lock")).unwrap();
         let ids = |options: &FolderOptions| -> Vec<String> {
             let listing = Listing::of_folder(root, options).unwrap();
             assert_eq!((listing.dropped, listing.unread), (vec![], Vec::<String>::new()));
             listing.pictures.into_iter().map(|picture| picture.id).collect()
         };
         assert_eq!(ids(&FolderOptions::default()), ["a.jpg", "sub/B.JPEG"]);
+        std::fs::remove_file(root.join(".#lock")).unwrap();
         let hidden = FolderOptions { hidden: true, excluded: vec!["sub".into()] };
         assert_eq!(ids(&hidden), ["._a.jpg", ".hidden/c.jpg", "a.jpg"]);
     }
@@ -252,10 +274,55 @@ mod tests {
     #[test]
     fn what_lies_in_an_unreadable_folder_is_not_gone() {
         let listing = Listing { unread: vec!["locked".into()], ..Listing::default() };
-        let present = HashSet::from(["here.jpg"]);
-        assert!(!listing.lacks("here.jpg", &present) && !listing.lacks("locked/a.jpg", &present));
-        assert!(listing.lacks("gone.jpg", &present) && listing.lacks("locked.jpg", &present));
+        assert!(listing.may_hold("locked/a.jpg") && listing.may_hold("locked"));
+        assert!(!listing.may_hold("gone.jpg") && !listing.may_hold("locked.jpg"));
         let nothing_read = Listing { unread: vec![String::new()], ..Listing::default() };
-        assert!(!nothing_read.lacks("gone.jpg", &present));
+        assert!(nothing_read.may_hold("gone.jpg"));
+    }
+
+    /// A link to a disk that is not there today.
+    #[cfg(unix)]
+    #[test]
+    fn what_a_dangling_link_led_to_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.jpg"), "x").unwrap();
+        for name in ["disk", "b.jpg"] {
+            std::os::unix::fs::symlink(folder.path().join("unmounted").join(name), folder.path().join(name)).unwrap();
+        }
+        let listing = Listing::of_folder(folder.path(), &FolderOptions::default()).unwrap();
+        assert_eq!(listing.pictures.len(), 1);
+        assert!(listing.may_hold("disk/c.jpg") && listing.may_hold("b.jpg") && !listing.may_hold("c.jpg"));
+        assert_eq!(listing.dropped.len(), 2);
+        assert!(listing.dropped.iter().all(|dropped| dropped.reason == "a link to something that is not there"));
+    }
+
+    #[test]
+    fn paths_of_a_data_set_are_relative_to_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("set"), folder.path().join("elsewhere/b.jpg"));
+        std::fs::create_dir_all(&inside).unwrap();
+        let table = inside.join("t.csv");
+        std::fs::write(&table, "").unwrap();
+        let file = |path: PathBuf| ImageSource::File(path);
+        let archive = inside.join("x.tar");
+        let member = ImageSource::TarMember { archive, member: "c.jpg".into(), offset: 0, length: 0 };
+        let sources = [file(inside.join("2024/a.jpg")), file(outside.clone()), member];
+        let images = sources.into_iter().enumerate().map(|(at, source)| crate::data::Image {
+            id: at.to_string(),
+            source,
+            split: crate::data::Split::Train,
+            content: None,
+            meta: Default::default(),
+        });
+        let data = Dataset { images: images.collect(), unread: vec!["gone".into()], ..Dataset::default() };
+        let outside = outside.display().to_string();
+        for source in [&table, &inside] {
+            let listing = Listing::of_dataset(&data, source);
+            let paths: Vec<&str> = listing.pictures.iter().map(|picture| picture.path.as_str()).collect();
+            assert_eq!(paths, ["2024/a.jpg", outside.as_str(), "x.tar!c.jpg"]);
+            assert!(listing.may_hold("gone/d.jpg"));
+        }
+        let several = Path::new("a.csv::b.csv");
+        assert_eq!(Listing::of_dataset(&data, several).pictures[1].path, outside);
     }
 }

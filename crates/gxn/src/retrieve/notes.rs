@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use gxn_index::{Index, IndexMeta};
 use serde_json::Value;
 
+use super::indexer::DATA_SET;
 use super::listing::Shard;
 use crate::Result;
 
-/// The indexed folder, if the paths of items are relative to it.
+/// The folder of the source, if the paths of items are relative to it.
 pub(super) const ROOT: &str = "root";
 /// The source, folder or data set.
 pub(super) const SOURCE: &str = "source";
@@ -16,6 +17,10 @@ pub(super) const SOURCE: &str = "source";
 pub(super) const MODEL: &str = "model_path";
 /// The share of the source.
 pub(super) const SHARD: &str = "shard";
+/// What the source was read as.
+pub(super) const KIND: &str = "kind";
+/// All of these.
+pub(super) const NOTES: [&str; 5] = [ROOT, SOURCE, MODEL, SHARD, KIND];
 
 /// The run or checkpoint that made the index, where it was then.
 pub fn noted_model(meta: &IndexMeta) -> Option<PathBuf> {
@@ -33,6 +38,11 @@ pub fn noted_source(dir: &Path, meta: &IndexMeta) -> Option<PathBuf> {
 /// When what is noted is no share.
 pub fn noted_shard(meta: &IndexMeta) -> Result<Option<Shard>> {
     noted(meta, SHARD).map(str::parse).transpose()
+}
+
+/// Whether the index was made of a data set rather than of plain pictures, if that is noted.
+pub fn noted_as_dataset(meta: &IndexMeta) -> Option<bool> {
+    noted(meta, KIND).map(|kind| kind == DATA_SET)
 }
 
 /// An item's path as it can be opened from anywhere.

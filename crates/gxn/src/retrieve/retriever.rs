@@ -63,7 +63,8 @@ pub struct Found {
     /// The hits, best first, with absolute paths.
     pub hits: Vec<Hit>,
     /// The probability that each hit is relevant, where the model is calibrated and the query is one sentence that looks
-    /// for pictures, or one picture that looks for captions ([`Calibration::standard`]).
+    /// for pictures, or one picture that looks for captions ([`Calibration::standard`]). Under a filter the best hit counts
+    /// as any other: what the filter holds back may be better.
     pub relevance: Option<Vec<f32>>,
     /// The best hit scores as low as the best of one query in twenty that have a match: probably nothing matches.
     pub probably_none: bool,
@@ -142,7 +143,7 @@ impl Retriever {
         let Some((calibration, standard)) = calibrated else {
             return Ok(Found { hits, relevance: None, probably_none: false });
         };
-        let rank = |at: usize| options.offset + at;
+        let rank = |at: usize| options.offset + at + usize::from(options.filter.is_some());
         let relevance = (hits.iter().enumerate())
             .map(|(at, hit)| calibration.relevance(target, standard, rank(at), hit.score))
             .collect();

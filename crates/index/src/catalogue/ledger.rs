@@ -24,7 +24,10 @@ pub(crate) struct Ledger {
     path: PathBuf,
     // Dropped before the database: a transaction keeps it open.
     transaction: Option<WriteTransaction>,
-    database: Database,
+    /// There until the drop.
+    database: Option<Database>,
+    /// Something was written since the last commit.
+    changed: bool,
     /// Made once for each side of each generation.
     names: HashMap<(u64, Side), Arc<Names>>,
 }
@@ -36,7 +39,13 @@ impl Ledger {
         #[cfg(test)]
         if let Some(noted) = crate::journal::backend(&path) {
             let database = guard(&path, || Ok(builder(CACHE_BYTES).create_with_backend(noted)?))?;
-            return Ok(Self { path, transaction: None, database, names: HashMap::new() });
+            return Ok(Self {
+                path,
+                transaction: None,
+                database: Some(database),
+                changed: false,
+                names: HashMap::new(),
+            });
         }
         for _ in 0..PATIENCE {
             let opened = guard(&path, || match builder(CACHE_BYTES).create(&path) {
@@ -44,7 +53,13 @@ impl Ledger {
                 other => Ok(Some(other?)),
             })?;
             if let Some(database) = opened {
-                return Ok(Self { path, transaction: None, database, names: HashMap::new() });
+                return Ok(Self {
+                    path,
+                    transaction: None,
+                    database: Some(database),
+                    changed: false,
+                    names: HashMap::new(),
+                });
             }
             std::thread::sleep(PAUSE);
         }
@@ -61,7 +76,11 @@ impl Ledger {
         self.state(&key)?.ok_or_else(|| malformed(&self.path, format!("no {key}")))
     }
 
+    /// Notes what a generation is and holds, if that is not noted already.
     pub(crate) fn set_meta(&mut self, meta: &IndexMeta) -> Result<()> {
+        if self.state(&generation_key(meta.generation))?.as_ref() == Some(meta) {
+            return Ok(());
+        }
         self.set_state(&generation_key(meta.generation), Some(to_json(meta)))
     }
 
@@ -71,6 +90,11 @@ impl Ledger {
 
     pub(crate) fn set_current(&mut self, generation: u64) -> Result<()> {
         self.set_state(CURRENT, Some(to_json(&generation)))
+    }
+
+    /// Row files are numbered from here on.
+    pub(crate) fn number_files_from(&mut self, number: u64) -> Result<()> {
+        self.set_state(NEXT_FILE, Some(to_json(&number)))
     }
 
     /// A number that no row file has.
@@ -113,12 +137,12 @@ impl Ledger {
 
     pub(crate) fn row_of(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
-        self.write(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
+        self.look(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
     }
 
     pub(crate) fn row_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
-        self.write(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
+        self.look(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
     }
 
     pub(crate) fn set_content(
@@ -141,7 +165,7 @@ impl Ledger {
 
     pub(crate) fn item(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<StoredItem>> {
         let names = self.names(generation, side);
-        self.write(|t| {
+        self.look(|t| {
             let Some(row) = t.open_table(names.ids())?.get(id)?.map(|row| row.value()) else { return Ok(None) };
             let json = t.open_table(names.items())?.get((row, id))?.map(|json| json.value().to_vec());
             Ok(Some(StoredItem { row, id: id.to_string(), json: json.unwrap_or_default() }))
@@ -152,7 +176,7 @@ impl Ledger {
     pub(crate) fn item_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<StoredItem>> {
         let Some(row) = self.row_of_content(generation, side, content)? else { return Ok(None) };
         let names = self.names(generation, side);
-        self.write(|t| {
+        self.look(|t| {
             let items = t.open_table(names.items())?;
             let next = items.range::<(u64, &str)>((row, "")..)?.next().transpose()?;
             Ok(next.filter(|(key, _)| key.value().0 == row).map(|(key, json)| {
@@ -219,7 +243,7 @@ impl Ledger {
     /// The ids of all items of a side, in their order.
     pub(crate) fn ids(&mut self, generation: u64, side: Side) -> Result<Vec<String>> {
         let names = self.names(generation, side);
-        self.write(|t| {
+        self.look(|t| {
             let ids = t.open_table(names.ids())?;
             let ids = ids.iter()?.map(|entry| Ok(entry?.0.value().to_string()));
             ids.collect()
@@ -243,7 +267,7 @@ impl Ledger {
     /// The captions of an image.
     pub(crate) fn captions_of(&mut self, generation: u64, image: &str) -> Result<Vec<String>> {
         let names = self.names(generation, Side::Caption);
-        self.write(|t| {
+        self.look(|t| {
             let mut found = Vec::new();
             for entry in t.open_table(names.of_image())?.range::<(&str, &str)>((image, "")..)? {
                 let key = entry?.0;
@@ -260,7 +284,7 @@ impl Ledger {
     /// The first image that captions belong to and that is not there.
     pub(crate) fn missing_image(&mut self, generation: u64) -> Result<Option<String>> {
         let (images, captions) = (self.names(generation, Side::Image), self.names(generation, Side::Caption));
-        self.write(|t| {
+        self.look(|t| {
             let (ids, of_image) = (t.open_table(images.ids())?, t.open_table(captions.of_image())?);
             let mut last = String::new();
             for entry in of_image.iter()? {
@@ -279,7 +303,7 @@ impl Ledger {
 
     pub(crate) fn segments(&mut self, generation: u64, side: Side) -> Result<Vec<(u64, SegmentRecord)>> {
         let names = self.names(generation, side);
-        let stored = self.write(|t| {
+        let stored = self.look(|t| {
             let segments = t.open_table(names.segments())?;
             let stored = segments.iter()?.map(|entry| {
                 let (first, record) = entry?;
@@ -311,7 +335,7 @@ impl Ledger {
     /// The dead rows among `first..first + rows`.
     pub(crate) fn dead(&mut self, generation: u64, side: Side, first: u64, rows: u64) -> Result<Vec<u64>> {
         let names = self.names(generation, side);
-        self.write(|t| {
+        self.look(|t| {
             let mut found = Vec::new();
             let chunks = first / DEAD_CHUNK..(first + rows).div_ceil(DEAD_CHUNK);
             for entry in t.open_table(names.dead())?.range::<u64>(chunks)? {
@@ -359,24 +383,28 @@ impl Ledger {
         })
     }
 
-    /// Makes everything since the last commit count, on disk, at once.
-    pub(crate) fn commit(&mut self) -> Result<()> {
-        let Some(transaction) = self.transaction.take() else { return Ok(()) };
-        guard(&self.path, || Ok(transaction.commit()?))
+    /// Makes everything since the last commit count, on disk, at once. False, and the disk is left alone, if nothing was
+    /// changed.
+    pub(crate) fn commit(&mut self) -> Result<bool> {
+        let Some(transaction) = self.transaction.take() else { return Ok(false) };
+        if !std::mem::take(&mut self.changed) {
+            return guard(&self.path, || Ok(transaction.abort()?)).map(|()| false);
+        }
+        guard(&self.path, || Ok(transaction.commit()?)).map(|()| true)
     }
 
     /// Gives free pages back to the system, unless somebody reads just now.
     pub(crate) fn shrink(&mut self) -> Result<()> {
         self.commit()?;
         let Self { path, database, .. } = self;
-        guard(path, || match database.compact() {
+        guard(path, || match database.as_mut().expect("there until the drop").compact() {
             Err(redb::CompactionError::TransactionInProgress) => Ok(()),
             other => Ok(other.map(drop)?),
         })
     }
 
     fn state<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
-        let stored = self.write(|t| Ok(t.open_table(STATE)?.get(key)?.map(|value| value.value().to_vec())))?;
+        let stored = self.look(|t| Ok(t.open_table(STATE)?.get(key)?.map(|value| value.value().to_vec())))?;
         stored.map(|json| parse_json(&self.path, key, &json)).transpose()
     }
 
@@ -395,12 +423,18 @@ impl Ledger {
         self.names.entry((generation, side)).or_insert_with(|| Arc::new(Names::new(generation, side))).clone()
     }
 
-    /// Works in the open transaction, or begins one.
+    /// Changes something in the open transaction, or begins one.
     fn write<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
+        self.changed = true;
+        self.look(work)
+    }
+
+    /// Looks something up in the open transaction, or begins one.
+    fn look<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
         let Self { path, transaction, database, .. } = self;
         guard(path, || {
             if transaction.is_none() {
-                let mut begun = database.begin_write()?;
+                let mut begun = database.as_ref().expect("there until the drop").begin_write()?;
                 begun.set_durability(Durability::Immediate)?;
                 // Opening after a crash must not take a walk over the whole catalogue.
                 begun.set_quick_repair(true);
@@ -408,6 +442,21 @@ impl Ledger {
             }
             work(transaction.as_ref().expect("just begun"))
         })
+    }
+}
+
+impl Drop for Ledger {
+    /// A database that panicked over damage, which [`guard`] made an error of, may panic once more when it is closed.
+    fn drop(&mut self) {
+        let (transaction, database) = (self.transaction.take(), self.database.take());
+        let _ = guard(&self.path, move || {
+            drop(transaction);
+            Ok(())
+        });
+        let _ = guard(&self.path, move || {
+            drop(database);
+            Ok(())
+        });
     }
 }
 

@@ -26,6 +26,7 @@ mod value;
 
 use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem};
+use crate::metric::Side;
 #[cfg(feature = "milvus")]
 pub(crate) use expression::{Bound, quoted};
 use glob::Glob;
@@ -88,6 +89,18 @@ impl Filter {
         Ok(Self { condition, asks_image })
     }
 
+    /// The fields asked for that neither images nor, where these are the target, captions have of themselves: columns of
+    /// the caller's, or misspelt. Each once.
+    pub(crate) fn columns(&self, target: Side) -> Vec<&str> {
+        let mut fields = Vec::new();
+        self.condition.fields(&mut fields);
+        let is_own = |field: &str| value::is_of_image(field) || target == Side::Caption && value::is_of_caption(field);
+        let mut columns: Vec<&str> = fields.into_iter().filter(|field| !is_own(field)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
     /// True if the filter lets the image pass.
     pub fn passes_image(&self, image: &ImageItem) -> bool {
         self.condition.holds(&|name| Field::of_image(image, name))
@@ -108,6 +121,11 @@ impl Filter {
     }
 }
 
+/// True if the image has something under the name of a field.
+pub(crate) fn has_field(image: &ImageItem, name: &str) -> bool {
+    !matches!(Field::of_image(image, name), Field::Missing)
+}
+
 impl std::str::FromStr for Filter {
     type Err = Error;
 
@@ -124,6 +142,15 @@ impl Condition {
             Self::Not(condition) => !condition.holds(field),
             Self::Has(name) => field(name).is_there(),
             Self::Compare(comparison) => field(&comparison.field).compare(comparison),
+        }
+    }
+
+    fn fields<'a>(&'a self, fields: &mut Vec<&'a str>) {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().for_each(|c| c.fields(fields)),
+            Self::Not(condition) => condition.fields(fields),
+            Self::Has(name) => fields.push(name),
+            Self::Compare(comparison) => fields.push(&comparison.field),
         }
     }
 

@@ -23,6 +23,12 @@ pub(super) fn is_of_caption(name: &str) -> bool {
     ["id", "image_id", "text"].contains(&name)
 }
 
+/// True if every image answers for the field, be it by saying that it is not known.
+pub(super) fn is_of_image(name: &str) -> bool {
+    let own = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
+    own.contains(&name.strip_prefix("image.").unwrap_or(name))
+}
+
 /// True if `*` in a value stops at `/`.
 pub(super) fn is_path(name: &str) -> bool {
     ["id", "image_id", "path", "folder"].contains(&name.strip_prefix("image.").unwrap_or(name))

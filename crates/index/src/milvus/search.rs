@@ -11,7 +11,7 @@ use crate::kernel::Measure;
 use crate::metric::{Side, Space};
 use crate::query::{Plan, QueryPart, inverse_length};
 use crate::scan::Rows;
-use crate::search::{CANDIDATES, Method, SearchOptions};
+use crate::search::{Method, SearchOptions};
 use crate::top_k::Scored;
 use crate::vector_store::StoreHit;
 use half::f16;
@@ -56,9 +56,7 @@ impl MilvusStore {
         }
         let wanted = match method {
             Method::Exact => self.all(target)?,
-            Method::Auto | Method::Candidates | Method::Sketches => {
-                keep.saturating_mul(4).clamp(CANDIDATES, MOST_CANDIDATES)
-            }
+            Method::Auto | Method::Candidates | Method::Sketches => crate::way::candidates(keep).min(MOST_CANDIDATES),
         };
         let asked = self.asked(target, &plan);
         let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
