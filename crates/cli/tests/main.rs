@@ -11,6 +11,7 @@ mod fixture;
 mod full_disk;
 mod imagining;
 mod indexing;
+mod refreshing;
 mod relevance;
 mod resuming;
 mod score_captions;

@@ -32,7 +32,11 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let jsonl = [&search[..], &["--format", "jsonl"]].concat();
     assert!(works(&jsonl).json_lines().iter().all(|hit| hit["relevance"].is_null()));
     let least = [&search[..], &["--min-relevance", "0.5"]].concat();
-    refused(&least, &["a query without probabilities", "hint: calibrate the model with: gxn calibrate"]);
+    refused(&least, &["a query without probabilities", "hint: calibrate it: gxn calibrate MODEL DATA"]);
+    refused(
+        [&search[..], &["--min-relevance", "1.5"]].concat(),
+        &["--min-relevance: found 1.5", "a probability, 0 to 1"],
+    );
 
     let kept = works(["calibrate", text(&model), text(&table)]);
     assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
@@ -55,6 +59,20 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     // Two sentences are no query that the curve knows.
     let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
     assert!(two.iter().all(|hit| hit["relevance"].is_null()));
+    let two = ["search", "red", "+", "blue", "--index", text(&index), "--min-relevance", "0.1"];
+    let said =
+        refused(two, &["a query that the calibration says nothing of", "expected one sentence", "hint: ask for one"]);
+    assert!(!said.stderr.contains("gxn calibrate"), "{}", said.stderr);
+    // Behind a filter better ones may be held back: the best that passes counts as any other.
+    let filtered = |filter: &str| works([&jsonl[..], &["--where", filter]].concat()).json_lines();
+    assert!(!hits.is_empty());
+    let best = hits[0]["id"].as_str().unwrap();
+    let others = filtered(&format!("not id=\"{best}\""));
+    let relevances = |hits: &[serde_json::Value]| hits.iter().map(|h| h["relevance"].to_string()).collect::<Vec<_>>();
+    assert_eq!(relevances(&others), relevances(&hits[1..]));
+    let all = filtered("width>0");
+    assert_eq!(relevances(&all[1..]), relevances(&hits[1..]));
+    assert!(all[0]["relevance"].as_f64() <= hits[0]["relevance"].as_f64());
 
     // A calibration of another model is refused, as is a damaged one.
     let file = model.join("relevance.safetensors");

@@ -150,7 +150,10 @@ fn a_missing_index_or_model_says_how_to_get_one() {
     let folder = tempfile::tempdir().unwrap();
     let hint = "hint: make one with `gxn index DIR --model RUN`, or name one with --index";
     refused(["search", "red", text(folder.path())], &["none here or above", hint]);
-    refused(["search", "red", "--index", text(&folder.path().join("gone"))], &["cannot read", "gone"]);
+    refused(
+        ["search", "red", "--index", text(&folder.path().join("gone"))],
+        &["the index in", "gone", "no such folder"],
+    );
     let run = folder.path().join("run");
     copy(&paper().folder.join("best"), &run);
     let photos = folder.path().join("photos");
@@ -197,4 +200,78 @@ fn stdout_carries_results_only() {
     assert_eq!(hits.len(), 10);
     assert_eq!(search(&["red"]).stderr, "", "and a quick search has nothing else to say");
     assert_eq!(search(&["Red zeppelin, xyzzy!"]).stderr, "note: the model has never seen: zeppelin, xyzzy\n");
+}
+
+/// An index of the tiny data set under two levels, whose contributions λ weighs.
+fn two_levels() -> &'static Path {
+    static INDEX: OnceLock<PathBuf> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let index = paper().folder.with_extension("index");
+        works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
+        index
+    })
+}
+
+#[test]
+fn filters_let_pass_what_they_say() {
+    let ids = |args: &[&str]| -> Vec<String> {
+        let hits = search(&[&["red", "--format", "jsonl", "--top", "99"], args].concat()).json_lines();
+        hits.iter().map(|hit| hit["id"].as_str().unwrap().to_string()).collect()
+    };
+    let all = ids(&[]);
+    let red = ids(&["--where", "name=red_*"]);
+    assert_eq!(red, all.iter().filter(|id| id.starts_with("red_")).cloned().collect::<Vec<_>>());
+    assert_eq!(red.len(), 4);
+    assert_eq!(ids(&["--filter", "name=red_*"]), red, "the other name of it");
+    // Paths are those below the data set's folder.
+    assert_eq!(ids(&["--where", "folder=images/** and width>=32"]).len(), 24);
+    assert_eq!(ids(&["--where", "(name=red_? or name=blue_?) and not name=*_0.png and imgid>=0"]).len(), 6);
+    assert_eq!(ids(&["--where", "name=red_*", "--exact", "--top", "2", "--offset", "1"]), red[1..3]);
+    let texts = search(&["red", "--target", "text", "--where", "text='* red *' and image.name=red_1.png"]);
+    assert!(texts.lines().len() == 1 && texts.stdout.contains("a red patch at the top right"), "{}", texts.stdout);
+    // What no picture has is said; nothing is equal to it.
+    let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
+    assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
+    let said = "note: no picture of the index has camera, widht; all have id path folder name";
+    assert!(misspelt.stderr.contains(said), "{}", misspelt.stderr);
+    assert_eq!(search(&["red", "--where", "imgid=3"]).stderr, "");
+    refused(["search", "red", "--index", text(index()), "--where", "width>="], &["filter"]);
+}
+
+#[test]
+fn lambda_weighs_the_levels() {
+    let of = |lambda: &[&str]| -> HashMap<String, [f64; 3]> {
+        let args = ["search", "a red patch", "--index", text(two_levels()), "--format", "jsonl", "--top", "99"];
+        let hits = works([&args[..], lambda].concat()).json_lines();
+        let part = |hit: &Value, level: &str| hit["parts"][level].as_f64().unwrap();
+        let facts = |hit: &Value| [part(hit, "abstract"), part(hit, "grounded"), hit["score"].as_f64().unwrap()];
+        hits.iter().map(|hit| (hit["id"].to_string(), facts(hit))).collect()
+    };
+    let (one, zero, third) = (of(&["--lambda", "1"]), of(&["--lambda", "0"]), of(&["--lambda", "0.3"]));
+    assert_eq!(third.len(), 24);
+    for (id, [h, l, score]) in &third {
+        let ([h1, l1, _], [h0, l0, _]) = (one[id], zero[id]);
+        assert!(l1.abs() < 1e-9 && h0.abs() < 1e-9, "{id}: {l1} {h0}");
+        assert!((h - 0.3 * h1).abs() < 1e-5 && (l - 0.7 * l0).abs() < 1e-5, "{id}");
+        assert!((score - 0.3 * h1 - 0.7 * l0).abs() < 1e-5, "{id}");
+    }
+    assert_eq!(of(&["--exact"]), of(&[]), "so few are read in any case");
+    refused(["search", "red", "--index", text(two_levels()), "--lambda", "1.5"], &["1.5"]);
+}
+
+/// A word that is also a folder's name.
+#[test]
+fn a_folder_taken_for_a_word_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = indexed_photos(folder.path());
+    let ran = gxn_in(folder.path(), ["search", "red", "photos", "-f"]);
+    assert_eq!((ran.code, ran.lines().len()), (0, 10));
+    assert!(ran.stderr.contains("note: searching the folder photos for: red; in quotes, all are words"), "{ran:?}");
+    for quiet in [["search", "a red patch", "photos"], ["search", "red", "./photos"], ["search", "red", text(&photos)]]
+    {
+        assert!(!gxn_in(folder.path(), quiet).stderr.contains("note: searching"), "{quiet:?}");
+    }
+    let index = photos.join(".gxn");
+    let words = gxn_in(folder.path(), ["search", "red", "photos", "--index", text(&index)]);
+    assert_eq!(words.stderr, "note: the model has never seen: photos\n", "the index is named already");
 }
