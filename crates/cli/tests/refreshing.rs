@@ -109,8 +109,10 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     symlink(&disk, photos.join("disk")).unwrap();
     let of_photos = photos.join(".gxn");
     let (table, of_table) = (folder.path().join("set/t.csv"), folder.path().join("of-table"));
-    std::fs::create_dir_all(folder.path().join("set/images")).unwrap();
-    symlink(&disk, folder.path().join("set/images/disk")).unwrap();
+    // A table's pictures must lie below its folder, and so must what links lead to.
+    let images = folder.path().join("set/images");
+    copy(&disk, &images.join("store"));
+    symlink("store", images.join("disk")).unwrap();
     patch([1, 250, 2], 0).save(folder.path().join("set/images/near.png")).unwrap();
     std::fs::write(&table, "image,caption\nnear.png,near\ndisk/far.png,far away\n").unwrap();
     let calls = [
@@ -124,7 +126,8 @@ fn what_lies_on_a_disk_that_is_away_stays() {
         assert!(ran.contains(&format!("and {captions} captions")), "{ran}");
         assert_eq!(listed(index).len(), *images);
     }
-    std::fs::rename(&disk, &away).unwrap();
+    let stores = [(disk.clone(), away), (images.join("store"), folder.path().join("away-too"))];
+    stores.iter().for_each(|(here, away)| std::fs::rename(here, away).unwrap());
     for (call, index, images, captions, far) in &calls {
         let ran = works(call).stderr;
         assert!(ran.contains(&format!("1 could not be looked at and stay as they were: {far}\n")), "{ran}");
@@ -132,14 +135,14 @@ fn what_lies_on_a_disk_that_is_away_stays() {
         assert!(ran.contains(&format!("and {captions} captions")), "{ran}");
         assert!(listed(index).contains(&far.to_string()));
     }
-    std::fs::rename(&away, &disk).unwrap();
+    stores.iter().for_each(|(here, away)| std::fs::rename(away, here).unwrap());
     for (call, _, images, _, _) in &calls {
         let ran = works(call).stderr;
         assert!(ran.contains(&format!("indexed {images} images ({images} unchanged)")), "{ran}");
         assert!(!ran.contains("could not be looked at"), "{ran}");
     }
     // What the folder no longer has, though it can be looked at, is gone.
-    std::fs::remove_file(disk.join("far.png")).unwrap();
+    stores.iter().for_each(|(here, _)| std::fs::remove_file(here.join("far.png")).unwrap());
     for (call, index, images, _, far) in &calls {
         assert!(works(call).stderr.contains("1 removed)"));
         assert!(listed(index).len() == images - 1 && !listed(index).contains(&far.to_string()));

@@ -119,6 +119,9 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
             Ok(dataset) => Some(dataset),
             Err(error) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
                 let noted = IndexMeta::read(dir).ok().filter(|_| !other_source);
+                // Of another source the library says so.
+                let here = std::fs::canonicalize(source).ok();
+                let noted = noted.filter(|meta| noted_source(dir, meta) == here);
                 if noted.as_ref().and_then(noted_as_dataset) == Some(true) {
                     let what = format!("the data set of the index {}", dir.display());
                     return Err(gxn::Error::unexpected(what, error.to_string(), "a data set, as before")

@@ -36,6 +36,8 @@ pub fn refreshing(given: &IndexOptions, noted: Option<&Value>) -> Result<Refresh
     if let (Value::Object(now), Some(Value::Object(noted))) = (&mut now, noted) {
         take_over(now, noted, &mut reused, &mut changed);
     }
+    reused.sort();
+    changed.sort();
     Ok(Refreshing { options: serde_json::from_value(now)?, reused, changed })
 }
 
@@ -113,9 +115,9 @@ mod tests {
         assert_eq!(
             other.changed,
             [
+                "--csv-img-key file (before: no --csv-img-key)",
                 "--exclude-dir c (before: --exclude-dir a --exclude-dir b)",
-                "--pictures (before: no --pictures)",
-                "--csv-img-key file (before: no --csv-img-key)"
+                "--pictures (before: no --pictures)"
             ]
         );
         // A new index, and one whose notes lack an option.

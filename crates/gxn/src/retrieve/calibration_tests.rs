@@ -120,9 +120,9 @@ fn any_file_gives_an_answer() {
         assert!(read(&good[..cut]).unwrap_err().hint().unwrap().contains("gxn calibrate"), "cut at {cut}");
     }
     let config = ProptestConfig { cases: 2000, ..ProptestConfig::default() };
-    proptest!(config, |(at in any::<prop::sample::Index>(), bit in 0..8, in_header in any::<bool>())| {
+    proptest!(config, |(at in any::<prop::sample::Index>(), bit in 0u32..8, in_header in any::<bool>())| {
         let mut bytes = good.clone();
-        bytes[at.index(if in_header { ends } else { good.len() })] ^= 1 << bit;
+        bytes[at.index(if in_header { ends } else { good.len() })] ^= 1u8 << bit;
         if let Ok(calibration) = read(&bytes) {
             ask(&calibration);
         }
