@@ -51,11 +51,14 @@ fn take_over(
         let before = noted.get(name).unwrap_or(&Value::Null);
         match (now, before) {
             (Value::Object(now), Value::Object(before)) => take_over(now, before, reused, changed),
+            (Value::Object(now), _) => take_over(now, &Map::new(), reused, changed),
             (now, before) if now == before => reused.extend(is_given(now).then(|| flag(name, now))),
             (now, before) if is_given(now) => {
                 let before = if is_given(before) { flag(name, before) } else { format!("no --{}", dashed(name)) };
                 changed.push(format!("{} (before: {before})", flag(name, now)));
             }
+            // An option that was unknown then is as if it were not given.
+            (_, Value::Null) => {}
             (now, before) => {
                 reused.extend(is_given(before).then(|| flag(name, before)));
                 *now = before.clone();
@@ -123,6 +126,7 @@ mod tests {
         // A new index, and one whose notes lack an option.
         assert!(refreshing(&given, None).unwrap().changed.is_empty());
         let older = refreshing(&none, Some(&json!({"include_hidden": true}))).unwrap();
+        assert!(older.changed.is_empty());
         assert!(older.options.include_hidden && older.options.max_image_megapixels.is_none());
         assert!(refreshing(&none, Some(&json!({"include_hidden": 7}))).is_err());
     }
