@@ -321,7 +321,7 @@ fn any_catalogue_gives_an_answer() {
     for cut in (0..bytes.len()).step_by(bytes.len() / 12) {
         ran(&bytes[..cut]);
     }
-    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 64, ..ProptestConfig::default() };
     proptest!(config, |(at in any::<prop::sample::Index>(), length in 1usize..300, seed in any::<u64>())| {
         let mut bytes = bytes.clone();
         let at = at.index(bytes.len());

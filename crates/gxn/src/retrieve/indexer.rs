@@ -195,7 +195,8 @@ impl IndexJob<'_> {
             ),
             _ => (
                 "a data set, pictures with captions",
-                "--pictures goes on with all pictures of the folder; --other-source makes it the index of the data set,                  which pictures without captions leave",
+                "--pictures goes on with all pictures of the folder; --other-source makes it the index of the data set, \
+                 which pictures without captions leave",
             ),
         };
         let what = format!("what the index {} is of", self.dir.display());
