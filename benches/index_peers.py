@@ -3,8 +3,9 @@
     pip install numpy faiss-cpu turbovec
     cargo build --release -p gxn-index --examples
     python benches/index_peers.py [--rows 10000 100000] [--level 1024] [--threads 2] [--order] [--skip hnsw]
+    python benches/index_peers.py --export FOLDER        (FOLDER is of `gxn index export`: its pictures, its captions ask)
 
-Rows are two levels of length 1 near 1,000 centres; queries are 200 others. Every engine is a process of its own, so that
+Rows are two levels of length 1 near 1,000 centres; queries are 200 others. An export's own rows are taken as they are. Every engine is a process of its own, so that
 its peak memory is its own; a million rows of 2 x 1024 values take 8 GiB as f32 on disk and as much again in faiss.
 `flat` is the truth for the recall of `hnsw` and `turbovec`; gxn's codes and sketches are compared with its own exact scan.
 turbovec is asked for 50 candidates, which are scored again in f32; it and HNSW know inner products only, so with --order
@@ -92,6 +93,10 @@ def peer(engine, folder, level, threads):
     result = {"build": time.perf_counter() - start}
     figures, answers = measured(find, queries)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    written = folder / "written"
+    index.write(str(written)) if engine == "turbovec" else faiss.write_index(index, str(written))
+    result["disk"] = written.stat().st_size / 1e6
+    written.unlink()
     print(json.dumps({**result, **figures, "peak": peak, "answers": answers}))
 
 
@@ -102,9 +107,10 @@ def run(command, threads, **options):
 
 def row(engine, figures):
     """A line of the table."""
-    build, recall, peak = figures["build"], figures["recall"], figures["peak"]
+    build, recall, disk, peak = (figures[name] for name in ["build", "recall", "disk", "peak"])
     times = " | ".join(f"{figures[name]:.2f}" for name in ["p50", "p95", "best"])
-    print(f"| {engine} | {build:.1f} | {times} | {figures['together']:.0f} | {recall:.4f} | {peak:.0f} |", flush=True)
+    together = figures["together"]
+    print(f"| {engine} | {build:.1f} | {times} | {together:.0f} | {recall:.4f} | {disk:.0f} | {peak:.0f} |", flush=True)
 
 
 def gxn_rows(output):
@@ -115,26 +121,44 @@ def gxn_rows(output):
 
     written, peak = number(r"^rows written +([\d.]+) s"), number(r"^peak memory.* (\d+) MB")
     makings = {"exact": 0, "codes": number(r"^codes made +([\d.]+) s"), "sketches": number(r"^sketches made +([\d.]+) s")}
+    disk = {"exact": 0, "codes": number(r"^  i8 +([\d.]+) MB"), "sketches": number(r"^  sketch +([\d.]+) MB")}
+    stored = number(r"^on disk +([\d.]+) MB") - disk["codes"] - disk["sketches"]
     names = ["p50", "p95", "best", "together", "recall"]
     pattern = r" +one query +([\d.]+) ms p50 +([\d.]+) ms p95 +([\d.]+) ms best; +([\d.]+) queries/s together; recall@10 (\S+)"
     for way, making in makings.items():
         found = re.search(f"^{way}{pattern}", output, re.MULTILINE)
-        row(f"gxn {way}", {"build": written + making, "peak": peak, **dict(zip(names, map(float, found.groups())))})
+        sizes = {"build": written + making, "disk": stored + disk[way], "peak": peak}
+        row(f"gxn {way}", {**sizes, **dict(zip(names, map(float, found.groups())))})
+
+
+def made(numpy, folder, count, level):
+    """Writes rows and queries near the centres."""
+    with open(folder / "rows.f32", "wb") as out:
+        for first in range(0, count, 20_000):
+            embeddings(numpy, first + 1, min(20_000, count - first), level).tofile(out)
+    embeddings(numpy, 10**9, QUERIES, level).tofile(folder / "queries.f32")
+    return count, level
+
+
+def exported(numpy, folder, export):
+    """Writes an export's pictures as rows and some of its captions as queries."""
+    rows = numpy.load(export / "img_emb" / "img_emb_0.npy")
+    asking = numpy.load(export / "text_emb" / "text_emb_0.npy")
+    rows.tofile(folder / "rows.f32")
+    asking[:: max(1, len(asking) // QUERIES)][:QUERIES].tofile(folder / "queries.f32")
+    return len(rows), rows.shape[1] // 2
 
 
 def compare(arguments, count):
     import numpy
 
-    level = arguments.level
     with tempfile.TemporaryDirectory(prefix="gxn-peers") as folder:
         folder = pathlib.Path(folder)
-        with open(folder / "rows.f32", "wb") as out:
-            for first in range(0, count, 20_000):
-                embeddings(numpy, first + 1, min(20_000, count - first), level).tofile(out)
-        embeddings(numpy, 10**9, QUERIES, level).tofile(folder / "queries.f32")
+        export = arguments.export
+        count, level = exported(numpy, folder, export) if export else made(numpy, folder, count, arguments.level)
         print(f"\n## {count} rows of 2 x {level} values, {arguments.threads} threads\n")
-        print(f"| engine | build s | p50 ms | p95 ms | best ms | queries/s together | recall@{TOP} | peak MB |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
+        print(f"| engine | build s | p50 ms | p95 ms | best ms | queries/s together | recall@{TOP} | disk MB | peak MB |")
+        print("|---|---|---|---|---|---|---|---|---|", flush=True)
         truth = None
         for engine in ["flat", "hnsw", "turbovec"]:
             if arguments.order or engine in arguments.skip:
@@ -159,6 +183,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--level", type=int, default=1024)
+    parser.add_argument("--export", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--order", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], choices=["flat", "hnsw", "turbovec"])
@@ -168,7 +193,7 @@ def main():
     if arguments.peer:
         peer(arguments.peer, arguments.folder, arguments.level, arguments.threads)
         return
-    for count in arguments.rows:
+    for count in arguments.rows if arguments.export is None else [0]:
         compare(arguments, count)
 
 

@@ -4,16 +4,16 @@
 //! cargo run --release -p gxn-index --example bench_scan -- [ROWS…]      (default: 10000 100000; 2048 values a row)
 //! ```
 //!
-//! The file goes to the folder for temporary files (`TMPDIR`), 8 KiB a row. Best and median of 25 runs, warm page cache,
-//! all threads. The read sum alternates with the scans, and the best times give the rate and the share of the ceiling,
-//! so that neighbours on a shared machine disturb little. The last column is a query's share of 64 asked together.
+//! Two files go to the folder for temporary files (`TMPDIR`), 12 KiB a row. Best and median of 25 runs, warm page cache,
+//! all threads. Scans of f16 rows, of f32 rows and read sums of both take turns, and the best times give the rate, the share
+//! of the ceiling and f16 against f32, so that neighbours on a shared machine disturb little. The last column is a query's share of 64 asked together.
 
-use bytemuck::Pod;
 use gxn_index::kernel::{Element, Kernel};
 use gxn_index::{Metric, PartKind, Plan, QueryPart, Rows, Side, Space, f16};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::io::Write;
+use std::marker::PhantomData;
 use std::time::Instant;
 
 const DIMS: usize = 2048;
@@ -28,55 +28,92 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{DIMS} values a row, kernel {}, {} threads", Kernel::best().name(), rayon::current_num_threads());
     println!("    rows  type  score |     best   median   GB/s read sum  of ceiling | 64 together   (times in ms)");
     for rows in sizes {
-        run::<f16>("f16", rows, f16::from_f32)?;
-        run::<f32>("f32", rows, |v| v)?;
+        let (halves, floats) = (Stored::new(rows, f16::from_f32)?, Stored::new(rows, |v| v)?);
+        for (label, metric) in [("dot", Metric::Cosine), ("order", Metric::Order { image_minus_caption: true })] {
+            let space = Space { metric, lambda: 0.5, dims_abstract: DIMS / 2, dims_grounded: DIMS / 2 };
+            let (mut half, mut float) = (Times::default(), Times::default());
+            let plans = plans(&space);
+            for _ in 0..RUNS {
+                halves.scan(&plans[..1], &mut half);
+                floats.scan(&plans[..1], &mut float);
+            }
+            let ratio = summary(&float.scans).0 / summary(&half.scans).0;
+            halves.print("f16", label, &half, &plans);
+            floats.print("f32", label, &float, &plans);
+            println!("{rows:>8} {label}: one query over f16 is {ratio:.2} times as fast as over f32");
+        }
     }
     Ok(())
 }
 
-fn run<E: Element>(name: &str, rows: usize, convert: impl Fn(f32) -> E) -> std::io::Result<()> {
-    let mut state = 7u64;
-    let mut noise = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 / 32.0
-    };
-    let mut file = tempfile::tempfile()?;
-    for _ in 0..rows {
-        let row: Vec<E> = (0..DIMS).map(|_| convert(noise())).collect();
-        file.write_all(bytemuck::cast_slice(&row))?;
+/// A pseudo-random sequence of small values.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 40) as f32 / (1u64 << 24) as f32 / 32.0
     }
-    // SAFETY: the file has no name, nobody else can change it.
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    let values: &[E] = bytemuck::cast_slice(&map);
-    let lengths = vec![1.0; rows];
-    let stored = Rows::new(values, DIMS, &lengths);
-    let queries: Vec<Vec<f32>> = (0..TOGETHER).map(|_| (0..DIMS).map(|_| noise()).collect()).collect();
-    for (label, metric) in [("dot", Metric::Cosine), ("order", Metric::Order { image_minus_caption: true })] {
-        let space = Space { metric, lambda: 0.5, dims_abstract: DIMS / 2, dims_grounded: DIMS / 2 };
-        let part = |vector: &'static [f32]| QueryPart { vector, weight: 1.0, kind: PartKind::Cross };
-        let plan = |query: &Vec<f32>| Plan::new(&space, Side::Image, &[part(query.clone().leak())]).expect("finite");
-        let plans: Vec<Plan> = queries.iter().map(plan).collect();
-        let (mut scans, mut sums) = (Vec::new(), Vec::new());
-        for _ in 0..RUNS {
-            scans.push(milliseconds(|| drop(black_box(stored.top(&plans[..1], 10)))));
-            sums.push(milliseconds(|| {
-                black_box(read_sum(values));
-            }));
+}
+
+fn plans(space: &Space) -> Vec<Plan> {
+    let mut noise = Noise(11);
+    let part = |vector: &'static [f32]| QueryPart { vector, weight: 1.0, kind: PartKind::Cross };
+    let queries = (0..TOGETHER).map(|_| (0..DIMS).map(|_| noise.next()).collect::<Vec<f32>>());
+    queries.map(|query| Plan::new(space, Side::Image, &[part(query.leak())]).expect("finite")).collect()
+}
+
+/// Rows of one type in a mapped file.
+struct Stored<E> {
+    map: memmap2::Mmap,
+    lengths: Vec<f32>,
+    kind: PhantomData<E>,
+}
+
+/// Milliseconds of scans and of read sums.
+#[derive(Default)]
+struct Times {
+    scans: Vec<f64>,
+    sums: Vec<f64>,
+}
+
+impl<E: Element> Stored<E> {
+    fn new(rows: usize, convert: impl Fn(f32) -> E) -> std::io::Result<Self> {
+        let (mut noise, mut file) = (Noise(7), tempfile::tempfile()?);
+        for _ in 0..rows {
+            let row: Vec<E> = (0..DIMS).map(|_| convert(noise.next())).collect();
+            file.write_all(bytemuck::cast_slice(&row))?;
         }
-        let many: Vec<f64> = (0..3).map(|_| milliseconds(|| drop(black_box(stored.top(&plans, 10))))).collect();
-        let ((best, median), (sum, _), (many, _)) = (summary(scans), summary(sums), summary(many));
-        let (rate, of_ceiling) = (map.len() as f64 / best / 1e6, 100.0 * sum / best);
-        let many = many / TOGETHER as f64;
+        // SAFETY: the file has no name, nobody else can change it.
+        let map = unsafe { memmap2::Mmap::map(&file)? };
+        Ok(Self { map, lengths: vec![1.0; rows], kind: PhantomData })
+    }
+
+    fn rows(&self) -> Rows<'_, E> {
+        Rows::new(bytemuck::cast_slice(&self.map), DIMS, &self.lengths)
+    }
+
+    fn scan(&self, plan: &[Plan], times: &mut Times) {
+        times.scans.push(milliseconds(|| drop(black_box(self.rows().top(plan, 10)))));
+        times.sums.push(milliseconds(|| {
+            black_box(read_sum(&self.map));
+        }));
+    }
+
+    fn print(&self, name: &str, label: &str, times: &Times, plans: &[Plan]) {
+        let many: Vec<f64> = (0..3).map(|_| milliseconds(|| drop(black_box(self.rows().top(plans, 10))))).collect();
+        let ((best, median), (sum, _), (many, _)) = (summary(&times.scans), summary(&times.sums), summary(&many));
+        let (rate, of_ceiling) = (self.map.len() as f64 / best / 1e6, 100.0 * sum / best);
+        let (rows, many) = (self.lengths.len(), many / TOGETHER as f64);
         println!(
             "{rows:>8} {name:>5} {label:>6} | {best:>8.2} {median:>8.2} {rate:>6.1} {sum:>8.2} {of_ceiling:>10.0}% | {many:>11.3}"
         );
     }
-    Ok(())
 }
 
 /// The ceiling: every byte is read once and added up, on all threads.
-fn read_sum<E: Pod + Sync>(values: &[E]) -> u64 {
-    let words: &[u64] = bytemuck::cast_slice(values);
+fn read_sum(bytes: &[u8]) -> u64 {
+    let words: &[u64] = bytemuck::cast_slice(bytes);
     words.par_chunks(1 << 15).map(sum_words).sum()
 }
 
@@ -112,7 +149,8 @@ fn milliseconds(work: impl FnOnce()) -> f64 {
 }
 
 /// Least and median.
-fn summary(mut times: Vec<f64>) -> (f64, f64) {
+fn summary(times: &[f64]) -> (f64, f64) {
+    let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     (times[0], times[times.len() / 2])
 }
