@@ -1,6 +1,16 @@
 //! What the tests of several operations share: leaves of a graph, values, closeness.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+thread_local! {
+    /// Every test is a thread: each draws the same numbers whenever it is run.
+    static NUMBERS: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(7));
+}
 
 /// Host tensors with gradients.
 pub fn device() -> Device {
@@ -10,6 +20,13 @@ pub fn device() -> Device {
 /// A parameter with the given values.
 pub fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
     Tensor::<D>::from_data(TensorData::new(values.to_vec(), shape), &device()).require_grad()
+}
+
+/// A parameter with uniform values.
+pub fn random<const D: usize>(shape: [usize; D], within: Range<f32>) -> Tensor<D> {
+    let one = |numbers: &RefCell<ChaCha8Rng>| numbers.borrow_mut().random_range(within.clone());
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| NUMBERS.with(one)).collect();
+    leaf(&values, shape)
 }
 
 /// The values, row by row.

@@ -1,8 +1,8 @@
 //! The fused normalisation against PyTorch, against its plain form, and against itself.
 
 use super::*;
-use crate::ops::testing::{assert_close, device, leaf, values};
-use burn::tensor::{Device, Distribution};
+use crate::ops::testing::{self, assert_close, leaf, values};
+use burn::tensor::Device;
 use serde::Deserialize;
 
 /// Written by `reference/batch_norm.py`.
@@ -27,7 +27,7 @@ struct Case {
 }
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    Tensor::<D>::random(shape, Distribution::Uniform(-1.0, 2.0), &device()).require_grad()
+    testing::random(shape, -1.0..2.0)
 }
 
 const EPSILON: f64 = 1e-5;
@@ -111,13 +111,16 @@ fn compare<const D: usize>(shape: [usize; D]) {
     let x = x.detach().require_grad();
     let loss_weight = random(shape).detach();
     let running = [random([channels]).inner(), random([channels]).inner().square() + 0.1];
+    // A sum of so many terms may be near zero: its rounding is that of the terms.
+    let sums = (2e-5 * (shape.iter().product::<usize>() as f32 / channels as f32).sqrt()).max(2e-4);
     for activation in [Activation::None, Activation::Relu, Activation::LeakyRelu(0.2)] {
         for running in [None, Some(&running)] {
             let fused = run(true, (&x, &scale, &shift), running, activation, &loss_weight);
             let plain = run(false, (&x, &scale, &shift), running, activation, &loss_weight);
             for ((fused, plain), name) in fused.iter().zip(&plain).zip(NAMES) {
                 let what = format!("{shape:?} {activation:?}, given {}: {name}", running.is_some());
-                assert_close(fused, plain, 2e-4, &what);
+                let tolerance = if name.starts_with("grad s") { sums } else { 2e-4 };
+                assert_close(fused, plain, tolerance, &what);
             }
             for _ in 0..3 {
                 assert!(fused == run(true, (&x, &scale, &shift), running, activation, &loss_weight));

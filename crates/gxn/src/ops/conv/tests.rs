@@ -1,8 +1,7 @@
 //! The fused convolutions against PyTorch, against their plain forms, and against themselves.
 
 use super::*;
-use crate::ops::testing::{assert_close, device, leaf, values};
-use burn::tensor::Distribution;
+use crate::ops::testing::{self, assert_close, device, leaf, values};
 use serde::Deserialize;
 
 /// Written by `reference/conv.py`.
@@ -25,7 +24,7 @@ struct Case {
 }
 
 fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    Tensor::<D>::random(shape, Distribution::Uniform(-1.0, 1.0), &device()).require_grad()
+    testing::random(shape, -1.0..1.0)
 }
 
 /// What is convolved and how.

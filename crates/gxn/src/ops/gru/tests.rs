@@ -1,8 +1,7 @@
 //! The fused GRU against PyTorch, against its plain form, and against itself.
 
 use super::*;
-use crate::ops::testing::{assert_close, device, leaf, values};
-use burn::tensor::Distribution;
+use crate::ops::testing::{self, assert_close, leaf, values};
 use serde::Deserialize;
 
 /// Written by `reference/gru.py`.
@@ -37,8 +36,8 @@ struct Case {
 
 type Form = fn(Tensor<3>, &[usize], &GruWeights, Option<Tensor<2>>, Direction) -> Tensor<3>;
 
-fn random<const D: usize>(shape: [usize; D], spread: f64) -> Tensor<D> {
-    Tensor::<D>::random(shape, Distribution::Uniform(-spread, spread), &device()).require_grad()
+fn random<const D: usize>(shape: [usize; D], spread: f32) -> Tensor<D> {
+    testing::random(shape, -spread..spread)
 }
 
 /// States and gradients of x, w_ih, w_hh, b_ih, b_hh and, when given, the initial state.
@@ -97,7 +96,7 @@ fn equals_pytorch_over_packed_sequences() {
 }
 
 fn random_weights(width: usize, hidden: usize) -> GruWeights {
-    let spread = 1.0 / (hidden as f64).sqrt();
+    let spread = 1.0 / (hidden as f32).sqrt();
     GruWeights {
         w_ih: random([3 * hidden, width], spread),
         w_hh: random([3 * hidden, hidden], spread),

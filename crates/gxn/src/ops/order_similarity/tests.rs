@@ -1,7 +1,7 @@
 //! The fused scores against worked numbers, the plain form and finite differences.
 
 use super::*;
-use burn::tensor::{Device, Distribution, TensorData};
+use burn::tensor::{Device, TensorData};
 use proptest::prelude::*;
 
 const ORDERS: [Order; 2] = [Order::ImageMinusCaption, Order::CaptionMinusImage];
@@ -11,7 +11,7 @@ fn leaf(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
 }
 
 fn random(shape: [usize; 2]) -> Tensor<2> {
-    Tensor::<2>::random(shape, Distribution::Uniform(-1.0, 1.0), &Device::flex().autodiff()).require_grad()
+    crate::ops::testing::random(shape, -1.0..1.0)
 }
 
 fn values(tensor: Tensor<2>) -> Vec<f32> {

@@ -1,8 +1,7 @@
 //! The fused operation against worked numbers and its plain form.
 
 use super::*;
-use crate::ops::testing::{device, leaf, values};
-use burn::tensor::Distribution;
+use crate::ops::testing::{self, leaf, values};
 
 /// Logits (0, ln 3): p = (1/4, 3/4); with the bias (ln 3, 0) both are 1/2.
 #[test]
@@ -23,10 +22,8 @@ fn worked_numbers() {
 
 #[test]
 fn fused_equals_plain_and_repeats_bit_by_bit() {
-    let device = device();
     for (rows, width, words) in [(1, 1, 1), (3, 5, 17), (40, 33, 130)] {
-        let random =
-            |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(-2.0, 2.0), &device).require_grad();
+        let random = |shape: [usize; 2]| testing::random(shape, -2.0..2.0);
         let (states, weight) = (random([rows, width]), random([width, words]));
         let bias = random([1, words]).reshape([words]).detach().require_grad();
         let factors = random([1, rows]).reshape([rows]).detach();
