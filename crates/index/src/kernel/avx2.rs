@@ -48,4 +48,4 @@ fn sum(lanes: __m256) -> f32 {
 }
 
 // Sixteen registers: a taller tile would spill its sums.
-tiled_kernel!("avx2,fma,f16c", 4 rows, 2 queries);
+tiled_kernel!("avx2,fma,f16c", 4 rows, 2 queries, 4 alone);

@@ -45,4 +45,4 @@ fn sum(lanes: __m512) -> f32 {
     _mm512_reduce_add_ps(lanes)
 }
 
-tiled_kernel!("avx512f", 4 rows, 4 queries);
+tiled_kernel!("avx512f", 4 rows, 4 queries, 1 alone);

@@ -51,4 +51,4 @@ fn sum(lanes: float32x4_t) -> f32 {
     vaddvq_f32(lanes)
 }
 
-tiled_kernel!("neon", 4 rows, 4 queries);
+tiled_kernel!("neon", 4 rows, 4 queries, 4 alone);

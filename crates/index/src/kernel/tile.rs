@@ -1,12 +1,18 @@
 //! The loops that all vector kernels share; each instruction set brings a handful of primitives.
 
+/// How far ahead of the sums memory is asked for, at least a row and a tile.
+pub(crate) const AHEAD_BYTES: usize = 8192;
+
 /// Writes `tiles` and `tile` for one instruction set, from its `LANES`, `zero`, `load`, `prefetch`, `step` and `sum`: the sums
 /// over the columns that fill whole vectors, with `[E]` for rows of either kind of float.
+///
+/// One query is compared with `alone` rows at a time where it is multiplied only: where vectors are so wide that one sum keeps
+/// up with memory, a single row after the other is read fastest, because memory is then read in line.
 ///
 /// Every (row, query) pair has a single accumulator whatever the tile's shape, so one query alone and the same query
 /// among a thousand give the same bits.
 macro_rules! tile_loops {
-    ($features:tt, $rows:tt rows, $queries:tt queries, [$($element:ident)?], $job:ty, $sum:ty) => {
+    ($features:tt, $rows:tt rows, $queries:tt queries, $alone:tt alone, [$($element:ident)?], $job:ty, $sum:ty) => {
         /// Fills `out[query * row_count + row]`.
         ///
         /// # Safety
@@ -19,19 +25,22 @@ macro_rules! tile_loops {
             while query < query_count {
                 // The group of queries stays in the first cache while the block of rows streams past.
                 let wide = query_count - query >= $queries;
+                let in_line = !wide && MEASURE == Measure::Dot as u8;
+                let height = if in_line { $alone } else { $rows };
                 let mut row = 0;
                 while row < row_count {
-                    let tall = row_count - row >= $rows;
+                    let tall = row_count - row >= height;
                     // SAFETY: a tile is taken only where that many rows and queries are left.
                     unsafe {
                         match (tall, wide) {
                             (true, true) => tile::<$($element,)? MEASURE, $rows, $queries>(job, row, query, out),
+                            (true, false) if in_line => tile::<$($element,)? MEASURE, $alone, 1>(job, row, query, out),
                             (true, false) => tile::<$($element,)? MEASURE, $rows, 1>(job, row, query, out),
                             (false, true) => tile::<$($element,)? MEASURE, 1, $queries>(job, row, query, out),
                             (false, false) => tile::<$($element,)? MEASURE, 1, 1>(job, row, query, out),
                         }
                     }
-                    row += if tall { $rows } else { 1 };
+                    row += if tall { height } else { 1 };
                 }
                 query += if wide { $queries } else { 1 };
             }
@@ -53,6 +62,8 @@ macro_rules! tile_loops {
             unsafe {
                 let rows = job.rows.as_ptr().add(row * job.stride + job.start);
                 let queries = job.queries.as_ptr().add(query * len);
+                let row_bytes = (job.stride * size_of_val(&*rows)).max(1);
+                let ahead = (crate::kernel::tile::AHEAD_BYTES / row_bytes).max(1).max(ROWS) * job.stride;
                 let mut at = 0;
                 while at < whole {
                     let mut values = [zero(); QUERIES];
@@ -62,8 +73,8 @@ macro_rules! tile_loops {
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let stored = rows.add(r * job.stride + at);
                         if QUERIES == 1 {
-                            // One query waits for memory: ask for the next tile while this one is summed.
-                            prefetch(stored.wrapping_add(ROWS * job.stride));
+                            // One query waits for memory: ask for a next tile while this one is summed.
+                            prefetch(stored.wrapping_add(ahead));
                         }
                         let stored = load(stored);
                         for (sum, value) in sums.iter_mut().zip(values) {
@@ -85,8 +96,8 @@ macro_rules! tile_loops {
 
 /// Writes `block` for floats and one instruction set, on [`tile_loops`].
 macro_rules! tiled_kernel {
-    ($features:tt, $rows:tt rows, $queries:tt queries) => {
-        tile_loops!($features, $rows rows, $queries queries, [E], Job<'_, E>, f32);
+    ($features:tt, $rows:tt rows, $queries:tt queries, $alone:tt alone) => {
+        tile_loops!($features, $rows rows, $queries queries, $alone alone, [E], Job<'_, E>, f32);
 
         /// Fills `out[query * row_count + row]`.
         ///

@@ -4,7 +4,7 @@
 /// of a row in a dot product.
 macro_rules! tiled_code_kernel {
     ($features:tt, $rows:tt rows, $queries:tt queries) => {
-        tile_loops!($features, $rows rows, $queries queries, [], Job<'_>, i32);
+        tile_loops!($features, $rows rows, $queries queries, $rows alone, [], Job<'_>, i32);
 
         /// Fills `out[query * row_count + row]`.
         ///
