@@ -69,29 +69,30 @@ fn every_stage_resumes_bit_for_bit_and_merges_what_each_path_trained() {
     }
 }
 
-/// A discriminator that is much larger than its generator is soon always right.
-#[test]
-fn a_discriminator_that_wins_raises_the_alarm() {
+/// The alarms of a generator that learns alone, with a change to its configuration.
+fn alarms_after(change: impl FnOnce(&mut RunConfig)) -> Vec<Alarm> {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
     let base = base_run(folder.path(), &source);
     let mut config = staged(&source, Stage::T2iPretrain, Some(&base), None);
-    config.train.epochs = 12;
-    config.imagine.pictures.learning_rate = 2e-3;
-    (config.imagine.pictures.generator_width, config.imagine.pictures.discriminator_width) = (2, 16);
-    let (_, alarms) = run_to_end(start(&config, &folder.path().join("run")));
-    let caught = |alarm: &Alarm| matches!(alarm, Alarm::Saturated { .. });
-    assert!(alarms.iter().any(caught), "{alarms:?}");
+    change(&mut config);
+    run_to_end(start(&config, &folder.path().join("run"))).1
+}
+
+/// A discriminator that is much larger than its generator is soon always right.
+#[test]
+fn a_discriminator_that_wins_raises_the_alarm() {
+    let alarms = alarms_after(|config| {
+        config.train.epochs = 12;
+        config.imagine.pictures.learning_rate = 2e-3;
+        (config.imagine.pictures.generator_width, config.imagine.pictures.discriminator_width) = (2, 16);
+    });
+    assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::Saturated { .. })), "{alarms:?}");
 }
 
 /// A generator that learns nothing goes on making the one picture that it began with.
 #[test]
 fn a_generator_with_one_picture_raises_the_alarm() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = tiny_dataset(folder.path());
-    let base = base_run(folder.path(), &source);
-    let mut config = staged(&source, Stage::T2iPretrain, Some(&base), None);
-    config.imagine.pictures.learning_rate = 1e-9;
-    let (_, alarms) = run_to_end(start(&config, &folder.path().join("run")));
+    let alarms = alarms_after(|config| config.imagine.pictures.learning_rate = 1e-9);
     assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::OnePicture { .. })), "{alarms:?}");
 }

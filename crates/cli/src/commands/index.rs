@@ -229,18 +229,19 @@ pub fn say(report: &IndexReport) {
         eprintln!("captions: {embedded} embedded, {removed} removed");
     }
     if !report.removed.is_empty() {
-        let named: Vec<&str> = report.removed.iter().take(NAMED).map(String::as_str).collect();
-        let more = if report.removed.len() > NAMED { ", …" } else { "" };
-        eprintln!("removed, as the source no longer has them: {}{more}", named.join(", "));
+        eprintln!("removed, as the source no longer has them: {}", first_of(&report.removed));
     }
     if !report.kept.is_empty() {
-        let named: Vec<&str> = report.kept.iter().take(NAMED).map(String::as_str).collect();
-        let more = if report.kept.len() > NAMED { ", …" } else { "" };
         let count = report.kept.len();
-        eprintln!("{count} could not be looked at and stay as they were: {}{more}", named.join(", "));
+        eprintln!("{count} could not be looked at and stay as they were: {}", first_of(&report.kept));
     }
     // No other command names the pictures of a folder.
     name_dropped(&report.dropped, usize::MAX);
+}
+
+fn first_of(ids: &[String]) -> String {
+    let more = if ids.len() > NAMED { ", …" } else { "" };
+    ids[..ids.len().min(NAMED)].join(", ") + more
 }
 
 /// Waits; false once the user wants to end.

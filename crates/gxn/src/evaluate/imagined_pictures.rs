@@ -86,12 +86,10 @@ impl PictureEvaluation {
             first[row].get_or_insert(text);
         }
         let texts: Vec<String> = first.into_iter().map(|text| text.unwrap_or_default().to_string()).collect();
-        let own_noise: Vec<u64> = (0..texts.len() as u64).map(|row| mix(seed, row)).collect();
-        let pictures = encoder.imagine(&texts, &own_noise)?;
+        let pictures = encoder.imagine(&texts, &own_noise(seed, texts.len()))?;
 
         let few = texts.len().min(TWICE);
-        let again: Vec<u64> = (0..few as u64).map(|row| mix(mix(seed, 0xa6), row)).collect();
-        let again = encoder.imagine(&texts[..few], &again)?;
+        let again = encoder.imagine(&texts[..few], &own_noise(mix(seed, 0xa6), few))?;
         let one_noise = encoder.imagine(&texts[..few], &vec![seed; few])?;
         let mut same: Vec<f64> = pictures.iter().zip(&again).map(|(a, b)| root_mean_square(a, b)).collect();
         same.sort_by(f64::total_cmp);
@@ -143,6 +141,11 @@ impl PictureEvaluation {
             self.other_sentence
         )
     }
+}
+
+/// Seeds of the noise of so many pictures, each its own.
+pub fn own_noise(seed: u64, count: usize) -> Vec<u64> {
+    (0..count as u64).map(|row| mix(seed, row)).collect()
 }
 
 /// Of each picture the rank of the photo in the same row under the cosine of `[h ; l]`, as a share of the other photos; equal

@@ -15,7 +15,7 @@ use super::preparation::Prepared;
 use crate::Result;
 use crate::config::RunConfig;
 use crate::data::{ContentHash, Split};
-use crate::evaluate::imagined_pictures::own_photo_ranks;
+use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
 use crate::imagine::picture::{ImaginedPicture, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
 use crate::look::phase::mix;
@@ -126,8 +126,7 @@ impl PictureTask {
             model.imagine(&captions, &seeds, pictures)
         };
         let shown: Vec<&[u32]> = self.shown.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
-        let noise: Vec<u64> = (0..shown.len() as u64).map(|row| mix(SHEET_SEED, row)).collect();
-        let shown = model.imagine(&shown, &noise, pictures);
+        let shown = model.imagine(&shown, &own_noise(SHEET_SEED, shown.len()), pictures);
         let [first, second] = SEEDS.map(seeded);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let same = first.iter().zip(&second).map(|(a, b)| root_mean_square(a, b)).collect();

@@ -39,13 +39,7 @@ impl Ledger {
         #[cfg(test)]
         if let Some(noted) = crate::journal::backend(&path) {
             let database = guard(&path, || Ok(builder(CACHE_BYTES).create_with_backend(noted)?))?;
-            return Ok(Self {
-                path,
-                transaction: None,
-                database: Some(database),
-                changed: false,
-                names: HashMap::new(),
-            });
+            return Ok(Self::over(path, database));
         }
         for _ in 0..PATIENCE {
             let opened = guard(&path, || match builder(CACHE_BYTES).create(&path) {
@@ -53,17 +47,15 @@ impl Ledger {
                 other => Ok(Some(other?)),
             })?;
             if let Some(database) = opened {
-                return Ok(Self {
-                    path,
-                    transaction: None,
-                    database: Some(database),
-                    changed: false,
-                    names: HashMap::new(),
-                });
+                return Ok(Self::over(path, database));
             }
             std::thread::sleep(PAUSE);
         }
         Err(Error::busy(dir))
+    }
+
+    fn over(path: PathBuf, database: Database) -> Self {
+        Self { path, transaction: None, database: Some(database), changed: false, names: HashMap::new() }
     }
 
     /// The numbers of the current generation and of the one being built.

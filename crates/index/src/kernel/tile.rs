@@ -63,7 +63,7 @@ macro_rules! tile_loops {
                 let rows = job.rows.as_ptr().add(row * job.stride + job.start);
                 let queries = job.queries.as_ptr().add(query * len);
                 let row_bytes = (job.stride * size_of_val(&*rows)).max(1);
-                let ahead = (crate::kernel::tile::AHEAD_BYTES / row_bytes).max(1).max(ROWS) * job.stride;
+                let ahead = (crate::kernel::tile::AHEAD_BYTES / row_bytes).max(ROWS) * job.stride;
                 let mut at = 0;
                 while at < whole {
                     let mut values = [zero(); QUERIES];
