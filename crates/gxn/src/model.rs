@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{Level, PicturesConfig, RunConfig};
 use crate::imagine::image_generator::SIDE_PX;
-use crate::imagine::picture::ImaginedPicture;
+use crate::imagine::picture::SmallPicture;
 use crate::imagine::{CaptionDecoder, Discriminator, ImageGenerator, Noise};
 use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
@@ -239,7 +239,7 @@ impl Gxn {
     ///
     /// # Panics
     /// If the model has no generator, or there are not as many seeds as sentences.
-    pub fn imagine(&self, sentences: &[&[u32]], seeds: &[u64], config: &PicturesConfig) -> Vec<ImaginedPicture> {
+    pub fn imagine(&self, sentences: &[&[u32]], seeds: &[u64], config: &PicturesConfig) -> Vec<SmallPicture> {
         assert_eq!(sentences.len(), seeds.len(), "one seed a sentence");
         let generator = self.image_generator.as_ref().expect("a model that imagines pictures has a generator");
         let mut pictures = Vec::with_capacity(sentences.len());
@@ -248,9 +248,28 @@ impl Gxn {
             let noise = Noise::seeded(config, seeds, &t_l.device());
             let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
             let values: Vec<f32> = pixels.into_data().iter().collect();
-            pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(ImaginedPicture::of));
+            pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(SmallPicture::of));
         }
         pictures
+    }
+
+    /// What the discriminator makes of pictures with sentences (token numbers): of each pair the logit of "a real picture of
+    /// this sentence". The network must be on a device without gradients.
+    ///
+    /// # Panics
+    /// If the model has no discriminator, or there are not as many pictures as sentences.
+    pub fn judge(&self, pictures: &[&SmallPicture], sentences: &[&[u32]]) -> Vec<f32> {
+        assert_eq!(pictures.len(), sentences.len(), "one picture a sentence");
+        let discriminator = self.discriminator.as_ref().expect("a model that judges pictures has a discriminator");
+        let mut logits = Vec::with_capacity(pictures.len());
+        for (pictures, sentences) in pictures.chunks(PICTURE_BATCH).zip(sentences.chunks(PICTURE_BATCH)) {
+            let t_l = self.ground_text(&TokenBatch::new(sentences), Phase::Evaluate).expect("two levels");
+            let values: Vec<f32> = pictures.iter().flat_map(|picture| picture.values()).copied().collect();
+            let values = TensorData::new(values, [pictures.len(), 3, SIDE_PX, SIDE_PX]);
+            let pixels = Tensor::from_data(values, &t_l.device());
+            logits.extend(discriminator.forward(pixels, t_l, Phase::Evaluate).0.into_data().iter::<f32>());
+        }
+        logits
     }
 
     /// Embeddings of captions given as token ids, in their order.

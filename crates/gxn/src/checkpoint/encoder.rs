@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
-use crate::data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
+use crate::data::{ContentHash, ImageLimits, ImageSource, View, decode_image, read_limited};
 use crate::imagine::beam::beam_search;
-use crate::imagine::picture::ImaginedPicture;
+use crate::imagine::picture::SmallPicture;
 use crate::look::Phase;
 use crate::look::backbone::Inference;
 use crate::model::{Rows, effective_lambda, feature_batches};
@@ -182,7 +182,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the model has no generator, or there are not as many seeds as sentences.
-    pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<ImaginedPicture>> {
+    pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallPicture>> {
         if self.checkpoint.model.image_generator.is_none() {
             return Err(Error::unexpected(
                 "the model",
@@ -201,6 +201,30 @@ impl Encoder {
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
         Ok(self.checkpoint.model.imagine(&tokens, seeds, &self.config().imagine.pictures))
+    }
+
+    /// A photo as the discriminator is shown photos, without the chance: the middle 64×64 pixels of the picture of
+    /// `imagine.pictures.load_px`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn small_photo(&self, source: &ImageSource) -> Result<SmallPicture> {
+        let side_px = self.config().imagine.pictures.load_px;
+        let photo = crate::data::load_image(source, &ImageLimits::default())?;
+        let values = self.checkpoint.input.preprocess.small(side_px).apply(&photo, View::FULL);
+        Ok(SmallPicture::middle_of(&values, side_px))
+    }
+
+    /// What the discriminator makes of pictures with sentences: of each pair the logit of "a real picture of this sentence".
+    /// None where the model has no discriminator.
+    ///
+    /// # Panics
+    /// If there are not as many pictures as sentences.
+    pub fn judge<S: AsRef<str>>(&self, pictures: &[&SmallPicture], texts: &[S]) -> Option<Vec<f32>> {
+        self.checkpoint.model.discriminator.as_ref()?;
+        let tokens = self.tokens(texts);
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        Some(self.checkpoint.model.judge(pictures, &tokens))
     }
 
     /// t_h and t_l of sentences, in their order.

@@ -98,6 +98,18 @@ impl Preprocess {
         self
     }
 
+    /// How the generator's side of the model sees pictures: by the same rule, `side_px` wide and high, with values in [−1, 1].
+    pub fn small(&self, side_px: usize) -> Self {
+        let side_px = side_px as u32;
+        let resize = match self.resize {
+            ResizeRule::Stretch => ResizeRule::Stretch,
+            ResizeRule::ShorterThenCentre { shorter_px } => {
+                ResizeRule::ShorterThenCentre { shorter_px: shorter_px * side_px / self.side_px }
+            }
+        };
+        Self { side_px, resize, filter: Filter::Bicubic, mean: [127.5; 3], std: [127.5; 3] }
+    }
+
     /// `[3, S, S]` in row-major order: red, green, blue planes, normalised.
     ///
     /// A crop outside `0..=1`, upside down or empty is brought back to the nearest box of at least one pixel.

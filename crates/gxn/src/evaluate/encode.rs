@@ -185,6 +185,13 @@ impl EncodedDataset {
         self.caption_ids.iter().map(|id| by_id.get(id.as_str()).copied().unwrap_or_default()).collect()
     }
 
+    /// The pictures behind the rows, by their ids, from the data set that was encoded.
+    pub(super) fn sources<'a>(&self, dataset: &'a Dataset) -> Vec<&'a ImageSource> {
+        let by_id: HashMap<&str, &ImageSource> =
+            dataset.images.iter().map(|image| (image.id.as_str(), &image.source)).collect();
+        self.image_ids.iter().filter_map(|id| by_id.get(id.as_str()).copied()).collect()
+    }
+
     /// Recall and ranks over everything that was encoded, without intervals.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use super::encode::EncodedDataset;
 use super::{Embeddings, Level, Relevance, Scoring, Similarity, ranks};
 use crate::Result;
 use crate::checkpoint::Encoder;
-use crate::data::Dataset;
-use crate::imagine::picture::{ImaginedPicture, root_mean_square};
+use crate::data::{Dataset, ImageSource};
+use crate::imagine::picture::{SmallPicture, root_mean_square};
 use crate::look::phase::mix;
 use crate::metrics::Recall;
 use crate::model::Rows;
@@ -47,8 +47,68 @@ pub struct PictureEvaluation {
     pub same_sentence_least: f64,
     /// The same between pictures of different sentences with the same noise.
     pub other_sentence: f64,
+    /// What the discriminator makes of photos and pictures that it never saw; none where the model has lost it.
+    pub discriminator: Option<Accuracy>,
     /// Seed of noise and test.
     pub seed: u64,
+}
+
+/// How often the discriminator is right, as shares of the images; its normalisation is by running statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// Photos with their first caption that it takes for real.
+    pub real_right: f64,
+    /// Pictures imagined for that caption that it takes for false.
+    pub fake_right: f64,
+    /// Photos with the next image's first caption that it takes for false.
+    pub wrong_right: f64,
+    /// Photos that it believes more with their own caption than with the next image's; 0.5 is chance.
+    pub prefers_own: f64,
+}
+
+impl Accuracy {
+    /// Asks the discriminator; none where there is none.
+    ///
+    /// # Errors
+    /// When a photo can no longer be read.
+    fn of(
+        encoder: &Encoder,
+        sources: &[&ImageSource],
+        texts: &[String],
+        imagined: &[SmallPicture],
+    ) -> Result<Option<Self>> {
+        if encoder.checkpoint().model.discriminator.is_none() {
+            return Ok(None);
+        }
+        let photos: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
+        let photos = photos?;
+        let mut others = texts.to_vec();
+        others.rotate_left(1);
+        let judge = |pictures: &[SmallPicture], texts: &[String]| {
+            encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts).unwrap_or_default()
+        };
+        let (real, wrong) = (judge(&photos, texts), judge(&photos, &others));
+        let share = |right: usize| right as f64 / texts.len().max(1) as f64;
+        let taken_for_real = |logits: &[f32]| share(logits.iter().filter(|&&logit| logit > 0.0).count());
+        Ok(Some(Self {
+            real_right: taken_for_real(&real),
+            fake_right: 1.0 - taken_for_real(&judge(imagined, texts)),
+            wrong_right: 1.0 - taken_for_real(&wrong),
+            prefers_own: share(real.iter().zip(&wrong).filter(|(own, other)| own > other).count()),
+        }))
+    }
+
+    fn text(&self) -> String {
+        let percent = |share: f64| 100.0 * share;
+        format!(
+            "discriminator right for {:.1} % of photos, {:.1} % of imagined pictures, {:.1} % of photos with another sentence; \
+             it prefers the own sentence for {:.1} % (chance 50 %)\n",
+            percent(self.real_right),
+            percent(self.fake_right),
+            percent(self.wrong_right),
+            percent(self.prefers_own)
+        )
+    }
 }
 
 /// Recall in percent and median rank, from 1.
@@ -80,7 +140,7 @@ impl PictureEvaluation {
         dataset: &Dataset,
         scoring: Scoring,
         seed: u64,
-    ) -> Result<(Self, Vec<String>, Vec<ImaginedPicture>)> {
+    ) -> Result<(Self, Vec<String>, Vec<SmallPicture>)> {
         let mut first = vec![None; encoded.images.count];
         for (text, &row) in encoded.caption_texts(dataset).into_iter().zip(&encoded.caption_image) {
             first[row].get_or_insert(text);
@@ -115,6 +175,7 @@ impl PictureEvaluation {
             same_sentence: mean(&same),
             same_sentence_least: same.get(same.len() / 20).copied().unwrap_or(0.0),
             other_sentence: mean(&other),
+            discriminator: Accuracy::of(encoder, &encoded.sources(dataset), &texts, &pictures)?,
             seed,
         };
         Ok((evaluation, texts, pictures))
@@ -129,7 +190,7 @@ impl PictureEvaluation {
              (chance 50 %), p = {:.4} by {ORDERS} random orders\n\
              own captions for it: {}\n\
              difference between two pictures of one sentence {:.4} (at least {:.4} for 95 % of them), of different sentences {:.4} \
-             (root mean square, values 0 to 1)\n",
+             (root mean square, values 0 to 1)\n{}",
             self.images,
             recall(&self.own_photo_recall),
             100.0 * self.own_photo,
@@ -138,7 +199,8 @@ impl PictureEvaluation {
             recall(&self.own_caption_recall),
             self.same_sentence,
             self.same_sentence_least,
-            self.other_sentence
+            self.other_sentence,
+            self.discriminator.as_ref().map(Accuracy::text).unwrap_or_default()
         )
     }
 }

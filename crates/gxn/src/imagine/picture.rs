@@ -1,4 +1,4 @@
-//! Imagined pictures outside training: measured, written, laid out on a sheet.
+//! Pictures of the generator's size outside training: measured, written, laid out on a sheet.
 
 use std::path::Path;
 
@@ -15,14 +15,30 @@ pub const LABEL: &str =
 /// Pixels between the pictures of a sheet.
 const GAP_PX: u32 = 2;
 
-/// A picture that the model expects for a sentence: 64×64 pixels, three planes with values in [−1, 1].
+/// A picture of the generator's size: what the model expects for a sentence, or a photo as the discriminator sees it. 64×64
+/// pixels, three planes with values in [−1, 1].
 #[derive(Debug, Clone, PartialEq)]
-pub struct ImaginedPicture(Vec<f32>);
+pub struct SmallPicture(Vec<f32>);
 
-impl ImaginedPicture {
+impl SmallPicture {
     /// Of the generator's values, `[3, 64, 64]` row-major.
     pub(crate) fn of(values: &[f32]) -> Self {
         Self(values.to_vec())
+    }
+
+    /// The middle of a photo's values, `[3, side_px, side_px]` row-major with `side_px` at least 64.
+    pub(crate) fn middle_of(values: &[f32], side_px: usize) -> Self {
+        let edge = (side_px - SIDE_PX) / 2;
+        let line = |at: usize| {
+            let start = (at / SIDE_PX) * side_px * side_px + (edge + at % SIDE_PX) * side_px + edge;
+            &values[start..start + SIDE_PX]
+        };
+        Self((0..3 * SIDE_PX).flat_map(line).copied().collect())
+    }
+
+    /// `[3, 64, 64]`, row-major.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.0
     }
 
     /// As an ordinary picture.
@@ -62,7 +78,7 @@ pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
 }
 
 /// Root mean square difference of two pictures, with values taken as 0..=1.
-pub fn root_mean_square(a: &ImaginedPicture, b: &ImaginedPicture) -> f64 {
+pub fn root_mean_square(a: &SmallPicture, b: &SmallPicture) -> f64 {
     let squares: f64 = a.0.iter().zip(&b.0).map(|(x, y)| f64::from((x - y) / 2.0).powi(2)).sum();
     (squares / a.0.len().max(1) as f64).sqrt()
 }
@@ -86,8 +102,8 @@ pub fn contact_sheet(pictures: &[RgbImage], row: usize) -> RgbImage {
 mod tests {
     use super::*;
 
-    fn flat(value: f32) -> ImaginedPicture {
-        ImaginedPicture(vec![value; 3 * SIDE_PX * SIDE_PX])
+    fn flat(value: f32) -> SmallPicture {
+        SmallPicture(vec![value; 3 * SIDE_PX * SIDE_PX])
     }
 
     #[test]
@@ -96,6 +112,19 @@ mod tests {
         assert_eq!(flat(1.0).to_rgb().get_pixel(63, 63), &Rgb([255, 255, 255]));
         assert!((root_mean_square(&flat(-1.0), &flat(1.0)) - 1.0).abs() < 1e-9);
         assert_eq!(root_mean_square(&flat(0.3), &flat(0.3)), 0.0);
+    }
+
+    #[test]
+    fn the_middle_of_a_photo() {
+        let side = 66;
+        let photo: Vec<f32> =
+            (0..3 * side * side).map(|at| [at % side, at / side % side, 7][at / side / side] as f32).collect();
+        let middle = SmallPicture::middle_of(&photo, side);
+        let area = SIDE_PX * SIDE_PX;
+        assert_eq!(middle.values().len(), 3 * area);
+        assert_eq!((middle.values()[0], middle.values()[area - 1]), (1.0, 64.0), "from left to right");
+        assert_eq!((middle.values()[area], middle.values()[2 * area - 1]), (1.0, 64.0), "from top to bottom");
+        assert!(middle.values()[2 * area..].iter().all(|&blue| blue == 7.0));
     }
 
     #[test]

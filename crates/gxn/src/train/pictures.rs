@@ -16,7 +16,7 @@ use crate::Result;
 use crate::config::RunConfig;
 use crate::data::{ContentHash, Split};
 use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
-use crate::imagine::picture::{ImaginedPicture, contact_sheet, root_mean_square};
+use crate::imagine::picture::{SmallPicture, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
 use crate::look::phase::mix;
 use crate::model::{Gxn, Rows};
@@ -151,7 +151,7 @@ fn encoded_again(
     model: &Gxn,
     inference: &Inference,
     data: &Prepared,
-    pictures: &[ImaginedPicture],
+    pictures: &[SmallPicture],
     device: &Device,
 ) -> Result<Rows> {
     use rayon::prelude::*;

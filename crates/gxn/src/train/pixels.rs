@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::Event;
 use crate::checkpoint::Input;
-use crate::data::{ContentHash, Filter, ImageLimits, ImageSource, Preprocess, ResizeRule, View, load_image};
+use crate::data::{ContentHash, ImageLimits, ImageSource, View, load_image};
 use crate::imagine::image_generator::SIDE_PX;
 use crate::imagine::picture::to_byte;
 use crate::look::phase::mix;
@@ -32,18 +32,6 @@ pub struct PixelStore {
     side_px: usize,
 }
 
-/// How a picture becomes a square of `side_px`: by the same rule as the CNN's input, with values in [−1, 1].
-fn preprocess(input: &Input, side_px: usize) -> Preprocess {
-    let side_px = side_px as u32;
-    let resize = match input.preprocess.resize {
-        ResizeRule::Stretch => ResizeRule::Stretch,
-        ResizeRule::ShorterThenCentre { shorter_px } => {
-            ResizeRule::ShorterThenCentre { shorter_px: shorter_px * side_px / input.preprocess.side_px }
-        }
-    };
-    Preprocess { side_px, resize, filter: Filter::Bicubic, mean: [127.5; 3], std: [127.5; 3] }
-}
-
 impl PixelStore {
     /// The pictures at `sources`, whose contents are known, `side_px` wide and high; they are made once and kept in `folder`.
     ///
@@ -58,7 +46,7 @@ impl PixelStore {
         stop: &AtomicBool,
         report: &mut dyn FnMut(Event),
     ) -> Result<Self> {
-        let preprocess = preprocess(input, side_px);
+        let preprocess = input.preprocess.small(side_px);
         let mut hasher = Sha256::new();
         hasher.update(FORMAT);
         hasher.update(crate::checkpoint::pretty(&preprocess));
