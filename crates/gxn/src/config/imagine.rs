@@ -110,6 +110,10 @@ pub struct PicturesConfig {
     /// Learning rate of the generator's loss on what it shares with the encoders (P_t^l, RNN_Enc^l, W_e), as a share of
     /// `train.learning_rate`. 1 is the paper's.
     pub shared_rate: f64,
+    /// In the discriminator's step, pictures with their own sentences and with others' are normalised as one batch. Otherwise, as
+    /// StackGAN has it, each kind is normalised by itself, and the discriminator tells them apart by what a batch has in common
+    /// as well as pair by pair; the generator learns sentences much sooner from that (README, "Ablation").
+    pub pairs_together: bool,
     /// Mirror half of the real pictures.
     pub mirror: bool,
     /// Real pictures are made so many pixels wide and high, and each time another 64×64 piece of them is shown (spec §2); 64
@@ -134,6 +138,7 @@ impl Default for PicturesConfig {
             learning_rate: 0.0,
             beta1: 0.9,
             shared_rate: 1.0,
+            pairs_together: false,
             mirror: true,
             load_px: 76,
         }

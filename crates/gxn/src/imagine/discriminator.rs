@@ -14,6 +14,7 @@ use crate::ops::conv::conv2d;
 
 /// Slope of the rectifiers below 0.
 const SLOPE: f64 = 0.2;
+const LEAKY: Activation = Activation::LeakyRelu(SLOPE as f32);
 /// Side of the last map.
 const LAST_SIDE: usize = 4;
 
@@ -22,6 +23,15 @@ const LAST_SIDE: usize = 4;
 struct Block {
     weight: Param<Tensor<4>>,
     norm: BatchNorm,
+}
+
+/// What the normalisations of a discriminator saw, batch by batch.
+#[derive(Debug, Default)]
+pub struct JudgeSaw {
+    /// Of each batch of pictures, layer by layer.
+    pub maps: Vec<Vec<Seen>>,
+    /// Of each batch of pairs.
+    pub joints: Vec<Seen>,
 }
 
 /// D_i, with its own view of t_l.
@@ -72,25 +82,44 @@ impl Discriminator {
     ///
     /// # Shapes
     /// `[B, 3, 64, 64]` in [−1, 1], `t_l` `[B, D]` → `[B]`
-    pub fn forward(&self, pixels: Tensor<4>, t_l: Tensor<2>, phase: Phase) -> (Tensor<1>, Vec<Seen>) {
-        let leaky = Activation::LeakyRelu(SLOPE as f32);
+    pub fn forward(&self, pixels: Tensor<4>, t_l: Tensor<2>, phase: Phase) -> (Tensor<1>, JudgeSaw) {
+        let mut saw = JudgeSaw::default();
+        let map = self.map(pixels, phase, &mut saw);
+        (self.logits(map, t_l, phase, &mut saw), saw)
+    }
+
+    /// What is seen in pictures, before any sentence; one map serves all sentences.
+    ///
+    /// # Shapes
+    /// `[B, 3, 64, 64]` → `[B, 8W, 4, 4]`
+    pub fn map(&self, pixels: Tensor<4>, phase: Phase, saw: &mut JudgeSaw) -> Tensor<4> {
         let mut seen = Vec::new();
         let mut map = leaky_relu(conv2d(pixels, self.first.val(), None, 2, 1), SLOPE);
         for block in &self.down {
-            map = block.norm.forward(conv2d(map, block.weight.val(), None, 2, 1), leaky, phase, &mut seen);
+            map = block.norm.forward(conv2d(map, block.weight.val(), None, 2, 1), LEAKY, phase, &mut seen);
         }
+        saw.maps.push(seen);
+        map
+    }
+
+    /// The logits of maps with sentences.
+    ///
+    /// # Shapes
+    /// `[B, 8W, 4, 4]`, `t_l` `[B, D]` → `[B]`
+    pub fn logits(&self, map: Tensor<4>, t_l: Tensor<2>, phase: Phase, saw: &mut JudgeSaw) -> Tensor<1> {
         let condition = leaky_relu(self.condition_map.forward(t_l * self.scale), SLOPE);
         let [batch, width] = condition.dims();
         let tiled = condition.reshape([batch, width, 1, 1]).expand([batch, width, LAST_SIDE, LAST_SIDE]);
         let joint = conv2d(Tensor::cat(vec![map, tiled], 1), self.joint.weight.val(), None, 1, 1);
-        let joint = self.joint.norm.forward(joint, leaky, phase, &mut seen);
-        let logit = conv2d(joint, self.last.val(), Some(self.bias.val()), LAST_SIDE, 0);
-        (logit.reshape([batch]), seen)
+        let joint = self.joint.norm.forward(joint, LEAKY, phase, &mut saw.joints);
+        conv2d(joint, self.last.val(), Some(self.bias.val()), LAST_SIDE, 0).reshape([batch])
     }
 
-    /// Takes what a pass saw into the running statistics.
-    pub fn absorb(&mut self, seen: &[Seen]) {
-        let norms = self.down.iter_mut().map(|block| &mut block.norm).chain(std::iter::once(&mut self.joint.norm));
-        norms.zip(seen).for_each(|(norm, seen)| norm.absorb(seen));
+    /// Takes what passes saw into the running statistics.
+    pub fn absorb(&mut self, saw: &JudgeSaw) {
+        for seen in &saw.maps {
+            self.down.iter_mut().zip(seen).for_each(|(block, seen)| block.norm.absorb(seen));
+        }
+        saw.joints.iter().for_each(|seen| self.joint.norm.absorb(seen));
     }
 }

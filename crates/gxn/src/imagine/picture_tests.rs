@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use super::adversarial_loss::discriminator_loss;
 use super::image_generator::Noise;
 use super::picture::root_mean_square;
 use super::tests::reached;
@@ -70,15 +71,20 @@ fn each_step_reaches_its_own() {
     let network = network().train();
     let mut config = config().imagine.pictures;
     let proposal = |still| propose(&network, &captions(), &config, still, PHASE, 2);
-    let (mut figures, gradients, seen) = discriminator_step(&network, real(), &proposal(false), &config, PHASE);
+    let (mut figures, gradients, saw) = discriminator_step(&network, real(), &proposal(false), &config, PHASE);
     assert_eq!(reached(&network, &gradients), names(&["discriminator."], &network));
-    assert_eq!(seen.map(|pass| pass.len()), [4; 3], "real, generated and mismatched are three passes");
+    let layers: Vec<usize> = saw.maps.iter().map(Vec::len).collect();
+    assert_eq!(
+        (layers, saw.joints.len()),
+        (vec![3, 3], 3),
+        "real and generated pictures; right, wrong and generated pairs"
+    );
     assert!(figures.discriminator > 0.0);
 
     let text_side = ["image_generator.", "sentence.grounded_gru.", "sentence.grounded_map.", "sentence.words"];
     let (gradients, judge, generator) = generator_step(&network, proposal(false), &config, PHASE, &mut figures);
     assert_eq!(reached(&network, &gradients), names(&text_side, &network));
-    assert_eq!((judge.len(), generator.len()), (4, 5));
+    assert_eq!((judge.maps[0].len(), judge.joints.len(), generator.len()), (3, 1, 5));
     let (gradients, ..) = generator_step(&network, proposal(true), &config, PHASE, &mut figures);
     assert_eq!(reached(&network, &gradients), names(&["image_generator."], &network));
 
@@ -91,6 +97,31 @@ fn each_step_reaches_its_own() {
     let closed = gradient(&config);
     config.through_discriminator = true;
     assert_ne!(closed, gradient(&config));
+}
+
+/// One look at the real pictures serves right and wrong sentences: Eq. 11 is the same as of three passes through the whole
+/// network, or of two where right and wrong pairs are one batch.
+#[test]
+fn real_pictures_are_looked_at_once() {
+    let network = network().train();
+    let mut config = config().imagine.pictures;
+    let proposal = propose(&network, &captions(), &config, true, PHASE, 2);
+    let judge = network.discriminator.as_ref().unwrap();
+    let t_l = proposal.t_l().detach();
+    let wrong = Tensor::cat(vec![t_l.clone().narrow(0, 1, 3), t_l.clone().narrow(0, 0, 1)], 0);
+    let real = real();
+    let forward = |pixels, t_l| judge.forward(pixels, t_l, PHASE).0;
+    let fake = forward(proposal.pixels().detach(), t_l.clone());
+    let both =
+        forward(Tensor::cat(vec![real.clone(), real.clone()], 0), Tensor::cat(vec![t_l.clone(), wrong.clone()], 0));
+    let apart = [forward(real.clone(), t_l), forward(real.clone(), wrong)];
+    let together = [both.clone().narrow(0, 0, 4), both.narrow(0, 4, 4)];
+    for (pairs_together, [right, wrong]) in [(false, apart), (true, together)] {
+        config.pairs_together = pairs_together;
+        let expected = discriminator_loss(right, fake.clone(), wrong, &config).into_scalar::<f32>();
+        let (figures, ..) = discriminator_step(&network, real.clone(), &proposal, &config, PHASE);
+        assert!((figures.discriminator - f64::from(expected)).abs() < 1e-5, "{figures:?}, expected {expected}");
+    }
 }
 
 /// Everything that a D step must leave as it is, bit by bit: other parameters and the other optimisers' memory.
@@ -112,16 +143,33 @@ fn a_step_of_the_discriminator_leaves_everything_else_bit_equal() {
     let (before, memory_before) = (rest(&network), memory(&optimisers));
     let own_before = collect(&network.discriminator);
     let proposal = propose(&network, &captions(), pictures, false, PHASE, 3);
-    let (_, gradients, seen) = discriminator_step(&network, real(), &proposal, pictures, PHASE);
+    let (_, gradients, saw) = discriminator_step(&network, real(), &proposal, pictures, PHASE);
     drop(proposal);
     network = optimisers.discriminator.step(|_: &str| 1e-2, network, gradients);
     if let Some(discriminator) = &mut network.discriminator {
-        seen.iter().for_each(|seen| discriminator.absorb(seen));
+        discriminator.absorb(&saw);
     }
     assert_eq!(rest(&network), before);
     assert_eq!(memory(&optimisers), memory_before);
     let own = collect(&network.discriminator);
     assert!(own.iter().all(|(name, array)| *array != own_before[name]), "every tensor of D moved");
+}
+
+/// Outside training the discriminator judges each pair by itself: whatever stands beside it, in whatever batch.
+#[test]
+fn a_pair_is_judged_by_itself() {
+    let network = network();
+    let sentences: Vec<Vec<u32>> = (0..70).map(|n| vec![START, 4 + n % 5, END]).collect();
+    let sentences: Vec<&[u32]> = sentences.iter().map(Vec::as_slice).collect();
+    let seeds: Vec<u64> = (0..70).collect();
+    let pictures = network.imagine(&sentences, &seeds, &config().imagine.pictures);
+    let pictures: Vec<_> = pictures.iter().collect();
+    let logits = network.judge(&pictures, &sentences);
+    assert_eq!(logits.len(), 70);
+    let alone = network.judge(&pictures[68..69], &sentences[68..69])[0];
+    assert!((logits[68] - alone).abs() < 1e-5, "{} and {alone}", logits[68]);
+    let swapped = network.judge(&pictures[68..69], &sentences[69..])[0];
+    assert!((swapped - alone).abs() > 1e-6, "the sentence counts: {swapped} and {alone}");
 }
 
 /// Outside training a picture depends on its own sentence and noise alone, and follows the running statistics.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::PicturesConfig;
 use crate::imagine::adversarial_loss::{discriminator_loss, generator_loss};
 use crate::imagine::batch_norm::Seen;
+use crate::imagine::discriminator::JudgeSaw;
 use crate::imagine::image_generator::Imagined;
 use crate::imagine::{Discriminator, ImageGenerator, Noise};
 use crate::look::{Phase, TokenBatch};
@@ -62,6 +63,18 @@ pub struct Proposal {
     t_l: Tensor<2>,
 }
 
+impl Proposal {
+    /// t_l of the sentences, `[B, D]`.
+    pub fn t_l(&self) -> Tensor<2> {
+        self.t_l.clone()
+    }
+
+    /// The pictures, `[B, 3, 64, 64]` in [−1, 1].
+    pub fn pixels(&self) -> Tensor<4> {
+        self.imagined.pixels.clone()
+    }
+}
+
 /// Encodes the sentences and imagines a picture for each. With `still` the sentence side is left out of the graph: the
 /// generator learns alone.
 ///
@@ -88,7 +101,7 @@ pub fn propose(
 }
 
 /// D's step: Eq. 11 of real pictures `[B, 3, 64, 64]`, imagined ones, and real ones with the next pair's sentence. Gradients
-/// reach the discriminator and nothing else. Also returns what its three passes saw.
+/// reach the discriminator and nothing else. Also returns what its passes saw.
 ///
 /// # Panics
 /// If the model has no discriminator.
@@ -98,13 +111,22 @@ pub fn discriminator_step(
     proposal: &Proposal,
     config: &PicturesConfig,
     phase: Phase,
-) -> (PictureFigures, GradientsParams, [Vec<Seen>; 3]) {
+) -> (PictureFigures, GradientsParams, JudgeSaw) {
     let network = discriminator(model);
-    let (t_l, fake) = (proposal.t_l.clone().detach(), proposal.imagined.pixels.clone().detach());
-    let (real_logits, seen_real) = network.forward(real.clone(), t_l.clone(), phase);
-    let (fake_logits, seen_fake) = network.forward(fake, t_l.clone(), phase);
+    let (t_l, fake) = (proposal.t_l().detach(), proposal.pixels().detach());
+    let mut saw = JudgeSaw::default();
+    let (real, fake) = (network.map(real, phase, &mut saw), network.map(fake, phase, &mut saw));
     // No two pairs of a batch are of one picture: the next one's sentence is a wrong one.
-    let (wrong_logits, seen_wrong) = network.forward(real, rolled(t_l), phase);
+    let wrong_t_l = rolled(t_l.clone());
+    let [real_logits, wrong_logits] = if config.pairs_together {
+        let pairs = Tensor::cat(vec![real.clone(), real], 0);
+        let logits = network.logits(pairs, Tensor::cat(vec![t_l.clone(), wrong_t_l], 0), phase, &mut saw);
+        let batch = t_l.dims()[0];
+        [logits.clone().narrow(0, 0, batch), logits.narrow(0, batch, batch)]
+    } else {
+        [t_l.clone(), wrong_t_l].map(|t_l| network.logits(real.clone(), t_l, phase, &mut saw))
+    };
+    let fake_logits = network.logits(fake, t_l, phase, &mut saw);
     let (is_real, is_fake, is_wrong) =
         (share(&real_logits, true), share(&fake_logits, false), share(&wrong_logits, false));
     let loss = discriminator_loss(real_logits, fake_logits, wrong_logits, config);
@@ -115,7 +137,7 @@ pub fn discriminator_step(
         wrong_right: is_wrong,
         ..PictureFigures::default()
     };
-    (figures, GradientsParams::from_grads(loss.backward(), model), [seen_real, seen_fake, seen_wrong])
+    (figures, GradientsParams::from_grads(loss.backward(), model), saw)
 }
 
 /// G's step: Eq. 12 of the proposal under the discriminator as it stands now. Gradients reach the generator, φ and, unless the
@@ -130,16 +152,16 @@ pub fn generator_step(
     config: &PicturesConfig,
     phase: Phase,
     figures: &mut PictureFigures,
-) -> (GradientsParams, Vec<Seen>, Vec<Seen>) {
+) -> (GradientsParams, JudgeSaw, Vec<Seen>) {
     // Its weights are constants here: no gradient of theirs is even computed.
     let judge = discriminator(model).clone().no_grad();
     let asked = if config.through_discriminator { proposal.t_l.clone() } else { proposal.t_l.clone().detach() };
-    let (logits, seen_by_judge) = judge.forward(proposal.imagined.pixels, asked, phase);
+    let (logits, judge_saw) = judge.forward(proposal.imagined.pixels, asked, phase);
     let divergence = proposal.imagined.condition.divergence();
     figures.divergence = value(&divergence);
     let loss = generator_loss(logits, divergence, config);
     figures.generator = value(&loss);
-    (GradientsParams::from_grads(loss.backward(), model), seen_by_judge, proposal.imagined.seen)
+    (GradientsParams::from_grads(loss.backward(), model), judge_saw, proposal.imagined.seen)
 }
 
 fn generator(model: &Gxn) -> &ImageGenerator {

@@ -127,13 +127,13 @@ impl Trainer {
             first => rate / self.config.train.learning_rate * first,
         };
 
-        let (mut figures, gradients, seen) = discriminator_step(self.model(), real, &proposal, config, phase);
+        let (mut figures, gradients, saw) = discriminator_step(self.model(), real, &proposal, config, phase);
         self.finite("discriminator's loss", figures.discriminator)?;
         let gradients = self.measured("gradient of the discriminator's loss", gradients)?;
         let model = self.model.take().expect("set between steps");
         let mut model = self.optimisers.discriminator.step(|_: &str| own, model, gradients);
         if let Some(discriminator) = &mut model.discriminator {
-            seen.iter().for_each(|seen| discriminator.absorb(seen));
+            discriminator.absorb(&saw);
         }
         self.model = Some(model);
 
