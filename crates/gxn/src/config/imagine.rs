@@ -112,7 +112,7 @@ pub struct PicturesConfig {
     pub shared_rate: f64,
     /// In the discriminator's step, pictures with their own sentences and with others' are normalised as one batch. Otherwise, as
     /// StackGAN has it, each kind is normalised by itself, and the discriminator tells them apart by what a batch has in common
-    /// as well as pair by pair; the generator learns sentences much sooner from that (README, "Ablation").
+    /// as well as pair by pair; the generator learns sentences much sooner from that (README, "Does imagining pictures help?").
     pub pairs_together: bool,
     /// Mirror half of the real pictures.
     pub mirror: bool,
