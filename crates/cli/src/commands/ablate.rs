@@ -137,10 +137,10 @@ fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &Atomic
         };
         let mut best = (f64::NEG_INFINITY, 0.0);
         for step in 0..=LAMBDA_STEPS {
-            let lambda = f32::from(step) / f32::from(LAMBDA_STEPS);
-            let rsum = val.metrics(Scoring { lambda, ..own })?.rsum();
+            let lambda = f64::from(step) / f64::from(LAMBDA_STEPS);
+            let rsum = val.metrics(Scoring { lambda: lambda as f32, ..own })?.rsum();
             if rsum > best.0 {
-                best = (rsum, f64::from(lambda));
+                best = (rsum, lambda);
             }
         }
         split_score = Some(SplitScore { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda: best.1 });

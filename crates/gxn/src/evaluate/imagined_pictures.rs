@@ -11,7 +11,7 @@ use super::encode::EncodedDataset;
 use super::{Embeddings, Level, Relevance, Scoring, Similarity, ranks};
 use crate::Result;
 use crate::checkpoint::Encoder;
-use crate::data::{Dataset, ImageSource};
+use crate::data::Dataset;
 use crate::imagine::picture::{SmallPicture, root_mean_square};
 use crate::look::phase::mix;
 use crate::metrics::Recall;
@@ -39,6 +39,10 @@ pub struct PictureEvaluation {
     pub p: f64,
     /// Recall of the own photo, in percent.
     pub own_photo_recall: RecallAt,
+    /// The best that 64×64 pixels can do: mean rank of a photo for itself made as small and encoded again.
+    pub small_photo: f64,
+    /// Its recall, in percent.
+    pub small_photo_recall: RecallAt,
     /// Recall of the image's own captions for the picture as a query, in percent.
     pub own_caption_recall: RecallAt,
     /// Mean root mean square difference between two pictures of one sentence with different noise; values in 0..=1.
@@ -68,34 +72,22 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// Asks the discriminator; none where there is none.
-    ///
-    /// # Errors
-    /// When a photo can no longer be read.
-    fn of(
-        encoder: &Encoder,
-        sources: &[&ImageSource],
-        texts: &[String],
-        imagined: &[SmallPicture],
-    ) -> Result<Option<Self>> {
-        if encoder.checkpoint().model.discriminator.is_none() {
-            return Ok(None);
-        }
-        let photos: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
-        let photos = photos?;
+    fn of(encoder: &Encoder, photos: &[SmallPicture], texts: &[String], imagined: &[SmallPicture]) -> Option<Self> {
+        encoder.checkpoint().model.discriminator.as_ref()?;
         let mut others = texts.to_vec();
         others.rotate_left(1);
         let judge = |pictures: &[SmallPicture], texts: &[String]| {
             encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts).unwrap_or_default()
         };
-        let (real, wrong) = (judge(&photos, texts), judge(&photos, &others));
+        let (real, wrong) = (judge(photos, texts), judge(photos, &others));
         let share = |right: usize| right as f64 / texts.len().max(1) as f64;
         let taken_for_real = |logits: &[f32]| share(logits.iter().filter(|&&logit| logit > 0.0).count());
-        Ok(Some(Self {
+        Some(Self {
             real_right: taken_for_real(&real),
             fake_right: 1.0 - taken_for_real(&judge(imagined, texts)),
             wrong_right: 1.0 - taken_for_real(&wrong),
             prefers_own: share(real.iter().zip(&wrong).filter(|(own, other)| own > other).count()),
-        }))
+        })
     }
 
     fn text(&self) -> String {
@@ -133,7 +125,7 @@ impl PictureEvaluation {
     /// pictures.
     ///
     /// # Errors
-    /// When the model has no generator, or the embeddings do not fit together.
+    /// When the model has no generator, a photo can no longer be read, or the embeddings do not fit together.
     pub fn of(
         encoder: &Encoder,
         encoded: &EncodedDataset,
@@ -156,26 +148,37 @@ impl PictureEvaluation {
         let other: Vec<f64> =
             one_noise.iter().zip(one_noise.iter().skip(1)).map(|(a, b)| root_mean_square(a, b)).collect();
 
-        let features: Result<Vec<Vec<f32>>> =
-            pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
-        let rows = encoder.embed_features(&features?.concat());
+        let encoded_again = |pictures: &[SmallPicture]| -> Result<Rows> {
+            let features: Result<Vec<Vec<f32>>> =
+                pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
+            Ok(encoder.embed_features(&features?.concat()))
+        };
+        let rows = encoded_again(&pictures)?;
         let own = own_photo_ranks(&rows, &encoded.images)?;
         let test = PermutationTest::of(&photo_ranks(&rows, &encoded.images, COMPARED), seed);
 
         let captions = Embeddings::of(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
-        let places: Vec<u32> =
-            own.iter().map(|share| (share * (rows.count.max(2) - 1) as f64).round() as u32).collect();
+        let sources = encoded.sources(dataset);
+        let photos: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
+        let photos = photos?;
+        let small = own_photo_ranks(&encoded_again(&photos)?, &encoded.images)?;
+        let recall = |shares: &[f64]| -> RecallAt {
+            let place = |share: &f64| (share * (rows.count.max(2) - 1) as f64).round() as u32;
+            Recall::of(&shares.iter().map(place).collect::<Vec<u32>>()).into()
+        };
         let evaluation = Self {
             images: rows.count,
             own_photo: mean(&own),
             shuffled_photo: test.others,
             p: test.p,
-            own_photo_recall: Recall::of(&places).into(),
+            own_photo_recall: recall(&own),
+            small_photo: mean(&small),
+            small_photo_recall: recall(&small),
             own_caption_recall: captions.into(),
             same_sentence: mean(&same),
             same_sentence_least: same.get(same.len() / 20).copied().unwrap_or(0.0),
             other_sentence: mean(&other),
-            discriminator: Accuracy::of(encoder, &encoded.sources(dataset), &texts, &pictures)?,
+            discriminator: Accuracy::of(encoder, &photos, &texts, &pictures),
             seed,
         };
         Ok((evaluation, texts, pictures))
@@ -189,6 +192,7 @@ impl PictureEvaluation {
              own photo for the picture encoded again: {}; mean rank at {:.1} %, for other sentences' pictures at {:.1} % \
              (chance 50 %), p = {:.4} by {ORDERS} random orders\n\
              own captions for it: {}\n\
+             for comparison, the photo itself made as small: {}; mean rank at {:.1} %\n\
              difference between two pictures of one sentence {:.4} (at least {:.4} for 95 % of them), of different sentences {:.4} \
              (root mean square, values 0 to 1)\n{}",
             self.images,
@@ -197,6 +201,8 @@ impl PictureEvaluation {
             100.0 * self.shuffled_photo,
             self.p,
             recall(&self.own_caption_recall),
+            recall(&self.small_photo_recall),
+            100.0 * self.small_photo,
             self.same_sentence,
             self.same_sentence_least,
             self.other_sentence,
