@@ -64,6 +64,16 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// Imagines a picture for each row of `t_l` `[B, D]`.
+    ///
+    /// # Panics
+    /// If the model has no generator.
+    pub fn of(model: &Gxn, t_l: Tensor<2>, config: &PicturesConfig, phase: Phase, seed: u64) -> Self {
+        let noise = Noise::of_batch(config, t_l.dims()[0], seed, &t_l.device());
+        let imagined = generator(model).forward(t_l.clone(), noise, phase);
+        Self { imagined, t_l }
+    }
+
     /// t_l of the sentences, `[B, D]`.
     pub fn t_l(&self) -> Tensor<2> {
         self.t_l.clone()
@@ -95,9 +105,7 @@ pub fn propose(
         }
         false => model.ground_text(captions, phase).expect("a stage that makes pictures has two levels"),
     };
-    let noise = Noise::of_batch(config, captions.len(), seed, &t_l.device());
-    let imagined = generator(model).forward(t_l.clone(), noise, phase);
-    Proposal { imagined, t_l }
+    Proposal::of(model, t_l, config, phase, seed)
 }
 
 /// D's step: Eq. 11 of real pictures `[B, 3, 64, 64]`, imagined ones, and real ones with the next pair's sentence. Gradients
