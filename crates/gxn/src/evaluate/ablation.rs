@@ -118,7 +118,7 @@ impl AblationTable {
 
     /// The table as markdown: means ± deviations, and under each arm the difference to its control with p.
     pub fn markdown(&self) -> String {
-        let mut out = format!("{}; mean ± standard deviation of {} seeds\n\n| |", self.about, self.seeds);
+        let mut out = format!("{}; {}\n\n| |", self.about, self.of_what());
         COLUMNS.iter().for_each(|(title, _)| out += &format!(" {title} |"));
         out += " Match steps |\n|---|";
         out += &"---|".repeat(COLUMNS.len() + 1);
@@ -126,14 +126,14 @@ impl AblationTable {
         for row in &self.rows {
             let _ = write!(out, "| **{}** |", row.name);
             for metric in metrics() {
-                let _ = write!(out, " {:.1} ± {:.1} |", row.mean[metric], row.deviation[metric]);
+                let _ = write!(out, " {} |", self.value(row, metric));
             }
             let _ = writeln!(out, " {} |", row.match_steps);
             if let Some(against) = &row.against {
                 let _ = write!(out, "| − {} |", against.control);
                 for metric in metrics() {
                     let found = against.comparison.metrics[metric].differences[0];
-                    let _ = write!(out, " {:+.1} (p {:.3}) |", found.difference, found.p);
+                    let _ = write!(out, " {} (p {:.3}) |", signed(found.difference), found.p);
                 }
                 out += " |\n";
             }
@@ -157,9 +157,10 @@ impl AblationTable {
             metrics().map(|metric| self.rows.iter().map(|row| row.mean[metric]).fold(1e-9, f64::max)).collect();
         let mut out = format!(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Ablation</title><style>{STYLE}</style>\n\
-             <h1>Ablation</h1>\n<p>{}; mean ± standard deviation of {} seeds. Below each arm its difference to the control that \
+             <h1>Ablation</h1>\n<p>{}; {}. Below each arm its difference to the control that \
              took as many Match steps without generating; p from a paired bootstrap over images.</p>\n<table><tr><th></th>",
-            self.about, self.seeds
+            self.about,
+            self.of_what()
         );
         COLUMNS.iter().for_each(|(title, _)| out += &format!("<th>{title}</th>"));
         out += "<th>Match steps</th></tr>\n";
@@ -169,8 +170,8 @@ impl AblationTable {
                 let width = 100.0 * row.mean[metric] / largest;
                 let _ = write!(
                     out,
-                    "<td>{:.1} ± {:.1}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>",
-                    row.mean[metric], row.deviation[metric]
+                    "<td>{}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>",
+                    self.value(row, metric)
                 );
             }
             let _ = writeln!(out, "<td>{}</td></tr>", row.match_steps);
@@ -179,14 +180,43 @@ impl AblationTable {
                 for metric in metrics() {
                     let found = against.comparison.metrics[metric].differences[0];
                     let class = if found.p < 0.05 { " class=\"clear\"" } else { "" };
-                    let _ = write!(out, "<td{class}>{:+.1} (p {:.3})</td>", found.difference, found.p);
+                    let _ = write!(out, "<td{class}>{} (p {:.3})</td>", signed(found.difference), found.p);
                 }
                 out += "<td></td></tr>\n";
+            }
+        }
+        out += "</table>\n<h2>R@1 by one level alone</h2>\n<table><tr><th></th><th>(v_h, t_h) i→t / t→i</th>\
+            <th>(v_l, t_l) i→t / t→i</th><th>best λ on val</th></tr>\n";
+        for row in &self.rows {
+            if let Some(SplitScore { abstract_r1: [a, b], grounded_r1: [c, d], best_lambda }) = row.split {
+                let cells = format!("<td>{a:.1} / {b:.1}</td><td>{c:.1} / {d:.1}</td><td>{best_lambda:.2}</td>");
+                let _ = writeln!(out, "<tr><td>{}</td>{cells}</tr>", row.name);
             }
         }
         out += "</table>\n</html>\n";
         out
     }
+
+    fn of_what(&self) -> String {
+        match self.seeds {
+            1 => "one seed".into(),
+            seeds => format!("mean ± standard deviation of {seeds} seeds"),
+        }
+    }
+
+    /// One seed has no deviation to tell.
+    fn value(&self, row: &AblationRow, metric: usize) -> String {
+        match self.seeds {
+            1 => format!("{:.1}", row.mean[metric]),
+            _ => format!("{:.1} ± {:.1}", row.mean[metric], row.deviation[metric]),
+        }
+    }
+}
+
+/// With its sign and one digit; what rounds to nothing has no sign.
+fn signed(difference: f64) -> String {
+    let text = format!("{difference:+.1}");
+    if text == "-0.0" || text == "+0.0" { "0.0".into() } else { text }
 }
 
 /// Places of [`COLUMNS`] among [`METRIC_KEYS`].
@@ -235,6 +265,12 @@ mod tests {
         assert!(markdown.contains("| **xe** |") && markdown.contains("| − xe-control |"), "{markdown}");
         assert!(markdown.contains("| look | 2.0 / 2.0 | 3.0 / 4.0 | 0.50 |"), "{markdown}");
         assert_eq!(table.html().matches("class=\"bar\"").count(), 3 * COLUMNS.len());
+        assert!(table.html().contains("<td>2.0 / 2.0</td><td>3.0 / 4.0</td><td>0.50</td>"), "{}", table.html());
         assert!(serde_json::to_value(&table).unwrap()["rows"][1]["against"]["comparison"].is_object());
+
+        let alone = arms.map(|arm| ArmReports { reports: arm.reports[..1].to_vec(), ..arm });
+        let markdown = AblationTable::of(&alone, Bootstrap { resamples: 100, seed: 1 }).unwrap().markdown();
+        assert!(markdown.contains("; one seed\n") && !markdown.contains('±'), "{markdown}");
+        assert_eq!([-0.04, 0.0, -0.05, 1.26].map(signed), ["0.0", "0.0", "-0.1", "+1.3"]);
     }
 }
