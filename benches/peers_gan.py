@@ -1,7 +1,8 @@
 """The text-to-image networks as people write them in PyTorch: nn.Upsample, nn.Conv2d, nn.BatchNorm2d, torch.optim.Adam.
 
-The same layers, losses and order of updates as gxn trains with (crates/gxn/examples/bench_ops/gan.rs), from ready t_l. The discriminator's parameters
-want no gradients in the generator's step, and the activations work in place, so that PyTorch does no needless work.
+The same layers, losses and order of updates as gxn trains with (crates/gxn/examples/bench_ops/gan.rs), from ready t_l.
+The discriminator's parameters want no gradients in the generator's step, and the activations work in place, so that
+PyTorch does no needless work.
 """
 import torch
 from torch import nn
