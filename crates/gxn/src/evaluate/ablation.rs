@@ -82,6 +82,22 @@ pub struct Against {
     pub control: String,
     /// The arm minus its control.
     pub comparison: Comparison,
+    /// Standard deviation of that difference over the seeds, of every metric in the order of [`METRIC_KEYS`]: what the
+    /// comparison's bootstrap over images does not see.
+    pub deviation: Vec<f64>,
+}
+
+impl Against {
+    fn of(control: &ArmReports, arm: &ArmReports, bootstrap: Bootstrap) -> Result<Self> {
+        let comparison = compare_groups(&[control.reports.clone(), arm.reports.clone()], bootstrap)?;
+        let deviation_of = |metric: usize| {
+            let pairs = arm.reports.iter().zip(&control.reports);
+            let value = |report: &Report| report.metrics.values()[metric];
+            mean_and_deviation(pairs.map(|(arm, control)| value(arm) - value(control))).1
+        };
+        let deviation = (0..METRIC_KEYS.len()).map(deviation_of).collect();
+        Ok(Self { control: control.name.clone(), comparison, deviation })
+    }
 }
 
 impl AblationTable {
@@ -96,10 +112,7 @@ impl AblationTable {
             let (mean, deviation) = (0..METRIC_KEYS.len()).map(statistics).unzip();
             let against = match arm.control {
                 control if control == at => None,
-                control => Some(Against {
-                    control: arms[control].name.clone(),
-                    comparison: compare_groups(&[arms[control].reports.clone(), arm.reports.clone()], bootstrap)?,
-                }),
+                control => Some(Against::of(&arms[control], arm, bootstrap)?),
             };
             rows.push(AblationRow {
                 name: arm.name.clone(),
@@ -132,17 +145,14 @@ impl AblationTable {
             if let Some(against) = &row.against {
                 let _ = write!(out, "| − {} |", against.control);
                 for metric in metrics() {
-                    let found = against.comparison.metrics[metric].differences[0];
-                    let _ = write!(out, " {} (p {:.3}) |", signed(found.difference), found.p);
+                    let _ = write!(out, " {} |", self.difference(against, metric));
                 }
                 out += " |\n";
             }
         }
         out += "\n| one level alone, R@1 | (v_h, t_h) i→t / t→i | (v_l, t_l) i→t / t→i | best λ on val |\n|---|---|---|---|\n";
-        for row in &self.rows {
-            if let Some(SplitScore { abstract_r1: [a, b], grounded_r1: [c, d], best_lambda }) = row.split {
-                let _ = writeln!(out, "| {} | {a:.1} / {b:.1} | {c:.1} / {d:.1} | {best_lambda:.2} |", row.name);
-            }
+        for (name, cells) in self.split_cells() {
+            let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
         }
         out
     }
@@ -178,20 +188,17 @@ impl AblationTable {
             if let Some(against) = &row.against {
                 let _ = write!(out, "<tr class=\"against\"><td>minus {}</td>", against.control);
                 for metric in metrics() {
-                    let found = against.comparison.metrics[metric].differences[0];
-                    let class = if found.p < 0.05 { " class=\"clear\"" } else { "" };
-                    let _ = write!(out, "<td{class}>{} (p {:.3})</td>", signed(found.difference), found.p);
+                    let clear = against.comparison.metrics[metric].differences[0].p < 0.05;
+                    let class = if clear { " class=\"clear\"" } else { "" };
+                    let _ = write!(out, "<td{class}>{}</td>", self.difference(against, metric));
                 }
                 out += "<td></td></tr>\n";
             }
         }
         out += "</table>\n<h2>R@1 by one level alone</h2>\n<table><tr><th></th><th>(v_h, t_h) i→t / t→i</th>\
             <th>(v_l, t_l) i→t / t→i</th><th>best λ on val</th></tr>\n";
-        for row in &self.rows {
-            if let Some(SplitScore { abstract_r1: [a, b], grounded_r1: [c, d], best_lambda }) = row.split {
-                let cells = format!("<td>{a:.1} / {b:.1}</td><td>{c:.1} / {d:.1}</td><td>{best_lambda:.2}</td>");
-                let _ = writeln!(out, "<tr><td>{}</td>{cells}</tr>", row.name);
-            }
+        for (name, cells) in self.split_cells() {
+            let _ = writeln!(out, "<tr><td>{name}</td><td>{}</td></tr>", cells.join("</td><td>"));
         }
         out += "</table>\n</html>\n";
         out
@@ -201,6 +208,24 @@ impl AblationTable {
         match self.seeds {
             1 => "one seed".into(),
             seeds => format!("mean ± standard deviation of {seeds} seeds"),
+        }
+    }
+
+    /// Name and cells of every arm's retrieval by one level alone.
+    fn split_cells(&self) -> impl Iterator<Item = (&str, [String; 3])> {
+        self.rows.iter().filter_map(|row| {
+            let SplitScore { abstract_r1, grounded_r1, best_lambda } = row.split?;
+            let directions = |[i2t, t2i]: [f64; 2]| format!("{i2t:.1} / {t2i:.1}");
+            Some((row.name.as_str(), [directions(abstract_r1), directions(grounded_r1), format!("{best_lambda:.2}")]))
+        })
+    }
+
+    /// One seed has no deviation to tell.
+    fn difference(&self, against: &Against, metric: usize) -> String {
+        let found = against.comparison.metrics[metric].differences[0];
+        match self.seeds {
+            1 => format!("{} (p {:.3})", signed(found.difference), found.p),
+            _ => format!("{} ± {:.1} (p {:.3})", signed(found.difference), against.deviation[metric], found.p),
         }
     }
 
@@ -261,6 +286,9 @@ mod tests {
         let t2i_r1 = &against.comparison.metrics[5];
         assert!(t2i_r1.differences[0].difference > 0.0, "{t2i_r1:?}");
         assert!((table.rows[1].mean[5] - t2i_r1.values[1]).abs() < 1e-9);
+        // The first seed differs from its control, the second does not: d and 0 lie d/√2 about their mean.
+        let (mean, deviation) = (t2i_r1.differences[0].difference, against.deviation[5]);
+        assert!((deviation - 2.0 * mean.abs() / 2f64.sqrt()).abs() < 1e-9, "{mean} {deviation}");
         let markdown = table.markdown();
         assert!(markdown.contains("| **xe** |") && markdown.contains("| − xe-control |"), "{markdown}");
         assert!(markdown.contains("| look | 2.0 / 2.0 | 3.0 / 4.0 | 0.50 |"), "{markdown}");
