@@ -1,6 +1,6 @@
 //! [`ReferenceCaptions`]: what people wrote about images, from COCO's or Karpathy's JSON or a data set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -70,7 +70,7 @@ impl ReferenceCaptions {
         let name = path.display().to_string();
         let mut references = match file.annotations {
             Some(annotations) => coco(file.images, annotations, &name)?,
-            None if file.images.iter().any(|image| image.sentences.is_some()) => karpathy(file.images),
+            None if file.images.iter().any(|image| image.sentences.is_some()) => karpathy(file.images, &name)?,
             None => return Err(Error::unexpected(name, "neither annotations nor sentences", shape)),
         };
         references.name = name;
@@ -121,7 +121,7 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
             continue;
         };
         if place.insert(id.to_string(), references.images.len()).is_some() {
-            return Err(Error::unexpected(name, format!("image {id} listed twice"), "every image once"));
+            return Err(listed_twice(name, &id));
         }
         references.images.push(ReferenceImage { ids: [Some(id), None, None], split: None, captions: Vec::new() });
     }
@@ -143,17 +143,29 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
     Ok(references)
 }
 
-fn karpathy(images: Vec<Entry>) -> ReferenceCaptions {
-    let image = |image: Entry| {
+fn karpathy(images: Vec<Entry>, name: &str) -> Result<ReferenceCaptions> {
+    let mut references = ReferenceCaptions::default();
+    let mut seen = HashSet::new();
+    for image in images {
         let filename = image.filename.map(ImageId::Text);
+        let id = image.id.or(image.cocoid).or_else(|| filename.clone());
+        if let Some(id) = &id
+            && !seen.insert(id.to_string())
+        {
+            return Err(listed_twice(name, id));
+        }
         let text = |sentence: Sentence| sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-        ReferenceImage {
-            ids: [image.id.or(image.cocoid).or_else(|| filename.clone()), filename, image.imgid],
+        references.images.push(ReferenceImage {
+            ids: [id, filename, image.imgid],
             split: image.split,
             captions: image.sentences.unwrap_or_default().into_iter().map(text).collect(),
-        }
-    };
-    ReferenceCaptions { images: images.into_iter().map(image).collect(), ..ReferenceCaptions::default() }
+        });
+    }
+    Ok(references)
+}
+
+fn listed_twice(name: &str, id: &ImageId) -> Error {
+    Error::unexpected(name, format!("image {id} listed twice"), "every image once")
 }
 
 #[cfg(test)]
@@ -206,6 +218,7 @@ mod tests {
     fn other_references_are_refused() {
         for (text, part) in [
             (r#"{"images": [{"id": 1}, {"id": 1}], "annotations": []}"#, "image 1 listed twice"),
+            (r#"{"images": [{"filename": "a", "sentences": []}, {"filename": "a"}]}"#, "image a listed twice"),
             (r#"{"images": [], "annotations": [{"image_id": 1, "category_id": 3}]}"#, "without `caption`"),
             (r#"{"images": [{"id": 1}]}"#, "neither annotations nor sentences"),
             (r#"[{"image_id": 1, "caption": "a"}]"#, "captions as COCO"),
