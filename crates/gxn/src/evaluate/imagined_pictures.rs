@@ -73,18 +73,16 @@ pub struct Accuracy {
 impl Accuracy {
     /// Asks the discriminator; none where there is none.
     fn of(encoder: &Encoder, photos: &[SmallPicture], texts: &[String], imagined: &[SmallPicture]) -> Option<Self> {
-        encoder.checkpoint().model.discriminator.as_ref()?;
+        let judge =
+            |pictures: &[SmallPicture], texts: &[String]| encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts);
         let mut others = texts.to_vec();
         others.rotate_left(1);
-        let judge = |pictures: &[SmallPicture], texts: &[String]| {
-            encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts).unwrap_or_default()
-        };
-        let (real, wrong) = (judge(photos, texts), judge(photos, &others));
+        let (real, fake, wrong) = (judge(photos, texts)?, judge(imagined, texts)?, judge(photos, &others)?);
         let share = |right: usize| right as f64 / texts.len().max(1) as f64;
         let taken_for_real = |logits: &[f32]| share(logits.iter().filter(|&&logit| logit > 0.0).count());
         Some(Self {
             real_right: taken_for_real(&real),
-            fake_right: 1.0 - taken_for_real(&judge(imagined, texts)),
+            fake_right: 1.0 - taken_for_real(&fake),
             wrong_right: 1.0 - taken_for_real(&wrong),
             prefers_own: share(real.iter().zip(&wrong).filter(|(own, other)| own > other).count()),
         })

@@ -11,7 +11,7 @@ use crate::look::linear::LinearMap;
 /// φ: t_l → μ and ln σ².
 #[derive(Module, Debug)]
 pub struct Conditioning {
-    /// `[D, 2C]`: μ, then ln σ².
+    /// `[D, 2C]`: μ, then ln σ². Begins as the other linear maps do (Xavier), not as StackGAN's N(0, 0.02) of spec §8.4.
     map: LinearMap,
     #[module(skip)]
     scale: f64,

@@ -41,7 +41,7 @@ pub struct Discriminator {
     first: Param<Tensor<4>>,
     /// To 2W, 4W and 8W channels.
     down: Vec<Block>,
-    /// t_l → what is read of it, `[D, C]`.
+    /// t_l → what is read of it, `[D, C]`; begins as φ's map does.
     condition_map: LinearMap,
     /// `[8W, 8W + C, 3, 3]`
     joint: Block,
