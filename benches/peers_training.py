@@ -44,7 +44,9 @@ class Gxn(nn.Module):
         self.two_levels = matching["levels"] == "both"
         self.transform = look["transform"]
         self.absolute = matching["absolute"]
-        self.pooling = sentence["abstract_pooling"]
+        self.abstract_pooling = sentence["abstract_pooling"]
+        assert self.abstract_pooling != "last", "two directions end in two places"
+        self.grounded_pooling = sentence.get("grounded_pooling", "last")
         self.feature_dropout = look.get("feature_dropout", 0.0)
         self.word_dropout = sentence.get("word_dropout", 0.0)
         self.state_dropout = sentence.get("state_dropout", 0.0)
@@ -55,7 +57,6 @@ class Gxn(nn.Module):
         self.abstract_text = nn.Linear(2 * hidden, joint)
         self.abstract_image = nn.Linear(FEATURES, joint)
         if self.two_levels:
-            assert sentence["grounded_pooling"] == "last"
             self.grounded_gru = nn.GRU(width, hidden, batch_first=True)
             self.grounded_text = nn.Linear(hidden, joint)
             self.grounded_image = nn.Linear(FEATURES, joint)
@@ -87,17 +88,26 @@ class Gxn(nn.Module):
             dropped = self.dropout(words, self.word_dropout)
             return pack_padded_sequence(dropped, lengths, batch_first=True, enforce_sorted=False)
 
-        states, _ = pad_packed_sequence(self.abstract_gru(packed())[0], batch_first=True)  # [B, T, 2H]
-        if self.pooling == "mean":
-            pooled = states.sum(1) / lengths[:, None]
-        else:
-            padding = torch.arange(states.shape[1]) >= lengths[:, None]
-            pooled = states.masked_fill(padding[..., None], -torch.inf).max(1).values
-        levels = [self.unit(self.abstract_text(self.dropout(pooled, self.state_dropout)))]
+        def level(gru, pooling, text):
+            states, last = gru(packed())
+            if pooling == "last":
+                pooled = last[0]  # of the only direction
+            else:
+                pooled = pool(pad_packed_sequence(states, batch_first=True)[0], lengths, pooling)
+            return self.unit(text(self.dropout(pooled, self.state_dropout)))
+
+        levels = [level(self.abstract_gru, self.abstract_pooling, self.abstract_text)]
         if self.two_levels:
-            last = self.grounded_gru(packed())[1][0]
-            levels.append(self.unit(self.grounded_text(self.dropout(last, self.state_dropout))))
+            levels.append(level(self.grounded_gru, self.grounded_pooling, self.grounded_text))
         return levels
+
+
+def pool(states, lengths, pooling):
+    """The mean or the largest of each value of states [B, T, H] within their lengths [B]."""
+    if pooling == "mean":
+        return states.sum(1) / lengths[:, None]
+    padding = torch.arange(states.shape[1]) >= lengths[:, None]
+    return states.masked_fill(padding[..., None], -torch.inf).max(1).values
 
 
 def similarity(images, captions, kind):
