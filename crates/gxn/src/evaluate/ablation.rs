@@ -220,21 +220,20 @@ impl AblationTable {
         })
     }
 
-    /// One seed has no deviation to tell.
+    /// The difference to the control, how it varies, and its p.
     fn difference(&self, against: &Against, metric: usize) -> String {
         let found = against.comparison.metrics[metric].differences[0];
-        match self.seeds {
-            1 => format!("{} (p {:.3})", signed(found.difference), found.p),
-            _ => format!("{} ± {:.1} (p {:.3})", signed(found.difference), against.deviation[metric], found.p),
-        }
+        format!("{}{} (p {:.3})", signed(found.difference), self.spread(against.deviation[metric]), found.p)
     }
 
-    /// One seed has no deviation to tell.
+    /// The mean and how it varies.
     fn value(&self, row: &AblationRow, metric: usize) -> String {
-        match self.seeds {
-            1 => format!("{:.1}", row.mean[metric]),
-            _ => format!("{:.1} ± {:.1}", row.mean[metric], row.deviation[metric]),
-        }
+        format!("{:.1}{}", row.mean[metric], self.spread(row.deviation[metric]))
+    }
+
+    /// A deviation behind its mean; one seed has none to tell.
+    fn spread(&self, deviation: f64) -> String {
+        if self.seeds == 1 { String::new() } else { format!(" ± {deviation:.1}") }
     }
 }
 
