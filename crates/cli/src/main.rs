@@ -2,8 +2,10 @@
 
 mod args;
 mod commands;
+mod hints;
 mod interrupt;
 mod output;
+mod synthetic;
 
 use std::process::ExitCode;
 

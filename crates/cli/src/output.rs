@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gxn_base::Kind;
+
+use crate::hints::flags;
 
 use crate::interrupt::INTERRUPTED;
 
@@ -13,7 +16,7 @@ pub const NOTHING_FOUND: u8 = 3;
 
 /// Prints `error:`, each cause, and the hint; returns the exit code.
 pub fn report_error(error: &anyhow::Error) -> ExitCode {
-    if let Some(gxn::Error::Interrupted) = error.downcast_ref::<gxn::Error>() {
+    if error.downcast_ref().is_some_and(|error: &gxn_base::Error| error.kind() == Kind::Interrupted) {
         eprintln!("interrupted");
         return ExitCode::from(INTERRUPTED);
     }
@@ -22,9 +25,8 @@ pub fn report_error(error: &anyhow::Error) -> ExitCode {
         eprintln!("  caused by: {cause}");
     }
     let hint = error.chain().find_map(|cause| {
-        let own = cause.downcast_ref::<gxn::Error>().and_then(gxn::Error::hint);
-        let index = || cause.downcast_ref::<gxn_index::Error>().and_then(gxn_index::Error::hint);
-        own.or_else(index).or_else(|| cause.downcast_ref::<std::io::Error>().and_then(io_hint))
+        let own = cause.downcast_ref::<gxn_base::Error>().and_then(|error| error.remedy()).map(flags);
+        own.or_else(|| cause.downcast_ref::<std::io::Error>().and_then(io_hint).map(str::to_owned))
     });
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");

@@ -5,9 +5,6 @@
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | what a run is made of: plain data (it names choices of `data` and `look`) |
-//! | [`data`] | datasets, captions, vocabulary, image decoding |
-//! | [`metrics`] | recall, ranks, bootstrap: pure functions |
-//! | [`ops`] | fused operations with hand-written backward passes |
 //! | [`look`] | LOOK: image and sentence encoders, cached features |
 //! | [`imagine`] | IMAGINE: the caption decoder and its losses |
 //! | [`model`] | the whole network |
@@ -24,16 +21,12 @@
 
 pub mod checkpoint;
 pub mod config;
-pub mod data;
-pub mod error;
 pub mod evaluate;
 pub mod imagine;
 pub mod look;
 pub mod matching;
-pub mod metrics;
 pub mod model;
-pub mod ops;
 pub mod retrieve;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use gxn_base::{Error, Kind, Remedy, Result};

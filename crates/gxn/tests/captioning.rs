@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use gxn::checkpoint::{Checkpoint, Encoder, weights};
 use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, SimilarityKind, Stage};
-use gxn::data::{Dataset, ImageLimits, OpenOptions, Split};
-use gxn::metrics::CaptionReferences;
+use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn_eval::metrics::CaptionReferences;
 
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
 

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gxn::checkpoint::{Encoder, weights};
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, SimilarityKind};
-use gxn::data::{Dataset, OpenOptions, Split};
-use gxn::evaluate::Scoring;
 use gxn::evaluate::encode::encode_dataset;
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
 use gxn::train::{Alarm, Event, Outcome, Trainer};
+use gxn_data::{Dataset, OpenOptions, Split};
 use image::RgbImage;
 use serde_json::json;
 
@@ -189,7 +188,7 @@ fn a_tiny_set_is_learned_by_heart() {
     let encoder = Encoder::load(&run.join("last")).unwrap();
     let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
     let encoded = encode_dataset(&encoder, &data, Some(Split::Train), &mut |_, _, _| true).unwrap();
-    let scoring = Scoring::of(encoder.config());
+    let scoring = gxn::evaluate::encode::scoring(encoder.config());
     let result = validate(&encoded.images, &encoded.captions, &encoded.caption_image, scoring).unwrap();
     assert_eq!([result.metrics.image_to_text.r1, result.metrics.text_to_image.r1], [100.0; 2]);
 }

@@ -1,9 +1,9 @@
 //! The writing end of a row file.
 
-use crate::error::{Error, Result};
 #[cfg(test)]
 use crate::journal::{self, Deed};
 use crate::segment::{Chain, HEADER_BYTES, Header, chained, encode_record};
+use gxn_base::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
 //! The changes of an index: adding, replacing, renaming and removing items.
 
 use crate::catalogue::StoredItem;
-use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
 use crate::shelf::Source;
 use crate::writer::IndexWriter;
+use gxn_base::{Error, Result};
 
 /// What [`IndexWriter::put_image`] and its like did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl IndexWriter {
         let Some(former) = self.item::<ImageItem>(id)? else { return Ok(false) };
         if former.sha256 != item.sha256 {
             let what = format!("content of {} for the new name of {id}", item.id);
-            return Err(Error::unexpected(what, &item.sha256, &former.sha256));
+            return Err(Error::invalid(what, &item.sha256, &former.sha256));
         }
         if item.id != id && self.ledger().row_of(generation, Side::Image, &item.id)?.is_some() {
             return Err(twice(&item.id));
@@ -177,7 +177,7 @@ impl IndexWriter {
     pub fn merge(&mut self, other: &Index) -> Result<u64> {
         if other.meta().model != self.meta.model || other.meta().space != self.meta.space {
             let what = format!("model of {}", other.dir().display());
-            return Err(Error::unexpected(what, &other.meta().model, format!("{} in the same space", self.meta.model)));
+            return Err(Error::invalid(what, &other.meta().model, format!("{} in the same space", self.meta.model)));
         }
         let mut added = 0;
         other.each_record(|item: ImageItem, record| {
@@ -264,7 +264,7 @@ impl IndexWriter {
         let ledger = ledger.as_mut().expect("the ledger is there until the drop");
         let pushed = shelf.push(ledger, folder, meta, *file_bytes, id, source);
         // A vector that cannot be stored is the caller's; anything else is the disk's.
-        self.failed |= matches!(pushed, Err(Error::Io { .. }));
+        self.failed |= pushed.as_ref().is_err_and(|error| error.io_kind().is_some());
         pushed
     }
 
@@ -327,7 +327,7 @@ impl IndexWriter {
 }
 
 fn twice(id: &str) -> Error {
-    Error::unexpected(format!("id {id}"), "the same id twice", "ids that differ")
+    Error::invalid(format!("id {id}"), "the same id twice", "ids that differ")
 }
 
 pub(crate) fn to_json(item: &impl Item) -> Vec<u8> {
@@ -335,8 +335,6 @@ pub(crate) fn to_json(item: &impl Item) -> Vec<u8> {
 }
 
 pub(crate) fn parse<T: Item>(stored: &StoredItem) -> Result<T> {
-    serde_json::from_slice(&stored.json).map_err(|e| {
-        Error::unexpected(format!("item {}", stored.id), e.to_string(), "an item as JSON")
-            .with_hint(crate::file::REINDEX)
-    })
+    serde_json::from_slice(&stored.json)
+        .map_err(|e| crate::fault::damaged(format!("item {}", stored.id), e.to_string(), "an item as JSON"))
 }

@@ -6,10 +6,10 @@
 //! then 1 / ‖row‖ of every row as f32.
 
 use crate::derived::{self, Body, DERIVED, Derived, Kind};
-use crate::error::{Error, Result};
 use crate::file::check_length;
 use crate::kernel::MOST_COLUMNS;
 use crate::segment::{HEADER_BYTES, Header, Segment};
+use gxn_base::{Error, Result};
 use half::f16;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -39,7 +39,7 @@ impl Codes {
         let steps: [f32; 2] = bytemuck::cast(file.own);
         if !steps.iter().all(|step| step.is_finite() && *step > 0.0) {
             let what = format!("header of {}", path.display());
-            return Err(Error::unexpected(what, format!("steps {steps:?}"), "steps above 0").with_hint(DERIVED));
+            return Err(Error::invalid(what, format!("steps {steps:?}"), "steps above 0").with_hint(DERIVED));
         }
         // No overflow: there are at least as many rows, which are longer.
         let least = HEADER_BYTES + file.rows * (record_bytes(header.dims()) + 4);

@@ -19,9 +19,9 @@
 //! | 64..96 | SHA-256 of all after the header |
 //! | 96..128 | SHA-256 of bytes 0..96 |
 
-use crate::error::{Error, Result};
 use crate::file::{hex, sync_dir};
 use crate::segment::{HEADER_BYTES, Header, Segment};
+use gxn_base::{Error, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -63,7 +63,7 @@ impl Derived {
         // SAFETY: the file was put in place whole; it is removed but never changed.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", path, e))?;
         let wrong = |found: String, expected: String| {
-            Err(Error::unexpected(format!("header of {}", path.display()), found, expected).with_hint(DERIVED))
+            Err(Error::invalid(format!("header of {}", path.display()), found, expected).with_hint(DERIVED))
         };
         let Some(bytes) = map.first_chunk::<HEADER_BYTES>() else {
             return wrong(format!("{} bytes", map.len()), format!("{HEADER_BYTES} bytes"));
@@ -82,7 +82,7 @@ impl Derived {
         if !there || rows > 0 && segment.record(rows as usize - 1).last_chunk() != Some(&last) {
             let (found, expected) =
                 (format!("{} of other rows", kind.what), format!("{} of the rows beside", kind.what));
-            return Err(Error::unexpected(path.display().to_string(), found, expected).with_hint(DERIVED));
+            return Err(Error::invalid(path.display().to_string(), found, expected).with_hint(DERIVED));
         }
         let (own, sum) = (part(48), *bytes[64..].first_chunk().expect("the header is longer"));
         Ok(Self { map, rows: rows as usize, own, sum })
@@ -100,7 +100,7 @@ impl Derived {
             return Ok(());
         }
         let what = format!("checksum of {}", path.display());
-        Err(Error::unexpected(what, hex(&found), hex(&self.sum)).with_hint(DERIVED))
+        Err(Error::invalid(what, hex(&found), hex(&self.sum)).with_hint(DERIVED))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Everything that an index holds, one item after the other.
 
-use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
+use gxn_base::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 
 impl Index {

@@ -1,13 +1,9 @@
 //! Files that are complete on disk or not there.
 
-use crate::error::{Error, Result};
+use gxn_base::{Error, Result};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-
-/// What to do about a damaged index.
-pub(crate) const REINDEX: &str =
-    "the file is damaged or was replaced: run `gxn index` again, or remove the index's folder first";
 
 /// Replaces `path` by a file of these bytes, or leaves it as it was.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -38,7 +34,7 @@ pub(crate) fn check_length(path: &Path, found: u64, least: u64) -> Result<()> {
         return Ok(());
     }
     let what = format!("length of {}", path.display());
-    Err(Error::unexpected(what, format!("{found} bytes"), format!("at least {least} bytes")).with_hint(REINDEX))
+    Err(crate::fault::damaged(what, format!("{found} bytes"), format!("at least {least} bytes")))
 }
 
 /// Lower-case hex.

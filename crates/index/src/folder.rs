@@ -1,12 +1,12 @@
 //! The folder of an index, held against other writers.
 
 use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
-use crate::error::{Error, Result};
 use crate::file;
 #[cfg(test)]
 use crate::journal::{self, Deed};
 use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
 use crate::metric::Side;
+use gxn_base::{Error, Result};
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ fn sync_name(folder: &Path) -> Result<()> {
     #[cfg(test)]
     journal::note(|| Deed::SyncFolder(above.to_path_buf()));
     match file::sync_dir(above) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.io_kind() == Some(std::io::ErrorKind::PermissionDenied) => Ok(()),
         other => other,
     }
 }
@@ -139,7 +139,7 @@ fn lock(dir: &Path) -> Result<Option<File>> {
     let file = File::create(&path).map_err(|e| Error::io("cannot write", &path, e))?;
     match patiently(|| file.try_lock()) {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::busy(dir)),
+        Err(TryLockError::WouldBlock) => Err(crate::fault::busy(dir)),
         // Some network file systems have no locks; refusing to work there would help nobody.
         Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),
         Err(TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
@@ -180,7 +180,7 @@ fn refuse_foreign(dir: &Path) -> Result<()> {
     };
     match names.iter().find(foreign) {
         None => Ok(()),
-        Some(name) => Err(Error::unexpected(format!("folder {}", dir.display()), name, "an empty folder or an index")
+        Some(name) => Err(Error::invalid(format!("folder {}", dir.display()), name, "an empty folder or an index")
             .with_hint("name a folder for the index alone")),
     }
 }

@@ -10,7 +10,6 @@
 use crate::bitmap::Bitmap;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::codes::Codes;
-use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::metric::Side;
@@ -20,6 +19,7 @@ use crate::shelf::header;
 use crate::sketch::Sketches;
 use crate::vector_store::require_model;
 use crate::way::Asked;
+use gxn_base::{Error, Kind, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,7 @@ impl Index {
             check_identity(dir)?;
             match Self::open_snapshot(dir) {
                 // A writer may have removed a file since the catalogue was read.
-                Err(e) if e.is_not_found() && attempt < ATTEMPTS => attempt += 1,
+                Err(e) if e.kind() == Kind::NotFound && attempt < ATTEMPTS => attempt += 1,
                 other => return other,
             }
         }
@@ -246,7 +246,7 @@ impl Index {
         if self.meta().collection(side).is_some() {
             return Ok(());
         }
-        Err(Error::unexpected(format!("captions of {}", self.dir.display()), "none", "an index with captions")
+        Err(Error::invalid(format!("captions of {}", self.dir.display()), "none", "an index with captions")
             .with_hint("make the index from a data set with captions"))
     }
 
@@ -261,7 +261,7 @@ impl Index {
         });
         let stretch = found.ok_or_else(|| {
             let expected = format!("a row of one of the {} {}", self.count(side), side.plural());
-            Error::unexpected("row", row.to_string(), expected)
+            Error::invalid("row", row.to_string(), expected)
         })?;
         Ok((stretch, row - stretch.first_row))
     }

@@ -46,8 +46,8 @@ mod change;
 mod code_scan;
 mod codes;
 mod derived;
-mod error;
 mod export;
+mod fault;
 mod file;
 mod filter;
 mod folder;
@@ -58,8 +58,6 @@ mod journal;
 pub mod kernel;
 mod meta;
 mod metric;
-#[cfg(feature = "milvus")]
-pub mod milvus;
 mod query;
 mod scan;
 mod search;
@@ -75,8 +73,8 @@ mod way;
 mod writer;
 
 pub use change::Change;
-pub use error::{Error, Result};
 pub use filter::Filter;
+pub use gxn_base::{Error, Kind, Remedy, Result};
 pub use half::f16;
 pub use index::Index;
 pub use item::{CaptionItem, ImageItem, text_content};

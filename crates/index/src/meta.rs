@@ -1,9 +1,10 @@
 //! What an index is: `meta.json` tells that a folder is one and of which version, the catalogue tells all else.
 
 use crate::catalogue::Catalogue;
-use crate::error::{Error, OTHER_PROGRAM, Result};
-use crate::file::{self, REINDEX};
+use crate::fault::OTHER_PROGRAM;
+use crate::file;
 use crate::metric::{Side, Space};
+use gxn_base::{Error, Remedy, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -90,21 +91,22 @@ pub(crate) fn check_identity(dir: &Path) -> Result<()> {
 /// Checks the bytes of a `meta.json`; `name` is the file's, for messages.
 fn parse_identity(bytes: &[u8], name: &Path) -> Result<()> {
     let what = |part: &str| format!("{part}{}", name.display());
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|e| Error::unexpected(what(""), e.to_string(), "JSON").with_hint(REINDEX))?;
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|e| crate::fault::damaged(what(""), e.to_string(), "JSON"))?;
     let found = |key: &str| value.get(key).map_or("nothing".to_string(), Value::to_string);
     if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
-        return Err(Error::unexpected(what("format in "), found("format"), format!("\"{FORMAT}\""))
+        return Err(Error::invalid(what("format in "), found("format"), format!("\"{FORMAT}\""))
             .with_hint("this folder is not an index: name another one"));
     }
     match value.get("version").and_then(Value::as_u64) {
         Some(INDEX_VERSION) => Ok(()),
         version => {
-            let hint = match version {
-                Some(newer) if newer > INDEX_VERSION => OTHER_PROGRAM,
-                _ => "the index was made by another version of this program: run `gxn index` again",
+            let remedy = match version {
+                Some(newer) if newer > INDEX_VERSION => Remedy::Advice(OTHER_PROGRAM.into()),
+                _ => Remedy::IndexAgain,
             };
-            Err(Error::unexpected(what("version in "), found("version"), INDEX_VERSION.to_string()).with_hint(hint))
+            Err(Error::unsupported(what("version in "), found("version"), INDEX_VERSION.to_string())
+                .with_remedy(remedy))
         }
     }
 }

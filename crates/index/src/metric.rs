@@ -1,7 +1,7 @@
 //! How a text and an image are compared: the training similarity and the space of the embeddings.
 
-use crate::error::{Error, Result};
 use crate::kernel::Measure;
+use gxn_base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The similarity that the model was trained with; it compares a text with an image at one level.
@@ -79,17 +79,13 @@ impl Space {
         let largest = 1 << 24;
         if self.dims_abstract == 0 || self.dims_abstract > largest || self.dims_grounded > largest {
             let found = format!("{} + {} values", self.dims_abstract, self.dims_grounded);
-            return Err(Error::unexpected(
-                "width of the embeddings",
-                found,
-                format!("1 to {largest} + 0 to {largest}"),
-            ));
+            return Err(Error::invalid("width of the embeddings", found, format!("1 to {largest} + 0 to {largest}")));
         }
         if !(0.0..=1.0).contains(&self.lambda) {
-            return Err(Error::unexpected("λ", self.lambda.to_string(), "0 to 1"));
+            return Err(Error::invalid("λ", self.lambda.to_string(), "0 to 1"));
         }
         if self.dims_grounded == 0 && self.lambda != 1.0 {
-            return Err(Error::unexpected("λ", self.lambda.to_string(), "1, as there is no grounded embedding"));
+            return Err(Error::invalid("λ", self.lambda.to_string(), "1, as there is no grounded embedding"));
         }
         Ok(())
     }

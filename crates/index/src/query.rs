@@ -1,8 +1,8 @@
 //! A query of weighted parts, and the kernel work that answers it.
 
-use crate::error::{Error, Result};
 use crate::kernel::{Element, Kernel, Measure};
 use crate::metric::{Side, Space};
+use gxn_base::{Error, Result};
 use std::ops::Range;
 
 /// How a part compares with the stored rows.
@@ -59,7 +59,7 @@ impl Plan {
     /// If there is no part, or a part has the wrong number of values, or a weight or value that is not finite.
     pub fn new(space: &Space, rows_are: Side, parts: &[QueryPart<'_>]) -> Result<Self> {
         if parts.is_empty() {
-            return Err(Error::unexpected("query", "no parts", "at least one text or image"));
+            return Err(Error::invalid("query", "no parts", "at least one text or image"));
         }
         let (split, dims) = (space.dims_abstract, space.dims());
         let levels = [(0..split, space.lambda), (split..dims, 1.0 - space.lambda)];
@@ -140,14 +140,14 @@ fn check_part(number: usize, part: &QueryPart<'_>, dims: usize) -> Result<()> {
     let what = || format!("part {number} of the query");
     if part.vector.len() != dims {
         let found = format!("{} values", part.vector.len());
-        return Err(Error::unexpected(what(), found, format!("{dims} values, as the index has"))
+        return Err(Error::invalid(what(), found, format!("{dims} values, as the index has"))
             .with_hint("encode the query with the model that made the index"));
     }
     if !part.weight.is_finite() {
-        return Err(Error::unexpected(format!("weight of {}", what()), part.weight.to_string(), "a finite number"));
+        return Err(Error::invalid(format!("weight of {}", what()), part.weight.to_string(), "a finite number"));
     }
     if let Some((at, value)) = part.vector.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::unexpected(format!("value {at} of {}", what()), value.to_string(), "a finite number")
+        return Err(Error::invalid(format!("value {at} of {}", what()), value.to_string(), "a finite number")
             .with_hint("the encoder gave NaN or infinity: check the model's weights"));
     }
     Ok(())

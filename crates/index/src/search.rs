@@ -2,7 +2,6 @@
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::StoredItem;
-use crate::error::{Error, Result};
 use crate::filter::{self, Filter};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
@@ -11,6 +10,7 @@ use crate::query::{LevelScores, Plan, QueryPart};
 use crate::scan::{Piece, Rows};
 use crate::top_k::{Scored, TopK};
 use crate::way::{Errand, RowPiece};
+use gxn_base::Result;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -269,7 +269,7 @@ impl Index {
     fn image_of(&self, caption: &CaptionItem) -> Result<ImageItem> {
         let image = self.catalogue().item_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
             let what = format!("image of caption {}", caption.id);
-            Error::unexpected(what, caption.image_id.clone(), "an image of the index").with_hint(crate::file::REINDEX)
+            crate::fault::damaged(what, caption.image_id.clone(), "an image of the index")
         })?;
         self.catalogue().parse(&image)
     }

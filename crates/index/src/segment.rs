@@ -19,10 +19,10 @@
 //! zero row), four zeros, and the first 8 bytes of the SHA-256 of all before. The checksum of the first n rows is
 //! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that a longer file needs no second look at its start.
 
-use crate::error::{Error, Result};
-use crate::file::{REINDEX, check_length, hex};
+use crate::file::{check_length, hex};
 use crate::metric::Side;
 use crate::query::inverse_length;
+use gxn_base::{Error, Remedy, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::{Mmap, MmapOptions};
@@ -82,27 +82,27 @@ impl Header {
         let what = |part: &str| format!("{part} of {}", name.display());
         let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
             let found = format!("{} bytes", bytes.len());
-            return Err(Error::unexpected(what("header"), found, format!("{HEADER_BYTES} bytes")).with_hint(REINDEX));
+            return Err(crate::fault::damaged(what("header"), found, format!("{HEADER_BYTES} bytes")));
         };
         if bytes[..8] != MAGIC {
             let found = format!("\"{}\"", bytes[..8].escape_ascii());
-            return Err(Error::unexpected(what("first bytes"), found, "\"GXNROWS\\x00\"")
+            return Err(Error::invalid(what("first bytes"), found, "\"GXNROWS\\x00\"")
                 .with_hint("this is no row file of an index, or its writing was cut off"));
         }
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         if word(8) != ROWS_VERSION {
-            return Err(Error::unexpected(what("version"), word(8).to_string(), ROWS_VERSION.to_string())
-                .with_hint("the index was made by another version of this program: run `gxn index` again"));
+            return Err(Error::unsupported(what("version"), word(8).to_string(), ROWS_VERSION.to_string())
+                .with_remedy(Remedy::IndexAgain));
         }
         let check: [u8; 32] = Sha256::digest(&bytes[..96]).into();
         if bytes[96..] != check {
             let found = hex(&check);
-            return Err(Error::unexpected(what("header checksum"), found, hex(&bytes[96..])).with_hint(REINDEX));
+            return Err(crate::fault::damaged(what("header checksum"), found, hex(&bytes[96..])));
         }
         let side = match word(28) {
             0 => Side::Image,
             1 => Side::Caption,
-            other => return Err(Error::unexpected(what("side"), other.to_string(), "0 or 1")),
+            other => return Err(Error::invalid(what("side"), other.to_string(), "0 or 1")),
         };
         let number = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));
         let header = Self { dims_abstract: word(12), dims_grounded: word(16), side, number };
@@ -110,7 +110,7 @@ impl Header {
         let sane = (1..=widest).contains(&header.dims_abstract) && header.dims_grounded <= widest;
         if word(20) != 16 || !sane || record != header.record_bytes() as u64 {
             let found = format!("{} + {} values of {} bits in {record} bytes", word(12), word(16), word(20));
-            return Err(Error::unexpected(what("row layout"), found, "at least one value of 16 bits, none left over"));
+            return Err(Error::invalid(what("row layout"), found, "at least one value of 16 bits, none left over"));
         }
         Ok(header)
     }
@@ -139,7 +139,7 @@ impl Header {
             format!("file {} of {} with {} + {} values", h.number, h.side.plural(), h.dims_abstract, h.dims_grounded)
         };
         let what = name.display().to_string();
-        Err(Error::unexpected(what, show(self), show(expected)).with_hint(REINDEX))
+        Err(crate::fault::damaged(what, show(self), show(expected)))
     }
 }
 
@@ -147,7 +147,7 @@ impl Header {
 pub(crate) fn encode_record(record: &mut [u8], id: &str, row: &[f32], dims: usize) -> Result<()> {
     let what = || format!("embedding of {id}");
     if row.len() != dims {
-        return Err(Error::unexpected(what(), format!("{} values", row.len()), format!("{dims} values")));
+        return Err(Error::invalid(what(), format!("{} values", row.len()), format!("{dims} values")));
     }
     record.fill(0);
     let half: &mut [f16] = bytemuck::cast_slice_mut(record);
@@ -166,7 +166,7 @@ pub(crate) fn encode_record(record: &mut [u8], id: &str, row: &[f32], dims: usiz
 /// The value of `row` at place `at` is beyond f16; `id` is for messages.
 pub(crate) fn not_finite(id: &str, row: &[f32], at: usize) -> Error {
     let expected = "a finite number within ±65504, the range of f16";
-    Error::unexpected(format!("embedding of {id}"), format!("{} at place {at}", row[at]), expected)
+    Error::invalid(format!("embedding of {id}"), format!("{} at place {at}", row[at]), expected)
         .with_hint("the encoder gave an unusable vector: check the model's weights and this item")
 }
 
@@ -266,13 +266,13 @@ impl Segment {
             if record[record.len() - 8..] != sum {
                 let what = format!("checksum of row {row} of {}", path.display());
                 let expected = hex(&record[record.len() - 8..]);
-                return Err(Error::unexpected(what, hex(&sum), expected).with_hint(REINDEX));
+                return Err(crate::fault::damaged(what, hex(&sum), expected));
             }
             found = chained(found, record);
         }
         if found != *chain {
             let what = format!("checksum of {}", path.display());
-            return Err(Error::unexpected(what, hex(&found), hex(chain)).with_hint(REINDEX));
+            return Err(crate::fault::damaged(what, hex(&found), hex(chain)));
         }
         Ok(())
     }

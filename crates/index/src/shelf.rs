@@ -2,11 +2,11 @@
 
 use crate::appender::Appender;
 use crate::catalogue::{Ledger, SegmentRecord, segment_path};
-use crate::error::Result;
 use crate::folder::Folder;
 use crate::meta::IndexMeta;
 use crate::metric::Side;
 use crate::segment::Header;
+use gxn_base::Result;
 
 /// Where a new row comes from.
 #[derive(Clone, Copy, Debug)]

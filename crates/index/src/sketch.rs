@@ -11,12 +11,12 @@
 
 use crate::bitmap::Bitmap;
 use crate::derived::{self, Body, DERIVED, Derived, Kind};
-use crate::error::{Error, Result};
 use crate::kernel::Measure;
 use crate::metric::Space;
 use crate::query::Plan;
 use crate::segment::Segment;
 use crate::surrogate::Surrogate;
+use gxn_base::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Sketches {
     fn read(&self) -> Result<Loaded> {
         self.file.verify(&self.path)?;
         let wrong = |found: String| {
-            Error::unexpected(format!("sketches {}", self.path.display()), found, "what this version writes")
+            Error::invalid(format!("sketches {}", self.path.display()), found, "what this version writes")
                 .with_hint(DERIVED)
         };
         let body = self.file.body();
@@ -229,7 +229,7 @@ pub(crate) fn write(path: &Path, segment: &Segment, space: &Space, others: Optio
         let share = 1.0 / rows.len() as f32;
         common.iter_mut().zip(stored(row)).for_each(|(sum, value)| *sum += share * value);
     }
-    let wrong = |e: &dyn std::fmt::Display| Error::unexpected("rows to sketch", e.to_string(), "rows of finite values");
+    let wrong = |e: &dyn std::fmt::Display| Error::invalid("rows to sketch", e.to_string(), "rows of finite values");
     let mut engine = TurboQuantIndex::new(common.len(), BITS).map_err(|e| wrong(&e))?;
     for first in (0..segment.len()).step_by(BATCH) {
         let mut values = vec![0.0f32; (segment.len() - first).min(BATCH) * common.len()];

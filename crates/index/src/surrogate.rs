@@ -4,8 +4,8 @@
 //! occur. An engine stores b(v) and is asked with −a(t): its largest inner products are nearly the smallest violations,
 //! and some 50 to 100 of its answers scored exactly give the true best. With one term the rows keep their width.
 
-use crate::error::{Error, Result};
 use crate::kernel::Measure;
+use gxn_base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Places of a table.
@@ -32,14 +32,14 @@ impl Surrogate {
     pub fn fit(measure: Measure, rows: &[f32], queries: &[f32], terms: usize) -> Result<Self> {
         let what = || "surrogate of the order violation".to_string();
         if measure == Measure::Dot {
-            return Err(Error::unexpected(what(), "the dot product", "an order violation"));
+            return Err(Error::invalid(what(), "the dot product", "an order violation"));
         }
         if !(1..=8).contains(&terms) {
-            return Err(Error::unexpected(what(), format!("{terms} terms"), "1 to 8 terms"));
+            return Err(Error::invalid(what(), format!("{terms} terms"), "1 to 8 terms"));
         }
         let all = || rows.iter().chain(queries);
         if rows.is_empty() || queries.is_empty() || all().any(|value| !value.is_finite()) {
-            return Err(Error::unexpected(what(), "samples without values or with NaN or infinity", "finite samples"));
+            return Err(Error::invalid(what(), "samples without values or with NaN or infinity", "finite samples"));
         }
         let lowest = all().copied().fold(f32::INFINITY, f32::min);
         let highest =

@@ -4,13 +4,13 @@ use crate::appender::Appender;
 use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::change::parse;
 use crate::codes::{self, Codes, can_be_coded};
-use crate::error::Result;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
 use crate::segment::Segment;
 use crate::shelf::header;
 use crate::sketch::{self, Sketches, can_be_sketched};
 use crate::writer::IndexWriter;
+use gxn_base::Result;
 use std::collections::HashSet;
 
 /// What [`IndexWriter::compact`] did.

@@ -1,12 +1,12 @@
 //! What every place for embeddings can do, an index in a folder and a server alike.
 
-use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::{Side, Space};
 use crate::query::{LevelScores, QueryPart};
 use crate::search::{Hit, SearchOptions};
 use crate::writer::{IndexSettings, IndexWriter};
+use gxn_base::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Items copied at once.
@@ -102,7 +102,7 @@ pub fn copy_index(index: &Index, store: &mut dyn VectorStore) -> Result<u64> {
     let (found, expected) = (index.meta().space, *store.space());
     if found != expected {
         let what = format!("space of {}", index.dir().display());
-        return Err(Error::unexpected(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
+        return Err(Error::invalid(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
     }
     let mut batch = Batch::new(|items: &[ImageItem], rows: &[f32]| store.put_images(items, rows));
     index.export_images(|_, item, row| batch.push(item, row))?;
@@ -259,7 +259,7 @@ pub(crate) fn require_model(place: &str, made_by: &str, fingerprint: &str) -> Re
     if fingerprint == made_by {
         return Ok(());
     }
-    Err(Error::unexpected(format!("model for the {place}"), fingerprint, format!("{made_by}, which made it"))
+    Err(Error::invalid(format!("model for the {place}"), fingerprint, format!("{made_by}, which made it"))
         .with_hint("use the model that made the index, or index the pictures again with this one"))
 }
 
@@ -269,5 +269,5 @@ pub(crate) fn check_rows(items: usize, embeddings: &[f32], dims: usize) -> Resul
         return Ok(());
     }
     let found = format!("{} values", embeddings.len());
-    Err(Error::unexpected(format!("embeddings of {items} items"), found, format!("{items} times {dims} values")))
+    Err(Error::invalid(format!("embeddings of {items} items"), found, format!("{items} times {dims} values")))
 }

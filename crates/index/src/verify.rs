@@ -2,12 +2,12 @@
 
 use crate::catalogue::{CATALOGUE_FILE, check_integrity, codes_path, sketch_path};
 use crate::codes::Codes;
-use crate::error::{Error, Result};
 use crate::folder::is_held;
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::metric::Side;
 use crate::sketch::Sketches;
+use gxn_base::Result;
 
 impl Index {
     /// Reads every row and every page of the catalogue and compares them with their checksums, and the catalogue with
@@ -17,7 +17,7 @@ impl Index {
     /// If something is damaged, which the error names, cannot be read, or a writer is at work.
     pub fn verify(&self) -> Result<()> {
         if is_held(self.dir()) {
-            return Err(Error::busy(self.dir()));
+            return Err(crate::fault::busy(self.dir()));
         }
         check_integrity(&self.dir().join(CATALOGUE_FILE))?;
         for side in [Side::Image, Side::Caption] {

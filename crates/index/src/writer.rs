@@ -2,7 +2,6 @@
 
 use crate::appender::Appender;
 use crate::catalogue::{Ledger, segment_path};
-use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::meta::IndexMeta;
@@ -11,6 +10,7 @@ use crate::search::INSTANT_BYTES;
 use crate::segment::Segment;
 use crate::shelf::{Shelf, header};
 use crate::upkeep::Tier;
+use gxn_base::{Error, Kind, Result};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
@@ -129,7 +129,7 @@ impl IndexWriter {
     fn begin(dir: &Path, folder: &Folder, settings: &IndexSettings, afresh: bool) -> Result<Begun> {
         let mut put_aside = false;
         let (mut ledger, current, building) = match open_ledger(dir) {
-            Err(error) if error.is_damage() => {
+            Err(error) if error.kind() == Kind::Damaged => {
                 folder.put_damaged_aside()?;
                 put_aside = true;
                 open_ledger(dir).inspect_err(|_| folder.put_damaged_back())?
@@ -259,7 +259,7 @@ impl IndexWriter {
         }
         let Some(id) = missing else { return Ok(()) };
         let what = format!("image {id} of a caption");
-        Err(Error::unexpected(what, "no such image", "an image of the index")
+        Err(Error::invalid(what, "no such image", "an image of the index")
             .with_hint("add the image, or leave its captions out"))
     }
 

@@ -67,7 +67,7 @@ fn version_1_is_refused_and_can_be_replaced() {
     copy(&committed("v1"), &dir);
     for error in [Index::open(&dir).unwrap_err(), IndexMeta::read(&dir).unwrap_err()] {
         assert!(error.to_string().ends_with("meta.json: found 1, expected 2"), "{error}");
-        assert_eq!(error.hint(), Some("the index was made by another version of this program: run `gxn index` again"));
+        assert_eq!(error.remedy(), Some(&gxn_index::Remedy::IndexAgain));
     }
     let index = write(&dir, "new");
     index.verify().unwrap();

@@ -177,7 +177,7 @@ fn damage_is_found() {
             }
         }
         fs::remove_file(&path).unwrap();
-        assert!(Index::open(&dir).unwrap_err().is_not_found());
+        assert!(Index::open(&dir).unwrap_err().kind() == gxn_index::Kind::NotFound);
         fs::write(&path, &good).unwrap();
     }
     println!("{found} changes found, {harmless} in unused places");

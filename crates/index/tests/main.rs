@@ -5,8 +5,6 @@ mod crash;
 mod export;
 mod fixture;
 mod folder;
-#[cfg(feature = "milvus")]
-mod milvus;
 mod search;
 mod sketches;
 mod store;

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::data::{Split, write_text};
 use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
-use gxn::evaluate::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore};
-use gxn::metrics::Bootstrap;
 use gxn::train::ablation::Plan;
 use gxn::train::preparation::open_configured;
+use gxn_base::fs::write_text;
+use gxn_data::Split;
+use gxn_eval::metrics::Bootstrap;
+use gxn_eval::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore};
 use serde_json::json;
 
 use crate::args::AblateArgs;
@@ -102,7 +103,7 @@ fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
     }
     let found: Vec<String> = differences.iter().map(|d| format!("{} = {} and not {}", d.key, d.other, d.own)).collect();
     let place = format!("the run {}", run.display());
-    let error = gxn::Error::unexpected(place, found.join(", "), "the plan's configuration").with_hint(
+    let error = gxn_base::Error::invalid(place, found.join(", "), "the plan's configuration").with_hint(
         "put the plan back, or move this run away, and with it its control and all runs that begin with it, to have them made anew",
     );
     Err(error.into())
@@ -115,7 +116,7 @@ type Seen = HashMap<(String, Split), Looked>;
 fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &AtomicBool) -> Result<()> {
     let encoder = Encoder::load(run)?;
     let dataset = open_configured(&encoder.config().data)?;
-    let own = Scoring::of(encoder.config());
+    let own = gxn::evaluate::encode::scoring(encoder.config());
     let look_fingerprint = encoder.look_fingerprint();
     let mut encoded = |split| -> Result<EncodedDataset> {
         let looked = match seen.entry((look_fingerprint.clone(), split)) {
@@ -160,7 +161,7 @@ fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &Atomic
 
 /// Reads what [`measure`] wrote.
 fn read(file: &Path) -> Result<(Report, Option<SplitScore>, u64)> {
-    let text = std::fs::read_to_string(file).map_err(|e| gxn::Error::io("cannot read", file, e))?;
+    let text = std::fs::read_to_string(file).map_err(|e| gxn_base::Error::io("cannot read", file, e))?;
     let mut value: serde_json::Value = serde_json::from_str(&text)?;
     let report = Report::from_json(&value["report"].take().to_string(), &file.display().to_string())?;
     let split_score = serde_json::from_value(value["split_score"].take())?;

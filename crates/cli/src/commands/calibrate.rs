@@ -27,7 +27,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let Some(calibration) = Calibration::load(&args.model, &encoder)? else {
-        let error = gxn::Error::unexpected("the calibration of the model", "none", "one to measure");
+        let error = gxn_base::Error::invalid("the calibration of the model", "none", "one to measure");
         return Err(error.with_hint("make it first: gxn calibrate MODEL DATA").into());
     };
     let report = calibration.measure(&encoded(measured)?);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use gxn::checkpoint::{Encoder, short};
-use gxn::data::{ImageLimits, ImageSource};
+use gxn_data::{ImageLimits, ImageSource};
 use serde_json::json;
 
 use crate::args::{CaptionArgs, CaptionFormat};
@@ -25,7 +25,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     let mut unreadable = 0;
     for chunk in args.pictures.chunks(BATCH) {
         if stop.load(Ordering::Relaxed) {
-            return Err(gxn::Error::Interrupted.into());
+            return Err(gxn_base::Error::interrupted().into());
         }
         let sources: Vec<ImageSource> = chunk.iter().map(|path| ImageSource::File(path.clone())).collect();
         let (mut features, mut read) = (Vec::new(), Vec::new());

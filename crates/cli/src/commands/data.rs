@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::Result;
-use gxn::data::Dataset;
-use gxn::data::convert::{DataFormat, Pictures, convert as write_as};
-use gxn::data::doctor::{CheckOptions, check as examine};
-use gxn::data::sample::SAMPLES;
+use gxn_data::Dataset;
+use gxn_data::convert::{DataFormat, Pictures, convert as write_as};
+use gxn_data::doctor::{CheckOptions, check as examine};
+use gxn_data::sample::SAMPLES;
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
 use crate::commands::{open_dataset, open_options};

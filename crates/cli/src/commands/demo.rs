@@ -1,15 +1,16 @@
 //! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
 
+use crate::synthetic;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::data::doctor::CheckOptions;
-use gxn::data::{Dataset, ImageLimits, OpenOptions, Split, synthetic};
-use gxn::evaluate::Protocol;
 use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
+use gxn_data::doctor::CheckOptions;
+use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn_eval::Protocol;
 use gxn_index::{SearchOptions, Side};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
@@ -136,7 +137,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn::Error::unexpected(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error = gxn_base::Error::invalid(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
@@ -146,7 +147,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return refuse("an earlier demo", "begin anew with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
-        std::fs::remove_dir_all(folder).map_err(|e| gxn::Error::io("cannot remove", folder, e))?;
+        std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::data::{Dataset, Split};
 use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe, look_at};
+use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};

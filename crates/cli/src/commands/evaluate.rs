@@ -6,14 +6,13 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
-use gxn::data::{Dataset, Split, write_text};
 use gxn::evaluate::encode::EncodedDataset;
-use gxn::evaluate::{
-    About, Foreign, ForeignPaths, ImaginedEvaluation, PictureEvaluation, Protocol, Report, ResultNames, Scoring,
-    Similarity, caption_page, compare_groups,
-};
+use gxn::evaluate::{ImaginedEvaluation, PictureEvaluation, caption_page};
 use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
-use gxn::metrics::Bootstrap;
+use gxn_base::fs::write_text;
+use gxn_data::{Dataset, Split};
+use gxn_eval::metrics::Bootstrap;
+use gxn_eval::{About, Foreign, ForeignPaths, Protocol, Report, ResultNames, Scoring, Similarity, compare_groups};
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
@@ -105,7 +104,7 @@ fn imagine_split(
     folder: &Path,
 ) -> Result<PictureEvaluation> {
     let (found, texts, pictures) = PictureEvaluation::of(encoder, encoded, dataset, scoring, seed)?;
-    std::fs::create_dir_all(folder).map_err(|e| gxn::Error::io("cannot make", folder, e))?;
+    std::fs::create_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot make", folder, e))?;
     let write = |name: &str, text: String| -> Result<()> {
         let path = folder.join(name);
         write_text(&path, &text)?;
@@ -124,7 +123,7 @@ fn imagine_split(
 
 /// The score that the model was trained with, or with another λ.
 fn scoring_of(encoder: &Encoder, lambda: Option<f32>) -> Result<Scoring> {
-    let mut scoring = Scoring::of(encoder.config());
+    let mut scoring = gxn::evaluate::encode::scoring(encoder.config());
     if let Some(lambda) = lambda {
         if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
             bail!("--lambda {lambda}: expected 0 to 1, and 1 for a model with one level");

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::checkpoint::{Encoder, short};
-use gxn::data::write_text;
 use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
+use gxn_base::fs::write_text;
 use serde_json::json;
 
 use crate::args::ImagineArgs;
@@ -20,7 +20,7 @@ pub fn imagine(args: &ImagineArgs) -> Result<ExitCode> {
     let texts: Vec<&str> = args.texts.iter().flat_map(|text| std::iter::repeat_n(text.as_str(), count)).collect();
     let all_seeds: Vec<u64> = args.texts.iter().flat_map(|_| seeds.iter().copied()).collect();
     let pictures: Vec<_> = encoder.imagine(&texts, &all_seeds)?.iter().map(|picture| picture.to_rgb()).collect();
-    std::fs::create_dir_all(&args.output).map_err(|e| gxn::Error::io("cannot make", &args.output, e))?;
+    std::fs::create_dir_all(&args.output).map_err(|e| gxn_base::Error::io("cannot make", &args.output, e))?;
     let mut entries = Vec::new();
     for ((picture, text), seed) in pictures.iter().zip(&texts).zip(&all_seeds) {
         let path = args.output.join(format!("imagined_{}_{seed}.png", slug(text)));

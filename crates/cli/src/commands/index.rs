@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
-use gxn::data::{Dataset, ImageLimits};
 use gxn::retrieve::export::export_index;
 use gxn::retrieve::retriever::INDEX_FOLDER;
 use gxn::retrieve::{
     FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, noted_as_dataset, noted_model,
     noted_shard, noted_source, refresh_index,
 };
+use gxn_base::Kind;
+use gxn_data::{Dataset, ImageLimits};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
 
 use crate::args::{
@@ -60,7 +61,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     let dir = args.index.clone().unwrap_or_else(|| default_dir(source, args.shard));
     let meta = IndexMeta::read(&dir).ok();
     let Some(model) = args.model.clone().or_else(|| noted_model(meta.as_ref()?)) else {
-        let error = gxn::Error::unexpected("the model of a new index", "none", "a run or checkpoint");
+        let error = gxn_base::Error::invalid("the model of a new index", "none", "a run or checkpoint");
         return Err(error.with_hint("name it with --model").into());
     };
     let noted = meta.as_ref().filter(|_| !args.other_source).and_then(|meta| meta.extra.get(OPTIONS));
@@ -124,7 +125,7 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
                 let noted = noted.filter(|meta| noted_source(dir, meta) == here);
                 if noted.as_ref().and_then(noted_as_dataset) == Some(true) {
                     let what = format!("the data set of the index {}", dir.display());
-                    return Err(gxn::Error::unexpected(what, error.to_string(), "a data set, as before")
+                    return Err(gxn_base::Error::invalid(what, error.to_string(), "a data set, as before")
                         .with_hint("mend it; --other-source goes on without captions, which then leave the index")
                         .into());
                 }
@@ -174,7 +175,7 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
     };
     match run(encoder, &job, stop) {
         Ok(report) => Ok(Some(report)),
-        Err(error) if matches!(error.downcast_ref(), Some(gxn::Error::Interrupted)) => {
+        Err(error) if error.downcast_ref().is_some_and(|e: &gxn_base::Error| e.kind() == Kind::Interrupted) => {
             eprintln!("interrupted; what was done is kept: run the same command again to continue");
             Ok(None)
         }
@@ -280,11 +281,12 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     let dir = index_dir(&args.index)?;
     let meta = IndexMeta::read(&dir)?;
     let (Some(source), Some(options)) = (noted_source(&dir, &meta), meta.extra.get(OPTIONS)) else {
-        let error = gxn::Error::unexpected(format!("notes of {}", dir.display()), "none", "the source it was made of");
+        let error =
+            gxn_base::Error::invalid(format!("notes of {}", dir.display()), "none", "the source it was made of");
         return Err(error.with_hint("an older version made it: use gxn index SOURCE --model NEW --index DIR").into());
     };
     let options: IndexOptions = serde_json::from_value(options.clone())?;
-    std::fs::metadata(&source).map_err(|e| gxn::Error::io("cannot open", &source, e))?;
+    std::fs::metadata(&source).map_err(|e| gxn_base::Error::io("cannot open", &source, e))?;
     let encoder = Encoder::load(&args.model)?;
     let request = Request {
         source: &source,
@@ -336,7 +338,7 @@ pub fn index_dir(path: &Path) -> Result<PathBuf> {
     } else {
         ("no such folder", "look at the path")
     };
-    Err(gxn::Error::unexpected(format!("the index in {}", path.display()), found, "an index").with_hint(hint).into())
+    Err(gxn_base::Error::invalid(format!("the index in {}", path.display()), found, "an index").with_hint(hint).into())
 }
 
 /// `SOURCE/.gxn`, or beside a file; of a share `.gxn-shard-I-of-N`.

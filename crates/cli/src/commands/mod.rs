@@ -19,7 +19,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use gxn::checkpoint::Encoder;
-use gxn::data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
+use gxn_data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
 
 use crate::args::SourceArgs;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::evaluate::{CaptionEvaluation, CaptionResults, ReferenceCaptions, ResultNames};
+use gxn_eval::{CaptionEvaluation, CaptionResults, ReferenceCaptions, ResultNames};
 
 use crate::args::{ReportFormat, ScoreCaptionsArgs};
 use crate::output::print;

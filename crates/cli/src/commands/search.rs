@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::data::{UNKNOWN, tokenize};
 use gxn::retrieve::query::Content;
 use gxn::retrieve::{Found, Part, Retriever, find_index, parse_query, query};
+use gxn_data::{UNKNOWN, tokenize};
 use gxn_index::{Filter, Hit, Method, SearchOptions, Side};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ const FIELDS: &str = "id path folder name sha256 size mtime width height";
 /// Searches an index.
 pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     if let Some(least) = args.min_relevance.filter(|least| !(0.0..=1.0).contains(least)) {
-        let error = gxn::Error::unexpected("--min-relevance", least.to_string(), "a probability, 0 to 1");
+        let error = gxn_base::Error::invalid("--min-relevance", least.to_string(), "a probability, 0 to 1");
         return Err(error.into());
     }
     let (words, dir) = match args.index {
@@ -46,7 +46,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         eprintln!("note: the model has never seen: {}", strange.join(", "));
     }
     let format = if args.filepath_only { HitFormat::Paths } else { args.format };
-    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(gxn::Error::from)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(gxn_base::Error::from)?;
     let options = SearchOptions {
         offset: args.offset,
         filter: filter.as_ref(),
@@ -56,7 +56,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     };
     let mut found = retriever.search(&parts, &options)?;
     if let Some(filter) = &filter {
-        let unknown = retriever.index().unknown_fields(options.target, filter).map_err(gxn::Error::from)?;
+        let unknown = retriever.index().unknown_fields(options.target, filter).map_err(gxn_base::Error::from)?;
         if !unknown.is_empty() {
             eprintln!("note: no picture of the index has {}; all have {FIELDS}", unknown.join(", "));
         }
@@ -89,7 +89,7 @@ fn keep_relevant(found: &mut Found, least: f32, is_calibrated: bool) -> Result<(
             false => ("a query without probabilities", "a calibrated model", "calibrate it: gxn calibrate MODEL DATA"),
             true => ("a query that the calibration says nothing of", KNOWN, "ask for one thing, or leave it out"),
         };
-        return Err(gxn::Error::unexpected("--min-relevance", found, expected).with_hint(hint).into());
+        return Err(gxn_base::Error::invalid("--min-relevance", found, expected).with_hint(hint).into());
     };
     // Probabilities fall with the rank.
     let kept = relevance.iter().take_while(|&&p| p >= least).count();

@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::data::Split;
 use gxn::retrieve::Calibration;
 use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
 use gxn::train::picture_steps::PictureFigures;
 use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
+use gxn_data::Split;
 
 use crate::args::TrainArgs;
 use crate::commands::encode;
@@ -302,7 +302,7 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
-    Err(gxn::Error::unexpected("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
+    Err(gxn_base::Error::invalid("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
         .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
         .into())
 }
@@ -313,11 +313,11 @@ fn default_name(config: Option<&Path>) -> String {
 
 /// The run in `logs` whose `last` checkpoint is the newest.
 fn latest(logs: &Path) -> Result<PathBuf> {
-    let entries = std::fs::read_dir(logs).map_err(|e| gxn::Error::io("cannot read", logs, e))?;
+    let entries = std::fs::read_dir(logs).map_err(|e| gxn_base::Error::io("cannot read", logs, e))?;
     let runs = entries.flatten().map(|entry| entry.path()).filter(|run| run.join("last").exists());
     let newest = runs.max_by_key(|run| std::fs::metadata(run.join("last")).and_then(|m| m.modified()).ok());
     newest.ok_or_else(|| {
-        gxn::Error::unexpected(
+        gxn_base::Error::invalid(
             logs.display().to_string(),
             "no run that can be continued",
             "a run with a `last` checkpoint",

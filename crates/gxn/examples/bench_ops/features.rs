@@ -1,8 +1,8 @@
 //! Features of a frozen EfficientNet-Lite2, one picture on each core, as a feature store computes them.
 
 use burn::tensor::Device;
-use gxn::data::{ImageLimits, View, decode_image};
 use gxn::look::backbone::{Backbone, BackboneKind, Inference};
+use gxn_data::{ImageLimits, View, decode_image};
 use rayon::prelude::*;
 
 const KIND: BackboneKind = BackboneKind::EfficientNetLite2;

@@ -13,12 +13,12 @@ mod training;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use gxn::ops::adam::{Adam, AdamConfig};
-use gxn::ops::dropout::dropout;
-use gxn::ops::gradient::clip_global_norm;
-use gxn::ops::gru::{Direction, GruWeights, gru};
-use gxn::ops::moving_average::ema_update;
-use gxn::ops::order_similarity::{Order, order_similarity};
+use gxn_ops::adam::{Adam, AdamConfig};
+use gxn_ops::dropout::dropout;
+use gxn_ops::gradient::clip_global_norm;
+use gxn_ops::gru::{Direction, GruWeights, gru};
+use gxn_ops::moving_average::ema_update;
+use gxn_ops::order_similarity::{Order, order_similarity};
 use std::time::Instant;
 
 const WORKLOADS: [&str; 15] = [

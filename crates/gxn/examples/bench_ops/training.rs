@@ -7,9 +7,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
 use gxn::model::{Generators, Gxn, effective_lambda};
-use gxn::ops::adam::{Adam, AdamConfig};
-use gxn::ops::gradient::clip_global_norm;
 use gxn::train::steps::{MatchBatch, match_step};
+use gxn_ops::adam::{Adam, AdamConfig};
+use gxn_ops::gradient::clip_global_norm;
 
 const VOCABULARY: usize = 8000;
 /// Width of the pretrained vectors, where a configuration asks for some: GloVe's.

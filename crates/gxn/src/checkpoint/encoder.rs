@@ -8,13 +8,13 @@ use rayon::prelude::*;
 
 use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
-use crate::data::{ContentHash, ImageLimits, ImageSource, View, decode_image, read_limited};
 use crate::imagine::beam::beam_search;
 use crate::imagine::picture::SmallPicture;
 use crate::look::Phase;
 use crate::look::backbone::Inference;
 use crate::model::{Rows, effective_lambda, feature_batches};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::{ContentHash, ImageLimits, ImageSource, View, decode_image, read_limited};
 
 /// A picture's feature with what is known of its file.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,10 +60,11 @@ impl Encoder {
         let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
         let checkpoint = Checkpoint::load(&folder, &device)?;
         let fingerprint = fingerprint_of(&folder)?;
-        let backbone =
-            checkpoint.frozen.as_ref().or(checkpoint.model.backbone.as_ref()).ok_or_else(|| {
-                Error::unexpected(path.display().to_string(), "no CNN", "the weights of the image side")
-            })?;
+        let backbone = checkpoint
+            .frozen
+            .as_ref()
+            .or(checkpoint.model.backbone.as_ref())
+            .ok_or_else(|| Error::invalid(path.display().to_string(), "no CNN", "the weights of the image side"))?;
         Ok(Self { inference: Inference::new(backbone), fingerprint, device, checkpoint })
     }
 
@@ -137,7 +138,7 @@ impl Encoder {
     /// # Errors
     /// When it cannot be read.
     pub fn embed_picture(&self, source: &ImageSource) -> Result<Rows> {
-        let picture = crate::data::load_image(source, &ImageLimits::default())?;
+        let picture = gxn_data::load_image(source, &ImageLimits::default())?;
         Ok(self.embed_features(&self.picture_feature(&picture)?))
     }
 
@@ -149,7 +150,7 @@ impl Encoder {
     pub fn describe(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<ImaginedCaption>>> {
         let model = &self.checkpoint.model;
         let Some(decoder) = &model.caption_decoder else {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 "the model",
                 format!("one of stage {:?}, which has no caption decoder", self.config().train.stage),
                 "a model that can describe pictures",
@@ -157,7 +158,7 @@ impl Encoder {
             .with_hint("train one with --stage i2t_xe --start-from RUN"));
         };
         if beam == 0 {
-            return Err(Error::unexpected("the beam", "width 0", "at least 1"));
+            return Err(Error::invalid("the beam", "width 0", "at least 1"));
         }
         let width = self.inference.kind().feature_dim();
         let most = self.config().imagine.words.max_words;
@@ -165,7 +166,7 @@ impl Encoder {
         for batch in feature_batches(features, width, CAPTION_BATCH, &self.device) {
             let v_l = model
                 .ground_image(batch, Phase::Evaluate)
-                .ok_or_else(|| Error::unexpected("the model", "one level", "two levels: captions are made from v_l"))?;
+                .ok_or_else(|| Error::invalid("the model", "one level", "two levels: captions are made from v_l"))?;
             for found in beam_search(decoder, &model.sentence, v_l, most, beam) {
                 let worded = found.into_iter().map(|generated| ImaginedCaption {
                     caption: self.checkpoint.vocabulary.decode(&generated.tokens),
@@ -184,7 +185,7 @@ impl Encoder {
     /// When the model has no generator, or there are not as many seeds as sentences.
     pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallPicture>> {
         if self.checkpoint.model.image_generator.is_none() {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 "the model",
                 format!("one of stage {:?}, which has no picture generator", self.config().train.stage),
                 "a model that can imagine pictures",
@@ -192,11 +193,7 @@ impl Encoder {
             .with_hint("train one with --stage t2i_pretrain --start-from RUN, then --stage t2i"));
         }
         if texts.len() != seeds.len() {
-            return Err(Error::unexpected(
-                "the seeds",
-                seeds.len().to_string(),
-                format!("{}, one a text", texts.len()),
-            ));
+            return Err(Error::invalid("the seeds", seeds.len().to_string(), format!("{}, one a text", texts.len())));
         }
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
@@ -210,7 +207,7 @@ impl Encoder {
     /// When it cannot be read.
     pub fn small_photo(&self, source: &ImageSource) -> Result<SmallPicture> {
         let side_px = self.config().imagine.pictures.load_px;
-        let photo = crate::data::load_image(source, &ImageLimits::default())?;
+        let photo = gxn_data::load_image(source, &ImageLimits::default())?;
         let values = self.checkpoint.input.preprocess.small(side_px).apply(&photo, View::FULL);
         Ok(SmallPicture::middle_of(&values, side_px))
     }

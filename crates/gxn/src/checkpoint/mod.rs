@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::RunConfig;
-use crate::data::atomic::{write_atomically, write_synced};
-use crate::data::{Preprocess, View, Vocabulary};
 use crate::look::Init;
 use crate::look::backbone::{Backbone, Inference};
 use crate::model::{Generators, Gxn};
-use crate::{Error, Result};
+use gxn_base::fs::{write_atomically, write_synced};
+use gxn_base::{Error, Result};
+use gxn_data::{Preprocess, View, Vocabulary};
 
 pub use encoder::{Encoder, ImaginedCaption};
 
@@ -134,7 +134,7 @@ impl Checkpoint {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, path: &Path) -> Result<String> {
-        crate::data::atomic::build_folder_atomically(path, |folder| self.write(folder).map(|_| ()))?;
+        gxn_base::fs::build_folder_atomically(path, |folder| self.write(folder).map(|_| ()))?;
         fingerprint_of(path)
     }
 
@@ -164,7 +164,7 @@ impl Checkpoint {
         let meta = read_meta(&folder)?;
         let found = hash_files(&folder)?;
         if found != meta.fingerprint {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 format!("fingerprint of {}", folder.display()),
                 short(&found),
                 format!("{}, as meta.json has it", short(&meta.fingerprint)),
@@ -203,7 +203,7 @@ pub(crate) fn skeleton(
             Some((vec![0.0; words.values.len()], words.shape[1]))
         }
         Some(words) => {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 "the stored word matrix",
                 format!("shape {:?}", words.shape),
                 format!("{} rows", vocabulary.len()),
@@ -231,7 +231,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         }
     }
     let found = if path.exists() { "a folder without meta.json" } else { "nothing" };
-    Err(Error::unexpected(path.display().to_string(), found, "a checkpoint or a run with one")
+    Err(Error::invalid(path.display().to_string(), found, "a checkpoint or a run with one")
         .with_hint("`gxn train` writes runs; name the run's folder or one of its checkpoints"))
 }
 
@@ -247,17 +247,17 @@ fn read_meta(folder: &Path) -> Result<Meta> {
     let path = folder.join("meta.json");
     let json: serde_json::Value = read_json(&path)?;
     if json["format"] == "gxn-index" {
-        return Err(Error::unexpected(folder.display().to_string(), "an index", "a gxn checkpoint")
+        return Err(Error::invalid(folder.display().to_string(), "an index", "a gxn checkpoint")
             .with_hint("name the run that made it: `gxn info` shows where the index noted it"));
     }
     let meta: Meta = serde_json::from_value(json).map_err(|e| {
-        Error::unexpected(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
+        Error::invalid(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
     })?;
     if meta.kind != "gxn checkpoint" {
-        return Err(Error::unexpected(path.display().to_string(), format!("a {}", meta.kind), "a gxn checkpoint"));
+        return Err(Error::invalid(path.display().to_string(), format!("a {}", meta.kind), "a gxn checkpoint"));
     }
     if meta.format != FORMAT {
-        return Err(Error::unexpected(
+        return Err(Error::invalid(
             path.display().to_string(),
             format!("format {}", meta.format),
             format!("format {FORMAT}"),
@@ -296,6 +296,6 @@ pub(crate) fn pretty<T: Serialize>(value: &T) -> String {
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
     serde_json::from_str(&text).map_err(|e| {
-        Error::unexpected(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
+        Error::invalid(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
     })
 }

@@ -7,8 +7,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::data::atomic::write_atomically;
-use crate::{Error, Result};
+use gxn_base::fs::write_atomically;
+use gxn_base::{Error, Result};
 
 /// A tensor outside the framework: shape and row-major values.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,11 +90,11 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
     let mut assigner = Assigner { path: Vec::new(), arrays, problems: Vec::new(), place };
     let module = module.map(&mut assigner);
     if let Some((what, found, expected)) = assigner.problems.into_iter().next() {
-        return Err(Error::unexpected(what, found, expected)
+        return Err(Error::invalid(what, found, expected)
             .with_hint("the weights belong to another model or the file is damaged"));
     }
     if let Some(name) = assigner.arrays.keys().next() {
-        return Err(Error::unexpected(format!("tensors of {place}"), name.clone(), "only tensors of this model")
+        return Err(Error::invalid(format!("tensors of {place}"), name.clone(), "only tensors of this model")
             .with_hint("the weights belong to a model with another configuration"));
     }
     Ok(module)
@@ -127,7 +127,7 @@ pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
         (name.as_str(), view.expect("the number of values fits the shape"))
     });
     let bytes = safetensors::serialize(views, None)
-        .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "serialisable tensors"))?;
+        .map_err(|e| Error::invalid(path.display().to_string(), e.to_string(), "serialisable tensors"))?;
     write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
 }
 
@@ -139,11 +139,11 @@ pub fn load(path: &Path) -> Result<Arrays> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
     let place = path.display().to_string();
     let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::unexpected(place.clone(), e.to_string(), "a complete safetensors file"))?;
+        .map_err(|e| Error::invalid(place.clone(), e.to_string(), "a complete safetensors file"))?;
     let mut arrays = Arrays::new();
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(Error::unexpected(format!("tensor {name} of {place}"), format!("{:?}", view.dtype()), "F32"));
+            return Err(Error::invalid(format!("tensor {name} of {place}"), format!("{:?}", view.dtype()), "F32"));
         }
         let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         arrays.insert(name, Array { shape: view.shape().to_vec(), values });

@@ -20,7 +20,7 @@ pub use matching::{Level, LossKind, MatchingConfig, SimilarityKind};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// Largest input of a CNN; beyond it a typing error is likelier than a wish.
 const LARGEST_SIDE_PX: u32 = 4096;
@@ -54,7 +54,7 @@ pub struct DataConfig {
     /// Folder of the caption files, when pictures and captions lie in two folders with equal stems.
     pub texts: Option<PathBuf>,
     /// Gives splits anew by content, in place of those in the source, such as "hash:0.9/0.05/0.05".
-    pub split_by: Option<crate::data::SplitBy>,
+    pub split_by: Option<gxn_data::SplitBy>,
     /// Read Karpathy's `restval` images as train.
     pub use_restval: bool,
     /// Words seen fewer times in the train captions are unknown words. The paper keeps every word.
@@ -62,7 +62,7 @@ pub struct DataConfig {
     /// Use only the first so many train images (learning curves); 0 uses all.
     pub max_train_images: usize,
     /// Columns of a CSV or TSV table, where they are not the usual ones.
-    pub csv: crate::data::CsvColumns,
+    pub csv: gxn_data::CsvColumns,
 }
 
 impl Default for DataConfig {
@@ -75,7 +75,7 @@ impl Default for DataConfig {
             use_restval: true,
             min_count: 1,
             max_train_images: 0,
-            csv: crate::data::CsvColumns::default(),
+            csv: gxn_data::CsvColumns::default(),
         }
     }
 }
@@ -109,7 +109,7 @@ impl RunConfig {
     pub(crate) fn from_table(table: toml::Table, path: Option<&Path>) -> Result<Self> {
         let place = path.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
-            Error::unexpected(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
+            Error::invalid(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
                 .with_hint("`gxn train --print-config` prints every key with its default")
         })?;
         config.validate()?;
@@ -127,7 +127,7 @@ impl RunConfig {
     /// Names the key, the value found and the range expected.
     pub fn validate(&self) -> Result<()> {
         let check = |holds: bool, key: &str, found: String, expected: &str| {
-            if holds { Ok(()) } else { Err(Error::unexpected(format!("configuration key {key}"), found, expected)) }
+            if holds { Ok(()) } else { Err(Error::invalid(format!("configuration key {key}"), found, expected)) }
         };
         let unit = |p: f64| (0.0..1.0).contains(&p);
         let positive = |x: f64| x > 0.0 && x.is_finite();
@@ -261,7 +261,7 @@ impl RunConfig {
 pub fn expand(path: &str) -> Result<PathBuf> {
     let variable = |name: &str| {
         std::env::var(name).map_err(|_| {
-            Error::unexpected(
+            Error::invalid(
                 format!("the path {path}"),
                 format!("${name}, which is not set"),
                 "a set environment variable",
@@ -279,7 +279,7 @@ pub fn expand(path: &str) -> Result<PathBuf> {
         (name, rest) = match tail.strip_prefix('{') {
             Some(braced) => braced
                 .split_once('}')
-                .ok_or_else(|| Error::unexpected(format!("the path {path}"), "`${`", "`}` behind the name"))?,
+                .ok_or_else(|| Error::invalid(format!("the path {path}"), "`${`", "`}` behind the name"))?,
             None => {
                 let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
                 tail.split_at(end)
@@ -293,12 +293,12 @@ pub fn expand(path: &str) -> Result<PathBuf> {
 }
 
 fn not_toml(path: &Path, e: &toml::de::Error) -> Error {
-    Error::unexpected(path.display().to_string(), e.to_string().trim().to_string(), "a TOML file")
+    Error::invalid(path.display().to_string(), e.to_string().trim().to_string(), "a TOML file")
 }
 
 fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     let Some((key, value)) = pair.split_once('=') else {
-        return Err(Error::unexpected(format!("the override {pair:?}"), "no `=`", "`table.key=value`"));
+        return Err(Error::invalid(format!("the override {pair:?}"), "no `=`", "`table.key=value`"));
     };
     let (key, value) = (key.trim(), value.trim());
     let parsed = format!("v = {value}")
@@ -312,7 +312,7 @@ fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     for part in parts {
         let entry = here.entry(part.to_string()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         here = entry.as_table_mut().ok_or_else(|| {
-            Error::unexpected(
+            Error::invalid(
                 format!("the override {pair:?}"),
                 format!("{part} is a value"),
                 "a table before the last dot",

@@ -7,8 +7,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 
 use super::encode::EncodedDataset;
-use crate::data::{Dataset, ImageLimits, load_image};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::{Dataset, ImageLimits, load_image};
 
 /// Longer side of a picture on the page, in pixels.
 const SIDE_PX: u32 = 224;
@@ -66,7 +66,7 @@ fn thumbnail(picture: &image::RgbImage, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
         .encode_image(&small)
-        .map_err(|e| Error::unexpected(name, e.to_string(), "a picture that can be written as JPEG"))?;
+        .map_err(|e| Error::invalid(name, e.to_string(), "a picture that can be written as JPEG"))?;
     Ok(format!("data:image/jpeg;base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes)))
 }
 

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{About, Embeddings, Level, Protocol, Relevance, Report, Scoring, Similarity, ranks};
 use crate::checkpoint::{Encoder, ImaginedCaption, pretty};
 use crate::config::{RunConfig, SimilarityKind};
-use crate::data::atomic::{build_folder_atomically, write_synced};
-use crate::data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
-use crate::metrics::{Bootstrap, Metrics};
 use crate::model::{Rows, effective_lambda};
-use crate::{Error, Result};
+use gxn_base::fs::{build_folder_atomically, write_synced};
+use gxn_base::{Error, Result};
+use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
+use gxn_eval::metrics::{Bootstrap, Metrics};
+use gxn_eval::{About, Embeddings, Level, Protocol, ReferenceCaptions, Report, Scoring, Similarity};
 
 /// Pictures looked at together; the unit of progress.
 const BATCH: usize = 64;
@@ -92,7 +92,7 @@ pub fn look_at(
         }
         done += chunk.len();
         if !progress(done, chosen.len(), done as f64 / start.elapsed().as_secs_f64().max(1e-9)) {
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
     }
     if rows > 0 {
@@ -103,7 +103,7 @@ pub fn look_at(
         Some(first) => format!("no readable picture ({}: {})", first.what, first.reason),
         None => "no picture".into(),
     };
-    Err(Error::unexpected(what, found, "pictures with captions"))
+    Err(Error::invalid(what, found, "pictures with captions"))
 }
 
 /// The rest of [`encode_dataset`], for a data set whose pictures a model with the same CNN has looked at. With a beam, each
@@ -141,40 +141,34 @@ pub fn embed_and_describe(
     Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, imagined, dropped })
 }
 
-impl Scoring {
-    /// The score that a configuration trains: its similarity and λ.
-    pub fn of(config: &RunConfig) -> Self {
-        let similarity = match config.matching.similarity {
-            SimilarityKind::Cosine => Similarity::Cosine,
-            SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
-            SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
-        };
-        Self { similarity, lambda: effective_lambda(config) as f32 }
+/// The score that a configuration trains: its similarity and λ.
+pub fn scoring(config: &RunConfig) -> Scoring {
+    let similarity = match config.matching.similarity {
+        SimilarityKind::Cosine => Similarity::Cosine,
+        SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
+        SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
+    };
+    Scoring { similarity, lambda: effective_lambda(config) as f32 }
+}
+
+/// The caption embeddings beside those of images, both of the same network.
+pub fn paired<'a>(images: &'a Rows, captions: &'a Rows) -> Embeddings<'a> {
+    let dim = images.dim;
+    let grounded = images.grounded_level.as_ref().zip(captions.grounded_level.as_ref());
+    Embeddings {
+        abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
+        grounded_level: grounded.map(|(images, captions)| Level { images, captions, dim }),
     }
 }
 
-impl<'a> Embeddings<'a> {
-    /// The embeddings in `images` and `captions`, which come from the same network.
-    pub fn of(images: &'a Rows, captions: &'a Rows) -> Self {
-        let dim = images.dim;
-        let grounded = images.grounded_level.as_ref().zip(captions.grounded_level.as_ref());
-        Self {
-            abstract_level: Level { images: &images.abstract_level, captions: &captions.abstract_level, dim },
-            grounded_level: grounded.map(|(images, captions)| Level { images, captions, dim }),
-        }
-    }
-}
-
-impl Embeddings<'_> {
-    /// Recall and ranks in both directions, where each caption belongs to the one image that `caption_image` names.
-    ///
-    /// # Errors
-    /// When an image has no caption, shapes do not fit together, or λ does not.
-    pub fn metrics(&self, caption_image: &[usize], scoring: Scoring) -> Result<Metrics> {
-        let images = self.abstract_level.images.len() / self.abstract_level.dim.max(1);
-        let found = ranks(self, &Relevance::from_caption_image(images, caption_image)?, scoring)?;
-        Ok(Metrics::of(&found.image_to_text, &found.text_to_image))
-    }
+/// The captions of one split as references, under the dataset's image ids.
+pub fn reference_captions(dataset: &Dataset, split: Split) -> ReferenceCaptions {
+    let image = |image: usize| {
+        let captions = dataset.captions_of(image).map(|at| dataset.captions[at].text.clone()).collect();
+        (dataset.images[image].id.clone(), captions)
+    };
+    let images = dataset.split_indices(split).into_iter().map(image);
+    ReferenceCaptions::of_split(&dataset.name, &split.to_string(), images)
 }
 
 impl EncodedDataset {
@@ -197,7 +191,7 @@ impl EncodedDataset {
     /// # Errors
     /// When an image has no caption, or λ does not fit.
     pub fn metrics(&self, scoring: Scoring) -> Result<Metrics> {
-        Embeddings::of(&self.images, &self.captions).metrics(&self.caption_image, scoring)
+        paired(&self.images, &self.captions).metrics(&self.caption_image, scoring)
     }
 
     /// Ranks, metrics and intervals under a protocol.
@@ -205,7 +199,7 @@ impl EncodedDataset {
     /// # Errors
     /// When the counts are not the protocol's.
     pub fn report(&self, protocol: Protocol, scoring: Scoring, about: About, bootstrap: Bootstrap) -> Result<Report> {
-        let embeddings = Embeddings::of(&self.images, &self.captions);
+        let embeddings = paired(&self.images, &self.captions);
         let evaluation = protocol.evaluate(self.images.count, &self.caption_image, &embeddings, scoring)?;
         Report::new(&evaluation, &self.image_ids, about, bootstrap)
     }
@@ -219,7 +213,7 @@ impl EncodedDataset {
         build_folder_atomically(dir, |folder| {
             for (name, rows) in [("img_emb.npy", &self.images), ("text_emb.npy", &self.captions)] {
                 let values: Vec<f32> = (0..rows.count).flat_map(|row| rows.joined(row)).collect();
-                super::npy::write_npy(&folder.join(name), &values, rows.joined_width())?;
+                gxn_eval::npy::write_npy(&folder.join(name), &values, rows.joined_width())?;
             }
             let lines = |ids: &mut dyn Iterator<Item = &String>| ids.map(|id| format!("{id}\n")).collect::<String>();
             write_synced(&folder.join("image_ids.txt"), lines(&mut self.image_ids.iter()).as_bytes())?;

@@ -1,18 +1,16 @@
 //! [`ImaginedEvaluation`]: the captions that a model makes, and those that it finds (paper Table 2), scored alike.
 
+use super::encode::{paired, reference_captions};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::caption_results::write_json;
-use super::{
-    CaptionEvaluation, CaptionResult, CaptionResults, Embeddings, ImageId, ReferenceCaptions, ResultNames, Scoring,
-    best_captions,
-};
-use crate::Result;
-use crate::data::{Dataset, Split};
 use crate::evaluate::encode::EncodedDataset;
-use crate::metrics::{CaptionReferences, CaptionScores};
+use gxn_base::Result;
+use gxn_data::{Dataset, Split};
+use gxn_eval::caption_results::write_json;
+use gxn_eval::metrics::{CaptionReferences, CaptionScores};
+use gxn_eval::{CaptionEvaluation, CaptionResult, CaptionResults, ImageId, ResultNames, Scoring, best_captions};
 
 /// Ranks of retrieved captions that are scored.
 const RANKS: usize = 5;
@@ -48,8 +46,8 @@ impl ImaginedEvaluation {
                 })
                 .collect(),
         };
-        let references = ReferenceCaptions::of(dataset, split);
-        let train = ReferenceCaptions::of(dataset, Split::Train);
+        let references = reference_captions(dataset, split);
+        let train = reference_captions(dataset, Split::Train);
         let corpus = train.corpus().is_ok().then_some(&train);
         let made = CaptionEvaluation::of(&results, &references, corpus)?;
 
@@ -62,7 +60,7 @@ impl ImaginedEvaluation {
         let mut said: Vec<String> = results.captions.iter().map(|result| result.caption.clone()).collect();
         said.rotate_left(1);
         let shuffled = scorer.score(&said)?;
-        let embeddings = Embeddings::of(&encoded.images, &encoded.captions);
+        let embeddings = paired(&encoded.images, &encoded.captions);
         let found = |with_own: bool| -> Result<Vec<CaptionScores>> {
             let allowed = |image: usize, caption: usize| with_own || encoded.caption_image[caption] != image;
             let best = best_captions(&embeddings, scoring, RANKS, allowed)?;

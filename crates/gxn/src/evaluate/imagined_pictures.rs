@@ -1,5 +1,6 @@
 //! [`PictureEvaluation`]: are imagined pictures about their sentences, and are they more than one picture?
 
+use super::encode::paired;
 use gxn_index::kernel::{Measure, score_matrix};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -8,14 +9,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::encode::EncodedDataset;
-use super::{Embeddings, Level, Relevance, Scoring, Similarity, ranks};
-use crate::Result;
 use crate::checkpoint::Encoder;
-use crate::data::Dataset;
 use crate::imagine::picture::{SmallPicture, root_mean_square};
 use crate::look::phase::mix;
-use crate::metrics::Recall;
 use crate::model::Rows;
+use gxn_base::Result;
+use gxn_data::Dataset;
+use gxn_eval::metrics::Recall;
+use gxn_eval::{Embeddings, Level, Relevance, Scoring, Similarity, ranks};
 
 /// Sentences whose pictures are made a second time with another noise.
 const TWICE: usize = 200;
@@ -155,7 +156,7 @@ impl PictureEvaluation {
         let own = own_photo_ranks(&rows, &encoded.images)?;
         let test = PermutationTest::of(&photo_ranks(&rows, &encoded.images, COMPARED), seed);
 
-        let captions = Embeddings::of(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
+        let captions = paired(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let sources = encoded.sources(dataset);
         let photos: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
         let photos = photos?;

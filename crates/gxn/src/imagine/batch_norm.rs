@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::look::{Init, Phase};
-use crate::ops::batch_norm::{Activation, BatchMoments, batch_norm, batch_norm_inference, update_running};
+use gxn_ops::batch_norm::{Activation, BatchMoments, batch_norm, batch_norm_inference, update_running};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;

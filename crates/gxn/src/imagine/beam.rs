@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
 use super::decoding::{Generated, log_sum_exp, word_rows};
-use crate::data::{END, START, UNKNOWN};
 use crate::look::{Phase, SentenceEncoder};
+use gxn_data::{END, START, UNKNOWN};
 
 /// The `width` captions of highest ln p that beam search finds for each row of v_l, best first. The unknown word is never
 /// said; ln p is that of the words that can be. Width 1 is the greedy caption.

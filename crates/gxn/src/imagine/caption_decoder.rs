@@ -4,13 +4,13 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::config::{Injection, WordsConfig};
-use crate::data::{END, UNKNOWN};
 use crate::look::gru::Gru;
 use crate::look::linear::LinearMap;
 use crate::look::phase::mix;
 use crate::look::{Init, Phase, Site};
-use crate::ops::dropout::dropout;
-use crate::ops::target_log_probability::target_log_probability;
+use gxn_data::{END, UNKNOWN};
+use gxn_ops::dropout::dropout;
+use gxn_ops::target_log_probability::target_log_probability;
 
 /// Token number of the first word that can be said; padding and start are never said.
 const FIRST: u32 = END;

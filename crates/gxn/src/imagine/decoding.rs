@@ -4,9 +4,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
-use crate::data::{END, START, UNKNOWN};
 use crate::look::phase::mix;
 use crate::look::{Phase, SentenceEncoder, TokenBatch};
+use gxn_data::{END, START, UNKNOWN};
 
 /// How the next word is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use super::image_generator::DEVIATION;
 use crate::config::PicturesConfig;
 use crate::look::linear::LinearMap;
 use crate::look::{Init, Phase};
-use crate::ops::batch_norm::Activation;
-use crate::ops::conv::conv2d;
+use gxn_ops::batch_norm::Activation;
+use gxn_ops::conv::conv2d;
 
 /// Slope of the rectifiers below 0.
 const SLOPE: f64 = 0.2;

@@ -11,8 +11,8 @@ use super::conditioning::{Condition, Conditioning};
 use crate::config::PicturesConfig;
 use crate::look::phase::mix;
 use crate::look::{Init, Phase};
-use crate::ops::batch_norm::Activation;
-use crate::ops::conv::{conv2d, upsampled_conv3x3};
+use gxn_ops::batch_norm::Activation;
+use gxn_ops::conv::{conv2d, upsampled_conv3x3};
 
 /// Side of a generated picture.
 pub const SIDE_PX: usize = 64;

@@ -5,8 +5,8 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 
 use super::image_generator::SIDE_PX;
-use crate::data::atomic::write_atomically;
-use crate::{Error, Result};
+use gxn_base::fs::write_atomically;
+use gxn_base::{Error, Result};
 
 /// What every picture is, for people who find one later; it is inside the PNG file.
 pub const LABEL: &str =
@@ -73,7 +73,7 @@ pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
         Ok(bytes)
     };
     let bytes = encoded()
-        .map_err(|e| Error::unexpected(path.display().to_string(), e.to_string(), "a picture that PNG can hold"))?;
+        .map_err(|e| Error::invalid(path.display().to_string(), e.to_string(), "a picture that PNG can hold"))?;
     write_atomically(path, |file| std::io::Write::write_all(file, &bytes))
 }
 

@@ -11,12 +11,12 @@ use super::picture::root_mean_square;
 use super::tests::reached;
 use crate::checkpoint::weights::{Arrays, collect};
 use crate::config::RunConfig;
-use crate::data::{END, START};
 use crate::look::{Init, Phase, TokenBatch};
 use crate::model::{Generators, Gxn};
-use crate::ops::adam::AdamState;
 use crate::train::optimisers::Optimisers;
 use crate::train::picture_steps::{PictureFigures, discriminator_step, generator_step, propose};
+use gxn_data::{END, START};
+use gxn_ops::adam::AdamState;
 
 const PHASE: Phase = Phase::Train { seed: 4 };
 
@@ -92,7 +92,7 @@ fn each_step_reaches_its_own() {
     let gradient = |config: &crate::config::PicturesConfig| {
         let proposal = propose(&network, &captions(), config, false, PHASE, 2);
         let (gradients, ..) = generator_step(&network, proposal, config, PHASE, &mut PictureFigures::default());
-        crate::ops::gradient::clip_global_norm(&network.sentence, gradients, f64::INFINITY).1
+        gxn_ops::gradient::clip_global_norm(&network.sentence, gradients, f64::INFINITY).1
     };
     let closed = gradient(&config);
     config.through_discriminator = true;

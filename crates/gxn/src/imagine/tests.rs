@@ -10,11 +10,11 @@ use super::beam::beam_search;
 use super::decoding::{Choice, Generated, decode};
 use super::scheduled_sampling::scheduled_inputs;
 use crate::config::{Injection, RunConfig};
-use crate::data::{END, START, UNKNOWN};
 use crate::look::{Init, Phase, TokenBatch};
-use crate::metrics::CiderReward;
 use crate::model::{Generators, Gxn};
 use crate::train::steps::{CaptionBatch, Reinforcement, caption_step, reward_reference};
+use gxn_data::{END, START, UNKNOWN};
+use gxn_eval::metrics::CiderReward;
 
 const VOCABULARY: usize = 9;
 const MAX_WORDS: usize = 6;
@@ -262,8 +262,8 @@ fn the_reward_equals_the_metric() {
     let reward = CiderReward::new(&references);
     let candidates = vec![vec![4, 5, END], vec![6, UNKNOWN, 5, END]];
     let found = reward.rewards(&candidates, &[0, 1]);
-    let frequencies = crate::metrics::DocumentFrequencies::new(&references);
-    let expected = crate::metrics::cider_d(&candidates, &references[..2], &frequencies);
+    let frequencies = gxn_eval::metrics::DocumentFrequencies::new(&references);
+    let expected = gxn_eval::metrics::cider_d(&candidates, &references[..2], &frequencies);
     for (found, expected) in found.iter().zip(&expected) {
         assert!((found - expected).abs() < 1e-9, "{found} {expected}");
     }

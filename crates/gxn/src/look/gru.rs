@@ -5,7 +5,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::init::Init;
 use crate::config::Pooling;
-use crate::ops::gru::{Direction, GruWeights, gru};
+use gxn_ops::gru::{Direction, GruWeights, gru};
 
 /// The weights of a GRU that reads in one direction; PyTorch's layout, gates r, z, n.
 #[derive(Module, Debug)]

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::ops::dropout::dropout;
+use gxn_ops::dropout::dropout;
 
 /// Training or evaluation.
 ///

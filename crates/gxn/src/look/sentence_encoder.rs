@@ -9,7 +9,7 @@ use super::init::Init;
 use super::linear::LinearMap;
 use super::phase::{Phase, Site};
 use crate::config::{Level, Pooling, SentenceConfig};
-use crate::ops::gru::Direction;
+use gxn_ops::gru::Direction;
 
 /// A batch of captions as padded token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]

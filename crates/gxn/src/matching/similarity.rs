@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::config::SimilarityKind;
 use crate::model::Embedding;
-use crate::ops::order_similarity::{Order, order_similarity};
+use gxn_ops::order_similarity::{Order, order_similarity};
 
 /// s(t, v) of every picture with every caption; larger is better.
 ///

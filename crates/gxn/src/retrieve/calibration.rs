@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use super::retriever::index_space;
 use crate::checkpoint::{Encoder, resolve};
-use crate::data::atomic::write_atomically;
 use crate::evaluate::encode::EncodedDataset;
-use crate::metrics::isotonic::{Isotonic, expected_calibration_error};
 use crate::model::Rows;
-use crate::{Error, Result};
+use gxn_base::fs::write_atomically;
+use gxn_base::{Error, Result};
+use gxn_eval::metrics::isotonic::{Isotonic, expected_calibration_error};
 
 /// File in a checkpoint's folder.
 pub const CALIBRATION_FILE: &str = "relevance.safetensors";
@@ -142,7 +142,7 @@ impl Calibration {
     fn fit_in(space: Space, fingerprint: String, encoded: &EncodedDataset) -> Result<Self> {
         if encoded.images.count < ENOUGH_IMAGES {
             let found = format!("{} images", encoded.images.count);
-            return Err(Error::unexpected("the split to calibrate by", found, format!("at least {ENOUGH_IMAGES}"))
+            return Err(Error::invalid("the split to calibrate by", found, format!("at least {ENOUGH_IMAGES}"))
                 .with_hint("give val more pictures, such as --split-by hash:0.8/0.1/0.1"));
         }
         let pairs = Pairs::of(encoded);
@@ -274,7 +274,7 @@ impl Calibration {
     /// Reads the file at `path`, which must be one for this model.
     fn from_bytes(bytes: &[u8], space: Space, fingerprint: &str, path: &Path) -> Result<Self> {
         let damaged = |found: String| {
-            Error::unexpected(path.display().to_string(), found, "the file that `gxn calibrate` wrote")
+            Error::invalid(path.display().to_string(), found, "the file that `gxn calibrate` wrote")
                 .with_hint("make it again: gxn calibrate MODEL DATA")
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;

@@ -13,8 +13,8 @@ use super::listing::{Listing, Picture, Shard, dataset_root};
 use super::notes::{KIND, MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
 use super::retriever::index_space;
 use crate::checkpoint::Encoder;
-use crate::data::{Dataset, Dropped, ImageLimits, ImageSource};
-use crate::{Error, Result};
+use gxn_base::{Error, Kind, Result};
+use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource};
 
 /// Pictures that are decoded and looked at together; the unit of progress.
 const BATCH: usize = 64;
@@ -145,7 +145,7 @@ pub fn refresh_index(
     };
     let outcome = work.pictures().and_then(|()| work.captions());
     if let Err(error) = outcome {
-        if matches!(error, Error::Interrupted) {
+        if error.kind() == Kind::Interrupted {
             work.writer.commit()?;
         }
         return Err(error);
@@ -177,7 +177,7 @@ impl IndexJob<'_> {
             None => path.display().to_string(),
         };
         let what = format!("source of the index {}", self.dir.display());
-        Err(Error::unexpected(what, name(&now, shard.as_deref()), name(&source, noted_shard)).with_hint(
+        Err(Error::invalid(what, name(&now, shard.as_deref()), name(&source, noted_shard)).with_hint(
             "name another folder with --index, or take the new source with --other-source: pictures that it lacks leave \
              the index",
         ))
@@ -200,7 +200,7 @@ impl IndexJob<'_> {
             ),
         };
         let what = format!("what the index {} is of", self.dir.display());
-        Err(Error::unexpected(what, said, format!("{before}, as before")).with_hint(hint))
+        Err(Error::invalid(what, said, format!("{before}, as before")).with_hint(hint))
     }
 
     fn settings(&self, encoder: &Encoder) -> IndexSettings {
@@ -255,7 +255,7 @@ impl Work<'_> {
             let worked = at * BATCH + chunk.len();
             let rate = worked as f64 / start.elapsed().as_secs_f64().max(1e-9);
             if (self.progress)(IndexProgress { done: before + worked, total, rate }).is_break() {
-                return Err(Error::Interrupted);
+                return Err(Error::interrupted());
             }
             self.commit_now_and_then()?;
         }
@@ -266,7 +266,7 @@ impl Work<'_> {
             Some(first) => format!("{total} files, none of them readable ({}: {})", first.what, first.reason),
             None => "no picture".into(),
         };
-        Err(Error::unexpected(format!("the pictures for {}", self.job.dir.display()), found, "at least one picture"))
+        Err(Error::invalid(format!("the pictures for {}", self.job.dir.display()), found, "at least one picture"))
     }
 
     /// Whether the index holds the picture with this size and time; other columns are brought up to date.
@@ -386,7 +386,7 @@ impl Work<'_> {
         self.report.caption_changes[0] += captions.len();
         let total = self.job.listing.pictures.len();
         if (self.progress)(IndexProgress { done: total, total, rate: f64::INFINITY }).is_break() {
-            return Err(Error::Interrupted);
+            return Err(Error::interrupted());
         }
         self.commit_now_and_then()
     }

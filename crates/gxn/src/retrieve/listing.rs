@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::notes::real;
 use super::retriever::INDEX_FOLDER;
-use crate::data::folder::unread_reason;
-use crate::data::{Dataset, Dropped, ImageSource};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::folder::unread_reason;
+use gxn_data::{Dataset, Dropped, ImageSource};
 
 /// Names of picture files end like this.
 const PICTURE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp", "bmp", "tif", "tiff"];
@@ -72,7 +72,7 @@ impl Listing {
     /// When `root` is no folder that can be read, or holds no picture.
     pub fn of_folder(root: &Path, options: &FolderOptions) -> Result<Self> {
         if !root.is_dir() {
-            return Err(Error::unexpected(root.display().to_string(), "no folder", "a folder of pictures"));
+            return Err(Error::invalid(root.display().to_string(), "no folder", "a folder of pictures"));
         }
         let looked_into = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
@@ -110,7 +110,7 @@ impl Listing {
         }
         if listing.pictures.is_empty() {
             let what = format!("the pictures in {}", root.display());
-            let error = Error::unexpected(what, format!("none among {others} files"), "files such as photo.jpg");
+            let error = Error::invalid(what, format!("none among {others} files"), "files such as photo.jpg");
             return Err(match listing.dropped.first() {
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
                 None => error.with_hint("hidden files and folders are passed over; --include-hidden looks into them"),
@@ -195,7 +195,7 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
         match numbers {
             Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
-            _ => Err(Error::unexpected("a shard", format!("{text:?}"), "i/n with i from 1 to n, such as 2/8")),
+            _ => Err(Error::invalid("a shard", format!("{text:?}"), "i/n with i from 1 to n, such as 2/8")),
         }
     }
 }
@@ -307,10 +307,10 @@ mod tests {
         let archive = inside.join("x.tar");
         let member = ImageSource::TarMember { archive, member: "c.jpg".into(), offset: 0, length: 0 };
         let sources = [file(inside.join("2024/a.jpg")), file(outside.clone()), member];
-        let images = sources.into_iter().enumerate().map(|(at, source)| crate::data::Image {
+        let images = sources.into_iter().enumerate().map(|(at, source)| gxn_data::Image {
             id: at.to_string(),
             source,
-            split: crate::data::Split::Train,
+            split: gxn_data::Split::Train,
             content: None,
             meta: Default::default(),
         });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
 
 use super::notes::{KIND, NOTES, ROOT, SHARD, SOURCE, noted, noted_place, noted_shard, real, seen_from};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// Makes one index of several of the same model, such as the shares that machines made of a source
 /// ([`Shard`](super::Shard)). With `only_parts` items that no part holds are taken out; then all shares of the source must
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<(Index, Vec<String>)> {
     let opened: Vec<Index> = parts.iter().map(|part| Ok(Index::open(part)?)).collect::<Result<_>>()?;
     let Some(first) = opened.first() else {
-        return Err(Error::unexpected("the parts to merge", "none", "at least one index"));
+        return Err(Error::invalid("the parts to merge", "none", "at least one index"));
     };
     for part in &opened[1..] {
         require_alike(first, part.dir(), part.meta())?;
@@ -62,14 +62,14 @@ fn require_alike(first: &Index, dir: &Path, meta: &IndexMeta) -> Result<()> {
     let (ours, here) = (first.meta(), dir.display());
     if (&meta.model, meta.space) != (&ours.model, ours.space) {
         let expected = format!("{}, that of {}", ours.model, first.dir().display());
-        return Err(Error::unexpected(format!("model of {here}"), meta.model.clone(), expected)
+        return Err(Error::invalid(format!("model of {here}"), meta.model.clone(), expected)
             .with_hint("make all with one model and its λ: gxn index reindex DIR --model RUN"));
     }
     for key in [SOURCE, ROOT] {
         let (theirs, ours) = (noted_place(dir, meta, key), noted_place(first.dir(), ours, key));
         if theirs != ours {
             let place = |path: Option<PathBuf>| path.map_or("nothing noted".into(), |path| path.display().to_string());
-            return Err(Error::unexpected(format!("source of {here}"), place(theirs), place(ours))
+            return Err(Error::invalid(format!("source of {here}"), place(theirs), place(ours))
                 .with_hint("merge indexes of one folder or data set; of others, index a folder that holds them all"));
         }
     }
@@ -81,7 +81,7 @@ fn require_alike(first: &Index, dir: &Path, meta: &IndexMeta) -> Result<()> {
     let others = ours.extra.keys().map(String::as_str).filter(|key| !NOTES.contains(key));
     if let Some(key) = [KIND].into_iter().chain(others).find(differs) {
         let said = |meta: &IndexMeta| meta.extra[key].to_string();
-        return Err(Error::unexpected(format!("note `{key}` of {here}"), said(meta), said(ours))
+        return Err(Error::invalid(format!("note `{key}` of {here}"), said(meta), said(ours))
             .with_hint("make all with the same options of gxn index"));
     }
     Ok(())
@@ -92,18 +92,18 @@ fn require_target(first: &Index, dir: &Path, parts: &[PathBuf]) -> Result<()> {
     let what = || format!("the index to merge into, {}", dir.display());
     const ELSEWHERE: &str = "merge into an index of the whole source, or into a new folder";
     if parts.iter().any(|part| real(part) == real(dir)) {
-        return Err(Error::unexpected(what(), "one of the parts", "another folder").with_hint(ELSEWHERE));
+        return Err(Error::invalid(what(), "one of the parts", "another folder").with_hint(ELSEWHERE));
     }
     if !Index::exists(dir) {
         return Ok(());
     }
     let target = Index::open(dir).map_err(|error| {
-        Error::unexpected(what(), error.to_string(), "a sound index")
+        Error::invalid(what(), error.to_string(), "a sound index")
             .with_hint("bring it in order with gxn index SOURCE --index DIR, or remove its folder, and merge again")
     })?;
     if let Some(shard) = noted(target.meta(), SHARD) {
         let found = format!("share {shard} of its source");
-        return Err(Error::unexpected(what(), found, "one of the whole source").with_hint(ELSEWHERE));
+        return Err(Error::invalid(what(), found, "one of the whole source").with_hint(ELSEWHERE));
     }
     require_alike(first, dir, target.meta())
 }
@@ -134,7 +134,7 @@ fn require_all_shares(parts: &[Index]) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::unexpected("the parts to merge with --only-parts", found, format!("each of the {of} shares once"))
+    Err(Error::invalid("the parts to merge with --only-parts", found, format!("each of the {of} shares once"))
         .with_hint("name all shares, or leave --only-parts out: then nothing is taken out"))
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::indexer::DATA_SET;
 use super::listing::Shard;
-use crate::Result;
+use gxn_base::Result;
 
 /// The folder of the source, if the paths of items are relative to it.
 pub(super) const ROOT: &str = "root";

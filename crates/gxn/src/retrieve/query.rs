@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// What one part of a query asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +54,7 @@ pub fn parse_query(words: &[String]) -> Result<Vec<Part>> {
         (true, None) => {}
     }
     if parts.is_empty() {
-        return Err(Error::unexpected(
-            "the query",
-            "nothing",
-            "words or a picture, such as \"two dogs\" or ./photo.jpg",
-        ));
+        return Err(Error::invalid("the query", "nothing", "words or a picture, such as \"two dogs\" or ./photo.jpg"));
     }
     Ok(parts)
 }
@@ -71,7 +67,7 @@ pub fn part(text: &str, sign: f32) -> Result<Part> {
     let (weight, text) = match text.split_once(':') {
         Some((number, rest)) if !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') => {
             let weight: f32 = number.parse().ok().filter(|w: &f32| w.is_finite() && *w > 0.0).ok_or_else(|| {
-                Error::unexpected(format!("the weight in {text:?}"), number.to_string(), "a positive number")
+                Error::invalid(format!("the weight in {text:?}"), number.to_string(), "a positive number")
             })?;
             (weight, rest)
         }
@@ -79,7 +75,7 @@ pub fn part(text: &str, sign: f32) -> Result<Part> {
     };
     let text = text.trim();
     if text.is_empty() {
-        return Err(Error::unexpected("a part of the query", "nothing", "words or a picture"));
+        return Err(Error::invalid("a part of the query", "nothing", "words or a picture"));
     }
     let content = if let Some(path) = text.strip_prefix("file://") {
         Content::Picture(path.into())
@@ -94,7 +90,7 @@ pub fn part(text: &str, sign: f32) -> Result<Part> {
 }
 
 fn nothing_behind(sign: &str) -> Error {
-    Error::unexpected(format!("the query behind {sign:?}"), "nothing", "words or a picture")
+    Error::invalid(format!("the query behind {sign:?}"), "nothing", "words or a picture")
 }
 
 #[cfg(test)]

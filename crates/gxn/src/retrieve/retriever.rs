@@ -9,8 +9,8 @@ use super::notes::{noted_model, noted_root, shown_path};
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
 use crate::config::SimilarityKind;
-use crate::data::ImageSource;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::ImageSource;
 
 /// Name of the index's folder inside an indexed folder.
 pub const INDEX_FOLDER: &str = ".gxn";
@@ -30,7 +30,7 @@ pub fn find_index(dir: &Path) -> Result<PathBuf> {
             return Ok(index);
         }
     }
-    Err(Error::unexpected(format!("the index for {}", dir.display()), "none here or above", "a folder `.gxn`")
+    Err(Error::invalid(format!("the index for {}", dir.display()), "none here or above", "a folder `.gxn`")
         .with_hint("make one with `gxn index DIR --model RUN`, or name one with --index"))
 }
 
@@ -79,11 +79,11 @@ impl Retriever {
         let index = Index::open(index_dir)?;
         let noted = noted_model(index.meta());
         let path = model.map(Path::to_path_buf).or(noted).ok_or_else(|| {
-            Error::unexpected(format!("the model of {}", index_dir.display()), "none noted", "a model")
+            Error::invalid(format!("the model of {}", index_dir.display()), "none noted", "a model")
                 .with_hint("name it with --model")
         })?;
         if model.is_none() && !path.exists() {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 "the model that made the index",
                 format!("nothing at {}", path.display()),
                 "a run or checkpoint",
@@ -130,7 +130,7 @@ impl Retriever {
         let parts: Vec<QueryPart<'_>> =
             vectors.iter().map(|(vector, weight, kind)| QueryPart { vector, weight: *weight, kind: *kind }).collect();
         if target == Side::Caption && self.index.meta().captions.is_none() {
-            return Err(Error::unexpected("captions of the index", "none", "an index with captions")
+            return Err(Error::invalid("captions of the index", "none", "an index with captions")
                 .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
         }
         let mut hits = self.index.search_with(&[&parts], options)?.remove(0);

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use super::start::merge;
 use crate::config::{RunConfig, Stage};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// What is added to the name of a stage's control.
 const CONTROL: &str = "-control";
@@ -78,12 +78,12 @@ impl Plan {
         let mut base = RunConfig::table(Some(path), overrides)?;
         let place = path.display().to_string();
         let Some(toml::Value::Array(stages)) = base.remove("stage") else {
-            return Err(Error::unexpected(place, "no [[stage]]", "one [[stage]] for each stage of the ablation"));
+            return Err(Error::invalid(place, "no [[stage]]", "one [[stage]] for each stage of the ablation"));
         };
         let mut arms: Vec<Arm> = Vec::new();
         for stage in stages {
             let entry: Entry = stage.try_into().map_err(|e: toml::de::Error| {
-                Error::unexpected(format!("a [[stage]] of {place}"), e.to_string().trim().to_string(), "a stage's keys")
+                Error::invalid(format!("a [[stage]] of {place}"), e.to_string().trim().to_string(), "a stage's keys")
             })?;
             let find = |name: &Option<String>| -> Result<Option<usize>> {
                 let Some(name) = name else { return Ok(None) };
@@ -91,14 +91,14 @@ impl Plan {
                 found.map(Some).ok_or_else(|| {
                     let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
                     let what = format!("stage {} of {place}", entry.name);
-                    Error::unexpected(what, format!("{name:?}"), format!("an earlier stage: {}", known.join(", ")))
+                    Error::invalid(what, format!("{name:?}"), format!("an earlier stage: {}", known.join(", ")))
                 })
             };
             let (start, merged) = (find(&entry.start_from)?, find(&entry.merge_from)?);
             let bad_name =
                 entry.name.is_empty() || entry.name.contains(['/', '\\', '.']) || entry.name.ends_with(CONTROL);
             if bad_name || arms.iter().any(|arm| arm.name == entry.name) {
-                return Err(Error::unexpected(
+                return Err(Error::invalid(
                     format!("a [[stage]] of {place}"),
                     format!("the name {:?}", entry.name),
                     "a new name that can be a folder",

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::preparation::Prepared;
 use super::steps::reward_reference;
-use crate::Result;
 use crate::config::RunConfig;
-use crate::data::Split;
 use crate::imagine::decoding::decode;
 use crate::imagine::{Choice, Generated};
 use crate::look::Phase;
-use crate::metrics::{CaptionReferences, CiderReward};
 use crate::model::{Gxn, feature_batches};
+use gxn_base::Result;
+use gxn_data::Split;
+use gxn_eval::metrics::{CaptionReferences, CiderReward};
 
 /// Pictures that are described together.
 const BATCH: usize = 256;

@@ -7,13 +7,13 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use crate::checkpoint::Input;
-use crate::data::{ContentHash, ImageLimits, ImageSource, load_image};
 use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::{FeatureStore, ViewChoice};
 use crate::look::phase::mix;
 use crate::look::{Init, Phase};
 use crate::model::Gxn;
-use crate::{Error, Result};
+use gxn_base::{Error, Kind, Result};
+use gxn_data::{ContentHash, ImageLimits, ImageSource, load_image};
 
 /// Bytes of decoded pictures that are kept; beyond it a picture is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
@@ -57,7 +57,7 @@ impl Feed {
         let room = AtomicUsize::new(DECODED_BYTES);
         let decode = |source: &ImageSource| -> Result<Option<RgbImage>> {
             if stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
+                return Err(Error::interrupted());
             }
             let picture = load_image(source, &ImageLimits::default())?;
             let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(picture.len()));
@@ -71,7 +71,7 @@ impl Feed {
                     kept.push(source);
                     decoded.push(picture);
                 }
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 Err(error) => bad.push((at, error.to_string())),
             }
         }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::picture_steps::PictureFigures;
 use super::steps::CaptionFigures;
 use super::validation::Validation;
-use crate::data::atomic::write_atomically;
-use crate::{Error, Result};
+use gxn_base::fs::write_atomically;
+use gxn_base::{Error, Result};
 
 /// The log of a run. Lines hold no times of day, so that a resumed run's step lines equal an uninterrupted run's.
 #[derive(Debug)]

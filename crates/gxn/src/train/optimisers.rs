@@ -1,9 +1,9 @@
 //! One Adam for each loss: each keeps its own moments of every parameter that it moves (spec §9.3).
 
-use crate::Result;
 use crate::config::RunConfig;
 use crate::model::Gxn;
-use crate::ops::adam::{Adam, AdamConfig, AdamState};
+use gxn_base::Result;
+use gxn_ops::adam::{Adam, AdamConfig, AdamState};
 
 /// The optimisers of all losses; those of losses that a stage does not have stay empty.
 #[derive(Debug)]

@@ -12,14 +12,14 @@ use super::event::Event;
 use super::feed::Feed;
 use super::pixels::PixelStore;
 use super::preparation::Prepared;
-use crate::Result;
 use crate::config::RunConfig;
-use crate::data::{ContentHash, Split};
 use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
 use crate::imagine::picture::{SmallPicture, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
 use crate::look::phase::mix;
 use crate::model::{Gxn, Rows};
+use gxn_base::Result;
+use gxn_data::{ContentHash, Split};
 
 /// Sentences whose pictures are looked at after each epoch, one an image.
 const LOOKED_AT: usize = 100;

@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use super::event::Event;
 use crate::checkpoint::Input;
-use crate::data::{ContentHash, ImageLimits, ImageSource, View, load_image};
 use crate::imagine::image_generator::SIDE_PX;
 use crate::imagine::picture::to_byte;
 use crate::look::phase::mix;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::{ContentHash, ImageLimits, ImageSource, View, load_image};
 
 /// Version of the file; part of its name.
 const FORMAT: &str = "pixels 1";
@@ -59,11 +59,11 @@ impl PixelStore {
             let start = Instant::now();
             // The error of a picture passes through the writer's type.
             let mut failed = None;
-            let written = crate::data::atomic::write_atomically(&path, |file| {
+            let written = gxn_base::fs::write_atomically(&path, |file| {
                 for (number, chunk) in sources.chunks(BATCH).enumerate() {
                     let one = |source: &&ImageSource| -> Result<Vec<u8>> {
                         if stop.load(Ordering::Relaxed) {
-                            return Err(Error::Interrupted);
+                            return Err(Error::interrupted());
                         }
                         let picture = load_image(source, &ImageLimits::default())?;
                         Ok(preprocess.apply(&picture, View::FULL).into_iter().map(to_byte).collect())
@@ -91,7 +91,7 @@ impl PixelStore {
         // SAFETY: the file is written once under a temporary name and never changed.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", &path, e))?;
         if map.len() as u64 != expected {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 path.display().to_string(),
                 format!("{} bytes", map.len()),
                 expected.to_string(),

@@ -10,14 +10,14 @@ use super::event::Event;
 use super::feed::Feed;
 use crate::checkpoint::{Checkpoint, Input, weights};
 use crate::config::{DataConfig, LookConfig, RunConfig, Views, expand};
-use crate::data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 use crate::imagine::CaptionDecoder;
 use crate::look::Init;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
 use crate::look::phase::mix;
 use crate::model::{Generators, Gxn, Rows};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -239,7 +239,7 @@ fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Datase
 /// As [`Dataset::open`], and when it names none.
 pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     if config.source.is_empty() {
-        return Err(Error::unexpected("data.source", "nothing", "a data set")
+        return Err(Error::invalid("data.source", "nothing", "a data set")
             .with_hint("name one with --train-data, or data.source in the configuration"));
     }
     let options = OpenOptions {
@@ -261,7 +261,7 @@ fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
         if found < least {
             let what = format!("the {split} split of {}", dataset.name);
             let found = if found == 0 { "no image".to_string() } else { format!("{found} image") };
-            return Err(Error::unexpected(what, found, format!("at least {least}"))
+            return Err(Error::invalid(what, found, format!("at least {least}"))
                 .with_hint("give splits in the data, or let gxn split by content with data.split_by"));
         }
     }
@@ -329,11 +329,12 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
     if look.weights.is_empty() {
         let names: Vec<String> =
             files.iter().map(|f| format!("{} ({}; sha256 {})", f.name, f.publisher, f.sha256)).collect();
-        return Err(Error::unexpected("look.weights", "nothing", format!("the weights of {}", look.backbone))
-            .with_hint(format!(
+        return Err(Error::invalid("look.weights", "nothing", format!("the weights of {}", look.backbone)).with_hint(
+            format!(
                 "gxn never downloads. Get one of these and name it with look.weights or --pretrained-image:\n  {}",
                 names.join("\n  ")
-            )));
+            ),
+        ));
     }
     Backbone::load(look.backbone, &expand(&look.weights)?, device)
 }
@@ -399,12 +400,8 @@ fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, report: &mut dyn 
     let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
     let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
     if keep.is_empty() {
-        return Err(Error::unexpected(
-            format!("the pictures of {}", dataset.name),
-            "none that can be read",
-            "pictures",
-        )
-        .with_hint("`gxn data check` names the reason for each"));
+        return Err(Error::invalid(format!("the pictures of {}", dataset.name), "none that can be read", "pictures")
+            .with_hint("`gxn data check` names the reason for each"));
     }
     *dataset = dataset.subset(&keep);
     Ok(())

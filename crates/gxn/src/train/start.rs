@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::checkpoint::{Ancestor, Checkpoint, fingerprint_of, resolve};
 use crate::config::{RunConfig, expand};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// The tables that a run takes over from the one it begins with.
 const INHERITED: [&str; 4] = ["data", "look", "matching", "imagine"];
@@ -50,7 +50,7 @@ pub(super) fn start_of(
     let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
     let start = Checkpoint::load(&folder, device)?;
     if config.train.stage.is_rewarded() && start.model.caption_decoder.is_none() {
-        return Err(Error::unexpected(
+        return Err(Error::invalid(
             format!("train.start_from = {named}"),
             format!("a model of stage {:?} without caption decoder", start.config.train.stage),
             "a run of stage i2t_xe",
@@ -81,10 +81,10 @@ pub(super) fn merged_of(
     let what = format!("train.merge_from = {named}");
     if merged.model.image_generator.is_none() {
         let found = format!("a model of stage {:?} without generator", merged.config.train.stage);
-        return Err(Error::unexpected(what, found, "a run of stage t2i"));
+        return Err(Error::invalid(what, found, "a run of stage t2i"));
     }
     if merged.vocabulary != start.vocabulary {
-        return Err(Error::unexpected(what, "another vocabulary", "the words of train.start_from")
+        return Err(Error::invalid(what, "another vocabulary", "the words of train.start_from")
             .with_hint("both runs have to come from one Look + Match run"));
     }
     Ok(Some(merged))

@@ -10,10 +10,10 @@ use super::picture_steps::PictureFigures;
 use super::steps::CaptionFigures;
 use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
-use crate::data::atomic::write_synced;
 use crate::imagine::picture::save_png;
-use crate::ops::adam::AdamState;
-use crate::{Error, Result};
+use gxn_base::fs::write_synced;
+use gxn_base::{Error, Result};
+use gxn_ops::adam::AdamState;
 
 /// Where a run stands. Sampling, dropout and learning rate are functions of the position and need no state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -183,7 +183,7 @@ pub(crate) fn optimiser_states(
             let mut take = |kind: &str| {
                 let name = format!("{kind}.{path}");
                 arrays.remove(&name).ok_or_else(|| {
-                    Error::unexpected(format!("tensor {name} of {place}"), "nothing", "the optimiser's memory")
+                    Error::invalid(format!("tensor {name} of {place}"), "nothing", "the optimiser's memory")
                         .with_hint("the file is damaged; resume from another checkpoint")
                 })
             };
@@ -203,7 +203,7 @@ pub(crate) fn write(folder: &Path, position: &Position, arrays: &Arrays) -> Resu
 pub(crate) fn read(folder: &Path) -> Result<(Position, Arrays)> {
     let path = folder.join("trainer.json");
     if !path.exists() {
-        return Err(Error::unexpected(
+        return Err(Error::invalid(
             folder.display().to_string(),
             "no trainer.json",
             "a checkpoint that can be resumed",

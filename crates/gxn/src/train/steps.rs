@@ -8,7 +8,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{LossKind, MatchingConfig};
-use crate::data::{END, START, UNKNOWN};
 use crate::imagine::caption_loss::{cross_entropy, mixed, self_critical};
 use crate::imagine::decoding::decode;
 use crate::imagine::scheduled_sampling::scheduled_inputs;
@@ -17,8 +16,9 @@ use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::matching::ranking_loss::same_image;
 use crate::matching::{combined_scores, hinge_loss, info_nce_loss};
-use crate::metrics::CiderReward;
 use crate::model::Gxn;
+use gxn_data::{END, START, UNKNOWN};
+use gxn_eval::metrics::CiderReward;
 
 /// Highest 1 / temperature of the softmax loss.
 const MAX_SCALE: f32 = 100.0;

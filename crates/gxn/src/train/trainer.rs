@@ -21,10 +21,9 @@ use super::state::{self, Machine, Position, RunFolder};
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, weights};
 use crate::config::{LossKind, RunConfig, SelectBy, Stage};
-use crate::data::{Split, Vocabulary};
-use crate::evaluate::Scoring;
 use crate::model::Gxn;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::{Split, Vocabulary};
 
 /// What a finished or interrupted run leaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +73,7 @@ impl Trainer {
         config.validate()?;
         let folder = RunFolder(run.to_path_buf());
         if folder.can_be_resumed() {
-            return Err(Error::unexpected(run.display().to_string(), "a run", "a new or empty folder")
+            return Err(Error::invalid(run.display().to_string(), "a run", "a new or empty folder")
                 .with_hint("continue it with --resume, or give the new run another --name"));
         }
         let device = Device::flex();
@@ -91,7 +90,7 @@ impl Trainer {
         let pictures = PictureTask::new(&data, &config, features, stop, report)?;
         std::fs::create_dir_all(run.join("checkpoints")).map_err(|e| Error::io("cannot make", run, e))?;
         let text = config.to_toml();
-        crate::data::atomic::write_atomically(&run.join("config.toml"), |file| {
+        gxn_base::fs::write_atomically(&run.join("config.toml"), |file| {
             std::io::Write::write_all(file, text.as_bytes())
         })?;
         // A run that ended before its first save, killed or out of disk, left nothing to go on from.
@@ -113,12 +112,8 @@ impl Trainer {
         let folder = RunFolder(run.to_path_buf());
         let last = run.join("last");
         if !last.join("trainer.json").exists() {
-            return Err(Error::unexpected(
-                run.display().to_string(),
-                "no saved step",
-                "a run with a `last` checkpoint",
-            )
-            .with_hint("start it without --resume"));
+            return Err(Error::invalid(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
+                .with_hint("start it without --resume"));
         }
         let (mut position, mut arrays) = state::read(&last)?;
         // Runs of before there was a choice were all chosen by rsum.
@@ -136,7 +131,7 @@ impl Trainer {
         let (data, model) = prepare(&config, Origin::Resumed(&saved), features, &device, stop, report)?;
         let data_sha = data.dataset.hash();
         if data_sha != position.data_sha {
-            return Err(Error::unexpected(
+            return Err(Error::invalid(
                 "the data set",
                 crate::checkpoint::short(&data_sha),
                 format!("{}, as when the run began", crate::checkpoint::short(&position.data_sha)),
@@ -324,7 +319,7 @@ impl Trainer {
         let (features, width) = self.data.features(&model, Split::Val)?;
         let images = model.embed_features(&features, width, &self.device);
         let captions = self.data.embed_captions(&model, Split::Val);
-        let scoring = Scoring::of(&self.config);
+        let scoring = crate::evaluate::encode::scoring(&self.config);
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
         if let Some(task) = &self.captions {
             validation.captions =
@@ -371,7 +366,7 @@ impl Trainer {
         self.position.optimiser_steps = steps;
         weights::put_prefix(&mut arrays, "model", weights::collect(self.model()));
         let position = &self.position;
-        crate::data::atomic::build_folder_atomically(&path, |folder| {
+        gxn_base::fs::build_folder_atomically(&path, |folder| {
             checkpoint.write(folder)?;
             state::write(folder, position, &arrays)
         })

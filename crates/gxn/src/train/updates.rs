@@ -16,9 +16,9 @@ use crate::imagine::caption_loss::{gamma, sampling};
 use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::model::effective_lambda;
-use crate::ops::gradient::clip_global_norm;
-use crate::ops::moving_average::ema_update;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_ops::gradient::clip_global_norm;
+use gxn_ops::moving_average::ema_update;
 
 impl Trainer {
     /// One batch: Gen_i2t and Match, Gen_t2i and Match, each where the stage has it.
@@ -209,7 +209,7 @@ impl Trainer {
             return Ok(());
         }
         let what = format!("the {what} of step {}", self.position.step + 1);
-        Err(Error::unexpected(what, found.to_string(), "a finite number")
+        Err(Error::invalid(what, found.to_string(), "a finite number")
             .with_hint("lower train.learning_rate; the last checkpoint is from before this step"))
     }
 }

@@ -1,11 +1,12 @@
 //! Recall and spread on the validation split.
 
-use crate::Result;
-use crate::evaluate::{Embeddings, Scoring};
-use crate::metrics::{METRIC_KEYS, Metrics};
+use crate::evaluate::encode::paired;
 use crate::model::Rows;
 use crate::train::captions::CaptionValidation;
 use crate::train::pictures::PictureValidation;
+use gxn_base::Result;
+use gxn_eval::Scoring;
+use gxn_eval::metrics::{METRIC_KEYS, Metrics};
 
 /// What a validation pass finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +45,7 @@ impl Validation {
 /// # Errors
 /// When an image has no caption.
 pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
-    let metrics = Embeddings::of(images, captions).metrics(caption_image, scoring)?;
+    let metrics = paired(images, captions).metrics(caption_image, scoring)?;
     Ok(Validation {
         rsum: metrics.rsum(),
         metrics,

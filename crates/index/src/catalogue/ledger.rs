@@ -4,9 +4,9 @@ use super::{
     BUILDING, CATALOGUE_FILE, CURRENT, DEAD_CHUNK, NEXT_FILE, Names, STATE, SegmentRecord, StoredItem, builder,
     generation_key, guard, malformed, parse_json, to_json,
 };
-use crate::error::{Error, Result};
 use crate::meta::IndexMeta;
 use crate::metric::Side;
+use gxn_base::Result;
 use redb::{Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ impl Ledger {
             }
             std::thread::sleep(PAUSE);
         }
-        Err(Error::busy(dir))
+        Err(crate::fault::busy(dir))
     }
 
     fn over(path: PathBuf, database: Database) -> Self {

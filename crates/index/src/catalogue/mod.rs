@@ -21,10 +21,9 @@ pub(crate) use ledger::Ledger;
 pub(crate) use overlay::check_integrity;
 pub(crate) use reader::{Catalogue, StoredItem};
 
-use crate::error::{Error, Result};
-use crate::file::REINDEX;
 use crate::metric::Side;
 use crate::segment::Chain;
+use gxn_base::{Error, Result};
 use redb::{Builder, ConcurrencyMode, TableDefinition};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,14 +146,14 @@ fn builder(cache_bytes: usize) -> Builder {
 /// is an error like any other.
 fn guard<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|e| Error::catalogue(path, e)),
+        Ok(done) => done.map_err(|e| crate::fault::redb_error(path, e)),
         Err(_) => Err(malformed(path, "content that makes no sense")),
     }
 }
 
 pub(crate) fn malformed(path: &Path, found: impl Into<String>) -> Error {
     let what = format!("catalogue {}", path.display());
-    Error::unexpected(what, found, "a sound catalogue").with_hint(REINDEX)
+    crate::fault::damaged(what, found, "a sound catalogue")
 }
 
 fn parse_json<T: serde::de::DeserializeOwned>(path: &Path, name: &str, bytes: &[u8]) -> Result<T> {

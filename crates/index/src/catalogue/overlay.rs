@@ -1,7 +1,7 @@
 //! Checking a database without touching its file.
 
 use super::{guard, malformed};
-use crate::error::{Error, Result};
+use gxn_base::{Error, Result};
 use redb::{Builder, StorageBackend};
 use std::collections::BTreeMap;
 use std::fs::File;

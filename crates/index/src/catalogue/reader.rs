@@ -5,10 +5,10 @@ use super::{
     malformed, parse_json,
 };
 use crate::bitmap::Bitmap;
-use crate::error::{Error, Result};
 use crate::item::Item;
 use crate::meta::IndexMeta;
 use crate::metric::Side;
+use gxn_base::{Error, Remedy, Result};
 use redb::{DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -188,7 +188,7 @@ impl Tables {
 fn read_state(path: &Path, transaction: &ReadTransaction) -> Result<Result<IndexMeta>, redb::Error> {
     let unfinished = || {
         let what = format!("index {}", path.parent().unwrap_or(path).display());
-        Error::unexpected(what, "an unfinished one", "a finished index").with_hint("run `gxn index` again to finish it")
+        Error::invalid(what, "an unfinished one", "a finished index").with_remedy(Remedy::IndexAgain)
     };
     let state = match transaction.open_table(STATE) {
         Ok(state) => state,
@@ -232,7 +232,7 @@ fn open_database(path: &Path) -> Result<ReadOnlyDatabase> {
             std::thread::sleep(PAUSE);
         }
     }
-    Err(Error::busy(path.parent().unwrap_or(path)))
+    Err(crate::fault::busy(path.parent().unwrap_or(path)))
 }
 
 impl std::fmt::Debug for Catalogue {

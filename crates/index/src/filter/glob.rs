@@ -22,7 +22,7 @@ enum Part {
 }
 
 /// What follows the first characters of a pattern.
-#[cfg(feature = "milvus")]
+// milvus: used by gxn-milvus
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     Nothing,
@@ -76,7 +76,7 @@ impl Glob {
     }
 
     /// The characters that each fitting text starts with, and what comes after them.
-    #[cfg(feature = "milvus")]
+    // milvus: used by gxn-milvus
     pub(super) fn shape(&self) -> (String, Rest) {
         let literal = self.parts.iter().map_while(|part| part.literal()).count();
         let start = self.parts[..literal].iter().filter_map(|part| part.literal()).collect();

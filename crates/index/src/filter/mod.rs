@@ -18,18 +18,14 @@
 //! characters. A list is equal to a value if one of its elements is. What an item does not have is not equal to anything,
 //! nor smaller or larger. A field alone asks whether it is there and not `false`.
 
-#[cfg(feature = "milvus")]
-mod expression;
 mod glob;
 mod parse;
 mod value;
 
-use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem};
 use crate::metric::Side;
-#[cfg(feature = "milvus")]
-pub(crate) use expression::{Bound, quoted};
 use glob::Glob;
+use gxn_base::{Error, Result};
 use std::fmt;
 use value::{Field, Moment};
 

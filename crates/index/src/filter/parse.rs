@@ -1,7 +1,7 @@
 //! The words of a filter, and what they say.
 
 use super::{Comparison, Condition, Operator};
-use crate::error::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// Parentheses and `not`s inside each other.
 const DEEPEST: usize = 64;
@@ -186,6 +186,6 @@ fn is_field(word: &str) -> bool {
 fn at(text: &str, start: usize, found: &str, expected: &str) -> Error {
     let place = text[..start].chars().count() + 1;
     let shown: String = text.chars().take(200).collect();
-    Error::unexpected(format!("place {place} of the filter `{shown}`"), found, expected)
+    Error::invalid(format!("place {place} of the filter `{shown}`"), found, expected)
         .with_hint("a filter looks like: folder=2024/** and (width>=1000 or not camera=\"Pixel 8\")")
 }

@@ -154,7 +154,7 @@ impl Moment {
     }
 
     /// First millisecond since 1970, and the first after it.
-    #[cfg(feature = "milvus")]
+    // milvus: used by gxn-milvus
     pub(super) fn bounds(self) -> (i64, i64) {
         (self.start, self.end)
     }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::block::Block;
 use super::layer::{Activation, ConvLayer, ConvPlan, Norm, Padding, Source};
-use crate::Result;
+use gxn_base::Result;
 
 /// Expand 1×1, depthwise, project 1×1, and the input added where shapes allow.
 #[derive(Module, Debug)]

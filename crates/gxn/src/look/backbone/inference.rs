@@ -13,8 +13,8 @@ use super::kernel::{Dense, Depthwise, PANEL};
 use super::layer::{ConvLayer, Padding};
 use super::map::{Map, max_pool, step_of};
 use super::{Backbone, BackboneKind, vgg};
-use crate::ops::lanes::Instructions;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_ops::lanes::Instructions;
 
 /// Floats in the widened strip of an inverted residual block (512 KiB).
 const STRIP: usize = 128 * 1024;
@@ -99,7 +99,7 @@ impl Inference {
         let side = (image.len() / 3).isqrt();
         if side == 0 || side * side * 3 != image.len() {
             let found = format!("{} values", image.len());
-            return Err(Error::unexpected("an input picture", found, "3 · S · S values"));
+            return Err(Error::invalid("an input picture", found, "3 · S · S values"));
         }
         thread_local! {
             static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
@@ -141,7 +141,7 @@ impl Inference {
         let length = 3 * side * side;
         if length == 0 || !images.len().is_multiple_of(length) {
             let found = format!("{} values", images.len());
-            return Err(Error::unexpected("input pictures", found, format!("a multiple of {length}")));
+            return Err(Error::invalid("input pictures", found, format!("a multiple of {length}")));
         }
         let features: Result<Vec<Vec<f32>>> =
             images.par_chunks(length).with_max_len(1).map(|image| Ok(self.feature(&self.map(image)?))).collect();

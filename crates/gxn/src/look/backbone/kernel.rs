@@ -4,8 +4,8 @@
 //! are spread over the cores. NaN in the input is not preserved by the clamp.
 
 #[cfg(target_arch = "x86_64")]
-use crate::ops::lanes::{Avx2, Avx512};
-use crate::ops::lanes::{Instructions, Lanes, Portable};
+use gxn_ops::lanes::{Avx2, Avx512};
+use gxn_ops::lanes::{Instructions, Lanes, Portable};
 
 /// Channels in one panel of weights; maps are padded to a multiple of it.
 pub(super) const PANEL: usize = 16;

@@ -39,8 +39,8 @@ pub use map::Map;
 pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
-use crate::Result;
-use crate::data::image::{Filter, Preprocess, ResizeRule};
+use gxn_base::Result;
+use gxn_data::image::{Filter, Preprocess, ResizeRule};
 use layer::Source;
 
 /// The networks there are.

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::block::{Block, MaxPool};
 use super::layer::{Activation, ConvLayer, ConvPlan, Norm, Padding, Source};
-use crate::Result;
+use gxn_base::Result;
 
 /// Channels of the last map.
 pub(super) const FEATURES: usize = 2048;

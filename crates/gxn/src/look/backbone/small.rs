@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::block::Block;
 use super::layer::{Activation, ConvPlan, Norm, Padding, Source};
-use crate::Result;
+use gxn_base::Result;
 
 /// Channels after each of the five convolutions, each of stride 2.
 const CHANNELS: [usize; 5] = [24, 48, 96, 160, 256];

@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 
 use super::*;
-use crate::ops::lanes::Instructions;
+use gxn_ops::lanes::Instructions;
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/backbone.safetensors");
 
@@ -134,9 +134,9 @@ fn photographs_give_the_python_package_s_features() {
     let expected = golden("lite2_photos");
     let names = ["1000268201_693b08cb0e", "1001773457_577c3a7d70", "1002674143_1b742ab4b8", "1003163366_44323f5815"];
     for (name, expected) in names.iter().zip(expected.chunks_exact(1280)) {
-        let source = crate::data::ImageSource::File(folder.join(format!("{name}.jpg")));
-        let picture = crate::data::load_image(&source, &Default::default()).unwrap();
-        let map = network.map(&preprocess.apply(&picture, crate::data::View::FULL)).unwrap();
+        let source = gxn_data::ImageSource::File(folder.join(format!("{name}.jpg")));
+        let picture = gxn_data::load_image(&source, &Default::default()).unwrap();
+        let map = network.map(&preprocess.apply(&picture, gxn_data::View::FULL)).unwrap();
         let found = network.feature(&map);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         let cosine = dot(&found, expected) / (dot(&found, &found) * dot(expected, expected)).sqrt();

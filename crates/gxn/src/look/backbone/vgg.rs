@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::block::{Block, MaxPool};
 use super::layer::{Activation, ConvPlan, Norm, Padding, Source};
-use crate::Result;
+use gxn_base::Result;
 
 /// Channels of the last map.
 pub(super) const GRID: usize = 512;

@@ -9,7 +9,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::BackboneKind;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
 
 /// A file of weights that a backbone can be loaded from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub(super) fn locate(kind: BackboneKind, path: &Path) -> Result<PathBuf> {
     };
     let found = if path.is_dir() { "a folder without them" } else { "no file" };
     let place = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-    Err(Error::unexpected(format!("weights of {kind} at {}", path.display()), found, expected).with_hint(format!(
+    Err(Error::invalid(format!("weights of {kind} at {}", path.display()), found, expected).with_hint(format!(
         "fetch the file from its publisher and put it into {} (nothing is downloaded for you), \
          or name another place as the backbone's weights",
         if place.as_os_str().is_empty() { Path::new(".").display() } else { place.display() }
@@ -117,7 +117,7 @@ impl Weights {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
         let broken = |reason: String| {
-            Error::unexpected(path.display().to_string(), reason, "a readable file of weights")
+            Error::invalid(path.display().to_string(), reason, "a readable file of weights")
                 .with_hint("compare its size and sha256 with the publisher's: the file may be cut short")
         };
         let (contents, names): (Contents, Vec<(String, Vec<usize>)>) = if is_safetensors {
@@ -155,14 +155,12 @@ impl Weights {
         let Some((file_name, found)) = self.left.remove(name) else {
             let some: Vec<&str> = self.left.keys().take(3).map(String::as_str).collect();
             let found = if some.is_empty() { "none".into() } else { format!("others, such as {}", some.join(", ")) };
-            return Err(Error::unexpected(what(), found, format!("shape {shape:?}")).with_hint(hint));
+            return Err(Error::invalid(what(), found, format!("shape {shape:?}")).with_hint(hint));
         };
         if found != shape {
-            return Err(
-                Error::unexpected(what(), format!("shape {found:?}"), format!("shape {shape:?}")).with_hint(hint)
-            );
+            return Err(Error::invalid(what(), format!("shape {found:?}"), format!("shape {shape:?}")).with_hint(hint));
         }
-        let unreadable = |reason: String| Error::unexpected(what(), reason, "readable values");
+        let unreadable = |reason: String| Error::invalid(what(), reason, "readable values");
         let values = match &self.contents {
             Contents::Safetensors(map) => {
                 let tensors = SafeTensors::deserialize(map).map_err(|error| unreadable(error.to_string()))?;
@@ -172,7 +170,7 @@ impl Weights {
                     Dtype::F64 => decode::<8>(view.data(), |bytes| f64::from_le_bytes(bytes) as f32),
                     Dtype::F16 => decode::<2>(view.data(), |bytes| f16::from_le_bytes(bytes).to_f32()),
                     Dtype::BF16 => decode::<2>(view.data(), |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                    other => return Err(Error::unexpected(what(), format!("{other:?} values"), "floats")),
+                    other => return Err(Error::invalid(what(), format!("{other:?} values"), "floats")),
                 }
             }
             Contents::Torch(tensors) => {
@@ -183,12 +181,12 @@ impl Weights {
                     DType::F64 => decode::<8>(&data, |bytes| f64::from_le_bytes(bytes) as f32),
                     DType::F16 => decode::<2>(&data, |bytes| f16::from_le_bytes(bytes).to_f32()),
                     DType::BF16 => decode::<2>(&data, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                    other => return Err(Error::unexpected(what(), format!("{other:?} values"), "floats")),
+                    other => return Err(Error::invalid(what(), format!("{other:?} values"), "floats")),
                 }
             }
         };
         match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => Err(Error::unexpected(what(), format!("the value {value}"), "finite numbers")
+            Some(value) => Err(Error::invalid(what(), format!("the value {value}"), "finite numbers")
                 .with_hint("the weights are damaged: compare the file's sha256 with the publisher's")),
             None => Ok(values),
         }
@@ -206,7 +204,7 @@ impl Weights {
         }
         let shown = extra.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let found = format!("{} tensors that the network does not have, such as {shown}", extra.len());
-        Err(Error::unexpected(self.path.display().to_string(), found, "only its own tensors and a classifier")
+        Err(Error::invalid(self.path.display().to_string(), found, "only its own tensors and a classifier")
             .with_hint("the file belongs to another network; check the backbone's kind"))
     }
 }

@@ -11,10 +11,10 @@ use rayon::prelude::*;
 
 use super::store::Rows;
 use super::{FeatureSpec, Pooling, Progress};
-use crate::data::image::{ContentHash, ImageLimits, decode_image, read_limited};
-use crate::data::{Dropped, ImageSource};
 use crate::look::backbone::Inference;
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::image::{ContentHash, ImageLimits, decode_image, read_limited};
+use gxn_data::{Dropped, ImageSource};
 
 /// Rows, and seconds, between commits.
 const COMMIT_ROWS: usize = 512;
@@ -116,7 +116,7 @@ fn compute(
                 let remaining = if finished == 0 { 0.0 } else { left as f64 / rate };
                 let state = Progress { done: total - left, total, rate, remaining: Duration::from_secs_f64(remaining) };
                 if progress(state).is_break() {
-                    return Err(Error::Interrupted);
+                    return Err(Error::interrupted());
                 }
             }
         };
@@ -135,7 +135,7 @@ fn row_of(spec: &FeatureSpec, inference: &Inference, image: &ImageSource, hash: 
     let name = image.to_string();
     let bytes = read_limited(image, &limits)?;
     if ContentHash::of(&bytes) != *hash {
-        return Err(Error::unexpected(name, "a file that changed while it was read", "one that stays as it is"));
+        return Err(Error::invalid(name, "a file that changed while it was read", "one that stays as it is"));
     }
     let picture = decode_image(&bytes, &name, &limits)?;
     let mut row = Vec::new();
@@ -149,7 +149,7 @@ fn row_of(spec: &FeatureSpec, inference: &Inference, image: &ImageSource, hash: 
         row.extend(values.into_iter().map(f16::from_f32));
     }
     match row.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(Error::unexpected(name, format!("a feature of {value}"), "numbers within ±65504")),
+        Some(value) => Err(Error::invalid(name, format!("a feature of {value}"), "numbers within ±65504")),
         None => Ok(row),
     }
 }

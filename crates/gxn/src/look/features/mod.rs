@@ -24,10 +24,10 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::image::{ContentHash, Preprocess, View};
-use crate::data::{Dropped, ImageSource};
 use crate::look::backbone::{Backbone, BackboneKind, Inference};
-use crate::{Error, Result};
+use gxn_base::{Error, Result};
+use gxn_data::image::{ContentHash, Preprocess, View};
+use gxn_data::{Dropped, ImageSource};
 use store::Rows;
 
 /// What is kept of the last map.
@@ -114,10 +114,10 @@ impl FeatureStore {
     ) -> Result<Built> {
         if spec.kind != backbone.kind() {
             let (found, expected) = (backbone.kind().to_string(), spec.kind.to_string());
-            return Err(Error::unexpected("the backbone of the features", found, expected));
+            return Err(Error::invalid("the backbone of the features", found, expected));
         }
         if spec.views.is_empty() {
-            return Err(Error::unexpected("the views of the features", "none", "at least one"));
+            return Err(Error::invalid("the views of the features", "none", "at least one"));
         }
         let inference = Inference::new(backbone);
         let side = spec.preprocess.side_px as usize;
@@ -175,7 +175,7 @@ impl FeatureStore {
         let mut out = vec![0.0; images.len() * length];
         for (number, (to, image)) in out.chunks_exact_mut(length).zip(images).enumerate() {
             let row = self.row(image).ok_or_else(|| {
-                Error::unexpected(format!("the features of picture {image}"), "none", "a row in the store")
+                Error::invalid(format!("the features of picture {image}"), "none", "a row in the store")
             })?;
             let view = match choice {
                 ViewChoice::One(view) => Some(view),
@@ -188,7 +188,7 @@ impl FeatureStore {
                 }
                 Some(view) => {
                     let found = if view == usize::MAX { "no choice".into() } else { format!("view {view}") };
-                    return Err(Error::unexpected(format!("picture {number}"), found, format!("a view below {views}")));
+                    return Err(Error::invalid(format!("picture {number}"), found, format!("a view below {views}")));
                 }
                 None => {
                     for view in row.chunks_exact(length) {

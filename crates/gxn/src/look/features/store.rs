@@ -9,9 +9,9 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use super::FeatureSpec;
-use crate::data::atomic::write_atomically;
-use crate::data::image::ContentHash;
-use crate::{Error, Result};
+use gxn_base::fs::write_atomically;
+use gxn_base::{Error, Result};
+use gxn_data::image::ContentHash;
 
 /// Version of the layout; part of every key, so that another version is simply another store.
 pub(super) const FORMAT: u32 = 1;
@@ -57,7 +57,7 @@ impl Rows {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let what = format!("the feature store {}", folder.display());
-                return Err(Error::unexpected(what, "another process that writes to it", "one at a time")
+                return Err(Error::invalid(what, "another process that writes to it", "one at a time")
                     .with_hint("wait until it has finished"));
             }
             Err(TryLockError::Error(source)) => return Err(Error::io("cannot lock", folder, source)),
@@ -65,7 +65,7 @@ impl Rows {
         let path = folder.join("meta.json");
         let mut meta = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice::<Meta>(&text).map_err(|error| {
-                Error::unexpected(path.display().to_string(), error.to_string(), "a feature store's description")
+                Error::invalid(path.display().to_string(), error.to_string(), "a feature store's description")
                     .with_hint(format!("remove {}: its features are then computed again", folder.display()))
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -75,7 +75,7 @@ impl Rows {
         };
         if meta.key != key || meta.row_length != length {
             let found = format!("key {} and rows of {} values", meta.key, meta.row_length);
-            return Err(Error::unexpected(path.display().to_string(), found, format!("key {key} and {length} values")));
+            return Err(Error::invalid(path.display().to_string(), found, format!("key {key} and {length} values")));
         }
         let (rows_path, contents_path) = (folder.join("rows.f16"), folder.join("contents.bin"));
         let (rows, contents) = (append(&rows_path)?, append(&contents_path)?);

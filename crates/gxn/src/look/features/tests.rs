@@ -58,7 +58,7 @@ fn rows_are_the_backbone_s_features_of_every_view() {
     let inference = Inference::new(&backbone);
     let hashes: Vec<ContentHash> = contents.into_iter().flatten().collect();
     for (number, (source, hash)) in images.iter().zip(&hashes).enumerate() {
-        let picture = crate::data::load_image(source, &Default::default()).unwrap();
+        let picture = gxn_data::load_image(source, &Default::default()).unwrap();
         for (view, row) in views.iter().zip(store.row(hash).unwrap().chunks(256)) {
             let map = inference.map(&spec.preprocess.apply(&picture, *view)).unwrap();
             let expected: Vec<f16> = inference.feature(&map).into_iter().map(f16::from_f32).collect();
@@ -169,7 +169,7 @@ fn stopping_saves_what_is_done() {
     let stopped = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
         if progress.done >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(matches!(stopped, Err(Error::Interrupted)));
+    assert!(stopped.is_err_and(|error| error.kind() == gxn_base::Kind::Interrupted));
     let mut first = None;
     let built = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
         first.get_or_insert(progress.done);

@@ -1,0 +1,98 @@
+//! [`Remedy`]: how a fault is put right, for programs that know by which flag, button or call.
+
+use std::borrow::Cow;
+
+/// How to put a fault right. A command line names its flag, a server its field; a library says [`words`](Self::words).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Advice that needs no flag, button or call.
+    Advice(String),
+    /// Name the dataset.
+    NameData,
+    /// See a sample of each dataset format.
+    ShowFormats,
+    /// Check the dataset: it names what was left out, and why.
+    CheckData,
+    /// Name the columns of the image and of the caption.
+    NameColumns,
+    /// Give splits in the data, or split by content.
+    GiveSplits,
+    /// Give the validation split more images.
+    MoreValidation,
+    /// See all configuration keys with their defaults.
+    ShowConfig,
+    /// Get a file and name it as the CNN's weights; the text says which files, from whom, with which checksum.
+    NameWeights(String),
+    /// Name a run folder or a checkpoint.
+    NameRun,
+    /// Name the run that made the index.
+    NameIndexModel,
+    /// Continue the run, or give the new one another name.
+    ResumeOrRename,
+    /// Start the run rather than resume it.
+    StartRun,
+    /// Train a caption decoder on top of this run.
+    TrainCaptions,
+    /// Train an image generator on top of this run.
+    TrainGenerator,
+    /// Make the index, or name its folder.
+    MakeIndex,
+    /// Index this dataset rather than a folder of images.
+    IndexDataset,
+    /// Index again: the run finishes or replaces what is there.
+    IndexAgain,
+    /// Make the index again with the model named.
+    Reindex,
+    /// Name another folder for the index, or replace the index's source.
+    ReplaceSource,
+    /// Also read hidden files and folders.
+    IncludeHidden,
+    /// Name all parts to merge, or keep what no part has.
+    AllParts,
+    /// Calibrate the model again.
+    Recalibrate,
+    /// Give the ids of the images.
+    GiveImageIds,
+    /// Give the image of each caption.
+    GiveCaptionImages,
+}
+
+impl Remedy {
+    /// The remedy in words that name no program's flags.
+    pub fn words(&self) -> Cow<'_, str> {
+        let words = match self {
+            Self::Advice(advice) => return Cow::Borrowed(advice),
+            Self::NameWeights(files) => {
+                return format!("nothing is downloaded: get one of these and name it as the CNN's weights:\n  {files}")
+                    .into();
+            }
+            Self::NameData => "name the dataset",
+            Self::ShowFormats => "compare it with the samples of the supported formats",
+            Self::CheckData => "check the dataset: the check gives the reason for each",
+            Self::NameColumns => "name the columns of the image and of the caption",
+            Self::GiveSplits => "give splits in the data, or split by content",
+            Self::MoreValidation => "give the validation split more images",
+            Self::ShowConfig => "compare it with the list of all configuration keys",
+            Self::NameRun => "name a run folder or one of its checkpoints",
+            Self::NameIndexModel => "name the run that made the index",
+            Self::ResumeOrRename => "resume that run, or give the new run another name",
+            Self::StartRun => "start the run rather than resume it",
+            Self::TrainCaptions => "train a caption decoder on top of this run",
+            Self::TrainGenerator => "train an image generator on top of this run",
+            Self::MakeIndex => "make the index first, or name its folder",
+            Self::IndexDataset => "index the dataset rather than its folder of images",
+            Self::IndexAgain => "index again, or remove the index's folder first",
+            Self::Reindex => "make the index again with this model",
+            Self::ReplaceSource => {
+                "name another folder for the index, or replace its source: items that the new source lacks are deleted"
+            }
+            Self::IncludeHidden => "hidden files and folders are skipped unless they are asked for",
+            Self::AllParts => "name all parts, or keep the items that no part has",
+            Self::Recalibrate => "calibrate the model again",
+            Self::GiveImageIds => "give the ids of the images",
+            Self::GiveCaptionImages => "give the ids of the images and the image of each caption",
+        };
+        Cow::Borrowed(words)
+    }
+}

@@ -1,0 +1,40 @@
+//! Hints: how each remedy is followed on the command line.
+
+use gxn_base::Remedy;
+
+/// The remedy as commands and flags.
+pub fn flags(remedy: &Remedy) -> String {
+    let command = match remedy {
+        Remedy::NameData => "name one with --train-data, or data.source in the configuration",
+        Remedy::ShowFormats => "`gxn data init` prints a sample of each format",
+        Remedy::CheckData => "`gxn data check` gives the reason for each",
+        Remedy::NameColumns => "name the columns with --csv-img-key and --csv-caption-key",
+        Remedy::GiveSplits => "give splits in the data, or split by content with --split-by",
+        Remedy::MoreValidation => "give val more images, for example with --split-by hash:0.8/0.1/0.1",
+        Remedy::ShowConfig => "`gxn train --print-config` prints every key with its default",
+        Remedy::NameWeights(files) => {
+            return format!("gxn never downloads. Get one of these and name it with --pretrained-image:\n  {files}");
+        }
+        Remedy::NameRun => "`gxn train` writes runs; name the run's folder or one of its checkpoints",
+        Remedy::NameIndexModel => "name the run that made the index with --model; `gxn info INDEX` shows its path",
+        Remedy::ResumeOrRename => "continue it with --resume, or give the new run another --name",
+        Remedy::StartRun => "start it without --resume",
+        Remedy::TrainCaptions => "train one with --stage i2t_xe --start-from RUN",
+        Remedy::TrainGenerator => "train one with --stage t2i_pretrain --start-from RUN, then --stage t2i",
+        Remedy::MakeIndex => "make one with `gxn index DIR --model RUN`, or name one with --index",
+        Remedy::IndexDataset => "index a dataset rather than a folder: gxn index DATA --model RUN --index DIR",
+        Remedy::IndexAgain => "run `gxn index` again, or remove the index's folder first",
+        Remedy::Reindex => "make it again with `gxn index reindex DIR --model RUN`",
+        Remedy::ReplaceSource => {
+            "name another folder with --index, or replace the source with --other-source: items that the new source lacks \
+             are deleted from the index"
+        }
+        Remedy::IncludeHidden => "hidden files and folders are skipped; --include-hidden reads them",
+        Remedy::AllParts => "name all parts, or leave --only-parts out: then nothing is deleted",
+        Remedy::Recalibrate => "calibrate again: gxn calibrate MODEL DATA",
+        Remedy::GiveImageIds => "give the ids of the images with --image-ids",
+        Remedy::GiveCaptionImages => "give each caption's image with --image-ids and --caption-image-ids",
+        other => return other.words().into_owned(),
+    };
+    command.to_owned()
+}

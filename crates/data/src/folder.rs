@@ -1,0 +1,161 @@
+//! Folders: `x.jpg` beside `x.txt` with one caption a line, or two folders with equal stems.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Map;
+use walkdir::WalkDir;
+
+use super::dataset::{ImageSource, Split};
+use super::image::has_image_extension;
+use super::record::{Reading, Record};
+use gxn_base::{Error, Result};
+
+/// Names of a folder of caption files that lies beside `images/`.
+const TEXT_FOLDERS: [&str; 5] = ["captions", "texts", "text", "txt", "labels"];
+
+/// `images/` and a folder of caption files inside `folder`, if both are there.
+pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
+    let images = folder.join("images");
+    let texts = TEXT_FOLDERS.iter().map(|name| folder.join(name)).find(|texts| texts.is_dir())?;
+    let holds_texts = files_below(&texts).ok()?.iter().any(|(name, _)| name.ends_with(".txt"));
+    (images.is_dir() && holds_texts).then_some((images, texts))
+}
+
+/// Pairs by equal paths without extension below `images` and `texts` (which may be the same folder). An image is called
+/// by its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
+///
+/// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are passed over.
+pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
+    let mut reading = Reading::new(if images == texts { "folder of pairs" } else { "two folders" });
+    let mut pictures: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
+    let of_images = walk(images)?;
+    for (name, path) in of_images.files {
+        if has_image_extension(&name) {
+            pictures.entry(stem(&name)).or_default().push((name, path));
+        }
+    }
+    let of_texts = walk(texts)?;
+    let mut unread = of_images.unread;
+    if images != texts {
+        unread.extend(of_texts.unread.iter().cloned());
+    }
+    for (name, reason) in unread {
+        reading.drop(images.join(&name).display().to_string(), reason);
+        reading.unread.push(name);
+    }
+    // A text that cannot be read, or lies in a folder that cannot, may be there.
+    let may_have_text = |of: &str| {
+        let lies_in = |name: &str| of.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        of_texts.unread.iter().any(|(name, _)| stem(name) == of || lies_in(name))
+    };
+    let mut captions: BTreeMap<String, PathBuf> = of_texts
+        .files
+        .into_iter()
+        .filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt"))
+        .map(|(name, path)| (stem(&name), path))
+        .collect();
+    let count: usize = pictures.values().map(Vec::len).sum();
+    reading.seen = format!("{count} image files and {} text files", captions.len());
+    for (stem, found) in pictures {
+        let text = captions.remove(&stem);
+        for (name, path) in found {
+            let Some(text) = &text else {
+                if may_have_text(&stem) {
+                    reading.unread.push(name.clone());
+                }
+                reading.drop(name, format!("an image without caption: no {stem}.txt"));
+                continue;
+            };
+            match read_captions(text) {
+                Ok(captions) => {
+                    let split = name.split_once('/').and_then(|(top, _)| top.parse::<Split>().ok());
+                    let source = ImageSource::File(path);
+                    reading.records.push(Record { id: name, source, split, captions, meta: Map::new() });
+                }
+                Err(reason) => {
+                    reading.unread.push(name);
+                    reading.drop(text.display().to_string(), reason);
+                }
+            }
+        }
+    }
+    for (stem, _) in captions {
+        reading.drop(format!("{stem}.txt"), "captions without image");
+    }
+    if reading.records.iter().any(|record| record.split.is_none()) {
+        reading.records.iter_mut().for_each(|record| record.split = None);
+    }
+    Ok(reading)
+}
+
+fn read_captions(path: &Path) -> std::result::Result<Vec<(Option<String>, String)>, String> {
+    let text = gxn_base::text::read_text(path).map_err(|error| match error.found() {
+        Some(found) => found.to_owned(),
+        None => error.to_string(),
+    })?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| (None, line.to_owned())).collect())
+}
+
+/// `a/b.jpg` → `a/b`.
+fn stem(name: &str) -> String {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+}
+
+/// Every visible file below `folder`, by its path from there with `/`, in a fixed order.
+pub fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    Ok(walk(folder)?.files)
+}
+
+/// What a walk through a folder met, by paths from there with `/`.
+struct Walk {
+    files: Vec<(String, PathBuf)>,
+    /// What could not be looked at, and why.
+    unread: Vec<(String, String)>,
+}
+
+fn walk(folder: &Path) -> Result<Walk> {
+    let below = |path: &Path| -> String {
+        let parts: Vec<_> =
+            path.strip_prefix(folder).unwrap_or(path).iter().map(|part| part.to_string_lossy()).collect();
+        parts.join("/")
+    };
+    let junk = |name: &str| name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name);
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    let mut found = Walk { files: Vec::new(), unread: Vec::new() };
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !junk(&entry.file_name().to_string_lossy())) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() => {
+                found.files.push((below(entry.path()), entry.into_path()));
+            }
+            Ok(_) => {}
+            Err(error) if error.depth() == 0 => {
+                let cause = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::InvalidInput.into());
+                return Err(Error::io("cannot read", folder, cause));
+            }
+            Err(error) => {
+                let name = error.path().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+                if let (Some(path), Some(reason)) = (error.path(), unread_reason(&error))
+                    && !junk(&name)
+                {
+                    found.unread.push((below(path), reason));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Why something that a walk met could not be looked at, though there may be pictures behind it. `None` of a loop, which
+/// was seen under its first name, and of what went away meanwhile.
+pub fn unread_reason(error: &walkdir::Error) -> Option<String> {
+    let is_missing = error.io_error().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound);
+    let is_link = || error.path().is_some_and(|path| path.symlink_metadata().is_ok_and(|found| found.is_symlink()));
+    if error.loop_ancestor().is_some() || is_missing && !is_link() {
+        return None;
+    }
+    // The disk that it leads to may be away for a while.
+    let link = || "a link to something that is not there".to_string();
+    let cause = || error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+    Some(if is_missing { link() } else { cause() })
+}

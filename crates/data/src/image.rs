@@ -1,0 +1,304 @@
+//! Pictures: bytes, content hash, decoding, orientation and colour.
+//!
+//! The format is told by the bytes, never by the file's extension. Colour profiles are not applied.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::dataset::ImageSource;
+pub use super::preprocess::{Filter, Preprocess, ResizeRule, View};
+use gxn_base::{Error, Result};
+
+/// SHA-256 of a picture's encoded bytes. Shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ContentHash(pub [u8; 32]);
+
+impl ContentHash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A number in `[0, 1)` that depends on the content alone; its first 53 bits.
+    pub fn unit(&self) -> f64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        (u64::from_be_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+impl From<ContentHash> for String {
+    fn from(hash: ContentHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for ContentHash {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(format!("a content hash has 64 hexadecimal digits, found {:?}", text));
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|error| error.to_string())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
+        }
+    }
+}
+
+impl ImageSource {
+    /// Number of encoded bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn byte_count(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => {
+                std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
+            }
+            Self::TarMember { length, .. } => Ok(*length),
+        }
+    }
+
+    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
+    /// member: when the archive was). Where both are as before, the picture is taken to be the same.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn stamp(&self) -> Result<(u64, i64)> {
+        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
+        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
+        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => after.as_millis() as i64,
+            Err(before) => -(before.duration().as_millis() as i64),
+        };
+        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
+        Ok((size, changed_ms))
+    }
+
+    /// The encoded bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read in full.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(path) => std::fs::read(path).map_err(|error| Error::io("cannot read", path, error)),
+            Self::TarMember { archive, offset, length, .. } => {
+                let fail = |error| Error::io("cannot read", archive, error);
+                let mut file = File::open(archive).map_err(fail)?;
+                file.seek(SeekFrom::Start(*offset)).map_err(fail)?;
+                let mut bytes = Vec::new();
+                file.take(*length).read_to_end(&mut bytes).map_err(fail)?;
+                if bytes.len() as u64 != *length {
+                    return Err(Error::invalid(
+                        self.to_string(),
+                        format!("{} bytes before the archive's end", bytes.len()),
+                        format!("{length}"),
+                    ));
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// SHA-256 of the encoded bytes.
+    ///
+    /// # Errors
+    /// As [`ImageSource::read`].
+    pub fn content_hash(&self) -> Result<ContentHash> {
+        Ok(ContentHash::of(&self.read()?))
+    }
+}
+
+/// What a picture may cost. Checked before its pixels are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageLimits {
+    /// Largest width × height.
+    pub max_pixels: u64,
+    /// Largest encoded size in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for ImageLimits {
+    /// 100 megapixels, 512 MiB.
+    fn default() -> Self {
+        Self { max_pixels: 100_000_000, max_bytes: 512 << 20 }
+    }
+}
+
+/// The decoded picture: upright (EXIF orientation applied), RGB, 8 bits; alpha is laid on white, grey, CMYK, palette
+/// and 16-bit pictures are converted, and of an animation the first frame is taken.
+///
+/// # Errors
+/// Names the picture: unreadable, over the limits, no known format, damaged or cut off.
+pub fn load_image(source: &ImageSource, limits: &ImageLimits) -> Result<RgbImage> {
+    decode_image(&read_limited(source, limits)?, &source.to_string(), limits)
+}
+
+/// The encoded bytes of `source`, unless there are more than `limits` allows.
+///
+/// # Errors
+/// As [`ImageSource::read`], and when there are too many bytes.
+pub fn read_limited(source: &ImageSource, limits: &ImageLimits) -> Result<Vec<u8>> {
+    let count = source.byte_count()?;
+    if count > limits.max_bytes {
+        return Err(Error::invalid(
+            source.to_string(),
+            format!("{count} bytes"),
+            format!("at most {}", limits.max_bytes),
+        ));
+    }
+    source.read()
+}
+
+/// As [`load_image`], from bytes; `name` stands in errors.
+///
+/// # Errors
+/// As [`load_image`].
+pub fn decode_image(bytes: &[u8], name: &str, limits: &ImageLimits) -> Result<RgbImage> {
+    let mut decoder = open_decoder(bytes, name, limits)?;
+    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_complete(bytes) {
+        return Err(Error::invalid(name, "a JPEG that breaks off before its end marker", "a complete picture")
+            .with_hint("copy or download the file again"));
+    }
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| damaged(name, &error))?;
+    picture.apply_orientation(orientation);
+    Ok(flatten(picture))
+}
+
+/// Width and height as shown, in pixels, from the header alone.
+///
+/// # Errors
+/// No known format, damaged header, or over the limits.
+pub fn image_size(bytes: &[u8], name: &str, limits: &ImageLimits) -> Result<(u32, u32)> {
+    use image::metadata::Orientation as O;
+    let mut decoder = open_decoder(bytes, name, limits)?;
+    let (width, height) = decoder.dimensions();
+    Ok(match decoder.orientation() {
+        Ok(O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH) => (height, width),
+        _ => (width, height),
+    })
+}
+
+fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result<impl ImageDecoder + 'a> {
+    if bytes.is_empty() {
+        return Err(Error::invalid(name, "an empty file", EXPECTED));
+    }
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().expect("a slice in memory is always readable");
+    if reader.format().is_none() {
+        return Err(Error::invalid(name, describe(bytes), EXPECTED));
+    }
+    // Room for eight bytes a pixel (16-bit RGBA) and for the decoder's own buffers; our own limit is checked below.
+    let mut decoder_limits = image::Limits::default();
+    decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
+    reader.limits(decoder_limits);
+    let decoder = reader.into_decoder().map_err(|error| damaged(name, &error))?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > limits.max_pixels {
+        let found = format!("{width} × {height} pixels");
+        let expected = format!("at most {} megapixels", limits.max_pixels as f64 / 1e6);
+        return Err(Error::invalid(name, found, expected).with_hint("make the picture smaller or raise the limit"));
+    }
+    if width == 0 || height == 0 {
+        return Err(Error::invalid(name, format!("{width} × {height} pixels"), "at least one pixel"));
+    }
+    Ok(decoder)
+}
+
+const EXPECTED: &str = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture";
+
+fn damaged(name: &str, error: &image::ImageError) -> Error {
+    Error::invalid(name, format!("damaged data ({error})"), "a complete picture")
+}
+
+/// What unknown bytes look like, for people.
+fn describe(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(24)];
+    match std::str::from_utf8(start).or_else(|error| match error.error_len() {
+        None => std::str::from_utf8(&start[..error.valid_up_to()]),
+        Some(_) => Err(error),
+    }) {
+        Ok(text) if !text.contains('\0') => format!("text beginning {text:?}"),
+        _ => format!(
+            "unknown data beginning {}",
+            start[..start.len().min(8)].iter().map(|b| format!("{b:02x}")).collect::<String>()
+        ),
+    }
+}
+
+/// Whether the marker segments lead to an end marker. The decoder fills what is missing with grey and says nothing.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(found) = bytes[at.min(bytes.len())..].windows(2).position(|w| w[0] == 0xff && w[1] != 0xff) {
+        let marker = bytes[at + found + 1];
+        at += found + 2;
+        match marker {
+            0xd9 => return true,
+            // Stuffed zeros and restart markers belong to the scan's data; these and 01 carry no length.
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            _ => match bytes.get(at..at + 2) {
+                Some(length) => at += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2),
+                None => return false,
+            },
+        }
+    }
+    false
+}
+
+/// Alpha on white, everything else converted.
+fn flatten(picture: DynamicImage) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let rgba = picture.into_rgba8();
+    let mut rgb = RgbImage::new(rgba.width(), rgba.height());
+    for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
+        let alpha = u32::from(from[3]);
+        for channel in 0..3 {
+            to[channel] = ((u32::from(from[channel]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        }
+    }
+    rgb
+}
+
+/// Whether the name ends like a picture's. Only for finding files in folders: decoding looks at the bytes.
+pub(super) fn has_image_extension(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or(String::new(), |(_, end)| end.to_ascii_lowercase());
+    matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp" | "gif" | "bmp" | "tif" | "tiff")
+}
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

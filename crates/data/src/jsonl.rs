@@ -1,0 +1,96 @@
+//! The native format, a JSON object a line: `{"image":"a.jpg","captions":["…"],"split":"train","id":…,"meta":{…}}`;
+//! and the same objects in one JSON list, as BLIP has them (`{"image","caption","image_id"}`).
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::record::Reading;
+use super::roots::ImageRoots;
+use super::rows::{Row, Rows};
+use super::source::OpenOptions;
+use gxn_base::text::parse_json;
+use gxn_base::{Error, Result};
+
+const IMAGE: [&str; 5] = ["image", "file_name", "filepath", "image_path", "filename"];
+const CAPTION: [&str; 4] = ["captions", "caption", "text", "title"];
+
+/// Whether the object names an image in a known way.
+pub(super) fn is_row(object: &Map<String, Value>) -> bool {
+    IMAGE.iter().any(|key| object.get(*key).is_some_and(Value::is_string))
+}
+
+/// Reads one object a line.
+pub(super) fn read_lines(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+    let mut rows = Rows::new("JSONL", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+    let mut count = 0;
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = format!("line {}", at + 1);
+        let value: Value = serde_json::from_str(line).map_err(|error| {
+            Error::invalid(format!("{}, {place}", path.display()), error.to_string(), "a JSON object")
+        })?;
+        count += 1;
+        add(&mut rows, value, place);
+    }
+    Ok(rows.finish(format!("{count} lines")))
+}
+
+/// Reads a JSON list of objects.
+pub(super) fn read_list(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+    let values: Vec<Value> = parse_json(text, path, "a list of objects with image and caption")?;
+    let mut rows = Rows::new("JSON list", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+    let count = values.len();
+    for (at, value) in values.into_iter().enumerate() {
+        add(&mut rows, value, format!("entry {}", at + 1));
+    }
+    Ok(rows.finish(format!("{count} entries")))
+}
+
+fn add(rows: &mut Rows<'_>, value: Value, place: String) {
+    let Value::Object(mut object) = value else {
+        return rows.drop(place, "not a JSON object");
+    };
+    let Some(Value::String(image)) = IMAGE.iter().find_map(|key| object.remove(*key)) else {
+        return rows.drop(place, format!("no image file under `image`; its keys are {}", keys(&object)));
+    };
+    let ids = object.remove("caption_ids");
+    let captions = take_captions(&mut object, ids.as_ref());
+    if captions.is_empty() {
+        return rows.drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
+    }
+    let mut row = Row { image, captions, ..Row::default() };
+    for key in ["id", "image_id"] {
+        if let Some(id) = object.remove(key) {
+            row.id.get_or_insert(plain(&id));
+        }
+    }
+    row.split = object.remove("split").as_ref().map(plain);
+    row.meta = match object.remove("meta") {
+        Some(Value::Object(meta)) => meta,
+        Some(other) => Map::from_iter([("meta".to_owned(), other)]),
+        None => Map::new(),
+    };
+    row.meta.extend(object);
+    rows.add(row);
+}
+
+/// The captions of an object, one string or several, with their ids where `ids` gives as many.
+pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<(Option<String>, String)> {
+    let texts: Vec<String> = match CAPTION.iter().find_map(|key| object.remove(*key)) {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(texts)) => texts.into_iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    let ids = ids.and_then(Value::as_array).filter(|ids| ids.len() == texts.len());
+    let id = |at: usize| ids.map(|ids| plain(&ids[at]));
+    texts.into_iter().enumerate().map(|(at, text)| (id(at), text)).collect()
+}
+
+/// Strings as they are, anything else as JSON.
+pub(super) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn keys(object: &Map<String, Value>) -> String {
+    if object.is_empty() { "none".into() } else { object.keys().cloned().collect::<Vec<_>>().join(", ") }
+}

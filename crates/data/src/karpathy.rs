@@ -1,0 +1,98 @@
+//! Karpathy's JSON: `{"images":[{"filepath"?,"filename","split","sentences":[{"raw","tokens","sentid"}],"cocoid"?}]}`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::dataset::{Dropped, ImageSource, Split};
+use super::jsonl::plain;
+use super::record::{Reading, Record};
+use super::roots::ImageRoots;
+use super::source::OpenOptions;
+use gxn_base::Result;
+use gxn_base::text::parse_json;
+
+#[derive(Deserialize)]
+struct File {
+    images: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    /// Not part of Karpathy's layout: written by `gxn data convert`, so that ids survive.
+    id: Option<String>,
+    filename: String,
+    filepath: Option<String>,
+    split: Option<String>,
+    cocoid: Option<u64>,
+    imgid: Option<u64>,
+    #[serde(default)]
+    sentences: Vec<Sentence>,
+}
+
+#[derive(Deserialize)]
+struct Sentence {
+    raw: Option<String>,
+    #[serde(default)]
+    tokens: Vec<String>,
+    sentid: Option<Value>,
+}
+
+/// Images are called by `id`, `cocoid`, else by `filename`; `restval` becomes train or is left out, as the options say.
+pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+    let file: File = parse_json(text, path, "Karpathy's layout of images with sentences")?;
+    let roots = ImageRoots::new(path, options.images.as_deref(), &[])?;
+    let mut reading = Reading::new("Karpathy JSON");
+    reading.seen = format!("{} images are listed", file.images.len());
+    let mut restval = 0;
+    for entry in file.images {
+        let split = match entry.split.as_deref() {
+            Some("restval") if options.use_restval => Some(Split::Train),
+            Some("restval") => {
+                restval += 1;
+                continue;
+            }
+            Some(split) => match split.parse() {
+                Ok(split) => Some(split),
+                Err(_) => {
+                    reading.drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
+                    continue;
+                }
+            },
+            None => None,
+        };
+        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
+        let id = given.unwrap_or_else(|| entry.filename.clone());
+        let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
+        let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
+        let source = match roots.find(&names) {
+            Ok(path) => ImageSource::File(path),
+            Err(reason) => {
+                if roots.may_hold(&names) {
+                    reading.unread.push(id);
+                }
+                let captions = entry.sentences.len();
+                reading.drop(inside.unwrap_or(entry.filename), format!("{reason} ({captions} captions)"));
+                continue;
+            }
+        };
+        let mut meta = Map::new();
+        if entry.cocoid.is_some() {
+            meta.insert("filename".into(), Value::from(entry.filename));
+        }
+        if let Some(number) = entry.imgid {
+            meta.insert("imgid".into(), number.into());
+        }
+        let captions = entry.sentences.into_iter().map(|sentence| {
+            let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
+            (sentence.sentid.as_ref().map(plain), text)
+        });
+        reading.records.push(Record { id, source, split, captions: captions.collect(), meta });
+    }
+    if restval > 0 {
+        let reason = "restval is not in use (option use_restval)".to_owned();
+        reading.left_out.push(Dropped { what: format!("{restval} images of the split restval"), reason });
+    }
+    Ok(reading)
+}

@@ -1,0 +1,477 @@
+//! Exact ranks of every image and caption without the `[N, M]` score matrix.
+//!
+//! First the best relevant score of every query, pair by pair; then one pass over all tiles of images × captions that counts
+//! for both directions what stands before it. Memory beyond the embeddings: one packed copy of the images and a few
+//! mebibytes a thread.
+
+use crate::metrics::Metrics;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::kernel::{Kernel, MR, NR, Term, Tile, pack};
+use crate::metrics::recall::stands_before;
+use gxn_base::{Error, Result};
+
+/// Captions a task takes at once: with two levels of 1024 they fill half of a usual second-level cache.
+const CHUNK: usize = 2 * NR;
+
+/// How an image and a caption are compared; larger is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Similarity {
+    /// Cosine of the two rows, which need not have unit length. A zero row has cosine 0 with everything.
+    Cosine,
+    /// Order similarity of the rows as they are.
+    Order {
+        /// True for the paper's −‖max(0, v − t)‖² (§3.2), false for −‖max(0, t − v)‖² (order-embeddings, vsepp).
+        image_minus_caption: bool,
+    },
+}
+
+impl Similarity {
+    /// The name in reports: `cosine`, `order` (the paper's direction) or `order_caption_minus_image`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Order { image_minus_caption: true } => "order",
+            Self::Order { image_minus_caption: false } => "order_caption_minus_image",
+        }
+    }
+
+    fn term(self) -> Term {
+        match self {
+            Self::Cosine => Term::Product,
+            Self::Order { image_minus_caption: true } => Term::ImageMinusCaption,
+            Self::Order { image_minus_caption: false } => Term::CaptionMinusImage,
+        }
+    }
+}
+
+/// The score: λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) (paper §3.2, after Eq. 3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scoring {
+    /// s.
+    pub similarity: Similarity,
+    /// λ, the weight of the abstract level, in 0..=1. Embeddings of one level need 1.
+    pub lambda: f32,
+}
+
+/// One level's embeddings in the joint space.
+#[derive(Debug, Clone, Copy)]
+pub struct Level<'a> {
+    /// Image rows, `[N, D]` row-major.
+    pub images: &'a [f32],
+    /// Caption rows, `[M, D]` row-major.
+    pub captions: &'a [f32],
+    /// D.
+    pub dim: usize,
+}
+
+/// What is ranked: the abstract level and, unless the model has one level only, the grounded one.
+#[derive(Debug, Clone, Copy)]
+pub struct Embeddings<'a> {
+    /// v_h and t_h.
+    pub abstract_level: Level<'a>,
+    /// v_l and t_l, with the same numbers of rows.
+    pub grounded_level: Option<Level<'a>>,
+}
+
+/// Which images and captions belong together, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relevance {
+    captions_of_image: Vec<Vec<u32>>,
+    images_of_caption: Vec<Vec<u32>>,
+}
+
+impl Relevance {
+    /// Every caption belongs to the one image that `caption_image` names.
+    ///
+    /// # Errors
+    /// As [`Relevance::from_pairs`].
+    pub fn from_caption_image(images: usize, caption_image: &[usize]) -> Result<Self> {
+        let pairs = caption_image.iter().enumerate().map(|(caption, &image)| (image, caption));
+        Self::from_pairs(images, caption_image.len(), pairs)
+    }
+
+    /// Any relation, given as (image, caption) pairs; a pair may be repeated.
+    ///
+    /// # Errors
+    /// When a pair lies outside, or an image or caption has no counterpart and so no rank.
+    pub fn from_pairs(images: usize, captions: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self> {
+        let mut captions_of_image = vec![Vec::new(); images];
+        let mut images_of_caption = vec![Vec::new(); captions];
+        for (image, caption) in pairs {
+            if image >= images || caption >= captions {
+                let expected = format!("images below {images}, captions below {captions}");
+                return Err(Error::invalid("relevant pair", format!("image {image}, caption {caption}"), expected));
+            }
+            if !captions_of_image[image].contains(&(caption as u32)) {
+                captions_of_image[image].push(caption as u32);
+                images_of_caption[caption].push(image as u32);
+            }
+        }
+        for (what, lists) in [("image", &captions_of_image), ("caption", &images_of_caption)] {
+            if let Some(row) = lists.iter().position(Vec::is_empty) {
+                return Err(Error::invalid(format!("{what} {row}"), "nothing relevant to it", "at least one item")
+                    .with_hint("leave it out of the evaluation: without a right answer it has no rank"));
+            }
+        }
+        Ok(Self { captions_of_image, images_of_caption })
+    }
+}
+
+/// Rank of the best relevant item of every query, from 0, ties pessimistic (see [`crate::metrics::ranks`]).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ranks {
+    /// One for every image.
+    pub image_to_text: Vec<u32>,
+    /// One for every caption.
+    pub text_to_image: Vec<u32>,
+}
+
+/// A level that takes part in the score.
+struct Part<'a> {
+    level: Level<'a>,
+    weight: f32,
+    image_scales: Vec<f32>,
+    caption_scales: Vec<f32>,
+    packed_images: Vec<f32>,
+}
+
+/// A query's best relevant score, and how many relevant items stand at it (they are no rivals).
+struct Target {
+    best: f32,
+    own: u32,
+}
+
+/// Ranks of all queries in both directions under `scoring`.
+///
+/// The scores are `f32` and the same on every processor and for any number of threads, so the ranks are exact and
+/// reproducible.
+///
+/// # Errors
+/// When the shapes do not fit together, λ lies outside 0..=1, or a value is NaN or infinite (its row is named).
+pub fn ranks(embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Result<Ranks> {
+    ranks_by(Kernel::detect(), embeddings, relevance, scoring)
+}
+
+fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Result<Ranks> {
+    let (images, captions) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
+    let parts = parts(embeddings, scoring, images, captions)?;
+    let term = scoring.similarity.term();
+    let sign = if term == Term::Product { 1.0 } else { -1.0 };
+    let score = |image: usize, caption: usize| pair_score(&parts, kernel, scoring, image, caption);
+    let of_image: Vec<Target> = (relevance.captions_of_image.par_iter().enumerate())
+        .map(|(image, list)| target(list.iter().map(|&caption| score(image, caption as usize))))
+        .collect();
+    let of_caption: Vec<Target> = (relevance.images_of_caption.par_iter().enumerate())
+        .map(|(caption, list)| target(list.iter().map(|&image| score(image as usize, caption))))
+        .collect();
+
+    // Every task owns a chunk of captions; the images' counts are shared.
+    let before_image: Vec<AtomicU32> = (0..images).map(|_| AtomicU32::new(0)).collect();
+    let mut text_to_image = vec![0u32; captions];
+    text_to_image.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, before_caption)| {
+        let first = chunk * CHUNK;
+        let last = first + before_caption.len();
+        let packed: Vec<Vec<f32>> = parts.iter().map(|part| part.pack_captions(first, last)).collect();
+        let (mut tile, mut sums): (Tile, Tile) = ([[0.0; NR]; MR], [[0.0; NR]; MR]);
+        for (panel, image_targets) in of_image.chunks(MR).enumerate() {
+            let mut row_counts = [0u32; MR];
+            for (half, caption_targets) in of_caption[first..last].chunks(NR).enumerate() {
+                sums.as_flattened_mut().fill(0.0);
+                for (part, packed) in parts.iter().zip(&packed) {
+                    let dim = part.level.dim;
+                    let v = &part.packed_images[panel * MR * dim..(panel + 1) * MR * dim];
+                    let t = &packed[half * NR * dim..(half + 1) * NR * dim];
+                    kernel.tile(term, v, t, &mut tile);
+                    for (sum, value) in sums.as_flattened_mut().iter_mut().zip(tile.as_flattened()) {
+                        *sum += part.weight * value;
+                    }
+                }
+                let column_counts = &mut before_caption[half * NR..];
+                for ((row, image), row_count) in sums.iter().zip(image_targets).zip(&mut row_counts) {
+                    for ((sum, caption), column_count) in row.iter().zip(caption_targets).zip(&mut *column_counts) {
+                        *row_count += u32::from(stands_before(sign * sum, image.best));
+                        *column_count += u32::from(stands_before(sign * sum, caption.best));
+                    }
+                }
+            }
+            for (total, count) in before_image[panel * MR..].iter().zip(row_counts) {
+                total.fetch_add(count, Relaxed);
+            }
+        }
+        for (count, target) in before_caption.iter_mut().zip(&of_caption[first..last]) {
+            *count -= target.own;
+        }
+    });
+    let image_to_text =
+        before_image.into_iter().zip(&of_image).map(|(count, target)| count.into_inner() - target.own).collect();
+    Ok(Ranks { image_to_text, text_to_image })
+}
+
+/// The `count` best captions of every image among those that `allowed(image, caption)` lets through, best first, the earlier
+/// one of equal scores first.
+///
+/// # Errors
+/// As [`ranks`].
+pub fn best_captions(
+    embeddings: &Embeddings,
+    scoring: Scoring,
+    count: usize,
+    allowed: impl Fn(usize, usize) -> bool + Sync,
+) -> Result<Vec<Vec<usize>>> {
+    let level = embeddings.abstract_level;
+    let (images, captions) = (level.images.len() / level.dim.max(1), level.captions.len() / level.dim.max(1));
+    let parts = parts(embeddings, scoring, images, captions)?;
+    let kernel = Kernel::detect();
+    let best = |image: usize| {
+        let mut scores: Vec<(f32, usize)> = (0..captions)
+            .filter(|&caption| allowed(image, caption))
+            .map(|caption| (pair_score(&parts, kernel, scoring, image, caption), caption))
+            .collect();
+        scores.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        scores.into_iter().take(count).map(|(_, caption)| caption).collect()
+    };
+    Ok((0..images).into_par_iter().map(best).collect())
+}
+
+/// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.
+fn pair_score(parts: &[Part], kernel: Kernel, scoring: Scoring, image: usize, caption: usize) -> f32 {
+    let term = scoring.similarity.term();
+    let mut sum = 0.0;
+    for part in parts {
+        let dim = part.level.dim;
+        let v = &part.level.images[image * dim..(image + 1) * dim];
+        let t = &part.level.captions[caption * dim..(caption + 1) * dim];
+        sum += part.weight * kernel.pair(term, (v, part.image_scales[image]), (t, part.caption_scales[caption]));
+    }
+    if term == Term::Product { sum } else { -sum }
+}
+
+fn target(scores: impl Iterator<Item = f32> + Clone) -> Target {
+    let best = scores.clone().fold(f32::NEG_INFINITY, f32::max);
+    Target { best, own: scores.filter(|&score| stands_before(score, best)).count() as u32 }
+}
+
+/// The levels with weight, checked and with the images packed.
+fn parts<'a>(embeddings: &Embeddings<'a>, scoring: Scoring, images: usize, captions: usize) -> Result<Vec<Part<'a>>> {
+    let lambda = scoring.lambda;
+    if !(0.0..=1.0).contains(&lambda) {
+        return Err(Error::invalid("lambda", lambda.to_string(), "a weight in 0..=1"));
+    }
+    let grounded = match embeddings.grounded_level {
+        Some(level) => Some(("grounded", level, 1.0 - lambda)),
+        None if lambda == 1.0 => None,
+        None => {
+            return Err(Error::invalid("lambda", lambda.to_string(), "1, for there is one level of embeddings"));
+        }
+    };
+    let mut parts = Vec::new();
+    for (name, level, weight) in [("abstract", embeddings.abstract_level, lambda)].into_iter().chain(grounded) {
+        check_rows(&format!("{name} image embeddings"), level.images, level.dim, images)?;
+        check_rows(&format!("{name} caption embeddings"), level.captions, level.dim, captions)?;
+        if weight == 0.0 {
+            continue;
+        }
+        let scales = |rows: &[f32]| match scoring.similarity {
+            Similarity::Cosine => rows.par_chunks(level.dim).map(inverse_norm).collect(),
+            Similarity::Order { .. } => vec![1.0; rows.len() / level.dim],
+        };
+        let (image_scales, caption_scales): (Vec<f32>, Vec<f32>) = (scales(level.images), scales(level.captions));
+        let mut packed_images = vec![0.0; images.div_ceil(MR) * MR * level.dim];
+        packed_images.par_chunks_mut(level.dim * MR).enumerate().for_each(|(panel, packed)| {
+            let (first, last) = (panel * MR, images.min(panel * MR + MR));
+            pack::<MR>(
+                &level.images[first * level.dim..last * level.dim],
+                level.dim,
+                &image_scales[first..last],
+                packed,
+            );
+        });
+        parts.push(Part { level, weight, image_scales, caption_scales, packed_images });
+    }
+    Ok(parts)
+}
+
+impl Part<'_> {
+    fn pack_captions(&self, first: usize, last: usize) -> Vec<f32> {
+        let dim = self.level.dim;
+        let mut packed = vec![0.0; (last - first).div_ceil(NR) * NR * dim];
+        pack::<NR>(&self.level.captions[first * dim..last * dim], dim, &self.caption_scales[first..last], &mut packed);
+        packed
+    }
+}
+
+/// 1 / ‖row‖, and 0 for a zero row.
+fn inverse_norm(row: &[f32]) -> f32 {
+    let squares: f64 = row.iter().map(|&value| f64::from(value).powi(2)).sum();
+    if squares > 0.0 { (1.0 / squares.sqrt()) as f32 } else { 0.0 }
+}
+
+/// Refuses rows of the wrong number and rows with NaN or infinity, which it names.
+pub(super) fn check_rows(what: &str, rows: &[f32], dim: usize, count: usize) -> Result<()> {
+    if dim == 0 || rows.len() != dim * count {
+        return Err(Error::invalid(what, format!("{} values", rows.len()), format!("{count} rows of {dim} values")));
+    }
+    match rows.par_iter().position_first(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(place) => {
+            let what = format!("{what}, row {} (from 0), column {}", place / dim, place % dim);
+            Err(Error::invalid(what, rows[place].to_string(), "finite numbers"))
+        }
+    }
+}
+
+impl Embeddings<'_> {
+    /// Recall and ranks in both directions, where each caption belongs to the one image that `caption_image` names.
+    ///
+    /// # Errors
+    /// When an image has no caption, shapes do not fit together, or λ does not.
+    pub fn metrics(&self, caption_image: &[usize], scoring: Scoring) -> Result<Metrics> {
+        let images = self.abstract_level.images.len() / self.abstract_level.dim.max(1);
+        let found = ranks(self, &Relevance::from_caption_image(images, caption_image)?, scoring)?;
+        Ok(Metrics::of(&found.image_to_text, &found.text_to_image))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PAPER: Similarity = Similarity::Order { image_minus_caption: true };
+    const SIMILARITIES: [Similarity; 3] = [Similarity::Cosine, PAPER, Similarity::Order { image_minus_caption: false }];
+
+    /// Rows on a coarse grid, so that exact ties and zero rows occur.
+    fn grid(count: usize, dim: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 29) as f32 / 4.0 - 0.5
+        };
+        std::iter::repeat_with(next).take(count * dim).collect()
+    }
+
+    /// The ranks by plain loops over the full score matrix and its transpose.
+    fn naive(embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Ranks {
+        let (n, m) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
+        let level = |level: &Level, i: usize, j: usize| {
+            let d = level.dim;
+            let (v, t) = (&level.images[i * d..(i + 1) * d], &level.captions[j * d..(j + 1) * d]);
+            let (a, b) = (inverse_norm(v), inverse_norm(t));
+            v.iter().zip(t).fold(0.0f32, |sum, (&v, &t)| match scoring.similarity {
+                Similarity::Cosine => (v * a).mul_add(t * b, sum),
+                Similarity::Order { image_minus_caption } => {
+                    let x = if image_minus_caption { v - t } else { t - v }.max(0.0);
+                    x.mul_add(x, sum)
+                }
+            })
+        };
+        let sign = if scoring.similarity == Similarity::Cosine { 1.0 } else { -1.0 };
+        let score = |i: usize, j: usize| {
+            let grounded = embeddings.grounded_level.map_or(0.0, |l| (1.0 - scoring.lambda) * level(&l, i, j));
+            sign * (scoring.lambda * level(&embeddings.abstract_level, i, j) + grounded)
+        };
+        let by_image: Vec<f32> = (0..n * m).map(|at| score(at / m, at % m)).collect();
+        let by_caption: Vec<f32> = (0..n * m).map(|at| score(at % n, at / n)).collect();
+        let lists = |lists: &[Vec<u32>]| -> Vec<Vec<usize>> {
+            lists.iter().map(|list| list.iter().map(|&item| item as usize).collect()).collect()
+        };
+        Ranks {
+            image_to_text: crate::metrics::ranks(&by_image, m, &lists(&relevance.captions_of_image)).unwrap(),
+            text_to_image: crate::metrics::ranks(&by_caption, n, &lists(&relevance.images_of_caption)).unwrap(),
+        }
+    }
+
+    /// Two images, three captions, D = 2, order v − t. v0 = (1, 0), v1 = (0, 1); t0 = (1, 0), t1 = (.5, .5), t2 = (0, 1).
+    /// Violations: v0: 0, .25, 1; v1: 1, .25, 0. Captions 0 and 1 belong to image 0, caption 2 to image 1.
+    /// Image 0 finds caption 0 first; caption 1 ties between both images, so the wrong one stands before.
+    #[test]
+    fn worked_order_ranks() {
+        let level = Level { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let relevance = Relevance::from_caption_image(2, &[0, 0, 1]).unwrap();
+        let found = ranks(&embeddings, &relevance, Scoring { similarity: PAPER, lambda: 1.0 }).unwrap();
+        assert_eq!(found, Ranks { image_to_text: vec![0, 0], text_to_image: vec![0, 1, 0] });
+    }
+
+    /// λ moves between the levels: the abstract level is right, the grounded one swaps the images.
+    #[test]
+    fn lambda_weighs_the_levels() {
+        let (right, wrong) = ([1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]);
+        let abstract_level = Level { images: &right, captions: &right, dim: 2 };
+        let grounded_level = Some(Level { images: &right, captions: &wrong, dim: 2 });
+        let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
+        for (lambda, expected) in [(1.0, 0), (0.6, 0), (0.5, 1), (0.0, 1)] {
+            for similarity in SIMILARITIES {
+                let embeddings = Embeddings { abstract_level, grounded_level };
+                let found = ranks(&embeddings, &relevance, Scoring { similarity, lambda }).unwrap();
+                assert_eq!(found.image_to_text, [expected; 2], "{similarity:?} λ {lambda}");
+                assert_eq!(found.text_to_image, [expected; 2]);
+            }
+        }
+    }
+
+    /// All rows equal: everything ties, and every irrelevant item stands before.
+    #[test]
+    fn collapsed_embeddings_rank_last() {
+        let (images, captions) = (vec![0.1; 9 * 5], vec![0.1; 70 * 5]);
+        let embeddings =
+            Embeddings { abstract_level: Level { images: &images, captions: &captions, dim: 5 }, grounded_level: None };
+        let owners: Vec<usize> = (0..70).map(|caption| caption % 9).collect();
+        let relevance = Relevance::from_caption_image(9, &owners).unwrap();
+        for similarity in SIMILARITIES {
+            let found = ranks(&embeddings, &relevance, Scoring { similarity, lambda: 1.0 }).unwrap();
+            assert_eq!(found.text_to_image, [8; 70]);
+            assert_eq!(found.image_to_text, [62, 62, 62, 62, 62, 62, 62, 63, 63]);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        /// The chunked pass equals the plain loops exactly, for every kernel, many-to-many, with ties.
+        #[test]
+        fn chunked_equals_full(
+            n in 1..40usize, m in 1..150usize, dim in 1..20usize, seed in any::<u32>(), which in 0..3usize,
+            lambda in prop::sample::select(vec![0.0f32, 0.3, 0.5, 1.0]),
+            extra in prop::collection::vec((any::<u16>(), any::<u16>()), 0..20),
+        ) {
+            let (a, b) = (grid(n, dim, seed), grid(m, dim, seed ^ 1));
+            let (c, d) = (grid(n, dim + 3, seed ^ 2), grid(m, dim + 3, seed ^ 3));
+            let embeddings = Embeddings {
+                abstract_level: Level { images: &a, captions: &b, dim },
+                grounded_level: Some(Level { images: &c, captions: &d, dim: dim + 3 }),
+            };
+            let pairs = (0..n.max(m)).map(|at| (at % n, at % m))
+                .chain(extra.iter().map(|&(i, j)| (i as usize % n, j as usize % m)));
+            let relevance = Relevance::from_pairs(n, m, pairs).unwrap();
+            let scoring = Scoring { similarity: SIMILARITIES[which], lambda };
+            let expected = naive(&embeddings, &relevance, scoring);
+            for kernel in Kernel::available() {
+                prop_assert_eq!(&ranks_by(kernel, &embeddings, &relevance, scoring).unwrap(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
+        let good = [1.0, 0.0, 0.0, 1.0];
+        let run = |images: &[f32], captions: &[f32], lambda| {
+            let abstract_level = Level { images, captions, dim: 2 };
+            let scoring = Scoring { similarity: Similarity::Cosine, lambda };
+            ranks(&Embeddings { abstract_level, grounded_level: None }, &relevance, scoring).unwrap_err().to_string()
+        };
+        assert!(run(&good, &[1.0, 0.0, f32::NAN, 1.0], 1.0).contains("caption embeddings, row 1 (from 0), column 0"));
+        assert!(run(&[1.0, f32::INFINITY, 0.0, 1.0], &good, 1.0).contains("image embeddings, row 0"));
+        assert!(run(&good[..2], &good, 1.0).contains("expected 2 rows of 2"));
+        assert!(run(&good, &good, 0.5).contains("one level"));
+        assert!(run(&good, &good, f32::NAN).contains("0..=1"));
+        let lonely = Relevance::from_caption_image(3, &[0, 1]).unwrap_err().to_string();
+        assert!(lonely.contains("image 2: found nothing relevant"), "{lonely}");
+        assert!(Relevance::from_caption_image(2, &[0, 2]).unwrap_err().to_string().contains("image 2, caption 1"));
+    }
+}

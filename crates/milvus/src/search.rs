@@ -1,0 +1,253 @@
+//! Searching in Milvus: its candidates, scored by the kernels of this crate.
+
+use super::protocol::*;
+use super::schema::{VECTOR, pair};
+use super::write::{IDS, from_base64, one_of};
+use super::{MOST_CANDIDATES, MilvusStore};
+use crate::error::{Error, Result};
+use crate::filter::{Bound, Filter};
+use crate::item::{CaptionItem, ImageItem, Item};
+use crate::kernel::Measure;
+use crate::metric::{Side, Space};
+use crate::query::{Plan, QueryPart, inverse_length};
+use crate::scan::Rows;
+use crate::search::{Method, SearchOptions};
+use crate::top_k::Scored;
+use crate::vector_store::StoreHit;
+use half::f16;
+use prost::Message;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+/// Rows fetched at once.
+const FETCHED: usize = 250;
+
+/// A candidate that passes the filter.
+struct Candidate {
+    id: String,
+    item: Kept,
+    row: Vec<f16>,
+}
+
+enum Kept {
+    Image(ImageItem),
+    Caption(CaptionItem),
+}
+
+/// Images that captions belong to, by their ids.
+type Images = HashMap<String, ImageItem>;
+
+impl MilvusStore {
+    pub(super) fn find(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
+        let SearchOptions { target, top, offset, filter, lambda, method } = *options;
+        let own = self.description(target).space;
+        let space = Space { lambda: lambda.unwrap_or(own.lambda), ..own };
+        space.check()?;
+        let plan = Plan::new(&space, target, parts)?;
+        let (bound, exact) = filter.map_or((Bound::Everything, true), |filter| filter.bound(target));
+        let expression = match bound {
+            Bound::Nothing => return Ok(Vec::new()),
+            Bound::Everything => String::new(),
+            Bound::Some(expression) => expression,
+        };
+        let keep = top.saturating_add(offset);
+        if keep == 0 {
+            return Ok(Vec::new());
+        }
+        let wanted = match method {
+            Method::Exact => self.all(target)?,
+            Method::Auto | Method::Candidates | Method::Sketches => crate::way::candidates(keep).min(MOST_CANDIDATES),
+        };
+        let asked = self.asked(target, &plan);
+        let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
+        let (mut seen, mut images, mut candidates) = (HashSet::new(), Images::new(), Vec::new());
+        loop {
+            let found = self.nearest(target, &asked, &expression, limit)?;
+            let is_all = found.len() < limit;
+            let new: Vec<String> = found.into_iter().filter(|id| seen.insert(id.clone())).collect();
+            for ids in new.chunks(FETCHED) {
+                // Far more may have been found than are wanted, where most were expected not to pass.
+                if candidates.len() < wanted {
+                    candidates.extend(self.fetch(target, ids, filter, &mut images)?);
+                }
+            }
+            if is_all || candidates.len() >= wanted.max(keep) {
+                break;
+            }
+            if limit == MOST_CANDIDATES {
+                if candidates.len() >= keep {
+                    break;
+                }
+                return Err(too_few(candidates.len(), keep, filter));
+            }
+            limit = limit.saturating_mul(4).min(MOST_CANDIDATES);
+        }
+        self.page(&plan, candidates, options, images)
+    }
+
+    /// How many candidates all items are.
+    fn all(&self, side: Side) -> Result<usize> {
+        let count = self.count_items(side)? as usize;
+        if count > MOST_CANDIDATES {
+            let found = format!("{count} {}", side.plural());
+            return Err(Error::invalid("exact search in Milvus", found, format!("at most {MOST_CANDIDATES}"))
+                .with_hint("search by candidates, whose scores are exact, or use an index in a folder"));
+        }
+        // One more, so that a full answer is known to be all.
+        Ok((count + 1).min(MOST_CANDIDATES))
+    }
+
+    /// The vector whose inner products with the stored ones are the scores, nearly.
+    fn asked(&self, side: Side, plan: &Plan) -> Vec<f32> {
+        let description = self.description(side);
+        let dims = description.space.dims();
+        // Embeddings have unit length at each level, so all rows have one length.
+        let levels = if description.space.dims_grounded == 0 { 1.0f32 } else { 2.0 };
+        let mut asked = vec![0.0; description.width()];
+        for term in &plan.terms {
+            match &description.surrogate {
+                Some(surrogate) if term.measure != Measure::Dot => {
+                    let table_rows = surrogate.query(&term.vector, -term.factor);
+                    for (number, values) in table_rows.chunks_exact(term.vector.len()).enumerate() {
+                        let start = dims * (number + 1) + term.columns.start;
+                        asked[start..start + values.len()].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+                    }
+                }
+                _ => {
+                    let factor = if term.by_length { term.factor / levels.sqrt() } else { term.factor };
+                    let columns = &mut asked[term.columns.clone()];
+                    columns.iter_mut().zip(&term.vector).for_each(|(sum, v)| *sum += factor * v);
+                }
+            }
+        }
+        asked
+    }
+
+    /// Ids of the nearest, at most `limit`.
+    fn nearest(&self, side: Side, asked: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
+        let description = self.description(side);
+        let mut params = description.search_params.clone();
+        if description.index_kind == "HNSW" {
+            // Milvus refuses a smaller one.
+            let given = params.get("ef").and_then(Value::as_u64).unwrap_or(0);
+            params.insert("ef".into(), json!(given.max(limit as u64)));
+        }
+        let value = asked.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let placeholder = PlaceholderValue { tag: "$0".into(), placeholder_type: FLOAT_VECTOR, values: vec![value] };
+        let request = SearchRequest {
+            collection_name: self.collection(side),
+            dsl: expression.into(),
+            placeholder_group: PlaceholderGroup { placeholders: vec![placeholder] }.encode_to_vec(),
+            dsl_type: BOOL_EXPR,
+            search_params: vec![
+                pair("anns_field", VECTOR),
+                pair("topk", limit.to_string()),
+                pair("metric_type", "IP"),
+                pair("params", Value::Object(params).to_string()),
+                pair("round_decimal", "-1"),
+            ],
+            guarantee_timestamp: self.seen_until(),
+            nq: 1,
+            consistency_level: SESSION,
+        };
+        let results = self.client.ask(request)?.results.unwrap_or_default();
+        Ok(results.ids.and_then(|ids| ids.str_id).unwrap_or_default().data)
+    }
+
+    /// Those of `ids` that pass the filter.
+    fn fetch(
+        &self,
+        side: Side,
+        ids: &[String],
+        filter: Option<&Filter>,
+        images: &mut Images,
+    ) -> Result<Vec<Candidate>> {
+        let columns = self.query(side, &one_of("id", ids), &["item", "row"])?;
+        let [items, rows] = columns.as_slice() else { return Err(self.malformed(side, "too few fields")) };
+        let dims = self.description(side).space.dims();
+        let rows = rows.iter().map(|row| from_base64(row, dims).ok_or_else(|| self.malformed(side, "a damaged row")));
+        let rows = rows.collect::<Result<Vec<_>>>()?.into_iter();
+        match side {
+            Side::Image => {
+                let items = self.parse::<ImageItem>(items)?.into_iter().zip(rows);
+                let passing = items.filter(|(item, _)| filter.is_none_or(|filter| filter.passes_image(item)));
+                Ok(passing.map(|(item, row)| Candidate { id: item.id.clone(), item: Kept::Image(item), row }).collect())
+            }
+            Side::Caption => {
+                let items = self.parse::<CaptionItem>(items)?;
+                self.fetch_images(&items, images)?;
+                let mut candidates = Vec::new();
+                for (item, row) in items.into_iter().zip(rows) {
+                    // An image that was removed in between took its captions along.
+                    let Some(image) = images.get(&item.image_id) else { continue };
+                    let passes = match filter {
+                        None => true,
+                        Some(filter) => filter.passes_caption(&item, || Ok::<_, Error>(image.clone()))?,
+                    };
+                    if passes {
+                        candidates.push(Candidate { id: item.id.clone(), item: Kept::Caption(item), row });
+                    }
+                }
+                Ok(candidates)
+            }
+        }
+    }
+
+    fn fetch_images(&self, captions: &[CaptionItem], images: &mut Images) -> Result<()> {
+        let wanted: HashSet<&str> = captions.iter().map(|caption| caption.image_id.as_str()).collect();
+        let missing: Vec<&str> = wanted.into_iter().filter(|id| !images.contains_key(*id)).collect();
+        for ids in missing.chunks(IDS) {
+            let items = self.query(Side::Image, &one_of("id", ids), &["item"])?.remove(0);
+            images.extend(self.parse::<ImageItem>(&items)?.into_iter().map(|image| (image.id.clone(), image)));
+        }
+        Ok(())
+    }
+
+    fn parse<T: Item>(&self, items: &[String]) -> Result<Vec<T>> {
+        let parse = |item: &String| {
+            serde_json::from_str(item).map_err(|e| self.malformed(T::SIDE, &format!("an item that is damaged: {e}")))
+        };
+        items.iter().map(parse).collect()
+    }
+
+    /// The best candidates by their true scores.
+    fn page(
+        &self,
+        plan: &Plan,
+        mut candidates: Vec<Candidate>,
+        options: &SearchOptions<'_>,
+        images: Images,
+    ) -> Result<Vec<StoreHit>> {
+        // Of equal scores the lower row is first, which is the lower id.
+        candidates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let values: Vec<f16> = candidates.iter().flat_map(|candidate| candidate.row.iter().copied()).collect();
+        let lengths: Vec<f32> = candidates.iter().map(|candidate| inverse_length(&candidate.row)).collect();
+        let rows = Rows::new(&values, self.description(options.target).space.dims(), &lengths);
+        let keep = options.top.saturating_add(options.offset);
+        let best = rows.top(std::slice::from_ref(plan), keep).remove(0).into_page(options.offset);
+        let hit = |Scored { score, row }: Scored| {
+            let Candidate { id, item, row: values } = &candidates[row];
+            let parts = plan.level_scores(values, lengths[row]);
+            let (path, caption) = match item {
+                Kept::Image(image) => (image.path.clone(), None),
+                Kept::Caption(caption) => {
+                    let image = images.get(&caption.image_id);
+                    (image.map(|image| image.path.clone()).unwrap_or_default(), Some(caption.clone()))
+                }
+            };
+            StoreHit { id: id.clone(), path, caption, score, parts }
+        };
+        Ok(best.into_iter().map(hit).collect())
+    }
+}
+
+fn too_few(found: usize, keep: usize, filter: Option<&Filter>) -> Error {
+    let what = match filter {
+        Some(filter) => format!("search in Milvus with the filter `{filter}`"),
+        None => "search in Milvus".to_string(),
+    };
+    let found = format!("{found} that pass among the {MOST_CANDIDATES} nearest items");
+    Error::invalid(what, found, format!("{keep}")).with_hint(
+        "ask for fewer hits, or narrow the filter by fields that Milvus compares itself, such as folder or width",
+    )
+}
