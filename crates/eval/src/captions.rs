@@ -287,7 +287,7 @@ mod tests {
         let references = references(&[("", &["a dog"]), ("", &["two men"])]);
         let refused = |captions: &[(i64, &str)]| {
             let error = CaptionEvaluation::of(&results(captions), &references, None).unwrap_err();
-            (error.to_string(), error.hint().unwrap_or_default().to_owned())
+            (error.to_string(), error.hint().unwrap_or_default().into_owned())
         };
         assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption an image");
         let (twice, hint) = refused(&[(10, "a"), (11, "b"), (10, "c"), (10, "d")]);

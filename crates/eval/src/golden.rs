@@ -27,7 +27,7 @@ struct GoldenResult {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("../../tests/golden/retrieval_metrics.json")).unwrap()
+    serde_json::from_str(include_str!("../tests/golden/retrieval_metrics.json")).unwrap()
 }
 
 fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -113,5 +113,5 @@ fn written_bytes_equal_numpys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npy");
     write_npy(&path, &[1.5, -2.0, 0.25, 0.0, 65504.0, -0.0], 3).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), include_bytes!("../../tests/golden/npy/f4.npy"));
+    assert_eq!(std::fs::read(&path).unwrap(), include_bytes!("../tests/golden/npy/f4.npy"));
 }

@@ -353,7 +353,7 @@ pub(super) mod tests {
     use crate::{Embeddings, Level, Protocol, Scoring, Similarity};
 
     /// Three images with captions and one without, four captions; `tilt` moves the captions.
-    pub(in crate::evaluate) fn report(model: &str, tilt: f32) -> Report {
+    pub(crate) fn report(model: &str, tilt: f32) -> Report {
         let images = [1.0, 0.0, 0.0, 1.0, 0.5, 0.5, 0.7, 0.3];
         let captions = [1.0, tilt, tilt, 1.0, 0.7, 0.3, 0.6, 0.35];
         let level = Level { images: &images, captions: &captions, dim: 2 };
