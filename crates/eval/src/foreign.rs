@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::npy::{Matrix, read_npy};
-use super::ranks::{Embeddings, Level, Similarity, check_rows};
+use gxn_base::Similarity;
+
+use super::ranks::{Embeddings, Level, check_rows};
 use super::report::first_few;
 use gxn_base::{Error, Result};
 
@@ -171,7 +173,7 @@ mod tests {
     use super::*;
     use crate::{Protocol, Scoring, write_npy};
 
-    const ORDER: Similarity = Similarity::Order { image_minus_caption: true };
+    const ORDER: Similarity = Similarity::Order;
 
     struct Case {
         folder: tempfile::TempDir,

@@ -8,43 +8,29 @@ use crate::metrics::Metrics;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::kernel::{Kernel, MR, NR, Term, Tile, pack};
 use crate::metrics::recall::stands_before;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Result, Similarity};
 
 /// Captions a task takes at once: with two levels of 1024 they fill half of a usual second-level cache.
 const CHUNK: usize = 2 * NR;
 
-/// How an image and a caption are compared; larger is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Similarity {
-    /// Cosine of the two rows, which need not have unit length. A zero row has cosine 0 with everything.
-    Cosine,
-    /// Order similarity of the rows as they are.
-    Order {
-        /// True for the paper's −‖max(0, v − t)‖² (§3.2), false for −‖max(0, t − v)‖² (order-embeddings, vsepp).
-        image_minus_caption: bool,
-    },
+/// The name in reports: `cosine`, `order` (the paper's direction) or `order_caption_minus_image`.
+pub fn similarity_name(similarity: Similarity) -> &'static str {
+    match similarity {
+        Similarity::Cosine => "cosine",
+        Similarity::Order => "order",
+        Similarity::OrderReversed => "order_caption_minus_image",
+    }
 }
 
-impl Similarity {
-    /// The name in reports: `cosine`, `order` (the paper's direction) or `order_caption_minus_image`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Order { image_minus_caption: true } => "order",
-            Self::Order { image_minus_caption: false } => "order_caption_minus_image",
-        }
-    }
-
-    fn term(self) -> Term {
-        match self {
-            Self::Cosine => Term::Product,
-            Self::Order { image_minus_caption: true } => Term::ImageMinusCaption,
-            Self::Order { image_minus_caption: false } => Term::CaptionMinusImage,
+impl From<Similarity> for Term {
+    fn from(similarity: Similarity) -> Self {
+        match similarity {
+            Similarity::Cosine => Self::Product,
+            Similarity::Order => Self::ImageMinusCaption,
+            Similarity::OrderReversed => Self::CaptionMinusImage,
         }
     }
 }
@@ -160,7 +146,7 @@ pub fn ranks(embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -
 fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Result<Ranks> {
     let (images, captions) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
     let parts = parts(embeddings, scoring, images, captions)?;
-    let term = scoring.similarity.term();
+    let term = scoring.similarity.into();
     let sign = if term == Term::Product { 1.0 } else { -1.0 };
     let score = |image: usize, caption: usize| pair_score(&parts, kernel, scoring, image, caption);
     let of_image: Vec<Target> = (relevance.captions_of_image.par_iter().enumerate())
@@ -240,7 +226,7 @@ pub fn best_captions(
 
 /// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.
 fn pair_score(parts: &[Part], kernel: Kernel, scoring: Scoring, image: usize, caption: usize) -> f32 {
-    let term = scoring.similarity.term();
+    let term = scoring.similarity.into();
     let mut sum = 0.0;
     for part in parts {
         let dim = part.level.dim;
@@ -278,7 +264,7 @@ fn parts<'a>(embeddings: &Embeddings<'a>, scoring: Scoring, images: usize, capti
         }
         let scales = |rows: &[f32]| match scoring.similarity {
             Similarity::Cosine => rows.par_chunks(level.dim).map(inverse_norm).collect(),
-            Similarity::Order { .. } => vec![1.0; rows.len() / level.dim],
+            Similarity::Order | Similarity::OrderReversed => vec![1.0; rows.len() / level.dim],
         };
         let (image_scales, caption_scales): (Vec<f32>, Vec<f32>) = (scales(level.images), scales(level.captions));
         let mut packed_images = vec![0.0; images.div_ceil(MR) * MR * level.dim];
@@ -342,8 +328,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PAPER: Similarity = Similarity::Order { image_minus_caption: true };
-    const SIMILARITIES: [Similarity; 3] = [Similarity::Cosine, PAPER, Similarity::Order { image_minus_caption: false }];
+    const PAPER: Similarity = Similarity::Order;
+    const SIMILARITIES: [Similarity; 3] = [Similarity::Cosine, PAPER, Similarity::OrderReversed];
 
     /// Rows on a coarse grid, so that exact ties and zero rows occur.
     fn grid(count: usize, dim: usize, seed: u32) -> Vec<f32> {
@@ -364,8 +350,8 @@ mod tests {
             let (a, b) = (inverse_norm(v), inverse_norm(t));
             v.iter().zip(t).fold(0.0f32, |sum, (&v, &t)| match scoring.similarity {
                 Similarity::Cosine => (v * a).mul_add(t * b, sum),
-                Similarity::Order { image_minus_caption } => {
-                    let x = if image_minus_caption { v - t } else { t - v }.max(0.0);
+                Similarity::Order | Similarity::OrderReversed => {
+                    let x = if scoring.similarity == Similarity::Order { v - t } else { t - v }.max(0.0);
                     x.mul_add(x, sum)
                 }
             })

@@ -112,7 +112,7 @@ impl Report {
             resamples: bootstrap.resamples,
             data_sha: about.data_sha,
             created: rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
-            similarity: evaluation.scoring.similarity.name().into(),
+            similarity: crate::ranks::similarity_name(evaluation.scoring.similarity).into(),
             lambda: evaluation.scoring.lambda,
             left_out: selection.without_captions.iter().map(id).collect::<Result<_>>()?,
             fold_images: selection.folds.iter().map(ExactSizeIterator::len).collect(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gxn::checkpoint::{Checkpoint, Encoder, weights};
-use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, SimilarityKind, Stage};
+use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, Similarity, Stage};
 use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
 use gxn_eval::metrics::CaptionReferences;
 
@@ -76,7 +76,7 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     config.imagine.words.dropout = 0.0;
     config.imagine.words.sampling = 0.0;
     config.matching.loss = LossKind::InfoNce;
-    config.matching.similarity = SimilarityKind::Cosine;
+    config.matching.similarity = Similarity::Cosine;
     config.matching.absolute = false;
     config.train.epochs = 200;
     config.train.batch_size = 8;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gxn::checkpoint::{Encoder, weights};
-use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, SimilarityKind};
+use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
 use gxn::evaluate::encode::encode_dataset;
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
@@ -175,7 +175,7 @@ fn a_tiny_set_is_learned_by_heart() {
     let sentence = &mut config.look.sentence;
     (sentence.hidden, sentence.word_dropout, sentence.state_dropout, sentence.unknown_word_rate) = (32, 0.0, 0.0, 0.0);
     config.matching.loss = LossKind::InfoNce;
-    config.matching.similarity = SimilarityKind::Cosine;
+    config.matching.similarity = Similarity::Cosine;
     config.matching.absolute = false;
     config.train.epochs = 60;
     config.train.batch_size = 16;

@@ -13,8 +13,8 @@
 //! that says otherwise; all threads work, `RAYON_NUM_THREADS` says how many.
 
 use gxn_index::{
-    Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Metric, PartKind, QueryPart, SearchOptions,
-    Side, Space,
+    Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart, SearchOptions,
+    Similarity, Space,
 };
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ type Done<T> = Result<T, Box<dyn std::error::Error>>;
 struct Arguments {
     rows: usize,
     level: usize,
-    metric: Metric,
+    similarity: Similarity,
     folder: PathBuf,
     keep: bool,
     vectors: Option<PathBuf>,
@@ -50,7 +50,7 @@ fn arguments() -> Done<Arguments> {
     let mut found = Arguments {
         rows: 10_000,
         level: 1024,
-        metric: Metric::Cosine,
+        similarity: Similarity::Cosine,
         folder: std::env::temp_dir(),
         keep: false,
         vectors: None,
@@ -67,7 +67,7 @@ fn arguments() -> Done<Arguments> {
             "--vectors" => found.vectors = Some(value()?.into()),
             "--queries" => found.queries = Some(value()?.into()),
             "--index" => found.index = Some(value()?.into()),
-            "--order" => found.metric = Metric::Order { image_minus_caption: true },
+            "--order" => found.similarity = Similarity::Order,
             "--keep" => found.keep = true,
             other => return Err(format!("{other} is not known").into()),
         }
@@ -80,7 +80,7 @@ fn made(arguments: &Arguments) -> Done<()> {
     let folder = tempfile::Builder::new().prefix("gxn-bench").tempdir_in(&arguments.folder)?;
     let dir = folder.path().join("index");
     let level = arguments.level;
-    let space = Space { metric: arguments.metric, lambda: 0.5, dims_abstract: level, dims_grounded: level };
+    let space = Space { similarity: arguments.similarity, lambda: 0.5, dims_abstract: level, dims_grounded: level };
     let settings = IndexSettings { model: "synthetic".into(), space, extra: Default::default() };
     let given = arguments.vectors.as_deref().map(Values::open).transpose()?;
     let count = given.as_ref().map_or(arguments.rows, |given| given.values().len() / (2 * level));
@@ -88,7 +88,7 @@ fn made(arguments: &Arguments) -> Done<()> {
         Some(given) if number < count => given.values()[number * 2 * level..][..2 * level].to_vec(),
         _ => embedding(number as u64, level),
     };
-    println!("{count} rows of {level} + {level} values, {:?}", arguments.metric);
+    println!("{count} rows of {level} + {level} values, {:?}", arguments.similarity);
 
     let start = Instant::now();
     let mut writer = IndexWriter::create(&dir, settings.clone())?;
@@ -145,7 +145,7 @@ fn made(arguments: &Arguments) -> Done<()> {
     println!("add one and commit      {:>10.2} ms (median of 20)", percentile(&mut times, 0.5));
     let begun = Instant::now();
     for number in (0..count).filter(|n| n % 4 == 0) {
-        writer.remove(Side::Image, &image(number).id)?;
+        writer.remove(Modality::Image, &image(number).id)?;
     }
     writer.commit()?;
     println!("remove a quarter        {:>10.2} s", begun.elapsed().as_secs_f64());
@@ -183,16 +183,16 @@ impl Values {
 fn searched(dir: &Path) -> Done<()> {
     let index = Index::open(dir)?;
     let meta = index.meta().clone();
-    println!("{} images, {} captions of {}", index.count(Side::Image), index.count(Side::Caption), meta.model);
+    println!("{} images, {} captions of {}", index.count(Modality::Image), index.count(Modality::Text), meta.model);
     let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
     let mut writer = IndexWriter::update(dir, settings)?;
     writer.make_codes(0)?;
     writer.make_sketches(0)?;
     drop(writer);
     let index = Index::open(dir)?;
-    let step = (index.rows(Side::Caption).count() / 1000).max(1);
+    let step = (index.rows(Modality::Text).count() / 1000).max(1);
     let queries: Vec<Vec<f32>> =
-        index.rows(Side::Caption).step_by(step).map(|row| index.row(Side::Caption, row)).collect::<Result<_, _>>()?;
+        index.rows(Modality::Text).step_by(step).map(|row| index.row(Modality::Text, row)).collect::<Result<_, _>>()?;
     if queries.is_empty() {
         return Err("the index has no captions to ask with".into());
     }
@@ -206,10 +206,10 @@ fn report(index: &Index, queries: &[Vec<f32>]) -> Done<()> {
     let queries: Vec<&[QueryPart<'_>]> = parts.iter().map(|parts| parts.as_slice()).collect();
     let filters = [Filter::parse("folder=part-3/**")?, Filter::parse("width>=4000")?];
     let find = |queries: &[&[QueryPart<'_>]], method, filter: Option<&Filter>| {
-        index.search_with(queries, &SearchOptions { method, filter, ..SearchOptions::new(Side::Image, TOP) })
+        index.search_with(queries, &SearchOptions { method, filter, ..SearchOptions::new(Modality::Image, TOP) })
     };
     let begun = Instant::now();
-    let sketched = index.load_sketches(Side::Image);
+    let sketched = index.load_sketches(Modality::Image);
     println!("sketches read           {:>10.2} ms ({sketched} rows)", milliseconds(begun));
     let mut exact: Vec<Vec<Hit>> = Vec::new();
     for (name, method) in [("exact", Method::Exact), ("codes", Method::Candidates), ("sketches", Method::Sketches)] {

@@ -9,7 +9,7 @@
 //! of the ceiling and f16 against f32, so that neighbours on a shared machine disturb little. The last column is a query's share of 64 asked together.
 
 use gxn_index::kernel::{Element, Kernel};
-use gxn_index::{Metric, PartKind, Plan, QueryPart, Rows, Side, Space, f16};
+use gxn_index::{Modality, PartKind, Plan, QueryPart, Rows, Similarity, Space, f16};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::io::Write;
@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("    rows  type  score |     best   median   GB/s read sum  of ceiling | 64 together   (times in ms)");
     for rows in sizes {
         let (halves, floats) = (Stored::new(rows, f16::from_f32)?, Stored::new(rows, |v| v)?);
-        for (label, metric) in [("dot", Metric::Cosine), ("order", Metric::Order { image_minus_caption: true })] {
-            let space = Space { metric, lambda: 0.5, dims_abstract: DIMS / 2, dims_grounded: DIMS / 2 };
+        for (label, similarity) in [("dot", Similarity::Cosine), ("order", Similarity::Order)] {
+            let space = Space { similarity, lambda: 0.5, dims_abstract: DIMS / 2, dims_grounded: DIMS / 2 };
             let (mut half, mut float) = (Times::default(), Times::default());
             let plans = plans(&space);
             for _ in 0..RUNS {
@@ -60,7 +60,7 @@ fn plans(space: &Space) -> Vec<Plan> {
     let mut noise = Noise(11);
     let part = |vector: &'static [f32]| QueryPart { vector, weight: 1.0, kind: PartKind::Cross };
     let queries = (0..TOGETHER).map(|_| (0..DIMS).map(|_| noise.next()).collect::<Vec<f32>>());
-    queries.map(|query| Plan::new(space, Side::Image, &[part(query.leak())]).expect("finite")).collect()
+    queries.map(|query| Plan::new(space, Modality::Image, &[part(query.leak())]).expect("finite")).collect()
 }
 
 /// Rows of one type in a mapped file.

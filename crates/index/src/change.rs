@@ -3,9 +3,9 @@
 use crate::catalogue::StoredItem;
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
-use crate::metric::Side;
 use crate::shelf::Source;
 use crate::writer::IndexWriter;
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 
 /// What [`IndexWriter::put_image`] and its like did.
@@ -85,7 +85,7 @@ impl IndexWriter {
     /// If the catalogue is damaged.
     pub fn image_of_content(&mut self, content: &str) -> Result<Option<ImageItem>> {
         let generation = self.meta.generation;
-        let stored = self.ledger().item_of_content(generation, Side::Image, content)?;
+        let stored = self.ledger().item_of_content(generation, Modality::Image, content)?;
         stored.map(|stored| parse(&stored)).transpose()
     }
 
@@ -101,7 +101,7 @@ impl IndexWriter {
     ///
     /// # Errors
     /// If the catalogue is damaged.
-    pub fn ids(&mut self, side: Side) -> Result<Vec<String>> {
+    pub fn ids(&mut self, side: Modality) -> Result<Vec<String>> {
         if self.meta.collection(side).is_none() {
             return Ok(Vec::new());
         }
@@ -114,10 +114,10 @@ impl IndexWriter {
     ///
     /// # Errors
     /// If the disk is full or the catalogue is damaged.
-    pub fn remove(&mut self, side: Side, id: &str) -> Result<bool> {
+    pub fn remove(&mut self, side: Modality, id: &str) -> Result<bool> {
         self.require_sound()?;
         match side {
-            Side::Image => {
+            Modality::Image => {
                 let Some(image) = self.item::<ImageItem>(id)? else { return Ok(false) };
                 self.noting_failure(|writer| {
                     for caption in writer.captions_of(id)? {
@@ -128,7 +128,7 @@ impl IndexWriter {
                     writer.take_away(&image)
                 })?;
             }
-            Side::Caption => {
+            Modality::Text => {
                 let Some(caption) = self.item::<CaptionItem>(id)? else { return Ok(false) };
                 self.noting_failure(|writer| writer.take_away(&caption))?;
             }
@@ -149,17 +149,17 @@ impl IndexWriter {
             let what = format!("content of {} for the new name of {id}", item.id);
             return Err(Error::invalid(what, &item.sha256, &former.sha256));
         }
-        if item.id != id && self.ledger().row_of(generation, Side::Image, &item.id)?.is_some() {
+        if item.id != id && self.ledger().row_of(generation, Modality::Image, &item.id)?.is_some() {
             return Err(twice(&item.id));
         }
-        let row = self.ledger().row_of(generation, Side::Image, id)?.expect("the item was found");
+        let row = self.ledger().row_of(generation, Modality::Image, id)?.expect("the item was found");
         self.noting_failure(|writer| {
             let captions = if item.id == id { Vec::new() } else { writer.captions_of(id)? };
-            writer.ledger().remove_item(generation, Side::Image, row, id)?;
+            writer.ledger().remove_item(generation, Modality::Image, row, id)?;
             writer.store(item, row)?;
             for caption in captions {
                 if let Some(caption) = writer.item::<CaptionItem>(&caption)? {
-                    let row = writer.ledger().row_of(generation, Side::Caption, &caption.id)?.expect("just found");
+                    let row = writer.ledger().row_of(generation, Modality::Text, &caption.id)?.expect("just found");
                     writer.ledger().set_of_image(generation, id, &caption.id, false)?;
                     writer.store(&CaptionItem { image_id: item.id.clone(), ..caption }, row)?;
                 }
@@ -258,9 +258,9 @@ impl IndexWriter {
         })
     }
 
-    fn push(&mut self, side: Side, id: &str, source: Source<'_>) -> Result<u64> {
+    fn push(&mut self, side: Modality, id: &str, source: Source<'_>) -> Result<u64> {
         let Self { images, captions, ledger, folder, meta, file_bytes, .. } = self;
-        let shelf = if side == Side::Image { images } else { captions };
+        let shelf = if side == Modality::Image { images } else { captions };
         let ledger = ledger.as_mut().expect("the ledger is there until the drop");
         let pushed = shelf.push(ledger, folder, meta, *file_bytes, id, source);
         // A vector that cannot be stored is the caller's; anything else is the disk's.
@@ -275,7 +275,7 @@ impl IndexWriter {
         self.ledger().insert_item(generation, T::SIDE, &stored)?;
         if let Some(image) = item.image_id() {
             self.ledger().set_of_image(generation, image, item.id(), true)?;
-            if self.ledger().row_of(generation, Side::Image, image)?.is_none() {
+            if self.ledger().row_of(generation, Modality::Image, image)?.is_none() {
                 self.awaited.insert(image.to_string());
             }
         }

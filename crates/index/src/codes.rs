@@ -152,7 +152,7 @@ fn step(segment: &Segment, columns: Range<usize>) -> f32 {
 mod tests {
     use super::*;
     use crate::appender::Appender;
-    use crate::metric::Side;
+    use gxn_base::Modality;
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use std::fs;
@@ -161,7 +161,7 @@ mod tests {
     fn segment(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Segment) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("images-7.f16");
-        let header = Header { dims_abstract: 2, dims_grounded: 1, side: Side::Image, number: 7 };
+        let header = Header { dims_abstract: 2, dims_grounded: 1, side: Modality::Image, number: 7 };
         let mut file = Appender::create(path.clone(), header).unwrap();
         rows.iter().for_each(|row| file.push("a", row).unwrap());
         file.sync().unwrap();

@@ -36,7 +36,7 @@ impl Index {
         &self,
         visit: impl FnMut(usize, CaptionItem, &[f32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.require_side(crate::Side::Caption)?;
+        self.require_side(crate::Modality::Text)?;
         self.export(visit)
     }
 

@@ -5,7 +5,7 @@ use crate::file;
 #[cfg(test)]
 use crate::journal::{self, Deed};
 use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
-use crate::metric::Side;
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -85,7 +85,7 @@ impl Folder {
     }
 
     /// Removes every row file but those in `used` and those with numbers below `spared`, and what was derived of them.
-    pub(crate) fn sweep(&self, used: &HashSet<(Side, u64)>, spared: u64) {
+    pub(crate) fn sweep(&self, used: &HashSet<(Modality, u64)>, spared: u64) {
         let keep: HashSet<PathBuf> =
             used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {

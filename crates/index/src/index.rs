@@ -12,13 +12,13 @@ use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, cod
 use crate::codes::Codes;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::meta::{IndexMeta, META_FILE, check_identity};
-use crate::metric::Side;
 use crate::search::Remembered;
 use crate::segment::Segment;
 use crate::shelf::header;
 use crate::sketch::Sketches;
 use crate::vector_store::require_model;
 use crate::way::Asked;
+use gxn_base::Modality;
 use gxn_base::{Error, Kind, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -84,8 +84,8 @@ impl Index {
 
     fn open_snapshot(dir: &Path) -> Result<Self> {
         let catalogue = Catalogue::open(dir)?;
-        let images = stretches(dir, &catalogue, Side::Image)?;
-        let captions = stretches(dir, &catalogue, Side::Caption)?;
+        let images = stretches(dir, &catalogue, Modality::Image)?;
+        let captions = stretches(dir, &catalogue, Modality::Text)?;
         Ok(Self {
             dir: dir.to_path_buf(),
             catalogue,
@@ -115,12 +115,12 @@ impl Index {
     }
 
     /// Number of items of `side`; 0 captions if none were indexed.
-    pub fn count(&self, side: Side) -> usize {
+    pub fn count(&self, side: Modality) -> usize {
         self.meta().collection(side).map_or(0, |collection| collection.count as usize)
     }
 
     /// The rows of `side` that items refer to, ascending.
-    pub fn rows(&self, side: Side) -> impl Iterator<Item = usize> + '_ {
+    pub fn rows(&self, side: Modality) -> impl Iterator<Item = usize> + '_ {
         self.stretches(side).iter().flat_map(|stretch| {
             (0..stretch.segment.len())
                 .filter(|&at| stretch.live.as_ref().is_none_or(|live| live.contains(at)))
@@ -132,7 +132,7 @@ impl Index {
     ///
     /// # Errors
     /// If there is no such row.
-    pub fn row(&self, side: Side, row: usize) -> Result<Vec<f32>> {
+    pub fn row(&self, side: Modality, row: usize) -> Result<Vec<f32>> {
         let (stretch, at) = self.place(side, row)?;
         Ok(stretch.segment.row(at).iter().map(|v| v.to_f32()).collect())
     }
@@ -141,7 +141,7 @@ impl Index {
     ///
     /// # Errors
     /// If captions are asked for and none were indexed, or the catalogue is damaged.
-    pub fn row_of(&self, side: Side, id: &str) -> Result<Option<usize>> {
+    pub fn row_of(&self, side: Modality, id: &str) -> Result<Option<usize>> {
         self.require_side(side)?;
         Ok(self.catalogue.row_of(side, id)?.map(|row| row as usize))
     }
@@ -150,7 +150,7 @@ impl Index {
     ///
     /// # Errors
     /// If captions are asked for and none were indexed, or the catalogue is damaged.
-    pub fn row_of_content(&self, side: Side, content: &str) -> Result<Option<usize>> {
+    pub fn row_of_content(&self, side: Modality, content: &str) -> Result<Option<usize>> {
         self.require_side(side)?;
         Ok(self.catalogue.row_of_content(side, content)?.map(|row| row as usize))
     }
@@ -168,7 +168,7 @@ impl Index {
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn caption(&self, row: usize) -> Result<CaptionItem> {
-        self.require_side(Side::Caption)?;
+        self.require_side(Modality::Text)?;
         self.first_item(row)
     }
 
@@ -185,7 +185,7 @@ impl Index {
     /// # Errors
     /// If there is no such row, or an item is damaged.
     pub fn captions_of(&self, row: usize) -> Result<Vec<CaptionItem>> {
-        self.require_side(Side::Caption)?;
+        self.require_side(Modality::Text)?;
         self.items_of(row)
     }
 
@@ -198,7 +198,7 @@ impl Index {
     }
 
     /// Every item of a side as it is stored, by row and id.
-    pub(crate) fn each_stored(&self, side: Side, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_stored(&self, side: Modality, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
         for rows in self.batches(side) {
             self.catalogue.items_in(side, rows)?.iter().try_for_each(&mut visit)?;
         }
@@ -207,7 +207,7 @@ impl Index {
 
     /// The rows of a side in stretches of at most [`BATCH`], each within one file. Items of rows outside them, which a
     /// sound catalogue does not have, are in the last.
-    pub(crate) fn batches(&self, side: Side) -> Vec<Range<u64>> {
+    pub(crate) fn batches(&self, side: Modality) -> Vec<Range<u64>> {
         let mut batches: Vec<Range<u64>> = Vec::new();
         for stretch in self.stretches(side) {
             let (first, end) = (stretch.first_row as u64, (stretch.first_row + stretch.segment.len()) as u64);
@@ -235,14 +235,14 @@ impl Index {
         &self.asked
     }
 
-    pub(crate) fn stretches(&self, side: Side) -> &[Stretch] {
+    pub(crate) fn stretches(&self, side: Modality) -> &[Stretch] {
         match side {
-            Side::Image => &self.images,
-            Side::Caption => &self.captions,
+            Modality::Image => &self.images,
+            Modality::Text => &self.captions,
         }
     }
 
-    pub(crate) fn require_side(&self, side: Side) -> Result<()> {
+    pub(crate) fn require_side(&self, side: Modality) -> Result<()> {
         if self.meta().collection(side).is_some() {
             return Ok(());
         }
@@ -251,7 +251,7 @@ impl Index {
     }
 
     /// Where a row lies.
-    pub(crate) fn place(&self, side: Side, row: usize) -> Result<(&Stretch, usize)> {
+    pub(crate) fn place(&self, side: Modality, row: usize) -> Result<(&Stretch, usize)> {
         self.require_side(side)?;
         let stretches = self.stretches(side);
         let after = stretches.partition_point(|stretch| stretch.first_row <= row);
@@ -284,7 +284,7 @@ impl Index {
 }
 
 /// Maps the rows of a side.
-fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretch>> {
+fn stretches(dir: &Path, catalogue: &Catalogue, side: Modality) -> Result<Vec<Stretch>> {
     let open = |(first, record): (u64, SegmentRecord)| {
         let path = segment_path(dir, side, record.file);
         let segment = Segment::open(&path, record.rows)?;
@@ -292,7 +292,7 @@ fn stretches(dir: &Path, catalogue: &Catalogue, side: Side) -> Result<Vec<Stretc
         let live = catalogue.live(side, first, record.rows)?;
         // Whatever is wrong with them, `verify` tells; search can do without.
         let codes = Codes::open(&codes_path(&path), &segment).ok();
-        let measure = catalogue.meta().space.metric.measure(side);
+        let measure = crate::kernel::Measure::of(catalogue.meta().space.similarity, side);
         let sketches = Sketches::open(&sketch_path(&path), &segment, measure).ok();
         Ok(Stretch { first_row: first as usize, segment, live, codes, sketches, record, path })
     };

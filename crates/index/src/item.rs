@@ -1,6 +1,6 @@
 //! What the index knows of each item.
 
-use crate::metric::Side;
+use gxn_base::Modality;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,7 +48,7 @@ pub struct CaptionItem {
 
 /// What the store asks of both kinds of items.
 pub(crate) trait Item: Serialize + DeserializeOwned {
-    const SIDE: Side;
+    const SIDE: Modality;
 
     fn id(&self) -> &str;
 
@@ -60,7 +60,7 @@ pub(crate) trait Item: Serialize + DeserializeOwned {
 }
 
 impl Item for ImageItem {
-    const SIDE: Side = Side::Image;
+    const SIDE: Modality = Modality::Image;
 
     fn id(&self) -> &str {
         &self.id
@@ -76,7 +76,7 @@ impl Item for ImageItem {
 }
 
 impl Item for CaptionItem {
-    const SIDE: Side = Side::Caption;
+    const SIDE: Modality = Modality::Text;
 
     fn id(&self) -> &str {
         &self.id

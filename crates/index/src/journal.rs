@@ -179,7 +179,7 @@ fn crashed(before: &Disk, deeds: &[Deed], count: usize, random: &mut Random) -> 
 
 mod tests {
     use super::*;
-    use crate::{ImageItem, Index, IndexSettings, IndexWriter, Metric, Side, Space};
+    use crate::{ImageItem, Index, IndexSettings, IndexWriter, Modality, Similarity, Space};
     use std::fs;
 
     type Model = BTreeMap<String, u8>;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn settings_of(model: &str) -> IndexSettings {
-        let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+        let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
         IndexSettings { model: model.into(), space, extra: Default::default() }
     }
 
@@ -216,10 +216,10 @@ mod tests {
         let index = Index::open(dir).unwrap();
         index.verify().unwrap();
         let mut model = Model::new();
-        for row in index.rows(Side::Image) {
+        for row in index.rows(Modality::Image) {
             for item in index.images_of(row).unwrap() {
                 let number = u8::from_str_radix(&item.sha256, 16).unwrap();
-                assert_eq!(index.row(Side::Image, row).unwrap(), vector(number));
+                assert_eq!(index.row(Modality::Image, row).unwrap(), vector(number));
                 model.insert(item.id, number);
             }
         }
@@ -242,7 +242,7 @@ mod tests {
                     writer.put_image(&image(&id, content), &vector(content)).unwrap();
                     model.insert(id, content);
                 } else {
-                    assert_eq!(writer.remove(Side::Image, &id).unwrap(), model.remove(&id).is_some());
+                    assert_eq!(writer.remove(Modality::Image, &id).unwrap(), model.remove(&id).is_some());
                 }
             }
             models.push(model.clone());

@@ -13,12 +13,12 @@
 //! | the whole | `index`, `verify`, `export`, `vector_store` (a folder or another store, such as the feature `milvus`) |
 //!
 //! ```
-//! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
+//! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Similarity, PartKind, QueryPart, Modality, Space};
 //!
 //! # fn main() -> gxn_index::Result<()> {
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let dir = folder.path().join("index");
-//! let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
+//! let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
 //! let settings = IndexSettings { model: "fingerprint".into(), space, extra: Default::default() };
 //! let mut writer = IndexWriter::create(&dir, settings)?;
 //! for (id, embedding) in [("cat", [1.0, 0.0]), ("dog", [0.0, 1.0])] {
@@ -31,7 +31,7 @@
 //! let index = Index::open(&dir)?;
 //! index.require_model("fingerprint")?;
 //! let text = QueryPart { vector: &[0.1, 0.9], weight: 1.0, kind: PartKind::Cross };
-//! let hits = index.search(&[text], Side::Image, 10, 0)?;
+//! let hits = index.search(&[text], Modality::Image, 10, 0)?;
 //! assert_eq!(hits[0].path, "dog.jpg");
 //! # Ok(())
 //! # }
@@ -57,13 +57,13 @@ mod item;
 mod journal;
 pub mod kernel;
 mod meta;
-mod metric;
 mod query;
 mod scan;
 mod search;
 mod segment;
 mod shelf;
 mod sketch;
+mod space;
 pub mod surrogate;
 mod top_k;
 mod upkeep;
@@ -74,16 +74,16 @@ mod writer;
 
 pub use change::Change;
 pub use filter::Filter;
-pub use gxn_base::{Error, Kind, Remedy, Result};
+pub use gxn_base::{Error, Kind, Modality, Remedy, Result, Similarity};
 pub use half::f16;
 pub use index::Index;
 pub use item::{CaptionItem, ImageItem, text_content};
 pub use meta::{Collection, INDEX_VERSION, IndexMeta};
-pub use metric::{Metric, Side, Space};
 pub use query::{LevelScores, PartKind, Plan, QueryPart};
 pub use scan::Rows;
 pub use search::{CANDIDATES, Hit, INSTANT_BYTES, LOADING_PAYS, Method, SearchOptions};
 pub use segment::{Header, ROWS_VERSION, Segment};
+pub use space::Space;
 pub use top_k::{Scored, TopK};
 pub use upkeep::CompactReport;
 pub use vector_store::{FolderStore, StoreHit, VectorStore, copy_index};

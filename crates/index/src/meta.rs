@@ -3,7 +3,8 @@
 use crate::catalogue::Catalogue;
 use crate::fault::OTHER_PROGRAM;
 use crate::file;
-use crate::metric::{Side, Space};
+use crate::space::Space;
+use gxn_base::Modality;
 use gxn_base::{Error, Remedy, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -65,18 +66,18 @@ impl IndexMeta {
     }
 
     /// What there is of `side`.
-    pub fn collection(&self, side: Side) -> Option<&Collection> {
+    pub fn collection(&self, side: Modality) -> Option<&Collection> {
         match side {
-            Side::Image => Some(&self.images),
-            Side::Caption => self.captions.as_ref(),
+            Modality::Image => Some(&self.images),
+            Modality::Text => self.captions.as_ref(),
         }
     }
 
     /// The same to change; captions begin to exist with this call.
-    pub(crate) fn collection_mut(&mut self, side: Side) -> &mut Collection {
+    pub(crate) fn collection_mut(&mut self, side: Modality) -> &mut Collection {
         match side {
-            Side::Image => &mut self.images,
-            Side::Caption => self.captions.get_or_insert_default(),
+            Modality::Image => &mut self.images,
+            Modality::Text => self.captions.get_or_insert_default(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A query of weighted parts, and the kernel work that answers it.
 
 use crate::kernel::{Element, Kernel, Measure};
-use crate::metric::{Side, Space};
+use crate::space::Space;
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 use std::ops::Range;
 
@@ -57,7 +58,7 @@ impl Plan {
     ///
     /// # Errors
     /// If there is no part, or a part has the wrong number of values, or a weight or value that is not finite.
-    pub fn new(space: &Space, rows_are: Side, parts: &[QueryPart<'_>]) -> Result<Self> {
+    pub fn new(space: &Space, rows_are: Modality, parts: &[QueryPart<'_>]) -> Result<Self> {
         if parts.is_empty() {
             return Err(Error::invalid("query", "no parts", "at least one text or image"));
         }
@@ -68,7 +69,7 @@ impl Plan {
         let mut terms = Vec::new();
         for (number, part) in (1..).zip(parts) {
             check_part(number, part, dims)?;
-            match (part.kind, space.metric.measure(rows_are)) {
+            match (part.kind, crate::kernel::Measure::of(space.similarity, rows_are)) {
                 (PartKind::Cross, Measure::Dot) => {
                     for (columns, level_weight) in levels.clone() {
                         for at in columns {

@@ -273,8 +273,9 @@ fn passes(plans: &[Plan]) -> Vec<Pass> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::{Metric, Side, Space};
     use crate::query::{PartKind, QueryPart, inverse_length};
+    use crate::space::Space;
+    use gxn_base::{Modality, Similarity};
     use proptest::prelude::*;
 
     fn cosine(a: &[f32], b: &[f32]) -> f64 {
@@ -284,15 +285,16 @@ mod tests {
     }
 
     /// The score written from its definition: for every part and level, in f64.
-    fn definition(space: &Space, side: Side, parts: &[QueryPart<'_>], row: &[f32]) -> f64 {
+    fn definition(space: &Space, side: Modality, parts: &[QueryPart<'_>], row: &[f32]) -> f64 {
         let level = |part: &QueryPart<'_>, columns: Range<usize>| -> f64 {
             let pairs = row[columns.clone()].iter().zip(&part.vector[columns]);
-            match space.metric {
-                Metric::Cosine => pairs.map(|(&r, &q)| f64::from(r) * f64::from(q)).sum(),
-                Metric::Order { image_minus_caption } => -pairs
+            match space.similarity {
+                Similarity::Cosine => pairs.map(|(&r, &q)| f64::from(r) * f64::from(q)).sum(),
+                Similarity::Order | Similarity::OrderReversed => -pairs
                     .map(|(&row, &query)| {
-                        let (image, caption) = if side == Side::Image { (row, query) } else { (query, row) };
-                        let (a, b) = if image_minus_caption { (image, caption) } else { (caption, image) };
+                        let (image, caption) = if side == Modality::Image { (row, query) } else { (query, row) };
+                        let (a, b) =
+                            if space.similarity == Similarity::Order { (image, caption) } else { (caption, image) };
                         f64::from(a - b).max(0.0).powi(2)
                     })
                     .sum::<f64>(),
@@ -315,14 +317,14 @@ mod tests {
     }
 
     fn spaces() -> impl Strategy<Value = Space> {
-        let metric = prop_oneof![
-            Just(Metric::Cosine),
-            any::<bool>().prop_map(|image_minus_caption| Metric::Order { image_minus_caption })
-        ];
-        (metric, 0.0f32..=1.0, 1usize..20, 0usize..20).prop_map(|(metric, lambda, dims_abstract, dims_grounded)| {
-            let lambda = if dims_grounded == 0 { 1.0 } else { lambda };
-            Space { metric, lambda, dims_abstract, dims_grounded }
-        })
+        let similarity =
+            prop_oneof![Just(Similarity::Cosine), Just(Similarity::Order), Just(Similarity::OrderReversed)];
+        (similarity, 0.0f32..=1.0, 1usize..20, 0usize..20).prop_map(
+            |(similarity, lambda, dims_abstract, dims_grounded)| {
+                let lambda = if dims_grounded == 0 { 1.0 } else { lambda };
+                Space { similarity, lambda, dims_abstract, dims_grounded }
+            },
+        )
     }
 
     proptest! {
@@ -337,7 +339,7 @@ mod tests {
                 1..6,
             ),
         ) {
-            let side = if image_rows { Side::Image } else { Side::Caption };
+            let side = if image_rows { Modality::Image } else { Modality::Text };
             let dims = space.dims();
             let halves: Vec<f16> = values[..30 * dims].iter().map(|&v| f16::from_f32(v)).collect();
             let stored: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
@@ -381,21 +383,21 @@ mod tests {
     fn worked_numbers() {
         let (row, query) = ([1.0f32, 0.0, 0.6, 0.8], [0.0f32, 1.0, 0.8, 0.6]);
         let lengths = [inverse_length(&row)];
-        let score = |metric, kind| {
-            let space = Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 2 };
-            let plan = Plan::new(&space, Side::Image, &[QueryPart { vector: &query, weight: 1.0, kind }]).unwrap();
+        let score = |similarity, kind| {
+            let space = Space { similarity, lambda: 0.25, dims_abstract: 2, dims_grounded: 2 };
+            let plan = Plan::new(&space, Modality::Image, &[QueryPart { vector: &query, weight: 1.0, kind }]).unwrap();
             let score =
                 Rows::new(&row, 4, &lengths).top(std::slice::from_ref(&plan), 1).remove(0).into_page(0)[0].score;
             (score, plan.level_scores(&row, lengths[0]))
         };
-        let order = Metric::Order { image_minus_caption: true };
-        for (metric, kind, total, h, l) in [
-            (Metric::Cosine, PartKind::Cross, 0.72, 0.0, 0.72),
+        let order = Similarity::Order;
+        for (similarity, kind, total, h, l) in [
+            (Similarity::Cosine, PartKind::Cross, 0.72, 0.0, 0.72),
             (order, PartKind::Cross, -0.28, -0.25, -0.03),
             (order, PartKind::Same, 0.48, 0.0, 0.48),
         ] {
-            let (score, levels) = score(metric, kind);
-            assert!((score - total).abs() < 1e-6, "{metric:?} {kind:?}: {score}");
+            let (score, levels) = score(similarity, kind);
+            assert!((score - total).abs() < 1e-6, "{similarity:?} {kind:?}: {score}");
             assert!((levels.abstract_level - h).abs() < 1e-6 && (levels.grounded_level - l).abs() < 1e-6);
         }
     }

@@ -5,11 +5,12 @@ use crate::catalogue::StoredItem;
 use crate::filter::{self, Filter};
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
-use crate::metric::{Side, Space};
 use crate::query::{LevelScores, Plan, QueryPart};
 use crate::scan::{Piece, Rows};
+use crate::space::Space;
 use crate::top_k::{Scored, TopK};
 use crate::way::{Errand, RowPiece};
+use gxn_base::Modality;
 use gxn_base::Result;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -67,7 +68,7 @@ pub const LOADING_PAYS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct SearchOptions<'a> {
     /// Images or captions.
-    pub target: Side,
+    pub target: Modality,
     /// At most so many hits.
     pub top: usize,
     /// Hits to leave out at the start. Pages of one query are pages of one list, none twice and none left out, always under
@@ -85,7 +86,7 @@ pub struct SearchOptions<'a> {
 
 impl SearchOptions<'_> {
     /// The best `top` items of a side.
-    pub fn new(target: Side, top: usize) -> Self {
+    pub fn new(target: Modality, top: usize) -> Self {
         Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
     }
 }
@@ -95,7 +96,7 @@ type Passing = Arc<Vec<Bitmap>>;
 
 /// The rows that pass the filters asked last.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<Vec<(Side, Filter, Passing)>>);
+pub(crate) struct Remembered(Mutex<Vec<(Modality, Filter, Passing)>>);
 
 impl Index {
     /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`]), of equal scores the lower row
@@ -103,7 +104,7 @@ impl Index {
     ///
     /// # Errors
     /// If the query is unusable ([`Plan::new`]), captions are asked for and none were indexed, or an item is damaged.
-    pub fn search(&self, parts: &[QueryPart<'_>], target: Side, top: usize, offset: usize) -> Result<Vec<Hit>> {
+    pub fn search(&self, parts: &[QueryPart<'_>], target: Modality, top: usize, offset: usize) -> Result<Vec<Hit>> {
         Ok(self.search_many(&[parts], target, top, offset)?.remove(0))
     }
 
@@ -114,7 +115,7 @@ impl Index {
     pub fn search_many(
         &self,
         queries: &[&[QueryPart<'_>]],
-        target: Side,
+        target: Modality,
         top: usize,
         offset: usize,
     ) -> Result<Vec<Vec<Hit>>> {
@@ -139,7 +140,7 @@ impl Index {
     }
 
     /// The rows to look at.
-    pub(crate) fn pieces<'a>(&'a self, side: Side, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
+    pub(crate) fn pieces<'a>(&'a self, side: Modality, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
         let dims = self.meta().space.dims();
         let stretches = self.stretches(side).iter().enumerate();
         let piece = stretches.map(|(at, stretch)| Piece {
@@ -157,20 +158,20 @@ impl Index {
     ///
     /// # Errors
     /// If captions are asked for and none were indexed, or an item is damaged.
-    pub fn unknown_fields(&self, target: Side, filter: &Filter) -> Result<Vec<String>> {
+    pub fn unknown_fields(&self, target: Modality, filter: &Filter) -> Result<Vec<String>> {
         self.require_side(target)?;
         let mut unknown = Vec::new();
         for field in filter.columns(target) {
             // Columns are those of images, also where captions are searched.
             let has = |rows: Range<u64>| -> Result<bool> {
-                for item in self.catalogue().items_in(Side::Image, rows)? {
+                for item in self.catalogue().items_in(Modality::Image, rows)? {
                     if filter::has_field(&self.catalogue().parse(&item)?, field) {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             };
-            let batches = self.batches(Side::Image).into_par_iter().map(has);
+            let batches = self.batches(Modality::Image).into_par_iter().map(has);
             match batches.find_any(|found| !matches!(found, Ok(false))) {
                 None => unknown.push(field.to_string()),
                 Some(found) => drop(found?),
@@ -180,7 +181,7 @@ impl Index {
     }
 
     /// The rows that have an item which passes the filter; all items are looked at, in parallel.
-    fn passing(&self, side: Side, filter: &Filter) -> Result<Passing> {
+    fn passing(&self, side: Modality, filter: &Filter) -> Result<Passing> {
         let remembered = || self.remembered().0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, _, passing)) = remembered().iter().find(|(s, f, _)| *s == side && f == filter) {
             return Ok(passing.clone());
@@ -212,10 +213,10 @@ impl Index {
         Ok(passing)
     }
 
-    fn passes(&self, side: Side, filter: &Filter, item: &StoredItem) -> Result<bool> {
+    fn passes(&self, side: Modality, filter: &Filter, item: &StoredItem) -> Result<bool> {
         match side {
-            Side::Image => Ok(filter.passes_image(&self.catalogue().parse(item)?)),
-            Side::Caption => {
+            Modality::Image => Ok(filter.passes_image(&self.catalogue().parse(item)?)),
+            Modality::Text => {
                 let caption: CaptionItem = self.catalogue().parse(item)?;
                 filter.passes_caption(&caption, || self.image_of(&caption))
             }
@@ -249,15 +250,15 @@ impl Index {
         Ok(hits)
     }
 
-    fn hit(&self, target: Side, plan: &Plan, Scored { score, row }: Scored, item: &StoredItem) -> Result<Hit> {
+    fn hit(&self, target: Modality, plan: &Plan, Scored { score, row }: Scored, item: &StoredItem) -> Result<Hit> {
         let (stretch, at) = self.place(target, row)?;
         let parts = plan.level_scores(stretch.segment.row(at), stretch.segment.inverse_length(at));
         match target {
-            Side::Image => {
+            Modality::Image => {
                 let ImageItem { id, path, .. } = self.catalogue().parse(item)?;
                 Ok(Hit { row, id, path, caption: None, score, parts })
             }
-            Side::Caption => {
+            Modality::Text => {
                 let caption: CaptionItem = self.catalogue().parse(item)?;
                 let path = self.image_of(&caption)?.path;
                 Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), score, parts })
@@ -267,7 +268,7 @@ impl Index {
 
     /// The image that a caption belongs to.
     fn image_of(&self, caption: &CaptionItem) -> Result<ImageItem> {
-        let image = self.catalogue().item_of(Side::Image, &caption.image_id)?.ok_or_else(|| {
+        let image = self.catalogue().item_of(Modality::Image, &caption.image_id)?.ok_or_else(|| {
             let what = format!("image of caption {}", caption.id);
             crate::fault::damaged(what, caption.image_id.clone(), "an image of the index")
         })?;

@@ -20,8 +20,8 @@
 //! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that a longer file needs no second look at its start.
 
 use crate::file::{check_length, hex};
-use crate::metric::Side;
 use crate::query::inverse_length;
+use gxn_base::Modality;
 use gxn_base::{Error, Remedy, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -54,7 +54,7 @@ pub struct Header {
     /// Values of l.
     pub dims_grounded: u32,
     /// What the rows are.
-    pub side: Side,
+    pub side: Modality,
     /// Number of the file, which its name has too.
     pub number: u64,
 }
@@ -100,8 +100,8 @@ impl Header {
             return Err(crate::fault::damaged(what("header checksum"), found, hex(&bytes[96..])));
         }
         let side = match word(28) {
-            0 => Side::Image,
-            1 => Side::Caption,
+            0 => Modality::Image,
+            1 => Modality::Text,
             other => return Err(Error::invalid(what("side"), other.to_string(), "0 or 1")),
         };
         let number = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));

@@ -4,8 +4,8 @@ use crate::appender::Appender;
 use crate::catalogue::{Ledger, SegmentRecord, segment_path};
 use crate::folder::Folder;
 use crate::meta::IndexMeta;
-use crate::metric::Side;
 use crate::segment::Header;
+use gxn_base::Modality;
 use gxn_base::Result;
 
 /// Where a new row comes from.
@@ -22,7 +22,7 @@ pub(crate) enum Source<'a> {
 /// Appends rows to the last row file of a side, and begins another when it is full.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    side: Side,
+    side: Modality,
     tail: Option<Tail>,
 }
 
@@ -35,7 +35,7 @@ struct Tail {
 }
 
 impl Shelf {
-    pub(crate) fn new(side: Side) -> Self {
+    pub(crate) fn new(side: Modality) -> Self {
         Self { side, tail: None }
     }
 
@@ -111,7 +111,7 @@ impl Shelf {
 }
 
 /// The header of a row file of an index.
-pub(crate) fn header(meta: &IndexMeta, side: Side, number: u64) -> Header {
+pub(crate) fn header(meta: &IndexMeta, side: Modality, number: u64) -> Header {
     let (h, l) = (meta.space.dims_abstract as u32, meta.space.dims_grounded as u32);
     Header { dims_abstract: h, dims_grounded: l, side, number }
 }

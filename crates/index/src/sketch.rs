@@ -12,9 +12,9 @@
 use crate::bitmap::Bitmap;
 use crate::derived::{self, Body, DERIVED, Derived, Kind};
 use crate::kernel::Measure;
-use crate::metric::Space;
 use crate::query::Plan;
 use crate::segment::Segment;
+use crate::space::Space;
 use crate::surrogate::Surrogate;
 use gxn_base::{Error, Result};
 use rayon::prelude::*;
@@ -199,7 +199,7 @@ pub(crate) fn can_be_sketched(dims: usize) -> bool {
 /// Writes the sketches of all rows of `segment`, an image or caption file of an index of `space`, to `path`, replacing
 /// what is there. `others` are rows like those of the queries; without them the rows stand for them.
 pub(crate) fn write(path: &Path, segment: &Segment, space: &Space, others: Option<&Segment>) -> Result<()> {
-    let measure = space.metric.measure(segment.header().side);
+    let measure = crate::kernel::Measure::of(space.similarity, segment.header().side);
     let levels = levels(segment);
     let rows = sample(segment);
     let surrogates = match measure {
@@ -273,23 +273,23 @@ fn inverse_lengths(segment: &Segment) -> [f32; 2] {
 mod tests {
     use super::*;
     use crate::appender::Appender;
-    use crate::metric::{Metric, Side};
     use crate::query::{PartKind, QueryPart};
     use crate::segment::Header;
+    use gxn_base::{Modality, Similarity};
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use std::fs;
 
-    const ORDER: Metric = Metric::Order { image_minus_caption: true };
+    const ORDER: Similarity = Similarity::Order;
 
-    fn space(metric: Metric) -> Space {
-        Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 1 }
+    fn space(similarity: Similarity) -> Space {
+        Space { similarity, lambda: 0.25, dims_abstract: 2, dims_grounded: 1 }
     }
 
     fn segment(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Segment) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("images-7.f16");
-        let header = Header { dims_abstract: 2, dims_grounded: 1, side: Side::Image, number: 7 };
+        let header = Header { dims_abstract: 2, dims_grounded: 1, side: Modality::Image, number: 7 };
         let mut file = Appender::create(path.clone(), header).unwrap();
         rows.iter().for_each(|row| file.push("a", row).unwrap());
         file.sync().unwrap();
@@ -297,33 +297,33 @@ mod tests {
         (dir, path.with_extension("sketch"), segment)
     }
 
-    fn loaded(metric: Metric, rows: &[[f32; 3]]) -> Loaded {
+    fn loaded(similarity: Similarity, rows: &[[f32; 3]]) -> Loaded {
         let (_dir, path, rows) = segment(rows);
-        write(&path, &rows, &space(metric), None).unwrap();
-        Sketches::open(&path, &rows, metric.measure(Side::Image)).unwrap().read().unwrap()
+        write(&path, &rows, &space(similarity), None).unwrap();
+        Sketches::open(&path, &rows, crate::kernel::Measure::of(similarity, Modality::Image)).unwrap().read().unwrap()
     }
 
-    fn plan(metric: Metric, vector: &[f32], weight: f32, kind: PartKind) -> Plan {
-        Plan::new(&space(metric), Side::Image, &[QueryPart { vector, weight, kind }]).unwrap()
+    fn plan(similarity: Similarity, vector: &[f32], weight: f32, kind: PartKind) -> Plan {
+        Plan::new(&space(similarity), Modality::Image, &[QueryPart { vector, weight, kind }]).unwrap()
     }
 
     /// w = 2, λ = 0.25: [2 · 0.25 · 1, 2 · 0.25 · 2, 2 · 0.75 · 4] = [0.5, 1, 6], zeros behind.
     #[test]
     fn weights_are_the_querys() {
-        let rows = loaded(Metric::Cosine, &[[3.0, 0.0, 4.0], [0.0, 5.0, 0.0], [0.0; 3]]);
-        let asked = rows.asked(&plan(Metric::Cosine, &[1.0, 2.0, 4.0], 2.0, PartKind::Cross)).unwrap();
+        let rows = loaded(Similarity::Cosine, &[[3.0, 0.0, 4.0], [0.0, 5.0, 0.0], [0.0; 3]]);
+        let asked = rows.asked(&plan(Similarity::Cosine, &[1.0, 2.0, 4.0], 2.0, PartKind::Cross)).unwrap();
         assert_eq!(asked, [0.5, 1.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         // Both rows that are not zero have length 5: v / ‖v‖ / 5.
-        let asked = rows.asked(&plan(Metric::Cosine, &[0.0, 3.0, 4.0], 1.0, PartKind::Same)).unwrap();
+        let asked = rows.asked(&plan(Similarity::Cosine, &[0.0, 3.0, 4.0], 1.0, PartKind::Same)).unwrap();
         assert!((asked[1] - 0.12).abs() < 1e-3 && (asked[2] - 0.16).abs() < 1e-3, "{asked:?}");
-        assert_eq!(rows.asked(&plan(Metric::Cosine, &[0.0; 3], 1.0, PartKind::Cross)), None);
-        assert_eq!(rows.asked(&plan(Metric::Cosine, &[1e30; 3], 1.0, PartKind::Cross)), None);
+        assert_eq!(rows.asked(&plan(Similarity::Cosine, &[0.0; 3], 1.0, PartKind::Cross)), None);
+        assert_eq!(rows.asked(&plan(Similarity::Cosine, &[1e30; 3], 1.0, PartKind::Cross)), None);
     }
 
     #[test]
     fn what_is_no_inner_product_is_left_to_others() {
-        let same = |metric| plan(metric, &[1.0, 2.0, 3.0], 1.0, PartKind::Same);
-        assert_eq!(loaded(Metric::Cosine, &[[1.0; 3], [2.0; 3]]).asked(&same(Metric::Cosine)), None);
+        let same = |similarity| plan(similarity, &[1.0, 2.0, 3.0], 1.0, PartKind::Same);
+        assert_eq!(loaded(Similarity::Cosine, &[[1.0; 3], [2.0; 3]]).asked(&same(Similarity::Cosine)), None);
         let rows = loaded(ORDER, &[[1.0; 3], [1.0, 0.0, 2.0]]);
         assert_eq!(rows.asked(&same(ORDER)), None);
         assert!(rows.asked(&plan(ORDER, &[0.0, 0.5, 0.2], 1.0, PartKind::Cross)).is_some());
@@ -333,11 +333,11 @@ mod tests {
     #[test]
     fn the_nearest_allowed_come() {
         let rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.6, 0.8, 0.0]];
-        for metric in [Metric::Cosine, ORDER] {
-            let sketches = loaded(metric, &rows);
-            let asked = sketches.asked(&plan(metric, &[0.0, 1.0, 0.0], 1.0, PartKind::Cross)).unwrap();
+        for similarity in [Similarity::Cosine, ORDER] {
+            let sketches = loaded(similarity, &rows);
+            let asked = sketches.asked(&plan(similarity, &[0.0, 1.0, 0.0], 1.0, PartKind::Cross)).unwrap();
             let near = |allowed: Option<&[bool]>, count| sketches.near(&[&asked, &asked], allowed, count);
-            assert_eq!(near(None, 1), [[1], [1]], "{metric:?}");
+            assert_eq!(near(None, 1), [[1], [1]], "{similarity:?}");
             assert_eq!(near(Some(&[true, false, false, true]), 1), [[3], [3]]);
             assert_eq!(near(None, 9)[1].len(), 4);
             assert_eq!(near(Some(&[false; 4]), 9), [[0; 0], [0; 0]]);
@@ -348,9 +348,9 @@ mod tests {
 
     #[test]
     fn rows_may_be_none_or_zero_or_equal() {
-        for metric in [Metric::Cosine, ORDER] {
+        for similarity in [Similarity::Cosine, ORDER] {
             for rows in [&[][..], &[[0.0; 3]], &[[1.0, 2.0, 3.0]; 40]] {
-                assert_eq!(loaded(metric, rows).len(), rows.len());
+                assert_eq!(loaded(similarity, rows).len(), rows.len());
             }
         }
     }
@@ -359,7 +359,7 @@ mod tests {
     fn damage_and_other_rows_are_noticed() {
         let (_dir, path, rows) = segment(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
         let open = |rows: &Segment| Sketches::open(&path, rows, Measure::Dot);
-        write(&path, &rows, &space(Metric::Cosine), None).unwrap();
+        write(&path, &rows, &space(Similarity::Cosine), None).unwrap();
         let good = fs::read(&path).unwrap();
         // Files that are mapped must not be cut, so each is a new one.
         let put = |bytes: &[u8]| {

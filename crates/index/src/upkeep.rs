@@ -5,11 +5,11 @@ use crate::catalogue::{SegmentRecord, StoredItem, codes_path, segment_path, sket
 use crate::change::parse;
 use crate::codes::{self, Codes, can_be_coded};
 use crate::item::{CaptionItem, ImageItem, Item};
-use crate::metric::Side;
 use crate::segment::Segment;
 use crate::shelf::header;
 use crate::sketch::{self, Sketches, can_be_sketched};
 use crate::writer::IndexWriter;
+use gxn_base::Modality;
 use gxn_base::Result;
 use std::collections::HashSet;
 
@@ -41,7 +41,7 @@ impl IndexWriter {
     pub fn compact(&mut self, share: f64) -> Result<CompactReport> {
         self.commit()?;
         let mut report = CompactReport::default();
-        for side in [Side::Image, Side::Caption] {
+        for side in [Modality::Image, Modality::Text] {
             if self.meta.collection(side).is_none_or(|collection| collection.dead_rows == 0) {
                 continue;
             }
@@ -87,7 +87,7 @@ impl IndexWriter {
         self.commit()?;
         let (generation, space) = (self.meta.generation, self.meta.space);
         let mut written = 0;
-        for (side, other) in [(Side::Image, Side::Caption), (Side::Caption, Side::Image)] {
+        for (side, other) in [(Modality::Image, Modality::Text), (Modality::Text, Modality::Image)] {
             let header = header(&self.meta, side, 0);
             let segments = self.ledger().segments(generation, side)?;
             let rows: u64 = segments.iter().map(|(_, record)| record.rows).sum();
@@ -112,7 +112,7 @@ impl IndexWriter {
                         sound.map(|()| codes.len())
                     }),
                     Tier::Sketches => {
-                        let measure = space.metric.measure(side);
+                        let measure = crate::kernel::Measure::of(space.similarity, side);
                         Sketches::open(&sketch_path(&path), &segment, measure).and_then(|sketches| {
                             let sound = if look_for_damage { sketches.verify() } else { Ok(()) };
                             sound.map(|()| sketches.len())
@@ -131,7 +131,7 @@ impl IndexWriter {
         Ok(written)
     }
 
-    fn rewrite(&mut self, side: Side, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
+    fn rewrite(&mut self, side: Modality, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
         // The file may be the one that new rows go to.
         self.images.close();
         self.captions.close();
@@ -155,8 +155,8 @@ impl IndexWriter {
                 }
             }
             let content = match side {
-                Side::Image => content::<ImageItem>,
-                Side::Caption => content::<CaptionItem>,
+                Modality::Image => content::<ImageItem>,
+                Modality::Text => content::<CaptionItem>,
             };
             self.ledger().move_rows(generation, side, moves, content)?;
             rows.sync()?;

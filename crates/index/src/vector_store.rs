@@ -2,10 +2,11 @@
 
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem};
-use crate::metric::{Side, Space};
 use crate::query::{LevelScores, QueryPart};
 use crate::search::{Hit, SearchOptions};
+use crate::space::Space;
 use crate::writer::{IndexSettings, IndexWriter};
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -71,7 +72,7 @@ pub trait VectorStore {
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn remove(&mut self, side: Side, ids: &[&str]) -> Result<u64>;
+    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64>;
 
     /// Brings what was done to disk; searches find it from now on, if they did not before.
     ///
@@ -83,7 +84,7 @@ pub trait VectorStore {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn count(&self, side: Side) -> Result<u64>;
+    fn count(&self, side: Modality) -> Result<u64>;
 
     /// The best items for a query of weighted parts. None if captions are asked for and there are none.
     ///
@@ -230,7 +231,7 @@ impl VectorStore for FolderStore {
             .try_for_each(|(item, row)| writer.put_caption(item, row).map(drop))
     }
 
-    fn remove(&mut self, side: Side, ids: &[&str]) -> Result<u64> {
+    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64> {
         let writer = self.writer()?;
         ids.iter().try_fold(0, |count, id| Ok(count + u64::from(writer.remove(side, id)?)))
     }
@@ -242,7 +243,7 @@ impl VectorStore for FolderStore {
         Ok(())
     }
 
-    fn count(&self, side: Side) -> Result<u64> {
+    fn count(&self, side: Modality) -> Result<u64> {
         Ok(self.index.count(side) as u64)
     }
 

@@ -5,8 +5,8 @@ use crate::codes::Codes;
 use crate::folder::is_held;
 use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
-use crate::metric::Side;
 use crate::sketch::Sketches;
+use gxn_base::Modality;
 use gxn_base::Result;
 
 impl Index {
@@ -20,7 +20,7 @@ impl Index {
             return Err(crate::fault::busy(self.dir()));
         }
         check_integrity(&self.dir().join(CATALOGUE_FILE))?;
-        for side in [Side::Image, Side::Caption] {
+        for side in [Modality::Image, Modality::Text] {
             for stretch in self.stretches(side) {
                 stretch.segment.verify(&stretch.record.chain(), &stretch.path)?;
                 let codes = codes_path(&stretch.path);
@@ -29,7 +29,7 @@ impl Index {
                 }
                 let sketches = sketch_path(&stretch.path);
                 if sketches.exists() {
-                    let measure = self.meta().space.metric.measure(side);
+                    let measure = crate::kernel::Measure::of(self.meta().space.similarity, side);
                     Sketches::open(&sketches, &stretch.segment, measure)?.verify()?;
                 }
             }
@@ -55,7 +55,7 @@ impl Index {
                 return Err(catalogue.malformed(format!("content of item {} at another row", stored.id)));
             }
             if let Some(image) = item.image_id()
-                && catalogue.row_of(Side::Image, image)?.is_none()
+                && catalogue.row_of(Modality::Image, image)?.is_none()
             {
                 return Err(catalogue.malformed(format!("caption {} of a missing image {image}", stored.id)));
             }

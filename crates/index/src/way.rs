@@ -3,12 +3,12 @@
 use crate::bitmap::Bitmap;
 use crate::codes::Codes;
 use crate::index::Index;
-use crate::metric::Side;
 use crate::query::Plan;
 use crate::scan::{Piece, Rows, rescore, top_of};
 use crate::search::{CANDIDATES, INSTANT_BYTES, LOADING_PAYS, Method};
 use crate::sketch::{Loaded, Sketches};
 use crate::top_k::{Scored, TopK};
+use gxn_base::Modality;
 use half::f16;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ enum Way {
 
 /// What a search is for.
 pub(crate) struct Errand<'a> {
-    pub(crate) side: Side,
+    pub(crate) side: Modality,
     pub(crate) pieces: &'a [RowPiece<'a>],
     /// Best rows wanted.
     pub(crate) keep: usize,
@@ -38,19 +38,19 @@ pub(crate) struct Errand<'a> {
 
 impl Index {
     /// How many rows of `side` have 8-bit codes, by which candidates are found ([`Method::Candidates`]).
-    pub fn coded_rows(&self, side: Side) -> usize {
+    pub fn coded_rows(&self, side: Modality) -> usize {
         self.stretches(side).iter().filter_map(|stretch| stretch.codes.as_ref()).map(Codes::len).sum()
     }
 
     /// How many rows of `side` have 4-bit sketches ([`Method::Sketches`]).
-    pub fn sketched_rows(&self, side: Side) -> usize {
+    pub fn sketched_rows(&self, side: Modality) -> usize {
         self.stretches(side).iter().filter_map(|stretch| stretch.sketches.as_ref()).map(Sketches::len).sum()
     }
 
     /// Brings the sketches of `side` to memory, half a byte for each value of a row, and returns how many rows have
     /// usable ones. A program that answers many queries calls it at its start; without it [`Method::Auto`] does it after
     /// [`LOADING_PAYS`] queries. Damaged sketches are done without, [`Index::verify`] names them.
-    pub fn load_sketches(&self, side: Side) -> usize {
+    pub fn load_sketches(&self, side: Modality) -> usize {
         self.loaded(side).iter().flatten().map(|sketches| sketches.len()).sum()
     }
 
@@ -82,7 +82,7 @@ impl Index {
     }
 
     /// True if there are sketches in memory, or enough was asked to bring them there.
-    fn sketches_pay(&self, side: Side, plans: usize) -> bool {
+    fn sketches_pay(&self, side: Modality, plans: usize) -> bool {
         let mut sketches = self.stretches(side).iter().filter_map(|stretch| stretch.sketches.as_ref()).peekable();
         if sketches.peek().is_none() {
             return false;
@@ -93,7 +93,7 @@ impl Index {
     }
 
     /// The sketches of every row file of a side, read if they are not in memory.
-    fn loaded(&self, side: Side) -> Vec<Option<&Loaded>> {
+    fn loaded(&self, side: Modality) -> Vec<Option<&Loaded>> {
         // In turn: reading takes twice the memory of what is read.
         self.stretches(side).iter().map(|stretch| stretch.sketches.as_ref().and_then(Sketches::load)).collect()
     }
@@ -196,8 +196,9 @@ fn merge(tops: &mut [TopK], others: Vec<TopK>) {
 mod tests {
     use super::*;
     use crate::item::ImageItem;
-    use crate::metric::{Metric, Space};
+    use crate::space::Space;
     use crate::writer::{IndexSettings, IndexWriter};
+    use gxn_base::Similarity;
 
     #[test]
     fn pages_near_each_other_have_the_same_candidates() {
@@ -211,7 +212,7 @@ mod tests {
     fn the_way_follows_size_and_use() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("index");
-        let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+        let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
         let settings = IndexSettings { model: "m".into(), space, extra: Default::default() };
         let mut writer = IndexWriter::create(&dir, settings.clone()).unwrap();
         for number in 0..9u8 {
@@ -221,9 +222,9 @@ mod tests {
         writer.make_codes(0).unwrap();
         drop(writer.finish().unwrap());
         let way = |index: &Index, rows: usize, plans: usize, method: Method| {
-            let mut pieces = index.pieces(Side::Image, None);
+            let mut pieces = index.pieces(Modality::Image, None);
             pieces[0].range = 0..rows;
-            index.way(&Errand { side: Side::Image, pieces: &pieces, keep: 10 }, plans, method, CANDIDATES)
+            index.way(&Errand { side: Modality::Image, pieces: &pieces, keep: 10 }, plans, method, CANDIDATES)
         };
         // Of 64 bytes each.
         let (small, large) = (4_000_000, 5_000_000);
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(way(&index, large, LOADING_PAYS - 1, Method::Auto), Way::Codes);
         assert_eq!(way(&index, large, 1, Method::Auto), Way::Sketches, "this one brings them to memory");
         assert_eq!(way(&index, large, 1, Method::Auto), Way::Codes, "another one does not wait");
-        assert_eq!(index.load_sketches(Side::Image), 9);
+        assert_eq!(index.load_sketches(Modality::Image), 9);
         assert_eq!(way(&index, large, 1, Method::Auto), Way::Sketches);
         assert_eq!(way(&index, small, 1, Method::Auto), Way::Exact);
         assert_eq!(way(&index, 20 * CANDIDATES, 1, Method::Sketches), Way::Sketches);

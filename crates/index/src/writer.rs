@@ -5,11 +5,12 @@ use crate::catalogue::{Ledger, segment_path};
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::meta::IndexMeta;
-use crate::metric::{Side, Space};
 use crate::search::INSTANT_BYTES;
 use crate::segment::Segment;
 use crate::shelf::{Shelf, header};
+use crate::space::Space;
 use crate::upkeep::Tier;
+use gxn_base::Modality;
 use gxn_base::{Error, Kind, Result};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -103,8 +104,8 @@ impl IndexWriter {
             Self::begin(dir, &folder, &settings, afresh).inspect_err(|_| folder.undo())?;
         let mut writer = Self {
             meta: IndexMeta { extra: settings.extra, ..meta },
-            images: Shelf::new(Side::Image),
-            captions: Shelf::new(Side::Caption),
+            images: Shelf::new(Modality::Image),
+            captions: Shelf::new(Modality::Text),
             ledger: Some(ledger),
             folder,
             file_bytes: FILE_BYTES,
@@ -157,7 +158,7 @@ impl IndexWriter {
                     ledger.remove_generation(stale.generation)?;
                 }
                 let meta = IndexMeta::new(last + 1, settings.model.clone(), settings.space, settings.extra.clone());
-                ledger.make_tables(meta.generation, Side::Image)?;
+                ledger.make_tables(meta.generation, Modality::Image)?;
                 ledger.set_building(Some(meta.generation))?;
                 (meta, true, false)
             }
@@ -250,7 +251,9 @@ impl IndexWriter {
             let mut awaited = std::mem::take(&mut self.awaited);
             let mut still = HashSet::new();
             for id in awaited.drain() {
-                if self.ledger().row_of(generation, Side::Image, &id)?.is_none() && !self.captions_of(&id)?.is_empty() {
+                if self.ledger().row_of(generation, Modality::Image, &id)?.is_none()
+                    && !self.captions_of(&id)?.is_empty()
+                {
                     still.insert(id);
                 }
             }
@@ -281,7 +284,7 @@ impl IndexWriter {
 
     /// Cuts what a stopped writer left behind the adopted rows.
     fn cut(&mut self) -> Result<()> {
-        for side in [Side::Image, Side::Caption] {
+        for side in [Modality::Image, Modality::Text] {
             let generation = self.meta.generation;
             for (_, record) in self.ledger().segments(generation, side)? {
                 let path = segment_path(self.folder.dir(), side, record.file);
@@ -297,7 +300,7 @@ impl IndexWriter {
         let mut used = HashSet::new();
         let (current, building) = self.ledger().generations()?;
         for generation in current.into_iter().chain(building) {
-            for side in [Side::Image, Side::Caption] {
+            for side in [Modality::Image, Modality::Text] {
                 let segments = self.ledger().segments(generation, side)?;
                 used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
             }
@@ -340,7 +343,7 @@ fn open_ledger(dir: &Path) -> Result<Opened> {
 
 /// Refuses a generation whose row files are missing or too short: it cannot be gone on with.
 fn rows_are_there(dir: &Path, meta: &IndexMeta, ledger: &mut Ledger) -> Result<()> {
-    for side in [Side::Image, Side::Caption] {
+    for side in [Modality::Image, Modality::Text] {
         for (_, record) in ledger.segments(meta.generation, side)? {
             let path = segment_path(dir, side, record.file);
             Segment::open(&path, record.rows)?.header().require(&header(meta, side, record.file), &path)?;
@@ -353,10 +356,10 @@ fn rows_are_there(dir: &Path, meta: &IndexMeta, ledger: &mut Ledger) -> Result<(
 mod tests {
     use super::*;
     use crate::item::ImageItem;
-    use crate::metric::Metric;
+    use gxn_base::Similarity;
 
     fn settings(model: &str) -> IndexSettings {
-        let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+        let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
         IndexSettings { model: model.to_string(), space, extra: Map::new() }
     }
 
@@ -398,7 +401,7 @@ mod tests {
                 }
                 let old = Index::open(&dir).unwrap();
                 old.verify().unwrap();
-                assert_eq!((old.meta().model.as_str(), old.count(Side::Image)), ("old", 1));
+                assert_eq!((old.meta().model.as_str(), old.count(Modality::Image)), ("old", 1));
                 assert_eq!(names(&dir), before);
             }
         }

@@ -1,8 +1,8 @@
 //! Hits by way of 8-bit codes beside the exact ones.
 
 use gxn_index::{
-    CaptionItem, Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Metric, PartKind, QueryPart,
-    SearchOptions, Side, Space,
+    CaptionItem, Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart,
+    SearchOptions, Similarity, Space,
 };
 use std::fs;
 use std::path::Path;
@@ -35,8 +35,8 @@ impl Random {
 }
 
 /// Images and captions in several files, the last rows without codes.
-fn build(dir: &Path, metric: Metric) -> Index {
-    let space = Space { metric, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
+fn build(dir: &Path, similarity: Similarity) -> Index {
+    let space = Space { similarity, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
     let settings = IndexSettings { model: "m".into(), space, extra: Default::default() };
     let mut random = Random(7);
     let add = |writer: &mut IndexWriter, random: &mut Random, numbers: std::ops::Range<usize>| {
@@ -58,11 +58,11 @@ fn build(dir: &Path, metric: Metric) -> Index {
     assert_eq!(writer.make_codes(0).unwrap(), 0);
     add(&mut writer, &mut random, ROWS - 50..ROWS);
     for number in (0..ROWS).step_by(37) {
-        writer.remove(Side::Image, &format!("{number:05}")).unwrap();
+        writer.remove(Modality::Image, &format!("{number:05}")).unwrap();
     }
     let index = writer.finish().unwrap();
     index.verify().unwrap();
-    assert_eq!((index.coded_rows(Side::Image), index.coded_rows(Side::Caption)), (ROWS - 50, ROWS - 50));
+    assert_eq!((index.coded_rows(Modality::Image), index.coded_rows(Modality::Text)), (ROWS - 50, ROWS - 50));
     index
 }
 
@@ -72,11 +72,9 @@ pub fn told(hits: &[Hit]) -> Vec<(String, u32)> {
 
 #[test]
 fn candidates_hold_the_best_and_scores_are_exact() {
-    for metric in
-        [Metric::Cosine, Metric::Order { image_minus_caption: true }, Metric::Order { image_minus_caption: false }]
-    {
+    for similarity in [Similarity::Cosine, Similarity::Order, Similarity::OrderReversed] {
         let parent = tempfile::tempdir().unwrap();
-        let index = build(&parent.path().join("index"), metric);
+        let index = build(&parent.path().join("index"), similarity);
         let filter = Filter::parse("folder=1").unwrap();
         let mut random = Random(8);
         let vectors: Vec<Vec<f32>> = (0..60).map(|number| random.embedding(number * 13)).collect();
@@ -90,7 +88,7 @@ fn candidates_hold_the_best_and_scores_are_exact() {
             })
             .collect();
         let queries: Vec<&[QueryPart<'_>]> = queries.iter().map(Vec::as_slice).collect();
-        for target in [Side::Image, Side::Caption] {
+        for target in [Modality::Image, Modality::Text] {
             for filter in [None, Some(&filter)] {
                 for lambda in [None, Some(0.9)] {
                     let find = |method| {
@@ -105,7 +103,7 @@ fn candidates_hold_the_best_and_scores_are_exact() {
                         all += exact.len();
                         found += exact.iter().filter(|hit| near.contains(hit)).count();
                     }
-                    println!("{metric:?} {target:?} filter {} λ {lambda:?}: {found} of {all}", filter.is_some());
+                    println!("{similarity:?} {target:?} filter {} λ {lambda:?}: {found} of {all}", filter.is_some());
                     assert!(found * 1000 >= all * 995, "{found} of {all}");
                     assert_eq!(find(Method::Auto), exact, "so few are read exactly");
                     // One alone is as among others.
@@ -134,7 +132,7 @@ fn ties_are_stable() {
     let vector = crate::store::vector(9);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
     let find = |method, top, offset| {
-        let options = SearchOptions { method, offset, ..SearchOptions::new(Side::Image, top) };
+        let options = SearchOptions { method, offset, ..SearchOptions::new(Modality::Image, top) };
         told(&index.search_with(&[&part], &options).unwrap()[0])
     };
     let all = find(Method::Exact, 300, 0);
@@ -159,16 +157,16 @@ fn pages_of_ties_join_by_any_way() {
     writer.make_codes(0).unwrap();
     writer.make_sketches(0).unwrap();
     let index = writer.finish().unwrap();
-    assert_eq!(index.load_sketches(Side::Image), 17_000);
+    assert_eq!(index.load_sketches(Modality::Image), 17_000);
     let vector = crate::store::vector(9);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
     let exact = |top| {
-        let options = SearchOptions { method: Method::Exact, ..SearchOptions::new(Side::Image, top) };
+        let options = SearchOptions { method: Method::Exact, ..SearchOptions::new(Modality::Image, top) };
         told(&index.search_with(&[&part], &options).unwrap()[0])
     };
     for method in [Method::Exact, Method::Candidates, Method::Sketches] {
         let find = |top, offset| {
-            let options = SearchOptions { method, offset, ..SearchOptions::new(Side::Image, top) };
+            let options = SearchOptions { method, offset, ..SearchOptions::new(Modality::Image, top) };
             told(&index.search_with(&[&part], &options).unwrap()[0])
         };
         for (first, end, page) in [(0, 50, 10), (60, 200, 20), (0, 200, 200)] {
@@ -188,10 +186,10 @@ fn pages_of_ties_join_by_any_way() {
 fn search_does_without_codes() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
-    let index = build(&dir, Metric::Cosine);
+    let index = build(&dir, Similarity::Cosine);
     let vector = Random(9).embedding(3);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
-    let options = SearchOptions { method: Method::Candidates, ..SearchOptions::new(Side::Image, 10) };
+    let options = SearchOptions { method: Method::Candidates, ..SearchOptions::new(Modality::Image, 10) };
     let expected = told(&index.search_with(&[&part], &options).unwrap()[0]);
     let codes: Vec<_> = fs::read_dir(dir.join("segments"))
         .unwrap()
@@ -208,7 +206,7 @@ fn search_does_without_codes() {
         }
     }
     let without = Index::open(&dir).unwrap();
-    assert_eq!((without.coded_rows(Side::Image), without.coded_rows(Side::Caption)), (0, 0));
+    assert_eq!((without.coded_rows(Modality::Image), without.coded_rows(Modality::Text)), (0, 0));
     assert_eq!(told(&without.search_with(&[&part], &options).unwrap()[0]), expected);
     let error = without.verify().unwrap_err();
     assert!(error.to_string().contains(".i8") && error.hint().unwrap().contains("remove it"), "{error}");

@@ -3,7 +3,7 @@
 //! The tests run themselves as a child process (the ignored tests here are its work) and kill it.
 
 use crate::store::{image, settings, vector};
-use gxn_index::{Index, IndexWriter, PartKind, QueryPart, Side};
+use gxn_index::{Index, IndexWriter, Modality, PartKind, QueryPart};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ type Model = BTreeMap<String, u8>;
 
 fn read(index: &Index) -> Model {
     let mut model = Model::new();
-    for row in index.rows(Side::Image) {
+    for row in index.rows(Modality::Image) {
         for item in index.images_of(row).unwrap() {
             let number = u8::from_str_radix(&item.sha256, 16).unwrap();
-            assert_eq!(index.row(Side::Image, row).unwrap(), vector(number), "the row of {}", item.id);
+            assert_eq!(index.row(Modality::Image, row).unwrap(), vector(number), "the row of {}", item.id);
             assert!(model.insert(item.id, number).is_none());
         }
     }
-    assert_eq!(index.count(Side::Image), model.len());
+    assert_eq!(index.count(Modality::Image), model.len());
     model
 }
 
@@ -54,7 +54,7 @@ fn change(random: &mut Random, model: &mut Model, mut writer: Option<&mut IndexW
             5..7 => {
                 let there = model.remove(&id).is_some();
                 if let Some(writer) = &mut writer {
-                    assert_eq!(writer.remove(Side::Image, &id).unwrap(), there);
+                    assert_eq!(writer.remove(Modality::Image, &id).unwrap(), there);
                 }
             }
             _ => {
@@ -266,7 +266,7 @@ fn powerless_worker() {
     index.verify().unwrap();
     let vector = vector(3);
     let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Same };
-    assert_eq!(index.search(&[part], Side::Image, 1, 0).unwrap()[0].id, "c");
+    assert_eq!(index.search(&[part], Modality::Image, 1, 0).unwrap()[0].id, "c");
     for error in [IndexWriter::update(&dir, settings("m")), IndexWriter::create(&dir, settings("n"))] {
         let error = error.unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");

@@ -1,7 +1,7 @@
 //! What an exporter sees beside what was put in.
 
 use crate::store::{image, settings, vector};
-use gxn_index::{CaptionItem, Error, Index, IndexWriter, Side};
+use gxn_index::{CaptionItem, Error, Index, IndexWriter, Modality};
 use std::path::Path;
 
 fn caption(id: &str, image_id: &str, text: &str) -> CaptionItem {
@@ -22,7 +22,7 @@ fn build(dir: &Path) -> Index {
         writer.push_caption(&caption(id, image_id, text), &vector(text.as_bytes()[2])).unwrap();
     }
     for number in [0, 4, 5, 6, 7, 8, 9, 17, 22] {
-        writer.remove(Side::Image, &format!("{:02}", 40 - number)).unwrap();
+        writer.remove(Modality::Image, &format!("{:02}", 40 - number)).unwrap();
     }
     writer.commit().unwrap();
     writer.finish().unwrap()
@@ -34,16 +34,16 @@ fn every_live_item_comes_once_with_its_row() {
     let index = build(&parent.path().join("index"));
     let mut seen = Vec::new();
     let visit = |row, item: gxn_index::ImageItem, embedding: &[f32]| {
-        assert_eq!(embedding, index.row(Side::Image, row)?);
+        assert_eq!(embedding, index.row(Modality::Image, row)?);
         assert_eq!(embedding, vector(u8::from_str_radix(&item.sha256, 16).unwrap()));
         seen.push((row, item));
         Ok::<_, Error>(())
     };
     index.export_images(visit).unwrap();
-    assert_eq!(seen.len(), index.count(Side::Image));
+    assert_eq!(seen.len(), index.count(Modality::Image));
     assert_eq!(seen.len(), 23 + 2 - 9);
     let expected: Vec<_> = index
-        .rows(Side::Image)
+        .rows(Modality::Image)
         .flat_map(|row| index.images_of(row).unwrap().into_iter().map(move |item| (row, item)))
         .collect();
     assert_eq!(seen, expected);

@@ -1,7 +1,8 @@
 //! The committed index of format version 2 must open in every later build of that version; version 1 is refused.
 
 use gxn_index::{
-    CaptionItem, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space,
+    CaptionItem, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity,
+    Space,
 };
 use serde_json::json;
 use std::fs;
@@ -26,8 +27,8 @@ pub fn copy(from: &Path, to: &Path) {
 
 /// Three images and four captions; all values are exact in f16.
 pub fn write(dir: &Path, model: &str) -> Index {
-    let metric = Metric::Order { image_minus_caption: true };
-    let space = Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 3 };
+    let similarity = Similarity::Order;
+    let space = Space { similarity, lambda: 0.25, dims_abstract: 2, dims_grounded: 3 };
     let extra = json!({"model_path": "runs/demo/best"}).as_object().unwrap().clone();
     let mut writer = IndexWriter::create(dir, IndexSettings { model: model.into(), space, extra }).unwrap();
     let images = [[1.0, 0.0, 0.5, 0.5, 0.25], [0.0, 1.0, 0.25, 0.75, 0.5], [0.5, 0.5, 0.0, 0.0, 1.0]];
@@ -71,7 +72,7 @@ fn version_1_is_refused_and_can_be_replaced() {
     }
     let index = write(&dir, "new");
     index.verify().unwrap();
-    assert_eq!(index.count(Side::Image), 3);
+    assert_eq!(index.count(Modality::Image), 3);
     assert!(!dir.join("generation-1").exists());
 }
 
@@ -84,20 +85,21 @@ fn version_2_opens() {
     let index = Index::open(&dir).unwrap();
     index.verify().unwrap();
     index.require_model("fixture-model").unwrap();
-    assert_eq!((index.count(Side::Image), index.count(Side::Caption)), (3, 4));
+    assert_eq!((index.count(Modality::Image), index.count(Modality::Text)), (3, 4));
     assert_eq!(index.meta().extra["model_path"], "runs/demo/best");
-    assert_eq!(index.row(Side::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
+    assert_eq!(index.row(Modality::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
     let c = index.image(2).unwrap();
     assert_eq!((c.path.as_str(), c.size, c.mtime_unix_ms, c.width), ("c.jpg", 1000, 1_700_000_000_000, 640));
     assert_eq!(c.meta["camera"], "none");
-    assert_eq!(index.row_of_content(Side::Image, &"b".repeat(64)).unwrap(), Some(1));
+    assert_eq!(index.row_of_content(Modality::Image, &"b".repeat(64)).unwrap(), Some(1));
     assert_eq!(index.caption(1).unwrap().text, "a \"quoted\"\nline");
-    assert_eq!(index.row_of(Side::Caption, "b#2").unwrap(), Some(2));
+    assert_eq!(index.row_of(Modality::Text, "b#2").unwrap(), Some(2));
 
     // t = (0, 1 | 0.5, 0.75, 0.5) lies above image b, so its violation is 0. Image a: h 1² = 1, l 0 → −0.25.
     // Image c: h 0.5² = 0.25, l 0.5² = 0.25 → −0.25 · 0.25 − 0.75 · 0.25 = −0.25; the tie goes to the lower row.
-    let vector = index.row(Side::Caption, 2).unwrap();
-    let hits = index.search(&[QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }], Side::Image, 9, 0);
+    let vector = index.row(Modality::Text, 2).unwrap();
+    let hits =
+        index.search(&[QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }], Modality::Image, 9, 0);
     let hits = hits.unwrap();
     let found: Vec<_> = hits.iter().map(|h| (h.id.as_str(), h.score)).collect();
     assert_eq!(found, [("b", 0.0), ("a", -0.25), ("c", -0.25)]);

@@ -1,20 +1,22 @@
 //! The folder on disk: replaced whole or not at all, and never trusted.
 
 use crate::fixture::write;
-use gxn_index::{CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space};
+use gxn_index::{
+    CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity, Space,
+};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 fn settings() -> IndexSettings {
-    let space = Space { metric: Metric::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
+    let space = Space { similarity: Similarity::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
     IndexSettings { model: "new".into(), space, extra: Default::default() }
 }
 
 /// As the fixture's.
 fn order_settings() -> IndexSettings {
-    let metric = Metric::Order { image_minus_caption: true };
-    let space = Space { metric, lambda: 0.25, dims_abstract: 2, dims_grounded: 3 };
+    let similarity = Similarity::Order;
+    let space = Space { similarity, lambda: 0.25, dims_abstract: 2, dims_grounded: 3 };
     IndexSettings { space, ..settings() }
 }
 
@@ -49,10 +51,10 @@ fn a_dropped_writer_leaves_the_old_index_and_a_finished_one_replaces_it() {
     writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
     let new = writer.finish().unwrap();
     new.verify().unwrap();
-    assert_eq!((new.meta().model.as_str(), new.count(Side::Image), new.count(Side::Caption)), ("new", 1, 0));
+    assert_eq!((new.meta().model.as_str(), new.count(Modality::Image), new.count(Modality::Text)), ("new", 1, 0));
     assert_eq!(files(&dir).len(), 4, "meta.json, lock, catalogue and the new rows: {:?}", files(&dir));
     // The reader that was open before still has its own rows.
-    assert_eq!(reader.row(Side::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
+    assert_eq!(reader.row(Modality::Image, 1).unwrap(), [0.0, 1.0, 0.25, 0.75, 0.5]);
     assert_eq!(reader.image(1).unwrap().id, "b");
 }
 
@@ -63,7 +65,7 @@ fn an_abandoned_first_index_leaves_nothing() {
     drop(IndexWriter::create(&dir, settings()).unwrap());
     assert!(!dir.exists());
     let empty = IndexWriter::create(&dir, settings()).unwrap().finish().unwrap();
-    assert_eq!(empty.count(Side::Image), 0);
+    assert_eq!(empty.count(Modality::Image), 0);
 }
 
 #[test]
@@ -188,13 +190,13 @@ fn damage_is_found() {
 fn tell(dir: &Path) -> gxn_index::Result<String> {
     let index = Index::open(dir)?;
     let mut told = format!("{:?}", index.meta());
-    for side in [Side::Image, Side::Caption] {
+    for side in [Modality::Image, Modality::Text] {
         for row in index.rows(side) {
             let part = QueryPart { vector: &index.row(side, row)?, weight: 1.0, kind: PartKind::Same };
             told += &format!("{:?}", index.search(&[part], side, 9, 0)?);
         }
     }
-    told += &index.rows(Side::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
+    told += &index.rows(Modality::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
     Ok(told)
 }
 
@@ -289,7 +291,7 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     assert!(all_there());
     let new = writer.finish().unwrap();
     new.verify().unwrap();
-    assert_eq!(new.count(Side::Image), 2);
+    assert_eq!(new.count(Modality::Image), 2);
     assert!(!dir.join("catalogue.damaged").exists() && rows.iter().all(|path| !path.exists()));
     // And an index that comes back is the old one.
     fs::remove_dir_all(&dir).unwrap();
@@ -347,9 +349,9 @@ fn a_changed_meta_never_panics() {
         bytes[at] = byte;
         fs::write(&path, &bytes).unwrap();
         if let Ok(index) = Index::open(dir.path()) {
-            let vector = index.row(Side::Image, 0).unwrap();
+            let vector = index.row(Modality::Image, 0).unwrap();
             let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
-            prop_assert_eq!(index.search(&[part], Side::Image, 5, 0).unwrap().len(), 3);
+            prop_assert_eq!(index.search(&[part], Modality::Image, 5, 0).unwrap().len(), 3);
         }
     });
 }

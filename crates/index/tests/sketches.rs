@@ -2,8 +2,8 @@
 
 use crate::candidates::{LEVEL, Random, told};
 use gxn_index::{
-    CaptionItem, Filter, ImageItem, Index, IndexSettings, IndexWriter, Method, Metric, PartKind, QueryPart,
-    SearchOptions, Side, Space,
+    CaptionItem, Filter, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart,
+    SearchOptions, Similarity, Space,
 };
 use std::fs;
 use std::ops::Range;
@@ -15,10 +15,10 @@ const CAPTIONS: usize = 6_000;
 /// Images after the sketches were made.
 const LATE: usize = 50;
 const FILE_BYTES: u64 = 16 << 20;
-const ORDER: Metric = Metric::Order { image_minus_caption: true };
+const ORDER: Similarity = Similarity::Order;
 
-fn settings(metric: Metric) -> IndexSettings {
-    let space = Space { metric, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
+fn settings(similarity: Similarity) -> IndexSettings {
+    let space = Space { similarity, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
     IndexSettings { model: "m".into(), space, extra: Default::default() }
 }
 
@@ -38,20 +38,20 @@ fn add(writer: &mut IndexWriter, random: &mut Random, numbers: Range<usize>, cap
 }
 
 /// Images in two files, the last without sketches; some are removed.
-fn build(dir: &Path, metric: Metric) -> Index {
+fn build(dir: &Path, similarity: Similarity) -> Index {
     let mut random = Random(7);
-    let mut writer = IndexWriter::create(dir, settings(metric)).unwrap();
+    let mut writer = IndexWriter::create(dir, settings(similarity)).unwrap();
     add(&mut writer, &mut random, 0..IMAGES - LATE, CAPTIONS);
     assert_eq!(writer.make_sketches(1 << 30).unwrap(), 0, "so few bytes need none");
     assert_eq!(writer.make_sketches(0).unwrap(), 3);
     assert_eq!(writer.make_sketches(0).unwrap(), 0);
     add(&mut writer, &mut random, IMAGES - LATE..IMAGES, 0);
     for number in (0..IMAGES).step_by(37) {
-        writer.remove(Side::Image, &format!("{number:05}")).unwrap();
+        writer.remove(Modality::Image, &format!("{number:05}")).unwrap();
     }
     let index = writer.finish().unwrap();
     index.verify().unwrap();
-    assert_eq!((index.sketched_rows(Side::Image), index.sketched_rows(Side::Caption)), (IMAGES - LATE, CAPTIONS));
+    assert_eq!((index.sketched_rows(Modality::Image), index.sketched_rows(Modality::Text)), (IMAGES - LATE, CAPTIONS));
     index
 }
 
@@ -69,16 +69,16 @@ fn queries(vectors: &[Vec<f32>]) -> Vec<Vec<QueryPart<'_>>> {
 
 #[test]
 fn sketches_hold_the_best_and_scores_are_exact() {
-    for (metric, least) in [(Metric::Cosine, 0.99), (ORDER, 0.98)] {
+    for (similarity, least) in [(Similarity::Cosine, 0.99), (ORDER, 0.98)] {
         let parent = tempfile::tempdir().unwrap();
-        let index = build(&parent.path().join("index"), metric);
+        let index = build(&parent.path().join("index"), similarity);
         let mut random = Random(8);
         let vectors: Vec<Vec<f32>> = (0..90).map(|number| random.embedding(number * 13)).collect();
         let queries = queries(&vectors);
         let queries: Vec<_> = queries.iter().map(Vec::as_slice).collect();
         let third = Filter::parse("folder=1").unwrap();
         let narrow = Filter::parse("width<3000").unwrap();
-        for target in [Side::Image, Side::Caption] {
+        for target in [Modality::Image, Modality::Text] {
             for filter in [None, Some(&third), Some(&narrow)] {
                 for lambda in [None, Some(0.9)] {
                     let options = SearchOptions { filter, lambda, ..SearchOptions::new(target, 10) };
@@ -94,7 +94,7 @@ fn sketches_hold_the_best_and_scores_are_exact() {
                         found += exact.iter().filter(|hit| near.contains(hit)).count();
                     }
                     let text = filter.map(Filter::to_string);
-                    println!("{metric:?} {target:?} {text:?} λ {lambda:?}: {found} of {all}");
+                    println!("{similarity:?} {target:?} {text:?} λ {lambda:?}: {found} of {all}");
                     assert!(found as f64 >= least * all as f64, "{found} of {all}");
                     if filter == Some(&narrow) {
                         assert_eq!(near, exact, "so few are read exactly");
@@ -122,14 +122,14 @@ fn search_does_without_sketches() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut random = Random(7);
-    let mut writer = IndexWriter::create(&dir, settings(Metric::Cosine)).unwrap();
+    let mut writer = IndexWriter::create(&dir, settings(Similarity::Cosine)).unwrap();
     add(&mut writer, &mut random, 0..CAPTIONS, CAPTIONS);
     writer.make_sketches(0).unwrap();
     let before = writer.finish().unwrap();
     let vector = Random(9).embedding(3);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
     let find = |index: &Index, method| {
-        let options = SearchOptions { method, ..SearchOptions::new(Side::Image, 10) };
+        let options = SearchOptions { method, ..SearchOptions::new(Modality::Image, 10) };
         told(&index.search_with(&[&part], &options).unwrap()[0])
     };
     let expected = find(&before, Method::Exact);
@@ -156,7 +156,7 @@ fn search_does_without_sketches() {
         }
         let without = Index::open(&dir).unwrap();
         assert_eq!(find(&without, Method::Sketches), expected, "{damage}");
-        assert_eq!((without.load_sketches(Side::Image), without.load_sketches(Side::Caption)), (0, CAPTIONS));
+        assert_eq!((without.load_sketches(Modality::Image), without.load_sketches(Modality::Text)), (0, CAPTIONS));
         match without.verify() {
             Ok(()) => assert_eq!(damage, "gone"),
             Err(error) => {
@@ -164,11 +164,11 @@ fn search_does_without_sketches() {
                 assert!(error.hint().unwrap().contains("remove it"), "{damage}");
             }
         }
-        let mut writer = IndexWriter::update(&dir, settings(Metric::Cosine)).unwrap();
+        let mut writer = IndexWriter::update(&dir, settings(Similarity::Cosine)).unwrap();
         assert_eq!(writer.make_sketches(0).unwrap(), 1, "{damage}");
         let again = writer.finish().unwrap();
         again.verify().unwrap();
-        assert_eq!(again.load_sketches(Side::Image), CAPTIONS);
+        assert_eq!(again.load_sketches(Modality::Image), CAPTIONS);
         assert_eq!(find(&again, Method::Sketches), expected);
     }
     assert_eq!(find(&before, Method::Sketches), expected, "it was read when first asked");
@@ -185,14 +185,14 @@ fn compaction_removes_sketches() {
     writer.finish().unwrap();
     let mut writer = IndexWriter::update(&dir, settings(ORDER)).unwrap();
     for number in (0..CAPTIONS).step_by(2) {
-        writer.remove(Side::Image, &format!("{number:05}")).unwrap();
+        writer.remove(Modality::Image, &format!("{number:05}")).unwrap();
     }
     let index = writer.finish().unwrap();
-    assert_eq!((index.sketched_rows(Side::Image), sketch_files(&dir)), (0, vec![]));
+    assert_eq!((index.sketched_rows(Modality::Image), sketch_files(&dir)), (0, vec![]));
     index.verify().unwrap();
     let mut writer = IndexWriter::update(&dir, settings(ORDER)).unwrap();
     assert_eq!(writer.make_sketches(0).unwrap(), 1);
-    assert_eq!(writer.finish().unwrap().load_sketches(Side::Image), CAPTIONS / 2);
+    assert_eq!(writer.finish().unwrap().load_sketches(Modality::Image), CAPTIONS / 2);
 }
 
 /// Only what is asked for comes: zero weights and unknown directions do not make search fail.
@@ -200,8 +200,8 @@ fn compaction_removes_sketches() {
 fn odd_queries_have_answers() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
-    for metric in [Metric::Cosine, ORDER] {
-        let mut writer = IndexWriter::create(&dir, settings(metric)).unwrap();
+    for similarity in [Similarity::Cosine, ORDER] {
+        let mut writer = IndexWriter::create(&dir, settings(similarity)).unwrap();
         add(&mut writer, &mut Random(7), 0..CAPTIONS, 0);
         writer.make_sketches(0).unwrap();
         let index = writer.finish().unwrap();
@@ -210,9 +210,10 @@ fn odd_queries_have_answers() {
         for (vector, weight) in [(&vector, 0.0), (&zero, 1.0), (&vector, 1e30), (&vector, -1.0)] {
             let part = [QueryPart { vector, weight, kind: PartKind::Cross }];
             for lambda in [Some(0.0), Some(1.0), None] {
-                let options = SearchOptions { lambda, method: Method::Sketches, ..SearchOptions::new(Side::Image, 5) };
+                let options =
+                    SearchOptions { lambda, method: Method::Sketches, ..SearchOptions::new(Modality::Image, 5) };
                 let hits = index.search_with(&[&part], &options).unwrap().remove(0);
-                assert_eq!(hits.len(), 5, "{metric:?} weight {weight}");
+                assert_eq!(hits.len(), 5, "{similarity:?} weight {weight}");
                 assert!(hits.windows(2).all(|pair| pair[0].score >= pair[1].score));
             }
         }

@@ -1,14 +1,14 @@
 //! Adding, replacing, renaming, removing, compacting: an index against a plain map that does the same.
 
 use gxn_index::{
-    CaptionItem, Change, ImageItem, Index, IndexSettings, IndexWriter, Metric, PartKind, QueryPart, Side, Space,
+    CaptionItem, Change, ImageItem, Index, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity, Space,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub fn settings(model: &str) -> IndexSettings {
-    let space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+    let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
     IndexSettings { model: model.into(), space, extra: Default::default() }
 }
 
@@ -26,7 +26,7 @@ fn caption(id: &str, image_id: &str, text: &str) -> CaptionItem {
     CaptionItem { id: id.into(), image_id: image_id.into(), text: text.into() }
 }
 
-fn ids(index: &Index, parts: &[QueryPart<'_>], side: Side) -> Vec<String> {
+fn ids(index: &Index, parts: &[QueryPart<'_>], side: Modality) -> Vec<String> {
     index.search(parts, side, 100, 0).unwrap().into_iter().map(|hit| hit.id).collect()
 }
 
@@ -40,30 +40,30 @@ fn of_two_equal_files_one_can_go_and_the_other_stays() {
     writer.push_image(&image("c", 9), &vector(9)).unwrap();
     assert_eq!((writer.meta().images.count, writer.meta().images.rows), (3, 2));
     let index = writer.finish().unwrap();
-    let vector = index.row(Side::Image, 0).unwrap();
+    let vector = index.row(Modality::Image, 0).unwrap();
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Same }];
-    assert_eq!(ids(&index, &part, Side::Image), ["a", "b", "c"]);
+    assert_eq!(ids(&index, &part, Modality::Image), ["a", "b", "c"]);
     assert_eq!(index.images_of(0).unwrap().len(), 2);
-    let second = index.search(&part, Side::Image, 1, 1).unwrap();
+    let second = index.search(&part, Modality::Image, 1, 1).unwrap();
     assert_eq!((second[0].id.as_str(), second[0].row), ("b", 0));
 
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
-    assert!(writer.remove(Side::Image, "a").unwrap());
-    assert!(!writer.remove(Side::Image, "a").unwrap());
+    assert!(writer.remove(Modality::Image, "a").unwrap());
+    assert!(!writer.remove(Modality::Image, "a").unwrap());
     writer.commit().unwrap();
     assert_eq!(writer.meta().images.dead_rows, 0);
-    assert_eq!(ids(&Index::open(&dir).unwrap(), &part, Side::Image), ["b", "c"]);
-    assert!(writer.remove(Side::Image, "b").unwrap());
+    assert_eq!(ids(&Index::open(&dir).unwrap(), &part, Modality::Image), ["b", "c"]);
+    assert!(writer.remove(Modality::Image, "b").unwrap());
     writer.commit().unwrap();
     assert_eq!((writer.meta().images.rows, writer.meta().images.dead_rows), (1, 1));
-    assert_eq!(ids(&Index::open(&dir).unwrap(), &part, Side::Image), ["c"]);
+    assert_eq!(ids(&Index::open(&dir).unwrap(), &part, Modality::Image), ["c"]);
     // The reader that was open all the time sees what it saw.
-    assert_eq!(ids(&index, &part, Side::Image), ["a", "b", "c"]);
+    assert_eq!(ids(&index, &part, Modality::Image), ["a", "b", "c"]);
     // Its content is known no longer.
     assert_eq!(writer.link_image(&image("d", 5)).unwrap(), None);
     assert_eq!(writer.link_image(&image("d", 9)).unwrap(), Some(Change::Added));
     let index = writer.finish().unwrap();
-    assert_eq!(ids(&index, &part, Side::Image), ["c", "d"]);
+    assert_eq!(ids(&index, &part, Modality::Image), ["c", "d"]);
     assert_eq!(index.meta().images.dead_rows, 0, "compacted at the end");
     index.verify().unwrap();
 }
@@ -88,22 +88,25 @@ fn captions_follow_their_image() {
     assert!(!writer.rename_image("a", &image("x/a", 1)).unwrap());
     writer.commit().unwrap();
     let index = Index::open(&dir).unwrap();
-    assert_eq!((index.count(Side::Image), index.count(Side::Caption), index.meta().captions.unwrap().rows), (2, 3, 2));
+    assert_eq!(
+        (index.count(Modality::Image), index.count(Modality::Text), index.meta().captions.unwrap().rows),
+        (2, 3, 2)
+    );
     let vector = vector(3);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Same }];
-    let hits = index.search(&part, Side::Caption, 2, 0).unwrap();
+    let hits = index.search(&part, Modality::Text, 2, 0).unwrap();
     let found: Vec<_> = hits.iter().map(|hit| (hit.id.as_str(), hit.path.as_str())).collect();
     assert_eq!(found, [("a#0", "x/a.jpg"), ("b#0", "b.jpg")]);
 
-    writer.remove(Side::Image, "x/a").unwrap();
-    assert_eq!(writer.ids(Side::Caption).unwrap(), ["b#0"]);
+    writer.remove(Modality::Image, "x/a").unwrap();
+    assert_eq!(writer.ids(Modality::Text).unwrap(), ["b#0"]);
     let orphan = caption("z", "x/a", "a cat");
     writer.push_caption(&orphan, &vector).unwrap();
     assert!(writer.commit().unwrap_err().to_string().starts_with("image x/a of a caption"));
-    writer.remove(Side::Caption, "z").unwrap();
+    writer.remove(Modality::Text, "z").unwrap();
     let index = writer.finish().unwrap();
     index.verify().unwrap();
-    assert_eq!((index.count(Side::Image), index.count(Side::Caption)), (1, 1));
+    assert_eq!((index.count(Modality::Image), index.count(Modality::Text)), (1, 1));
 }
 
 /// The image of a caption is missed even if the caption was written before an interruption.
@@ -136,7 +139,7 @@ fn another_model_takes_over_at_the_end() {
     assert!(!Index::exists(&dir), "an unfinished first index");
     drop(writer);
     let mut writer = IndexWriter::update(&dir, settings("old")).unwrap();
-    assert_eq!(writer.ids(Side::Image).unwrap(), ["a"], "it goes on");
+    assert_eq!(writer.ids(Modality::Image).unwrap(), ["a"], "it goes on");
     assert_eq!(writer.put_image(&image("a", 1), &vector(1)).unwrap(), Change::Unchanged);
     writer.finish().unwrap();
 
@@ -147,11 +150,11 @@ fn another_model_takes_over_at_the_end() {
     assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
     Index::open(&dir).unwrap().verify().unwrap();
     let mut writer = IndexWriter::update(&dir, settings("new")).unwrap();
-    assert_eq!(writer.ids(Side::Image).unwrap(), ["b"]);
+    assert_eq!(writer.ids(Modality::Image).unwrap(), ["b"]);
     writer.push_image(&image("c", 3), &vector(3)).unwrap();
     let index = writer.finish().unwrap();
     index.verify().unwrap();
-    assert_eq!((index.meta().model.as_str(), index.count(Side::Image)), ("new", 2));
+    assert_eq!((index.meta().model.as_str(), index.count(Modality::Image)), ("new", 2));
     let rows = std::fs::read_dir(dir.join("segments")).unwrap().count();
     assert_eq!(rows, 1, "the old rows are gone");
 }
@@ -177,10 +180,10 @@ fn shards_become_one_index() {
     assert_eq!(writer.merge(&shards[0]).unwrap(), 0);
     let all = writer.finish().unwrap();
     all.verify().unwrap();
-    assert_eq!((all.count(Side::Image), all.count(Side::Caption)), (12, 12));
+    assert_eq!((all.count(Modality::Image), all.count(Modality::Text)), (12, 12));
     for number in 0..12u8 {
-        let row = all.row_of(Side::Image, &format!("{number:02}")).unwrap().unwrap();
-        assert_eq!(all.row(Side::Image, row).unwrap(), vector(number));
+        let row = all.row_of(Modality::Image, &format!("{number:02}")).unwrap().unwrap();
+        assert_eq!(all.row(Modality::Image, row).unwrap(), vector(number));
     }
     let mut other = IndexWriter::create(&parent.path().join("other"), settings("n")).unwrap();
     assert!(other.merge(&all).unwrap_err().to_string().contains("found m, expected n"));
@@ -201,13 +204,13 @@ fn compaction_changes_no_answer() {
     writer.finish().unwrap();
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
     for number in (0..23).filter(|n| [1, 3, 5, 6, 7, 8, 9, 20, 21].contains(n)) {
-        writer.remove(Side::Image, &format!("{:02}", 40 - number)).unwrap();
+        writer.remove(Modality::Image, &format!("{:02}", 40 - number)).unwrap();
     }
     writer.commit().unwrap();
     let before = Index::open(&dir).unwrap();
     let vector = vector(1);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
-    let hits = before.search(&part, Side::Image, 100, 0).unwrap();
+    let hits = before.search(&part, Modality::Image, 100, 0).unwrap();
     assert_eq!(hits.len(), 14);
     let none = writer.compact(1.0).unwrap();
     assert_eq!(none.files, 0);
@@ -217,10 +220,10 @@ fn compaction_changes_no_answer() {
     assert_eq!((rest.files, rest.rows), (1, 2));
     let after = writer.finish().unwrap();
     after.verify().unwrap();
-    let again = after.search(&part, Side::Image, 100, 0).unwrap();
+    let again = after.search(&part, Modality::Image, 100, 0).unwrap();
     let told = |hits: &[gxn_index::Hit]| hits.iter().map(|h| (h.id.clone(), h.score.to_bits())).collect::<Vec<_>>();
     assert_eq!(told(&again), told(&hits));
-    assert_eq!(told(&before.search(&part, Side::Image, 100, 0).unwrap()), told(&hits));
+    assert_eq!(told(&before.search(&part, Modality::Image, 100, 0).unwrap()), told(&hits));
     assert_eq!(after.meta().images.dead_rows, 0);
 }
 
@@ -234,7 +237,7 @@ fn readers_work_beside_a_writer() {
     let put = |writer: &mut IndexWriter, round: u8| {
         for number in 0..10 {
             if number == round % 10 {
-                writer.remove(Side::Image, &number.to_string()).unwrap();
+                writer.remove(Modality::Image, &number.to_string()).unwrap();
             } else {
                 // Another content in every round, so that rows die.
                 let content = round % 20 * 10 + number;
@@ -254,14 +257,14 @@ fn readers_work_beside_a_writer() {
                         let index = Index::open(&dir).unwrap();
                         let vector = vector(1);
                         let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
-                        let found = ids(&index, &part, Side::Image);
+                        let found = ids(&index, &part, Modality::Image);
                         assert_eq!(found.len(), 9, "{found:?}");
                         for (at, pair) in found.windows(2).enumerate() {
                             assert!(pair[0] > pair[1], "place {at} of {found:?}");
                         }
-                        for row in index.rows(Side::Image) {
+                        for row in index.rows(Modality::Image) {
                             let item = index.image(row).unwrap();
-                            assert_eq!(index.row(Side::Image, row).unwrap()[0].to_string(), item.id);
+                            assert_eq!(index.row(Modality::Image, row).unwrap()[0].to_string(), item.id);
                         }
                         opened += 1;
                     }
@@ -329,21 +332,21 @@ impl Model {
         let index = Index::open(dir).unwrap();
         index.verify().unwrap();
         let mut model = Self::default();
-        for row in index.rows(Side::Image) {
+        for row in index.rows(Modality::Image) {
             for item in index.images_of(row).unwrap() {
                 let number = u8::from_str_radix(&item.sha256, 16).unwrap();
-                assert_eq!(index.row(Side::Image, row).unwrap(), vector(number));
+                assert_eq!(index.row(Modality::Image, row).unwrap(), vector(number));
                 assert!(model.images.insert(item.id, number).is_none());
             }
         }
-        for row in index.rows(Side::Caption) {
+        for row in index.rows(Modality::Text) {
             for item in index.captions_of(row).unwrap() {
                 let number: u8 = item.text.parse().unwrap();
-                assert_eq!(index.row(Side::Caption, row).unwrap(), vector(100 + number));
+                assert_eq!(index.row(Modality::Text, row).unwrap(), vector(100 + number));
                 assert!(model.captions.insert(item.id, (item.image_id, number)).is_none());
             }
         }
-        assert_eq!(index.count(Side::Image), model.images.len());
+        assert_eq!(index.count(Modality::Image), model.images.len());
         model
     }
 
@@ -368,7 +371,7 @@ impl Model {
             }
             Step::Remove(id) => {
                 let id = id.to_string();
-                assert_eq!(writer.remove(Side::Image, &id).unwrap(), self.images.remove(&id).is_some());
+                assert_eq!(writer.remove(Modality::Image, &id).unwrap(), self.images.remove(&id).is_some());
                 self.captions.retain(|_, (image, _)| *image != id);
             }
             Step::Rename(from, to) => {
@@ -396,7 +399,7 @@ impl Model {
             }
             Step::RemoveCaption(id) => {
                 let id = id.to_string();
-                assert_eq!(writer.remove(Side::Caption, &id).unwrap(), self.captions.remove(&id).is_some());
+                assert_eq!(writer.remove(Modality::Text, &id).unwrap(), self.captions.remove(&id).is_some());
             }
             _ => unreachable!("not a change"),
         }
@@ -439,7 +442,7 @@ proptest! {
                 }
                 change => now.apply(&mut writer, change),
             }
-            let ids: BTreeSet<String> = writer.ids(Side::Image).unwrap().into_iter().collect();
+            let ids: BTreeSet<String> = writer.ids(Modality::Image).unwrap().into_iter().collect();
             prop_assert_eq!(ids, now.images.keys().cloned().collect());
         }
         writer.finish().unwrap();

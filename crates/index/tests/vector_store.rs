@@ -1,7 +1,7 @@
 //! The index in a folder through the trait that it shares with other stores.
 
 use crate::store::{image, settings, vector};
-use gxn_index::{CaptionItem, FolderStore, PartKind, QueryPart, SearchOptions, Side, VectorStore, copy_index};
+use gxn_index::{CaptionItem, FolderStore, Modality, PartKind, QueryPart, SearchOptions, VectorStore, copy_index};
 
 #[test]
 fn a_folder_is_a_store() {
@@ -13,23 +13,27 @@ fn a_folder_is_a_store() {
     assert_eq!(error, store.index().require_model("other").unwrap_err().to_string());
     let rows = [vector(1), vector(2), vector(3)].concat();
     let query = vector(3);
-    let find = |store: &FolderStore, target: Side| -> Vec<String> {
+    let find = |store: &FolderStore, target: Modality| -> Vec<String> {
         let parts = [QueryPart { vector: &query, weight: 1.0, kind: PartKind::Cross }];
         let hits = store.search(&parts, &SearchOptions::new(target, 9)).unwrap();
         hits.into_iter().map(|hit| hit.id).collect()
     };
     store.put_images(&[image("a", 1), image("b", 2), image("c", 3)], &rows).unwrap();
-    assert_eq!((find(&store, Side::Image).len(), store.count(Side::Image).unwrap()), (0, 0), "not before the commit");
+    assert_eq!(
+        (find(&store, Modality::Image).len(), store.count(Modality::Image).unwrap()),
+        (0, 0),
+        "not before the commit"
+    );
     store.commit().unwrap();
-    assert_eq!(find(&store, Side::Image), ["c", "b", "a"]);
-    assert_eq!(find(&store, Side::Caption), [""; 0], "there are none");
+    assert_eq!(find(&store, Modality::Image), ["c", "b", "a"]);
+    assert_eq!(find(&store, Modality::Text), [""; 0], "there are none");
     let caption = CaptionItem { id: "b#0".into(), image_id: "b".into(), text: "dog".into() };
     store.put_captions(&[caption], &vector(2)).unwrap();
     // Replaced: the same id with another content.
     store.put_images(&[image("a", 9)], &vector(9)).unwrap();
     store.commit().unwrap();
     assert_eq!(
-        (find(&store, Side::Image), find(&store, Side::Caption)),
+        (find(&store, Modality::Image), find(&store, Modality::Text)),
         (vec!["a".into(), "c".into(), "b".into()], vec!["b#0".into()])
     );
 
@@ -39,13 +43,13 @@ fn a_folder_is_a_store() {
     let copied = parent.path().join("copy");
     let mut copy = FolderStore::create(&copied, settings("m")).unwrap();
     assert_eq!(copy_index(store.index(), &mut copy).unwrap(), 4);
-    assert_eq!(find(&copy, Side::Image), find(&store, Side::Image));
+    assert_eq!(find(&copy, Modality::Image), find(&store, Modality::Image));
     let mut other = FolderStore::create(&parent.path().join("other"), settings("n")).unwrap();
     copy_index(store.index(), &mut other).unwrap_err();
 
-    assert_eq!(store.remove(Side::Image, &["b", "zebra"]).unwrap(), 1);
+    assert_eq!(store.remove(Modality::Image, &["b", "zebra"]).unwrap(), 1);
     store.commit().unwrap();
-    assert_eq!((store.count(Side::Image).unwrap(), store.count(Side::Caption).unwrap()), (2, 0));
+    assert_eq!((store.count(Modality::Image).unwrap(), store.count(Modality::Text).unwrap()), (2, 0));
     drop(store);
-    assert_eq!(find(&FolderStore::open(&dir).unwrap(), Side::Image), ["a", "c"]);
+    assert_eq!(find(&FolderStore::open(&dir).unwrap(), Modality::Image), ["a", "c"]);
 }

@@ -6,7 +6,7 @@
 
 use super::glob::Rest;
 use super::{Comparison, Condition, Filter, Operator};
-use crate::metric::Side;
+use gxn_base::Modality;
 
 /// f64 holds whole numbers up to here.
 const EXACT: f64 = (1u64 << 53) as f64;
@@ -21,7 +21,7 @@ pub(crate) enum Bound {
 
 impl Filter {
     /// What passes at least all items that pass the filter, and whether it passes no others.
-    pub(crate) fn bound(&self, side: Side) -> (Bound, bool) {
+    pub(crate) fn bound(&self, side: Modality) -> (Bound, bool) {
         let mut exact = true;
         let bound = self.condition.bound(side, true, &mut exact);
         (bound, exact)
@@ -31,7 +31,7 @@ impl Filter {
 impl Condition {
     /// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false
     /// where it differs.
-    fn bound(&self, side: Side, wide: bool, exact: &mut bool) -> Bound {
+    fn bound(&self, side: Modality, wide: bool, exact: &mut bool) -> Bound {
         match self {
             Self::All(parts) => all(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
             Self::Any(parts) => any(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
@@ -46,7 +46,7 @@ impl Condition {
 }
 
 impl Comparison {
-    fn bound(&self, operator: Operator, side: Side, wide: bool, exact: &mut bool) -> Bound {
+    fn bound(&self, operator: Operator, side: Modality, wide: bool, exact: &mut bool) -> Bound {
         let bound = match Column::of(side, &self.field) {
             Some(Column::Text { name, empty_is_missing }) => {
                 let compared = match operator {
@@ -108,10 +108,10 @@ enum Column {
 
 impl Column {
     /// `None` for the caller's own columns and, of captions, for what is asked of their image.
-    fn of(side: Side, field: &str) -> Option<Self> {
+    fn of(side: Modality, field: &str) -> Option<Self> {
         let text = |name| Some(Self::Text { name, empty_is_missing: false });
         match side {
-            Side::Image => match field.strip_prefix("image.").unwrap_or(field) {
+            Modality::Image => match field.strip_prefix("image.").unwrap_or(field) {
                 "id" => text("id"),
                 "path" => text("path"),
                 "folder" => text("folder"),
@@ -123,7 +123,7 @@ impl Column {
                 "mtime" => Some(Self::Time { name: "mtime_ms" }),
                 _ => None,
             },
-            Side::Caption => match field {
+            Modality::Text => match field {
                 "id" => text("id"),
                 "image_id" => text("image_id"),
                 "text" => text("text"),
@@ -133,7 +133,7 @@ impl Column {
     }
 }
 
-fn has(side: Side, field: &str) -> Option<Bound> {
+fn has(side: Modality, field: &str) -> Option<Bound> {
     Some(match Column::of(side, field)? {
         Column::Text { empty_is_missing: false, .. } => Bound::Everything,
         Column::Text { name, .. } => Bound::Some(format!("{name} != \"\"")),
@@ -231,7 +231,7 @@ fn after(start: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn bound(side: Side, filter: &str) -> (String, bool) {
+    fn bound(side: Modality, filter: &str) -> (String, bool) {
         let (bound, exact) = Filter::parse(filter).unwrap().bound(side);
         let text = match bound {
             Bound::Everything => "everything".into(),
@@ -262,26 +262,26 @@ mod tests {
             ("width=1 and (height=2 or id)", "(width != 0 and width == 1)"),
             ("width=wide or height=2", "(height != 0 and height == 2)"),
         ] {
-            assert_eq!(bound(Side::Image, filter), (expected.to_string(), true), "{filter}");
+            assert_eq!(bound(Modality::Image, filter), (expected.to_string(), true), "{filter}");
         }
-        assert_eq!(bound(Side::Caption, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
+        assert_eq!(bound(Modality::Text, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
     }
 
     /// `not` turns what must be wide into what must be narrow.
     #[test]
     fn the_rest_is_left_open() {
         for (side, filter, expected) in [
-            (Side::Image, "camera=x", "everything"),
-            (Side::Image, "not camera=x", "everything"),
-            (Side::Image, "width=1 and not camera=x", "(width != 0 and width == 1)"),
-            (Side::Image, "not (width=1 and camera=x)", "everything"),
-            (Side::Image, "not (width=1 or camera=x)", "not ((width != 0 and width == 1))"),
-            (Side::Image, "name=IMG*.jpg", "(name >= \"IMG\" and name < \"IMH\")"),
-            (Side::Image, "name!=IMG*.jpg", "everything"),
-            (Side::Image, "path=IMG*", "(path >= \"IMG\" and path < \"IMH\")"),
-            (Side::Image, "name<7", "everything"),
-            (Side::Image, "size>1e300", "everything"),
-            (Side::Caption, "folder=a and text=dog", "text == \"dog\""),
+            (Modality::Image, "camera=x", "everything"),
+            (Modality::Image, "not camera=x", "everything"),
+            (Modality::Image, "width=1 and not camera=x", "(width != 0 and width == 1)"),
+            (Modality::Image, "not (width=1 and camera=x)", "everything"),
+            (Modality::Image, "not (width=1 or camera=x)", "not ((width != 0 and width == 1))"),
+            (Modality::Image, "name=IMG*.jpg", "(name >= \"IMG\" and name < \"IMH\")"),
+            (Modality::Image, "name!=IMG*.jpg", "everything"),
+            (Modality::Image, "path=IMG*", "(path >= \"IMG\" and path < \"IMH\")"),
+            (Modality::Image, "name<7", "everything"),
+            (Modality::Image, "size>1e300", "everything"),
+            (Modality::Text, "folder=a and text=dog", "text == \"dog\""),
         ] {
             assert_eq!(bound(side, filter), (expected.to_string(), false), "{filter}");
         }

@@ -46,7 +46,8 @@ mod write;
 
 use crate::error::{Error, Result};
 use crate::item::{CaptionItem, ImageItem};
-use crate::metric::{Side, Space};
+use gxn_base::Modality;
+use crate::space::Space;
 use crate::query::QueryPart;
 use crate::search::SearchOptions;
 use crate::vector_store::{StoreHit, VectorStore};
@@ -61,7 +62,7 @@ use std::time::{Duration, Instant};
 
 /// Most candidates of one search, Milvus' own limit.
 pub const MOST_CANDIDATES: usize = 16_384;
-const SIDES: [Side; 2] = [Side::Image, Side::Caption];
+const SIDES: [Modality; 2] = [Modality::Image, Modality::Text];
 
 /// A server, and the name of an index in it.
 #[derive(Clone, Debug)]
@@ -133,8 +134,8 @@ impl MilvusStore {
         samples: Option<Samples<'_>>,
     ) -> Result<Self> {
         check_name(&place.name)?;
-        let images = Description::new(Side::Image, settings, options, samples)?;
-        let captions = Description::new(Side::Caption, settings, options, samples)?;
+        let images = Description::new(Modality::Image, settings, options, samples)?;
+        let captions = Description::new(Modality::Text, settings, options, samples)?;
         let client = Client::new(&place.endpoint, place.timeout)?;
         let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
         for side in SIDES {
@@ -172,7 +173,7 @@ impl MilvusStore {
             load(&client, &name)?;
             Ok(description)
         };
-        let (images, captions) = (read(Side::Image)?, read(Side::Caption)?);
+        let (images, captions) = (read(Modality::Image)?, read(Modality::Text)?);
         if !images.belongs_to(&captions) {
             let what = format!("collections {0}_images and {0}_captions of {1}", place.name, place.endpoint);
             return Err(Error::invalid(what, "two models or spaces", "one")
@@ -209,23 +210,23 @@ impl MilvusStore {
         &self.images.extra
     }
 
-    fn description(&self, side: Side) -> &Description {
+    fn description(&self, side: Modality) -> &Description {
         match side {
-            Side::Image => &self.images,
-            Side::Caption => &self.captions,
+            Modality::Image => &self.images,
+            Modality::Text => &self.captions,
         }
     }
 
-    fn collection(&self, side: Side) -> String {
+    fn collection(&self, side: Modality) -> String {
         collection(&self.name, side)
     }
 
     /// `None` if there is no such collection.
-    fn describe(&self, side: Side) -> Result<Option<Description>> {
+    fn describe(&self, side: Modality) -> Result<Option<Description>> {
         describe(&self.client, &self.collection(side))
     }
 
-    fn make(&self, side: Side, options: &MilvusOptions) -> Result<()> {
+    fn make(&self, side: Modality, options: &MilvusOptions) -> Result<()> {
         let (name, description) = (self.collection(side), self.description(side));
         self.client.ask(CreateCollectionRequest {
             collection_name: name.clone(),
@@ -274,7 +275,7 @@ impl VectorStore for MilvusStore {
         self.upsert(items, embeddings)
     }
 
-    fn remove(&mut self, side: Side, ids: &[&str]) -> Result<u64> {
+    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64> {
         self.delete(side, ids)
     }
 
@@ -283,7 +284,7 @@ impl VectorStore for MilvusStore {
         self.client.ask(FlushRequest { collection_names }).map(drop)
     }
 
-    fn count(&self, side: Side) -> Result<u64> {
+    fn count(&self, side: Modality) -> Result<u64> {
         self.count_items(side)
     }
 
@@ -292,7 +293,7 @@ impl VectorStore for MilvusStore {
     }
 }
 
-fn collection(name: &str, side: Side) -> String {
+fn collection(name: &str, side: Modality) -> String {
     format!("{name}_{}", side.plural())
 }
 

@@ -5,7 +5,8 @@ use super::protocol::{
 };
 use super::{MilvusOptions, Samples};
 use crate::error::{Error, Result};
-use crate::metric::{Metric, Side, Space};
+use gxn_base::{Modality, Similarity};
+use crate::space::Space;
 use crate::surrogate::Surrogate;
 use crate::writer::IndexSettings;
 use serde::{Deserialize, Serialize};
@@ -39,16 +40,16 @@ pub(super) struct Description {
 
 impl Description {
     pub(super) fn new(
-        side: Side,
+        side: Modality,
         settings: &IndexSettings,
         options: &MilvusOptions,
         samples: Option<Samples<'_>>,
     ) -> Result<Self> {
         let space = settings.space;
         space.check()?;
-        let surrogate = match (space.metric, samples) {
-            (Metric::Cosine, _) => None,
-            (Metric::Order { .. }, None) => {
+        let surrogate = match (space.similarity, samples) {
+            (Similarity::Cosine, _) => None,
+            (Similarity::Order { .. }, None) => {
                 return Err(Error::invalid(
                     "samples for order similarity",
                     "none",
@@ -56,9 +57,9 @@ impl Description {
                 )
                 .with_hint("give some hundred embeddings of each side: what Milvus compares is fitted to them"));
             }
-            (Metric::Order { .. }, Some(Samples { images, captions })) => {
-                let (rows, queries) = if side == Side::Image { (images, captions) } else { (captions, images) };
-                Some(Surrogate::fit(space.metric.measure(side), rows, queries, options.surrogate_terms)?)
+            (Similarity::Order { .. }, Some(Samples { images, captions })) => {
+                let (rows, queries) = if side == Modality::Image { (images, captions) } else { (captions, images) };
+                Some(Surrogate::crate::kernel::Measure::of(fit(space.similarity, side), rows, queries, options.surrogate_terms)?)
             }
         };
         let description = Self {
@@ -93,7 +94,7 @@ impl Description {
         }
         let description: Self = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         description.space.check()?;
-        if description.surrogate.is_some() == (description.space.metric == Metric::Cosine) {
+        if description.surrogate.is_some() == (description.space.similarity == Similarity::Cosine) {
             return Err(malformed("a surrogate that does not belong to the metric".into()));
         }
         Ok(description)
@@ -121,7 +122,7 @@ impl Description {
         self.model == other.model && self.space == other.space
     }
 
-    pub(super) fn schema(&self, name: &str, side: Side) -> CollectionSchema {
+    pub(super) fn schema(&self, name: &str, side: Modality) -> CollectionSchema {
         let text = |name: &str| FieldSchema {
             name: name.into(),
             is_primary_key: name == "id",
@@ -142,18 +143,18 @@ impl Description {
 }
 
 /// The text fields of a side: what filters ask for, the item as JSON, and its row, f16 in base64.
-pub(super) fn texts(side: Side) -> &'static [&'static str] {
+pub(super) fn texts(side: Modality) -> &'static [&'static str] {
     match side {
-        Side::Image => &["id", "path", "folder", "name", "sha256", "item", "row"],
-        Side::Caption => &["id", "image_id", "text", "item", "row"],
+        Modality::Image => &["id", "path", "folder", "name", "sha256", "item", "row"],
+        Modality::Text => &["id", "image_id", "text", "item", "row"],
     }
 }
 
 /// The fields of a side that are whole numbers.
-pub(super) fn numbers(side: Side) -> &'static [&'static str] {
+pub(super) fn numbers(side: Modality) -> &'static [&'static str] {
     match side {
-        Side::Image => &["size", "mtime_ms", "width", "height"],
-        Side::Caption => &[],
+        Modality::Image => &["size", "mtime_ms", "width", "height"],
+        Modality::Text => &[],
     }
 }
 

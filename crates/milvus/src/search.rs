@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::filter::{Bound, Filter};
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
-use crate::metric::{Side, Space};
+use gxn_base::Modality;
+use crate::space::Space;
 use crate::query::{Plan, QueryPart, inverse_length};
 use crate::scan::Rows;
 use crate::search::{Method, SearchOptions};
@@ -86,7 +87,7 @@ impl MilvusStore {
     }
 
     /// How many candidates all items are.
-    fn all(&self, side: Side) -> Result<usize> {
+    fn all(&self, side: Modality) -> Result<usize> {
         let count = self.count_items(side)? as usize;
         if count > MOST_CANDIDATES {
             let found = format!("{count} {}", side.plural());
@@ -98,7 +99,7 @@ impl MilvusStore {
     }
 
     /// The vector whose inner products with the stored ones are the scores, nearly.
-    fn asked(&self, side: Side, plan: &Plan) -> Vec<f32> {
+    fn asked(&self, side: Modality, plan: &Plan) -> Vec<f32> {
         let description = self.description(side);
         let dims = description.space.dims();
         // Embeddings have unit length at each level, so all rows have one length.
@@ -124,7 +125,7 @@ impl MilvusStore {
     }
 
     /// Ids of the nearest, at most `limit`.
-    fn nearest(&self, side: Side, asked: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
+    fn nearest(&self, side: Modality, asked: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
         let description = self.description(side);
         let mut params = description.search_params.clone();
         if description.index_kind == "HNSW" {
@@ -157,7 +158,7 @@ impl MilvusStore {
     /// Those of `ids` that pass the filter.
     fn fetch(
         &self,
-        side: Side,
+        side: Modality,
         ids: &[String],
         filter: Option<&Filter>,
         images: &mut Images,
@@ -168,12 +169,12 @@ impl MilvusStore {
         let rows = rows.iter().map(|row| from_base64(row, dims).ok_or_else(|| self.malformed(side, "a damaged row")));
         let rows = rows.collect::<Result<Vec<_>>>()?.into_iter();
         match side {
-            Side::Image => {
+            Modality::Image => {
                 let items = self.parse::<ImageItem>(items)?.into_iter().zip(rows);
                 let passing = items.filter(|(item, _)| filter.is_none_or(|filter| filter.passes_image(item)));
                 Ok(passing.map(|(item, row)| Candidate { id: item.id.clone(), item: Kept::Image(item), row }).collect())
             }
-            Side::Caption => {
+            Modality::Text => {
                 let items = self.parse::<CaptionItem>(items)?;
                 self.fetch_images(&items, images)?;
                 let mut candidates = Vec::new();
@@ -197,7 +198,7 @@ impl MilvusStore {
         let wanted: HashSet<&str> = captions.iter().map(|caption| caption.image_id.as_str()).collect();
         let missing: Vec<&str> = wanted.into_iter().filter(|id| !images.contains_key(*id)).collect();
         for ids in missing.chunks(IDS) {
-            let items = self.query(Side::Image, &one_of("id", ids), &["item"])?.remove(0);
+            let items = self.query(Modality::Image, &one_of("id", ids), &["item"])?.remove(0);
             images.extend(self.parse::<ImageItem>(&items)?.into_iter().map(|image| (image.id.clone(), image)));
         }
         Ok(())

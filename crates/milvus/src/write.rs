@@ -7,7 +7,7 @@ use crate::change::to_json;
 use crate::error::{Error, Result};
 use crate::filter::quoted;
 use crate::item::{CaptionItem, ImageItem, Item};
-use crate::metric::Side;
+use gxn_base::Modality;
 use crate::vector_store::check_rows;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -168,7 +168,7 @@ impl MilvusStore {
         let mut wanted: Vec<&str> = captions.iter().map(|caption| caption.image_id.as_str()).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let found = self.present(Side::Image, &wanted)?;
+        let found = self.present(Modality::Image, &wanted)?;
         match wanted.iter().find(|id| !found.iter().any(|found| found == *id)) {
             None => Ok(()),
             Some(id) => {
@@ -178,21 +178,21 @@ impl MilvusStore {
         }
     }
 
-    pub(super) fn delete(&self, side: Side, ids: &[&str]) -> Result<u64> {
+    pub(super) fn delete(&self, side: Modality, ids: &[&str]) -> Result<u64> {
         let mut wanted = ids.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
         let mut removed = 0;
         for ids in wanted.chunks(IDS) {
             let found = self.present(side, ids)?;
-            if side == Side::Image {
+            if side == Modality::Image {
                 // The captions first: an image that is left without them can be removed again.
                 loop {
-                    let captions = self.ids(Side::Caption, &one_of("image_id", &found))?;
+                    let captions = self.ids(Modality::Text, &one_of("image_id", &found))?;
                     if captions.is_empty() {
                         break;
                     }
-                    self.delete_ids(Side::Caption, &captions)?;
+                    self.delete_ids(Modality::Text, &captions)?;
                 }
             }
             self.delete_ids(side, &found)?;
@@ -201,7 +201,7 @@ impl MilvusStore {
         Ok(removed)
     }
 
-    fn delete_ids(&self, side: Side, ids: &[String]) -> Result<()> {
+    fn delete_ids(&self, side: Modality, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(IDS) {
             let request = DeleteRequest { collection_name: self.collection(side), expr: one_of("id", ids) };
             self.note(&self.client.ask(request)?);
@@ -210,7 +210,7 @@ impl MilvusStore {
     }
 
     /// Those of `ids` that are there, sorted.
-    fn present(&self, side: Side, ids: &[&str]) -> Result<Vec<String>> {
+    fn present(&self, side: Modality, ids: &[&str]) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for ids in ids.chunks(IDS) {
             found.extend(self.ids(side, &one_of("id", ids))?);
@@ -221,7 +221,7 @@ impl MilvusStore {
     }
 
     /// Ids of items that pass an expression, some thousands at most.
-    fn ids(&self, side: Side, expression: &str) -> Result<Vec<String>> {
+    fn ids(&self, side: Modality, expression: &str) -> Result<Vec<String>> {
         if expression.ends_with("[]") {
             return Ok(Vec::new());
         }
@@ -230,7 +230,7 @@ impl MilvusStore {
     }
 
     /// Text fields of items that pass an expression, field by field; some thousands of items at most.
-    pub(super) fn query(&self, side: Side, expression: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
+    pub(super) fn query(&self, side: Modality, expression: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
         let request = QueryRequest {
             collection_name: self.collection(side),
             expr: expression.into(),
@@ -250,7 +250,7 @@ impl MilvusStore {
     }
 
     /// Items of a side, all that anybody put until now.
-    pub(super) fn count_items(&self, side: Side) -> Result<u64> {
+    pub(super) fn count_items(&self, side: Modality) -> Result<u64> {
         let request = QueryRequest {
             collection_name: self.collection(side),
             output_fields: vec!["count(*)".into()],
@@ -262,7 +262,7 @@ impl MilvusStore {
         count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| self.malformed(side, "no count"))
     }
 
-    pub(super) fn malformed(&self, side: Side, found: &str) -> Error {
+    pub(super) fn malformed(&self, side: Modality, found: &str) -> Error {
         let what = format!("collection {} of {}", self.collection(side), self.client.endpoint());
         Error::invalid(what, found, "what this program stored")
             .with_hint("another program may have changed it: drop it and index the pictures again")

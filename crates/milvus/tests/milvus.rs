@@ -8,7 +8,7 @@ mod data;
 use data::{DIMS, Random, caption, id, picture, queries, settings};
 use gxn_index::milvus::{MilvusOptions, MilvusPlace, MilvusStore, Samples};
 use gxn_index::{
-    Filter, FolderStore, ImageItem, IndexSettings, Method, Metric, PartKind, QueryPart, SearchOptions, Side, Space,
+    Filter, FolderStore, ImageItem, IndexSettings, Method, Similarity, PartKind, QueryPart, SearchOptions, Modality, Space,
     StoreHit, VectorStore, copy_index,
 };
 use serde_json::json;
@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const IMAGES: usize = 2000;
-const SIDES: [Side; 2] = [Side::Image, Side::Caption];
+const SIDES: [Modality; 2] = [Modality::Image, Modality::Text];
 
 /// A server on loopback.
 struct Server {
@@ -116,8 +116,8 @@ fn milvus_equals_the_embedded_index() {
     let folder = tempfile::tempdir().unwrap();
     cosine(&mut server, &folder.path().join("cosine"), &images, &captions);
     for image_minus_caption in [true, false] {
-        let metric = Metric::Order { image_minus_caption };
-        order(&server, &folder.path().join(format!("order-{image_minus_caption}")), metric, &images, &captions);
+        let similarity = Similarity::Order { image_minus_caption };
+        order(&server, &folder.path().join(format!("order-{image_minus_caption}")), similarity, &images, &captions);
     }
     too_many(&server);
     mistakes(&server);
@@ -126,7 +126,7 @@ fn milvus_equals_the_embedded_index() {
 fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: &[f32]) {
     let place = server.place("cosine");
     MilvusStore::drop_index(&place).unwrap();
-    let settings = settings(Metric::Cosine);
+    let settings = settings(Similarity::Cosine);
     let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
     let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None).unwrap();
     println!("server {}", store.server_version().unwrap());
@@ -146,10 +146,10 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     gone.push("zebra");
     for store in [&mut store as &mut dyn VectorStore, &mut embedded] {
         store.put_images(&moved, &fresh).unwrap();
-        assert_eq!(store.remove(Side::Image, &gone).unwrap(), 134);
-        assert_eq!(store.remove(Side::Caption, &["00001#0", "zebra"]).unwrap(), 1);
+        assert_eq!(store.remove(Modality::Image, &gone).unwrap(), 134);
+        assert_eq!(store.remove(Modality::Text, &["00001#0", "zebra"]).unwrap(), 1);
         store.commit().unwrap();
-        assert_eq!((store.count(Side::Image).unwrap(), store.count(Side::Caption).unwrap()), (1866, 1865));
+        assert_eq!((store.count(Modality::Image).unwrap(), store.count(Modality::Text).unwrap()), (1866, 1865));
     }
     same_answers("cosine, changed", &store, &embedded);
 
@@ -163,7 +163,7 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     let store = MilvusStore::open(&place).unwrap();
     store.require_model("fingerprint").unwrap();
     assert_eq!(store.extra()["model_path"], "runs/demo");
-    assert_eq!((store.space(), store.count(Side::Image).unwrap()), (embedded.space(), 1867));
+    assert_eq!((store.space(), store.count(Modality::Image).unwrap()), (embedded.space(), 1867));
     same_answers("cosine, reopened", &store, &embedded);
     let error = store.require_model("other").unwrap_err();
     let expected =
@@ -173,7 +173,7 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
 
     // Inside an async runtime nothing panics.
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-    runtime.block_on(async { assert_eq!(MilvusStore::open(&place).unwrap().count(Side::Image).unwrap(), 1867) });
+    runtime.block_on(async { assert_eq!(MilvusStore::open(&place).unwrap().count(Modality::Image).unwrap(), 1867) });
 
     // Another kind of index, filled from the embedded one.
     let place = server.place("hnsw");
@@ -193,9 +193,9 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     }
 }
 
-fn order(server: &Server, dir: &std::path::Path, metric: Metric, images: &[f32], captions: &[f32]) {
+fn order(server: &Server, dir: &std::path::Path, similarity: Similarity, images: &[f32], captions: &[f32]) {
     let place = server.place("order");
-    let settings = settings(metric);
+    let settings = settings(similarity);
     let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
     fill(&mut embedded, images, captions);
     let samples = Some(Samples { images: &images[..300 * DIMS], captions: &captions[..300 * DIMS] });
@@ -205,11 +205,11 @@ fn order(server: &Server, dir: &std::path::Path, metric: Metric, images: &[f32],
         let mut store = MilvusStore::create(&place, &settings, &options, samples).unwrap();
         let took = fill(&mut store, images, captions);
         let recall = recall(&store, &embedded, Method::Auto);
-        println!("{metric:?}, {surrogate_terms} terms: put in {took:?}, recall@10 by candidates {recall}");
+        println!("{similarity:?}, {surrogate_terms} terms: put in {took:?}, recall@10 by candidates {recall}");
         assert!(recall >= least, "{recall}");
         if surrogate_terms == 3 {
             let store = MilvusStore::open(&place).unwrap();
-            same_answers(&format!("{metric:?}"), &store, &embedded);
+            same_answers(&format!("{similarity:?}"), &store, &embedded);
         }
     }
     assert!(MilvusStore::drop_index(&place).unwrap());
@@ -217,7 +217,7 @@ fn order(server: &Server, dir: &std::path::Path, metric: Metric, images: &[f32],
 
 /// Both stores find the same for all queries, sides, pages and λ; order similarity by all items.
 fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
-    let method = if store.space().metric == Metric::Cosine { Method::Auto } else { Method::Exact };
+    let method = if store.space().similarity == Similarity::Cosine { Method::Auto } else { Method::Exact };
     // milvus-lite takes its time to give away all rows.
     let count = if method == Method::Exact { 12 } else { 30 };
     let vectors: Vec<Vec<f32>> = (0..count).map(|number| Random(500 + number as u64).embedding(number * 13)).collect();
@@ -337,7 +337,7 @@ fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
     let vectors: Vec<Vec<f32>> = (0..3).map(|number| Random(700 + number as u64).embedding(number * 13)).collect();
     let mut hits = 0;
     let start = Instant::now();
-    for (target, filters) in [(Side::Image, of_images.as_slice()), (Side::Caption, of_captions.as_slice())] {
+    for (target, filters) in [(Modality::Image, of_images.as_slice()), (Modality::Text, of_captions.as_slice())] {
         for (number, text) in filters.iter().enumerate() {
             let filter = Filter::parse(text).unwrap();
             let parts = &queries(&vectors)[number % 3];
@@ -356,15 +356,15 @@ fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
 fn too_many(server: &Server) {
     let place = server.place("many");
     MilvusStore::drop_index(&place).unwrap();
-    let space = Space { metric: Metric::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
-    let narrow = IndexSettings { space, ..settings(Metric::Cosine) };
+    let space = Space { similarity: Similarity::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
+    let narrow = IndexSettings { space, ..settings(Similarity::Cosine) };
     let mut store = MilvusStore::create(&place, &narrow, &MilvusOptions::default(), None).unwrap();
     let rows: Vec<f32> = (0..17_000).flat_map(|number| <[f32; 2]>::from((number as f32 * 1e-4).sin_cos())).collect();
     store.put_images(&(0..17_000).map(picture).collect::<Vec<_>>(), &rows).unwrap();
     let find = |filter: &str, top: usize, method: Method| {
         let filter = Filter::parse(filter).unwrap();
         let query = [QueryPart { vector: &[0.0, 1.0], weight: 1.0, kind: PartKind::Cross }];
-        let options = SearchOptions { filter: Some(&filter), method, ..SearchOptions::new(Side::Image, top) };
+        let options = SearchOptions { filter: Some(&filter), method, ..SearchOptions::new(Modality::Image, top) };
         store.search(&query, &options)
     };
     assert_eq!(find("id=16999", 10, Method::Auto).unwrap()[0].id, "16999", "asked of Milvus");
@@ -383,8 +383,8 @@ fn mistakes(server: &Server) {
     let place = server.place("mistakes");
     MilvusStore::drop_index(&place).unwrap();
     assert!(!MilvusStore::drop_index(&place).unwrap());
-    let (cosine, options) = (settings(Metric::Cosine), MilvusOptions::default());
-    let ordered = settings(Metric::Order { image_minus_caption: true });
+    let (cosine, options) = (settings(Similarity::Cosine), MilvusOptions::default());
+    let ordered = settings(Similarity::Order);
 
     let error = MilvusStore::open(&place).unwrap_err();
     assert!(error.to_string().starts_with("collection gxn_test_mistakes_images of "), "{error}");
@@ -416,19 +416,19 @@ fn mistakes(server: &Server) {
     let long = ImageItem { path: "x".repeat(70_000), ..picture(3) };
     let error = store.put_images(&[long], &row).unwrap_err();
     assert!(error.to_string().contains("found 70000 bytes, expected at most 65535 bytes"), "{error}");
-    assert_eq!(store.count(Side::Image).unwrap(), 0);
+    assert_eq!(store.count(Modality::Image).unwrap(), 0);
     store.put_images(&[], &[]).unwrap();
     // Twice at once: the last counts.
     let second = ImageItem { path: "second.jpg".into(), ..picture(3) };
     store.put_images(&[picture(3), second], &[row.clone(), row.clone()].concat()).unwrap();
-    let hits = store.search(&query, &SearchOptions::new(Side::Image, 5)).unwrap();
-    assert_eq!((hits.len(), hits[0].path.as_str(), store.count(Side::Image).unwrap()), (1, "second.jpg", 1));
-    let error = store.search(&query, &SearchOptions { lambda: Some(2.0), ..SearchOptions::new(Side::Image, 5) });
+    let hits = store.search(&query, &SearchOptions::new(Modality::Image, 5)).unwrap();
+    assert_eq!((hits.len(), hits[0].path.as_str(), store.count(Modality::Image).unwrap()), (1, "second.jpg", 1));
+    let error = store.search(&query, &SearchOptions { lambda: Some(2.0), ..SearchOptions::new(Modality::Image, 5) });
     assert_eq!(error.unwrap_err().to_string(), "λ: found 2, expected 0 to 1");
     let short = [QueryPart { vector: &row[1..], ..query[0] }];
-    store.search(&short, &SearchOptions::new(Side::Image, 5)).unwrap_err();
+    store.search(&short, &SearchOptions::new(Modality::Image, 5)).unwrap_err();
     assert!(MilvusStore::drop_index(&place).unwrap());
-    let error = store.count(Side::Image).unwrap_err();
+    let error = store.count(Modality::Image).unwrap_err();
     assert!(error.to_string().contains("collection"), "{error}");
 }
 

@@ -11,7 +11,7 @@ use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
 use gxn_data::doctor::CheckOptions;
 use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
 use gxn_eval::Protocol;
-use gxn_index::{SearchOptions, Side};
+use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::{data, evaluate, index, search, train};
@@ -80,7 +80,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
         let parts = parse_query(&[sentence.to_string()])?;
-        let mut found = retriever.search(&parts, &SearchOptions::new(Side::Image, 3))?;
+        let mut found = retriever.search(&parts, &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
         print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
     }

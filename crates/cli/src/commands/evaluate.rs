@@ -160,7 +160,7 @@ fn foreign(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
         bail!("--image-embeddings and --caption-embeddings belong together");
     };
     let similarity = match args.similarity.as_str() {
-        "order" => Similarity::Order { image_minus_caption: true },
+        "order" => Similarity::Order,
         _ => Similarity::Cosine,
     };
     let paths = ForeignPaths {

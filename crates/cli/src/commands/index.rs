@@ -16,7 +16,7 @@ use gxn::retrieve::{
 };
 use gxn_base::Kind;
 use gxn_data::{Dataset, ImageLimits};
-use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
+use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use crate::args::{
     ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs,
@@ -260,7 +260,7 @@ fn paused(seconds: f64, stop: &AtomicBool) -> bool {
 fn verify(args: &OneIndexArgs) -> Result<ExitCode> {
     let index = Index::open(&index_dir(&args.index)?)?;
     index.verify()?;
-    let (images, captions) = (index.count(Side::Image), index.count(Side::Caption));
+    let (images, captions) = (index.count(Modality::Image), index.count(Modality::Text));
     print(&format!("{}: {images} images and {captions} captions are sound\n", index.dir().display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -308,8 +308,8 @@ fn merge(args: &MergeArgs) -> Result<ExitCode> {
     let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
     eprintln!(
         "{} images and {} captions of {} indexes, {} taken out",
-        index.count(Side::Image),
-        index.count(Side::Caption),
+        index.count(Modality::Image),
+        index.count(Modality::Text),
         parts.len(),
         removed.len()
     );

@@ -7,7 +7,7 @@ use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::retrieve::retriever::INDEX_FOLDER;
 use gxn::retrieve::{noted_as_dataset, noted_source};
-use gxn_index::{Index, IndexMeta, Side};
+use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
@@ -61,7 +61,7 @@ fn model_facts(folder: &Path) -> Result<Value> {
 fn index_facts(index: &Index) -> Value {
     let meta = index.meta();
     let dead_rows = |side| meta.collection(side).map_or(0, |collection| collection.dead_rows);
-    let both = |of: &dyn Fn(Side) -> Value| json!({"images": of(Side::Image), "captions": of(Side::Caption)});
+    let both = |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
     json!({
         "kind": "index",
         "path": index.dir().display().to_string(),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use gxn::retrieve::query::Content;
 use gxn::retrieve::{Found, Part, Retriever, find_index, parse_query, query};
 use gxn_data::{UNKNOWN, tokenize};
-use gxn_index::{Filter, Hit, Method, SearchOptions, Side};
+use gxn_index::{Filter, Hit, Method, Modality, SearchOptions};
 use serde_json::json;
 
 use crate::args::{HitFormat, SearchArgs, Target};
@@ -98,10 +98,10 @@ fn keep_relevant(found: &mut Found, least: f32, is_calibrated: bool) -> Result<(
     Ok(())
 }
 
-fn side(target: Target) -> Side {
+fn side(target: Target) -> Modality {
     match target {
-        Target::Image => Side::Image,
-        Target::Text => Side::Caption,
+        Target::Image => Modality::Image,
+        Target::Text => Modality::Text,
     }
 }
 

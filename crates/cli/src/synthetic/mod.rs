@@ -25,7 +25,7 @@ use gxn_data::Split;
 /// Pictures in the demo's data set: 500 for training, 100 each for val and test.
 pub const DEFAULT_COUNT: usize = 700;
 
-/// Side of a picture in pixels.
+/// Modality of a picture in pixels.
 pub const SIDE_PX: u32 = 128;
 
 /// Captions of each picture.

@@ -22,7 +22,7 @@ pub struct LookConfig {
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.
     pub stretch: bool,
-    /// Side of the CNN's input in pixels; 0 takes the weights' own.
+    /// Modality of the CNN's input in pixels; 0 takes the weights' own.
     pub side_px: u32,
     /// Which views of a picture are computed and how they are used.
     pub views: Views,

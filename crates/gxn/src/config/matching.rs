@@ -1,5 +1,6 @@
 //! MATCH: similarity and loss.
 
+use gxn_base::Similarity;
 use serde::{Deserialize, Serialize};
 
 /// Similarity, combined score and ranking loss (spec §5–6).
@@ -11,7 +12,7 @@ pub struct MatchingConfig {
     /// Weight of the abstract level in the combined score, λ.
     pub lambda: f64,
     /// How two embeddings are compared.
-    pub similarity: SimilarityKind,
+    pub similarity: Similarity,
     /// Embeddings are made non-negative after the L2 norm, as order embeddings are.
     pub absolute: bool,
     /// The loss on the combined scores.
@@ -29,7 +30,7 @@ impl Default for MatchingConfig {
         Self {
             levels: Level::Both,
             lambda: 0.5,
-            similarity: SimilarityKind::Order,
+            similarity: Similarity::Order,
             absolute: true,
             loss: LossKind::Sum,
             margin: 0.05,
@@ -47,18 +48,6 @@ pub enum Level {
     Both,
     /// (v_h, t_h) alone; λ is 1.
     Abstract,
-}
-
-/// How two embeddings are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SimilarityKind {
-    /// −‖max(0, v − t)‖² (paper §3.2).
-    Order,
-    /// −‖max(0, t − v)‖², the direction of the order-embeddings code.
-    OrderReversed,
-    /// Cosine.
-    Cosine,
 }
 
 /// The loss on the combined scores.

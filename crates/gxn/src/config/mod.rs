@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use difference::Difference;
+pub use gxn_base::Similarity;
 pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
-pub use matching::{Level, LossKind, MatchingConfig, SimilarityKind};
+pub use matching::{Level, LossKind, MatchingConfig};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;

@@ -7,13 +7,13 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::checkpoint::{Encoder, ImaginedCaption, pretty};
-use crate::config::{RunConfig, SimilarityKind};
+use crate::config::RunConfig;
 use crate::model::{Rows, effective_lambda};
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Result};
 use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
-use gxn_eval::{About, Embeddings, Level, Protocol, ReferenceCaptions, Report, Scoring, Similarity};
+use gxn_eval::{About, Embeddings, Level, Protocol, ReferenceCaptions, Report, Scoring};
 
 /// Pictures looked at together; the unit of progress.
 const BATCH: usize = 64;
@@ -143,12 +143,7 @@ pub fn embed_and_describe(
 
 /// The score that a configuration trains: its similarity and λ.
 pub fn scoring(config: &RunConfig) -> Scoring {
-    let similarity = match config.matching.similarity {
-        SimilarityKind::Cosine => Similarity::Cosine,
-        SimilarityKind::Order => Similarity::Order { image_minus_caption: true },
-        SimilarityKind::OrderReversed => Similarity::Order { image_minus_caption: false },
-    };
-    Scoring { similarity, lambda: effective_lambda(config) as f32 }
+    Scoring { similarity: config.matching.similarity, lambda: effective_lambda(config) as f32 }
 }
 
 /// The caption embeddings beside those of images, both of the same network.

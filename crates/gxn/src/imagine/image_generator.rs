@@ -14,9 +14,9 @@ use crate::look::{Init, Phase};
 use gxn_ops::batch_norm::Activation;
 use gxn_ops::conv::{conv2d, upsampled_conv3x3};
 
-/// Side of a generated picture.
+/// Modality of a generated picture.
 pub const SIDE_PX: usize = 64;
-/// Side of the generator's first map.
+/// Modality of the generator's first map.
 const FIRST_SIDE: usize = 4;
 /// Upsamplings between them.
 const BLOCKS: usize = 4;

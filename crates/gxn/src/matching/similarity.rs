@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::config::SimilarityKind;
+use crate::config::Similarity;
 use crate::model::Embedding;
 use gxn_ops::order_similarity::{Order, order_similarity};
 
@@ -10,12 +10,12 @@ use gxn_ops::order_similarity::{Order, order_similarity};
 ///
 /// # Shapes
 /// `[N, D]`, `[M, D]` → `[N, M]`
-pub fn similarity(images: Tensor<2>, captions: Tensor<2>, kind: SimilarityKind) -> Tensor<2> {
+pub fn similarity(images: Tensor<2>, captions: Tensor<2>, kind: Similarity) -> Tensor<2> {
     match kind {
-        SimilarityKind::Order => order_similarity(images, captions, Order::ImageMinusCaption),
-        SimilarityKind::OrderReversed => order_similarity(images, captions, Order::CaptionMinusImage),
+        Similarity::Order => order_similarity(images, captions, Order::ImageMinusCaption),
+        Similarity::OrderReversed => order_similarity(images, captions, Order::CaptionMinusImage),
         // Rows have unit length: the inner product is the cosine.
-        SimilarityKind::Cosine => images.matmul(captions.transpose()),
+        Similarity::Cosine => images.matmul(captions.transpose()),
     }
 }
 
@@ -23,7 +23,7 @@ pub fn similarity(images: Tensor<2>, captions: Tensor<2>, kind: SimilarityKind) 
 ///
 /// # Shapes
 /// `N` pictures, `M` captions → `[N, M]`
-pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: SimilarityKind, lambda: f64) -> Tensor<2> {
+pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: Similarity, lambda: f64) -> Tensor<2> {
     let abstract_scores = similarity(images.abstract_level.clone(), captions.abstract_level.clone(), kind);
     match (&images.grounded_level, &captions.grounded_level) {
         (Some(v_l), Some(t_l)) => {
@@ -41,7 +41,7 @@ mod tests {
     use crate::matching::ranking_loss::same_image;
     use burn::tensor::{Device, TensorData};
 
-    const KINDS: [SimilarityKind; 3] = [SimilarityKind::Order, SimilarityKind::OrderReversed, SimilarityKind::Cosine];
+    const KINDS: [Similarity; 3] = [Similarity::Order, Similarity::OrderReversed, Similarity::Cosine];
     /// Pairs of a batch and width of an embedding.
     const SHAPE: [usize; 2] = [4, 5];
 
@@ -58,7 +58,7 @@ mod tests {
         })
     }
 
-    fn scores([v_h, v_l, t_h, t_l]: [Tensor<2>; 4], kind: SimilarityKind, lambda: f64) -> Tensor<2> {
+    fn scores([v_h, v_l, t_h, t_l]: [Tensor<2>; 4], kind: Similarity, lambda: f64) -> Tensor<2> {
         let images = Embedding { abstract_level: v_h, grounded_level: Some(v_l) };
         let captions = Embedding { abstract_level: t_h, grounded_level: Some(t_l) };
         combined_scores(&images, &captions, kind, lambda)

@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use gxn_index::{PartKind, Plan, QueryPart, Side, Space, f16};
+use gxn_index::{Modality, PartKind, Plan, QueryPart, Space, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -146,9 +146,9 @@ impl Calibration {
                 .with_hint("give val more pictures, such as --split-by hash:0.8/0.1/0.1"));
         }
         let pairs = Pairs::of(encoded);
-        let fit = |target: Side| {
+        let fit = |target: Modality| {
             let items = pairs.items(target);
-            let held = evenly_spread(items.count, BANK[usize::from(target == Side::Caption)]);
+            let held = evenly_spread(items.count, BANK[usize::from(target == Modality::Text)]);
             let bank: Vec<f32> = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
             let scored = standard_scores(&bank, &space, &pairs, target, Some(&held));
             let (mut best, mut others, mut highest) = (Vec::new(), Vec::new(), Vec::new());
@@ -165,14 +165,14 @@ impl Calibration {
             let none_below = highest[(highest.len() as f64 * FALSE_ALARMS) as usize];
             Direction { bank, curves: Curves { best: Isotonic::fit(best), others: Isotonic::fit(others) }, none_below }
         };
-        let (images, captions) = (fit(Side::Image), fit(Side::Caption));
+        let (images, captions) = (fit(Modality::Image), fit(Modality::Text));
         Ok(Self { space, fingerprint, images, captions })
     }
 
     /// Measures it on other pairs, best a test split.
     pub fn measure(&self, encoded: &EncodedDataset) -> CalibrationReport {
         let pairs = Pairs::of(encoded);
-        let figures = |target: Side| {
+        let figures = |target: Modality| {
             let direction = self.direction(target);
             let scored = standard_scores(&direction.bank, &self.space, &pairs, target, None);
             let (mut first, mut shown, mut alarms, mut right_nones) = (Vec::new(), Vec::new(), 0, 0);
@@ -200,13 +200,13 @@ impl Calibration {
                 none_without_answer: share(right_nones),
             }
         };
-        CalibrationReport { text_to_image: figures(Side::Image), image_to_text: figures(Side::Caption) }
+        CalibrationReport { text_to_image: figures(Modality::Image), image_to_text: figures(Modality::Text) }
     }
 
     /// What the scores of a query, which looks for items of `target`, against the bank are like. `None` where the
     /// calibration says nothing: it was fitted on single sentences and pictures that look for the other kind, under the
     /// model's own λ.
-    pub fn standard(&self, parts: &[QueryPart<'_>], target: Side, lambda: Option<f32>) -> Option<Standard> {
+    pub fn standard(&self, parts: &[QueryPart<'_>], target: Modality, lambda: Option<f32>) -> Option<Standard> {
         let [QueryPart { kind: PartKind::Cross, weight, vector }] = *parts else { return None };
         if weight <= 0.0 || lambda.is_some_and(|lambda| lambda != self.space.lambda) {
             return None;
@@ -217,13 +217,13 @@ impl Calibration {
     }
 
     /// The probability that the hit at `rank` (from 0) with this score belongs to the query.
-    pub fn relevance(&self, target: Side, standard: Standard, rank: usize, score: f32) -> f32 {
+    pub fn relevance(&self, target: Modality, standard: Standard, rank: usize, score: f32) -> f32 {
         self.direction(target).curves.probability(rank, standard.score(score))
     }
 
     /// Whether a query whose best score this is probably has no match at all: of queries with a match one in twenty
     /// scores so low.
-    pub fn says_none(&self, target: Side, standard: Standard, best: f32) -> bool {
+    pub fn says_none(&self, target: Modality, standard: Standard, best: f32) -> bool {
         standard.score(best) < self.direction(target).none_below
     }
 
@@ -301,10 +301,10 @@ impl Calibration {
         Ok(Self { space, fingerprint: header.fingerprint, images, captions })
     }
 
-    fn direction(&self, target: Side) -> &Direction {
+    fn direction(&self, target: Modality) -> &Direction {
         match target {
-            Side::Image => &self.images,
-            Side::Caption => &self.captions,
+            Modality::Image => &self.images,
+            Modality::Text => &self.captions,
         }
     }
 }
@@ -358,7 +358,7 @@ fn standard_scores(
     bank: &[f32],
     space: &Space,
     pairs: &Pairs<'_>,
-    target: Side,
+    target: Modality,
     held: Option<&[usize]>,
 ) -> Vec<Scored> {
     let (queries, items) = (pairs.items(other(target)), pairs.items(target));
@@ -399,26 +399,26 @@ impl<'a> Pairs<'a> {
         Self { encoded, captions_of_image }
     }
 
-    fn items(&self, side: Side) -> &'a Rows {
+    fn items(&self, side: Modality) -> &'a Rows {
         match side {
-            Side::Image => &self.encoded.images,
-            Side::Caption => &self.encoded.captions,
+            Modality::Image => &self.encoded.images,
+            Modality::Text => &self.encoded.captions,
         }
     }
 
     /// The items of `target` that belong to a query of the other side.
-    fn relevant(&self, target: Side, query: usize) -> Vec<usize> {
+    fn relevant(&self, target: Modality, query: usize) -> Vec<usize> {
         match target {
-            Side::Image => vec![self.encoded.caption_image[query]],
-            Side::Caption => self.captions_of_image[query].clone(),
+            Modality::Image => vec![self.encoded.caption_image[query]],
+            Modality::Text => self.captions_of_image[query].clone(),
         }
     }
 }
 
-fn other(side: Side) -> Side {
+fn other(side: Modality) -> Modality {
     match side {
-        Side::Image => Side::Caption,
-        Side::Caption => Side::Image,
+        Modality::Image => Modality::Text,
+        Modality::Text => Modality::Image,
     }
 }
 

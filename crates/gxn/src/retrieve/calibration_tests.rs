@@ -21,7 +21,7 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
     use rand::{RngExt, SeedableRng};
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     let (count, dim) = (1200, 16);
-    let space = Space { metric: gxn_index::Metric::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
+    let space = Space { similarity: gxn_index::Similarity::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
     let mut images = Rows::new(dim, false);
     let mut captions = Rows::new(dim, false);
     for _ in 0..count {
@@ -106,7 +106,7 @@ fn any_file_gives_an_answer() {
     assert!(Calibration::from_bytes(&good, space, "other", path).unwrap_err().to_string().contains("of model"));
     let vector = few.captions.joined(3);
     let ask = |calibration: &Calibration| {
-        for target in [Side::Image, Side::Caption] {
+        for target in [Modality::Image, Modality::Text] {
             let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
             let standard = calibration.standard(&[part], target, None).unwrap();
             for (rank, score) in [(0, 0.7), (1, -0.3), (2, f32::MAX)] {

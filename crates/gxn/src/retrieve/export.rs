@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use gxn_index::{Index, Side};
+use gxn_index::{Index, Modality};
 use serde::Serialize;
 
 use super::notes::{noted_root, shown_path};
@@ -27,7 +27,7 @@ use gxn_eval::npy::write_npy_rows;
 /// When the index is damaged or `out` cannot be written.
 pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
     let root = noted_root(index);
-    let images = export_side(index, Side::Image, out, ["img_emb", "metadata"], |line| {
+    let images = export_side(index, Modality::Image, out, ["img_emb", "metadata"], |line| {
         index.export_images(|row, item, _| {
             line(row, json(&ImageLine { image_path: shown_path(root.as_deref(), &item.path), item: &item }))
         })
@@ -35,7 +35,7 @@ pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
     if index.meta().captions.is_none() {
         return Ok((images, 0));
     }
-    let captions = export_side(index, Side::Caption, out, ["text_emb", "text_metadata"], |line| {
+    let captions = export_side(index, Modality::Text, out, ["text_emb", "text_metadata"], |line| {
         index.export_captions(|row, item, _| {
             line(row, json(&CaptionLine { caption: &item.text, id: &item.id, image_id: &item.image_id }))
         })
@@ -67,7 +67,7 @@ type Lines<'a> = &'a mut dyn FnMut(usize, String) -> Result<()>;
 /// Writes one side; `visit` gives the lines of all items.
 fn export_side(
     index: &Index,
-    side: Side,
+    side: Modality,
     out: &Path,
     [vectors, facts]: [&str; 2],
     visit: impl FnOnce(Lines<'_>) -> Result<()>,

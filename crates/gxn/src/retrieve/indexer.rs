@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gxn_index::{CaptionItem, Change, IndexMeta, IndexSettings, IndexWriter, Side};
+use gxn_index::{CaptionItem, Change, IndexMeta, IndexSettings, IndexWriter, Modality};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
@@ -153,7 +153,7 @@ pub fn refresh_index(
     work.remove_gone()?;
     let Work { writer, mut report, .. } = work;
     let index = writer.finish()?;
-    (report.images, report.captions) = (index.count(Side::Image), index.count(Side::Caption));
+    (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -395,7 +395,7 @@ impl Work<'_> {
     fn remove_gone(&mut self) -> Result<()> {
         let listing = self.job.listing;
         let present: HashSet<&str> = listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
-        for id in self.writer.ids(Side::Image)? {
+        for id in self.writer.ids(Modality::Image)? {
             if present.contains(id.as_str()) {
                 continue;
             }
@@ -403,7 +403,7 @@ impl Work<'_> {
                 self.report.kept.push(id);
             } else {
                 let was_moved = self.writer.image(&id)?.is_some_and(|item| self.linked.contains(&item.sha256));
-                self.writer.remove(Side::Image, &id)?;
+                self.writer.remove(Modality::Image, &id)?;
                 if !was_moved {
                     self.report.removed.push(id);
                 }
@@ -414,7 +414,7 @@ impl Work<'_> {
             IndexSource::Folder(_) => (HashSet::new(), false),
         };
         let kept: HashSet<&str> = self.report.kept.iter().map(String::as_str).collect();
-        for id in self.writer.ids(Side::Caption)? {
+        for id in self.writer.ids(Modality::Text)? {
             if wanted.contains(id.as_str()) {
                 continue;
             }
@@ -423,7 +423,7 @@ impl Work<'_> {
                 && !kept.is_empty()
                 && self.writer.caption(&id)?.is_some_and(|caption| kept.contains(caption.image_id.as_str()));
             if !stays {
-                self.writer.remove(Side::Caption, &id)?;
+                self.writer.remove(Modality::Text, &id)?;
                 self.report.caption_changes[1] += 1;
             }
         }

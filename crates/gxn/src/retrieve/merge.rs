@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Side};
+use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use super::notes::{KIND, NOTES, ROOT, SHARD, SOURCE, noted, noted_place, noted_shard, real, seen_from};
 use gxn_base::{Error, Result};
@@ -42,13 +42,13 @@ pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<
     }
     let mut removed = Vec::new();
     if only_parts {
-        for side in [Side::Image, Side::Caption] {
+        for side in [Modality::Image, Modality::Text] {
             for id in writer.ids(side)? {
                 let mut is_held = false;
                 for part in opened.iter().filter(|part| part.meta().collection(side).is_some()) {
                     is_held = is_held || part.row_of(side, &id)?.is_some();
                 }
-                if !is_held && writer.remove(side, &id)? && side == Side::Image {
+                if !is_held && writer.remove(side, &id)? && side == Modality::Image {
                     removed.push(id);
                 }
             }
@@ -143,12 +143,12 @@ const NAMED: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use gxn_index::{ImageItem, Metric, Space};
+    use gxn_index::{ImageItem, Similarity, Space};
     use serde_json::json;
 
     use super::*;
 
-    const SPACE: Space = Space { metric: Metric::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
+    const SPACE: Space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
 
     /// An index of one picture, `id`, of a source.
     fn index(dir: &Path, id: &str, model: &str, notes: serde_json::Value) -> PathBuf {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn ids(index: &Index) -> Vec<String> {
-        index.rows(Side::Image).map(|row| index.image(row).unwrap().id).collect()
+        index.rows(Modality::Image).map(|row| index.image(row).unwrap().id).collect()
     }
 
     fn refused(dir: &Path, parts: &[PathBuf], only_parts: bool, said: &[&str]) {

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn_index::{Hit, Index, Metric, PartKind, QueryPart, SearchOptions, Side, Space};
+use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions, Space};
 
 use super::calibration::Calibration;
 use super::notes::{noted_model, noted_root, shown_path};
 use super::query::{Content, Part};
 use crate::checkpoint::Encoder;
-use crate::config::SimilarityKind;
 use gxn_base::{Error, Result};
 use gxn_data::ImageSource;
 
@@ -36,13 +35,9 @@ pub fn find_index(dir: &Path) -> Result<PathBuf> {
 
 /// The joint space of a model's index.
 pub fn index_space(encoder: &Encoder) -> Space {
-    let metric = match encoder.config().matching.similarity {
-        SimilarityKind::Cosine => Metric::Cosine,
-        SimilarityKind::Order => Metric::Order { image_minus_caption: true },
-        SimilarityKind::OrderReversed => Metric::Order { image_minus_caption: false },
-    };
+    let similarity = encoder.config().matching.similarity;
     Space {
-        metric,
+        similarity,
         lambda: encoder.lambda() as f32,
         dims_abstract: encoder.dim(),
         dims_grounded: if encoder.has_grounded_level() { encoder.dim() } else { 0 },
@@ -121,15 +116,17 @@ impl Retriever {
         let mut vectors = Vec::with_capacity(parts.len());
         for part in parts {
             let (rows, side) = match &part.content {
-                Content::Text(text) => (self.encoder.embed_texts(&[text]), Side::Caption),
-                Content::Picture(path) => (self.encoder.embed_picture(&ImageSource::File(path.clone()))?, Side::Image),
+                Content::Text(text) => (self.encoder.embed_texts(&[text]), Modality::Text),
+                Content::Picture(path) => {
+                    (self.encoder.embed_picture(&ImageSource::File(path.clone()))?, Modality::Image)
+                }
             };
             let kind = if side == target { PartKind::Same } else { PartKind::Cross };
             vectors.push((rows.joined(0), part.weight, kind));
         }
         let parts: Vec<QueryPart<'_>> =
             vectors.iter().map(|(vector, weight, kind)| QueryPart { vector, weight: *weight, kind: *kind }).collect();
-        if target == Side::Caption && self.index.meta().captions.is_none() {
+        if target == Modality::Text && self.index.meta().captions.is_none() {
             return Err(Error::invalid("captions of the index", "none", "an index with captions")
                 .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
         }

@@ -5,7 +5,7 @@ use super::{
     generation_key, guard, malformed, parse_json, to_json,
 };
 use crate::meta::IndexMeta;
-use crate::metric::Side;
+use gxn_base::Modality;
 use gxn_base::Result;
 use redb::{Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ pub(crate) struct Ledger {
     /// Something was written since the last commit.
     changed: bool,
     /// Made once for each side of each generation.
-    names: HashMap<(u64, Side), Arc<Names>>,
+    names: HashMap<(u64, Modality), Arc<Names>>,
 }
 
 impl Ledger {
@@ -97,7 +97,7 @@ impl Ledger {
     }
 
     /// Makes the tables of a side, so that a reader finds them.
-    pub(crate) fn make_tables(&mut self, generation: u64, side: Side) -> Result<()> {
+    pub(crate) fn make_tables(&mut self, generation: u64, side: Modality) -> Result<()> {
         let names = self.names(generation, side);
         self.write(|transaction| {
             transaction.open_table(names.ids())?;
@@ -112,7 +112,7 @@ impl Ledger {
 
     /// Forgets a generation.
     pub(crate) fn remove_generation(&mut self, generation: u64) -> Result<()> {
-        for side in [Side::Image, Side::Caption] {
+        for side in [Modality::Image, Modality::Text] {
             let names = self.names(generation, side);
             self.write(|transaction| {
                 transaction.delete_table(names.ids())?;
@@ -127,12 +127,12 @@ impl Ledger {
         self.set_state(&generation_key(generation), None)
     }
 
-    pub(crate) fn row_of(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<u64>> {
+    pub(crate) fn row_of(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
         self.look(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
     }
 
-    pub(crate) fn row_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<u64>> {
+    pub(crate) fn row_of_content(&mut self, generation: u64, side: Modality, content: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
         self.look(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
     }
@@ -140,7 +140,7 @@ impl Ledger {
     pub(crate) fn set_content(
         &mut self,
         generation: u64,
-        side: Side,
+        side: Modality,
         content: &str,
         row: Option<u64>,
     ) -> Result<Option<u64>> {
@@ -155,7 +155,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn item(&mut self, generation: u64, side: Side, id: &str) -> Result<Option<StoredItem>> {
+    pub(crate) fn item(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<StoredItem>> {
         let names = self.names(generation, side);
         self.look(|t| {
             let Some(row) = t.open_table(names.ids())?.get(id)?.map(|row| row.value()) else { return Ok(None) };
@@ -165,7 +165,12 @@ impl Ledger {
     }
 
     /// Of the items of this content the one whose id comes first.
-    pub(crate) fn item_of_content(&mut self, generation: u64, side: Side, content: &str) -> Result<Option<StoredItem>> {
+    pub(crate) fn item_of_content(
+        &mut self,
+        generation: u64,
+        side: Modality,
+        content: &str,
+    ) -> Result<Option<StoredItem>> {
         let Some(row) = self.row_of_content(generation, side, content)? else { return Ok(None) };
         let names = self.names(generation, side);
         self.look(|t| {
@@ -178,7 +183,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn insert_item(&mut self, generation: u64, side: Side, item: &StoredItem) -> Result<()> {
+    pub(crate) fn insert_item(&mut self, generation: u64, side: Modality, item: &StoredItem) -> Result<()> {
         let names = self.names(generation, side);
         self.write(|t| {
             t.open_table(names.ids())?.insert(item.id.as_str(), item.row)?;
@@ -188,7 +193,7 @@ impl Ledger {
     }
 
     /// Removes an item; true if its row has no other.
-    pub(crate) fn remove_item(&mut self, generation: u64, side: Side, row: u64, id: &str) -> Result<bool> {
+    pub(crate) fn remove_item(&mut self, generation: u64, side: Modality, row: u64, id: &str) -> Result<bool> {
         let names = self.names(generation, side);
         self.write(|t| {
             t.open_table(names.ids())?.remove(id)?;
@@ -203,7 +208,7 @@ impl Ledger {
     pub(crate) fn move_rows(
         &mut self,
         generation: u64,
-        side: Side,
+        side: Modality,
         moves: impl IntoIterator<Item = (u64, u64)>,
         content: impl Fn(&StoredItem) -> Result<String>,
     ) -> Result<()> {
@@ -233,7 +238,7 @@ impl Ledger {
     }
 
     /// The ids of all items of a side, in their order.
-    pub(crate) fn ids(&mut self, generation: u64, side: Side) -> Result<Vec<String>> {
+    pub(crate) fn ids(&mut self, generation: u64, side: Modality) -> Result<Vec<String>> {
         let names = self.names(generation, side);
         self.look(|t| {
             let ids = t.open_table(names.ids())?;
@@ -244,7 +249,7 @@ impl Ledger {
 
     /// Notes or forgets that a caption belongs to an image.
     pub(crate) fn set_of_image(&mut self, generation: u64, image: &str, caption: &str, belongs: bool) -> Result<()> {
-        let names = self.names(generation, Side::Caption);
+        let names = self.names(generation, Modality::Text);
         self.write(|t| {
             let mut table = t.open_table(names.of_image())?;
             if belongs {
@@ -258,7 +263,7 @@ impl Ledger {
 
     /// The captions of an image.
     pub(crate) fn captions_of(&mut self, generation: u64, image: &str) -> Result<Vec<String>> {
-        let names = self.names(generation, Side::Caption);
+        let names = self.names(generation, Modality::Text);
         self.look(|t| {
             let mut found = Vec::new();
             for entry in t.open_table(names.of_image())?.range::<(&str, &str)>((image, "")..)? {
@@ -275,7 +280,7 @@ impl Ledger {
 
     /// The first image that captions belong to and that is not there.
     pub(crate) fn missing_image(&mut self, generation: u64) -> Result<Option<String>> {
-        let (images, captions) = (self.names(generation, Side::Image), self.names(generation, Side::Caption));
+        let (images, captions) = (self.names(generation, Modality::Image), self.names(generation, Modality::Text));
         self.look(|t| {
             let (ids, of_image) = (t.open_table(images.ids())?, t.open_table(captions.of_image())?);
             let mut last = String::new();
@@ -293,7 +298,7 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn segments(&mut self, generation: u64, side: Side) -> Result<Vec<(u64, SegmentRecord)>> {
+    pub(crate) fn segments(&mut self, generation: u64, side: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
         let names = self.names(generation, side);
         let stored = self.look(|t| {
             let segments = t.open_table(names.segments())?;
@@ -309,7 +314,7 @@ impl Ledger {
     pub(crate) fn set_segment(
         &mut self,
         generation: u64,
-        side: Side,
+        side: Modality,
         first: u64,
         record: Option<&SegmentRecord>,
     ) -> Result<()> {
@@ -325,7 +330,7 @@ impl Ledger {
     }
 
     /// The dead rows among `first..first + rows`.
-    pub(crate) fn dead(&mut self, generation: u64, side: Side, first: u64, rows: u64) -> Result<Vec<u64>> {
+    pub(crate) fn dead(&mut self, generation: u64, side: Modality, first: u64, rows: u64) -> Result<Vec<u64>> {
         let names = self.names(generation, side);
         self.look(|t| {
             let mut found = Vec::new();
@@ -346,7 +351,7 @@ impl Ledger {
     pub(crate) fn set_dead(
         &mut self,
         generation: u64,
-        side: Side,
+        side: Modality,
         rows: impl IntoIterator<Item = u64>,
         dead: bool,
     ) -> Result<()> {
@@ -411,7 +416,7 @@ impl Ledger {
         })
     }
 
-    fn names(&mut self, generation: u64, side: Side) -> Arc<Names> {
+    fn names(&mut self, generation: u64, side: Modality) -> Arc<Names> {
         self.names.entry((generation, side)).or_insert_with(|| Arc::new(Names::new(generation, side))).clone()
     }
 

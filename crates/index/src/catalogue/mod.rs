@@ -21,8 +21,8 @@ pub(crate) use ledger::Ledger;
 pub(crate) use overlay::check_integrity;
 pub(crate) use reader::{Catalogue, StoredItem};
 
-use crate::metric::Side;
 use crate::segment::Chain;
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 use redb::{Builder, ConcurrencyMode, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ struct Names {
 }
 
 impl Names {
-    fn new(generation: u64, side: Side) -> Self {
+    fn new(generation: u64, side: Modality) -> Self {
         let name = |kind: &str| format!("{generation}/{}/{kind}", side.plural());
         Self {
             ids: name("ids"),
@@ -114,7 +114,7 @@ impl SegmentRecord {
 }
 
 /// Path of a row file.
-pub(crate) fn segment_path(dir: &Path, side: Side, number: u64) -> PathBuf {
+pub(crate) fn segment_path(dir: &Path, side: Modality, number: u64) -> PathBuf {
     dir.join(SEGMENT_DIR).join(format!("{}-{number}.f16", side.plural()))
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::bitmap::Bitmap;
 use crate::item::Item;
 use crate::meta::IndexMeta;
-use crate::metric::Side;
+use gxn_base::Modality;
 use gxn_base::{Error, Remedy, Result};
 use redb::{DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use std::ops::Range;
@@ -57,11 +57,11 @@ impl Catalogue {
             Ok((transaction, meta))
         })?;
         let meta = meta?;
-        let tables = |side: Side| -> Result<Tables> {
+        let tables = |side: Modality| -> Result<Tables> {
             guard(&path, || Tables::open(&transaction, &Names::new(meta.generation, side)))
         };
-        let images = tables(Side::Image)?;
-        let captions = meta.captions.as_ref().map(|_| tables(Side::Caption)).transpose()?;
+        let images = tables(Modality::Image)?;
+        let captions = meta.captions.as_ref().map(|_| tables(Modality::Text)).transpose()?;
         let catalogue = Self { path, meta, images, captions, _transaction: transaction, _database: database };
         catalogue.meta.space.check()?;
         Ok(catalogue)
@@ -72,7 +72,7 @@ impl Catalogue {
     }
 
     /// The row files of a side by their first row.
-    pub(crate) fn segments(&self, side: Side) -> Result<Vec<(u64, SegmentRecord)>> {
+    pub(crate) fn segments(&self, side: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
         let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
         let stored = guard(&self.path, || {
             let mut found = Vec::new();
@@ -95,7 +95,7 @@ impl Catalogue {
     }
 
     /// Which of the rows `first..first + rows` items refer to; `None` if all.
-    pub(crate) fn live(&self, side: Side, first: u64, rows: u64) -> Result<Option<Bitmap>> {
+    pub(crate) fn live(&self, side: Modality, first: u64, rows: u64) -> Result<Option<Bitmap>> {
         let Some(tables) = self.tables(side) else { return Ok(None) };
         let mut live: Option<Bitmap> = None;
         guard(&self.path, || {
@@ -116,18 +116,18 @@ impl Catalogue {
         Ok(live)
     }
 
-    pub(crate) fn row_of(&self, side: Side, id: &str) -> Result<Option<u64>> {
+    pub(crate) fn row_of(&self, side: Modality, id: &str) -> Result<Option<u64>> {
         let Some(tables) = self.tables(side) else { return Ok(None) };
         guard(&self.path, || Ok(tables.ids.get(id)?.map(|row| row.value())))
     }
 
-    pub(crate) fn row_of_content(&self, side: Side, content: &str) -> Result<Option<u64>> {
+    pub(crate) fn row_of_content(&self, side: Modality, content: &str) -> Result<Option<u64>> {
         let Some(tables) = self.tables(side) else { return Ok(None) };
         guard(&self.path, || Ok(tables.contents.get(content)?.map(|row| row.value())))
     }
 
     /// The item with this id.
-    pub(crate) fn item_of(&self, side: Side, id: &str) -> Result<Option<StoredItem>> {
+    pub(crate) fn item_of(&self, side: Modality, id: &str) -> Result<Option<StoredItem>> {
         let Some(row) = self.row_of(side, id)? else { return Ok(None) };
         let Some(tables) = self.tables(side) else { return Ok(None) };
         let json = guard(&self.path, || Ok(tables.items.get((row, id))?.map(|json| json.value().to_vec())))?;
@@ -136,7 +136,7 @@ impl Catalogue {
     }
 
     /// All items of the rows `rows`, by row and id.
-    pub(crate) fn items_in(&self, side: Side, rows: Range<u64>) -> Result<Vec<StoredItem>> {
+    pub(crate) fn items_in(&self, side: Modality, rows: Range<u64>) -> Result<Vec<StoredItem>> {
         let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
         guard(&self.path, || {
             let mut found = Vec::new();
@@ -150,7 +150,7 @@ impl Catalogue {
     }
 
     /// Entries of the tables of ids and of items, which must be equal.
-    pub(crate) fn lengths(&self, side: Side) -> Result<(u64, u64)> {
+    pub(crate) fn lengths(&self, side: Modality) -> Result<(u64, u64)> {
         let Some(tables) = self.tables(side) else { return Ok((0, 0)) };
         guard(&self.path, || Ok((tables.ids.len()?, tables.items.len()?)))
     }
@@ -164,10 +164,10 @@ impl Catalogue {
         malformed(&self.path, found)
     }
 
-    fn tables(&self, side: Side) -> Option<&Tables> {
+    fn tables(&self, side: Modality) -> Option<&Tables> {
         match side {
-            Side::Image => Some(&self.images),
-            Side::Caption => self.captions.as_ref(),
+            Modality::Image => Some(&self.images),
+            Modality::Text => self.captions.as_ref(),
         }
     }
 }

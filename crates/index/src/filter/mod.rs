@@ -23,8 +23,8 @@ mod parse;
 mod value;
 
 use crate::item::{CaptionItem, ImageItem};
-use crate::metric::Side;
 use glob::Glob;
+use gxn_base::Modality;
 use gxn_base::{Error, Result};
 use std::fmt;
 use value::{Field, Moment};
@@ -87,10 +87,10 @@ impl Filter {
 
     /// The fields asked for that neither images nor, where these are the target, captions have of themselves: columns of
     /// the caller's, or misspelt. Each once.
-    pub(crate) fn columns(&self, target: Side) -> Vec<&str> {
+    pub(crate) fn columns(&self, target: Modality) -> Vec<&str> {
         let mut fields = Vec::new();
         self.condition.fields(&mut fields);
-        let is_own = |field: &str| value::is_of_image(field) || target == Side::Caption && value::is_of_caption(field);
+        let is_own = |field: &str| value::is_of_image(field) || target == Modality::Text && value::is_of_caption(field);
         let mut columns: Vec<&str> = fields.into_iter().filter(|field| !is_own(field)).collect();
         columns.sort_unstable();
         columns.dedup();

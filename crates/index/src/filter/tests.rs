@@ -264,8 +264,8 @@ proptest! {
 #[test]
 fn columns_are_what_is_not_known_beforehand() {
     let filter = Filter::parse("widht>=1000 and (camera=x or not image.width=3) and text=dog and camera=y").unwrap();
-    assert_eq!(filter.columns(Side::Image), ["camera", "text", "widht"]);
-    assert_eq!(filter.columns(Side::Caption), ["camera", "widht"]);
+    assert_eq!(filter.columns(Modality::Image), ["camera", "text", "widht"]);
+    assert_eq!(filter.columns(Modality::Text), ["camera", "widht"]);
     for (name, there) in [("camera", true), ("lens.f", true), ("note", true), ("lens.g", false), ("widht", false)] {
         assert_eq!(has_field(&photo(), name), there, "{name}");
     }

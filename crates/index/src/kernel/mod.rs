@@ -22,6 +22,7 @@ pub use codes::{CodeKernel, MOST_COLUMNS};
 pub use element::Element;
 pub use matrix::score_matrix;
 
+use gxn_base::{Modality, Similarity};
 use std::ops::{AddAssign, Range};
 use std::sync::OnceLock;
 
@@ -35,6 +36,17 @@ pub enum Measure {
     RowAboveQuery,
     /// Σ max(0, b − a)²: how far the query rises above the row. Smaller is closer.
     QueryAboveRow,
+}
+
+impl Measure {
+    /// What a kernel sums when the stored rows are of `rows_are` and the query of the other modality.
+    pub fn of(similarity: Similarity, rows_are: Modality) -> Self {
+        match (similarity, rows_are) {
+            (Similarity::Cosine, _) => Self::Dot,
+            (Similarity::Order, Modality::Image) | (Similarity::OrderReversed, Modality::Text) => Self::RowAboveQuery,
+            (Similarity::Order, Modality::Text) | (Similarity::OrderReversed, Modality::Image) => Self::QueryAboveRow,
+        }
+    }
 }
 
 /// One choice of instruction set, present on this processor.

@@ -1,6 +1,6 @@
 //! Clustered rows, pictures and captions of every kind, and queries.
 
-use gxn_index::{CaptionItem, ImageItem, IndexSettings, Metric, PartKind, QueryPart, Space};
+use gxn_index::{CaptionItem, ImageItem, IndexSettings, Similarity, PartKind, QueryPart, Space};
 use serde_json::json;
 
 pub const LEVEL: usize = 64;
@@ -70,7 +70,7 @@ pub fn caption(number: usize) -> CaptionItem {
     CaptionItem { id: format!("{number:05}#0"), image_id: id(number), text }
 }
 
-pub fn settings(metric: Metric) -> IndexSettings {
+pub fn settings(similarity: Similarity) -> IndexSettings {
     let space = Space { metric, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
     let extra = json!({"model_path": "runs/demo"}).as_object().unwrap().clone();
     IndexSettings { model: "fingerprint".into(), space, extra }

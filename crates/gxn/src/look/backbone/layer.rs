@@ -102,7 +102,7 @@ pub struct ConvPlan {
     pub norm: Norm,
     /// Input and output channels.
     pub channels: [usize; 2],
-    /// Side of the kernel.
+    /// Modality of the kernel.
     pub kernel: usize,
     /// Stride, both ways.
     pub stride: usize,

@@ -10,7 +10,7 @@ use gxn_base::Result;
 pub(super) const GRID: usize = 512;
 /// Width of the penultimate fully connected layer.
 pub(super) const FEATURES: usize = 4096;
-/// Side of the map that the fully connected layers read.
+/// Modality of the map that the fully connected layers read.
 pub(super) const HEAD_SIDE: usize = 7;
 
 fn plan(name: String, channels: [usize; 2], kernel: usize, edge: usize, matrix: bool) -> ConvPlan {
