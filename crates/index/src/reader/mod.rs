@@ -24,7 +24,8 @@ use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::quantized::Sketches;
 use crate::segment::Segment;
 use cache::{FilterCache, QueryCount};
-use gxn_base::{Error, Kind, Modality, Remedy, Result};
+use gxn_base::{Error, Modality, Remedy, Result};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,7 @@ impl Index {
             check_identity(dir)?;
             match Self::open_snapshot(dir) {
                 // A writer may have removed a file since the catalogue was read.
-                Err(e) if e.kind() == Kind::NotFound && attempt < ATTEMPTS => attempt += 1,
+                Err(e) if e.io_kind() == Some(ErrorKind::NotFound) && attempt < ATTEMPTS => attempt += 1,
                 other => return other,
             }
         }
