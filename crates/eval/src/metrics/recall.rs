@@ -1,5 +1,7 @@
 //! Ranks under many-to-many relevance, R@K, median and mean rank, and their sums (paper §4.1, Eq. 13).
 
+use serde::{Deserialize, Serialize};
+
 use gxn_base::{Error, Result};
 
 /// The short names of the twelve retrieval metrics, in the order of [`Metrics::values`].
@@ -60,7 +62,7 @@ pub(crate) fn stands_before(score: f32, best: f32) -> bool {
 }
 
 /// R@K in percent: the share of ranks (from 0) below `k`; 0 when there are none.
-pub fn recall_at(ranks: &[u32], k: u32) -> f64 {
+fn recall_at(ranks: &[u32], k: u32) -> f64 {
     if ranks.is_empty() {
         return 0.0;
     }
@@ -68,7 +70,7 @@ pub fn recall_at(ranks: &[u32], k: u32) -> f64 {
 }
 
 /// What one retrieval direction achieves.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Recall {
     /// R@1, percent.
     pub r1: f64,
