@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn::retrieve::export::export_index;
 use gxn::retrieve::retriever::INDEX_FOLDER;
 use gxn::retrieve::{
@@ -72,7 +72,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     if !changed.is_empty() {
         eprintln!("note: from now on {}; pictures that no longer count leave the index", changed.join(", "));
     }
-    let encoder = Encoder::load(&model)?;
+    let encoder = Encoder::load(&model)?.with_feature_cache()?;
     let request = Request {
         source,
         options: &options,
@@ -287,7 +287,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     };
     let options: IndexOptions = serde_json::from_value(options.clone())?;
     std::fs::metadata(&source).map_err(|e| gxn_base::Error::io("cannot open", &source, e))?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let request = Request {
         source: &source,
         options: &options,

@@ -18,7 +18,7 @@ pub mod train;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn_data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
 
 use crate::args::SourceArgs;

@@ -136,7 +136,7 @@ pub fn render(found: &Found, format: HitFormat, offset: usize) -> String {
 
 /// Words of the query that were not among the training captions': all mean the same to the model.
 fn unknown_words(retriever: &Retriever, parts: &[Part]) -> Vec<String> {
-    let vocabulary = &retriever.encoder().checkpoint().vocabulary;
+    let vocabulary = retriever.encoder().vocabulary();
     let texts = parts.iter().filter_map(|part| match &part.content {
         Content::Text(text) => Some(text),
         Content::Picture(_) => None,

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
+use gxn::encoder::Encoder;
 use gxn::retrieve::Calibration;
 use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
 use gxn::train::picture_steps::PictureFigures;
@@ -88,7 +88,7 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
 /// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
 fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
     const IMAGES: usize = 1000;
-    let encoder = Encoder::load(run)?;
+    let encoder = Encoder::load(run)?.with_feature_cache()?;
     let dataset = open_configured(&encoder.config().data)?;
     let val = dataset.split_indices(Split::Val);
     if val.len() < ENOUGH_IMAGES {

@@ -22,9 +22,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::retriever::index_space;
-use crate::checkpoint::{Encoder, resolve};
+use crate::checkpoint::resolve;
+use crate::encoder::Encoder;
 use crate::evaluate::encode::EncodedDataset;
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
 use gxn_eval::metrics::isotonic::{Isotonic, expected_calibration_error};
@@ -399,7 +400,7 @@ impl<'a> Pairs<'a> {
         Self { encoded, captions_of_image }
     }
 
-    fn items(&self, side: Modality) -> &'a Rows {
+    fn items(&self, side: Modality) -> &'a EmbeddingRows {
         match side {
             Modality::Image => &self.encoded.images,
             Modality::Text => &self.encoded.captions,

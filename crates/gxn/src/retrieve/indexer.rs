@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::listing::{Listing, Picture, Shard, dataset_root};
 use super::notes::{KIND, MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
 use super::retriever::index_space;
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 use gxn_base::{Error, Kind, Result};
 use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource};
 
@@ -298,16 +298,20 @@ impl Work<'_> {
                 },
             }
         }
-        let sources: Vec<ImageSource> = news.iter().map(|(picture, _)| picture.source.clone()).collect();
-        let looked_at = self.encoder.features(&sources, &self.job.limits);
+        let sources: Vec<&ImageSource> = news.iter().map(|(picture, _)| &picture.source).collect();
+        let looked_at = self.encoder.image_features(&sources, &self.job.limits)?;
         let features: Vec<f32> =
             looked_at.iter().filter_map(|r| r.as_ref().ok()).flat_map(|f| f.feature.iter().copied()).collect();
-        let rows = self.encoder.embed_features(&features);
+        let rows = self.encoder.encode_features(&features);
         let mut row = 0;
         for ((picture, stamp), outcome) in news.into_iter().zip(looked_at) {
             match outcome {
                 Ok(feature) => {
-                    let item = picture.item(feature.content.to_string(), feature.size, stamp);
+                    let item = picture.item(
+                        feature.content.map(|content| content.to_string()).unwrap_or_default(),
+                        feature.size,
+                        stamp,
+                    );
                     self.writer.put_image(&item, &rows.joined(row))?;
                     self.report.encoded += 1;
                     row += 1;
@@ -379,7 +383,7 @@ impl Work<'_> {
             return Ok(());
         }
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-        let rows = self.encoder.embed_texts(&texts);
+        let rows = self.encoder.encode_texts(&texts);
         for (row, caption) in captions.iter().enumerate() {
             self.writer.put_caption(caption, &rows.joined(row))?;
         }

@@ -7,7 +7,7 @@ use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions, Space}
 use super::calibration::Calibration;
 use super::notes::{noted_model, noted_root, shown_path};
 use super::query::{Content, Part};
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 use gxn_base::{Error, Result};
 use gxn_data::ImageSource;
 
@@ -116,9 +116,9 @@ impl Retriever {
         let mut vectors = Vec::with_capacity(parts.len());
         for part in parts {
             let (rows, side) = match &part.content {
-                Content::Text(text) => (self.encoder.embed_texts(&[text]), Modality::Text),
+                Content::Text(text) => (self.encoder.encode_texts(&[text]), Modality::Text),
                 Content::Picture(path) => {
-                    (self.encoder.embed_picture(&ImageSource::File(path.clone()))?, Modality::Image)
+                    (self.encoder.encode_image(&ImageSource::File(path.clone()))?, Modality::Image)
                 }
             };
             let kind = if side == target { PartKind::Same } else { PartKind::Cross };
