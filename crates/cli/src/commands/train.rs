@@ -13,12 +13,14 @@ use gxn::train::picture_steps::PictureFigures;
 use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
+use gxn_base::Progress;
 use gxn_data::Split;
 
 use crate::args::TrainArgs;
 use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -145,15 +147,14 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
         match event {
             Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, rate } => {
-                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
-                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            Event::Features { done, total, .. } => {
+                self.line.update("images", *done, *total);
             }
             Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
@@ -199,7 +200,7 @@ impl Reporter {
                     if *best { " (best)" } else { "" }
                 ));
             }
-            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
         }
     }
 }
