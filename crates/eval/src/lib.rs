@@ -37,7 +37,7 @@
 //!     vec!["Two men play chess.".to_string()],
 //! ];
 //! let scores = CaptionScores::of(&candidates, &references, None)?;
-//! assert!(scores.bleu[0] > 0.5 && scores.images[0].cider > scores.images[1].cider);
+//! assert!(scores.bleu[0] > 0.5 && scores.images[0].rouge_l > scores.images[1].rouge_l);
 //! # Ok::<(), gxn_eval::Error>(())
 //! ```
 #![warn(missing_docs)]

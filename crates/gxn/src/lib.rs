@@ -13,6 +13,7 @@
 //! | [`encoder`] | a checkpoint ready to embed, caption and generate |
 //! | [`evaluate`] | retrieval protocols and reports |
 //! | [`train`] | the training loop |
+//! | [`ablation`] | several stages and their controls, trained, measured and compared |
 //! | [`retrieve`] | search with words and pictures |
 //!
 //! # Shape letters
@@ -20,6 +21,7 @@
 //! `D` joint space · `P` grid positions · `S` image side · `N` images · `M` captions · `K` hits.
 #![warn(missing_docs)]
 
+pub mod ablation;
 pub mod checkpoint;
 pub mod config;
 pub mod encoder;

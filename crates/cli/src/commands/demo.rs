@@ -7,16 +7,18 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
+use gxn::evaluate::Measurement;
 use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
 use gxn_data::doctor::CheckOptions;
 use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
-use gxn_eval::Protocol;
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::{data, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// The run's configuration; the data set is named at run time.
 const CONFIG: &str = include_str!("../../../../configs/demo.toml");
@@ -55,7 +57,11 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);

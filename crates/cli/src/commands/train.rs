@@ -38,7 +38,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
+        return finish(&run, resume_run(&run, &features, stop)?);
     }
     let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
     if args.print_config {
@@ -51,7 +51,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return dry_run(config, &features, &stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
+    finish(&run, train_run(config, &run, &features, stop)?)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -68,12 +68,12 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate(run, stop) {
+    if let Err(error) = calibrate(run) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -88,7 +88,7 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
 }
 
 /// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
-fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
+fn calibrate(run: &Path) -> Result<()> {
     const IMAGES: usize = 1000;
     let encoder = Encoder::load(run)?.with_feature_cache()?;
     let dataset = open_configured(&encoder.config().data)?;
@@ -97,7 +97,7 @@ fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
         return Ok(());
     }
     let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
+    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None)?;
     Calibration::fit(&encoder, &encoded)?.save(run)?;
     Ok(())
 }

@@ -16,6 +16,7 @@
 //! train = { stage = "i2t_xe", epochs = 8 }
 //! ```
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -67,6 +68,27 @@ struct Entry {
     imagine: toml::Table,
     #[serde(default)]
     train: toml::Table,
+}
+
+/// One line for each variant: its name, what it starts from, and its control.
+impl fmt::Display for AblationPlan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |at: usize| &self.variants[at].name;
+        for (at, variant) in self.variants.iter().enumerate() {
+            write!(out, "{}", variant.name)?;
+            if let Some(start) = variant.start {
+                write!(out, ", from {}", name(start))?;
+            }
+            if let Some(merged) = variant.merge {
+                write!(out, " and {}", name(merged))?;
+            }
+            if variant.control != at {
+                write!(out, ", control {}", name(variant.control))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
 }
 
 impl AblationPlan {
@@ -142,7 +164,8 @@ impl AblationPlan {
     pub fn config(&self, variant: usize, logs: &Path, seed: u64) -> Result<RunConfig> {
         let at = |other: Option<usize>| other.map(|other| self.run(other, logs, seed).display().to_string());
         let (start, merged) = (at(self.variants[variant].start), at(self.variants[variant].merge));
-        let mut config = config_of(&self.variants[variant], start.as_deref(), merged.as_deref(), Path::new("the plan"))?;
+        let mut config =
+            config_of(&self.variants[variant], start.as_deref(), merged.as_deref(), Path::new("the plan"))?;
         config.train.seed = seed;
         config.validate()?;
         Ok(config)
@@ -177,7 +200,8 @@ fn control_of(variants: &[Variant], own: usize, config: &RunConfig) -> Option<Co
     }
     // The side with more Match steps behind it; the first of two equal ones.
     let parents = [variants[own].start, variants[own].merge];
-    let parent = parents.into_iter().flatten().reduce(|a, b| if budget(variants, b) > budget(variants, a) { b } else { a })?;
+    let parent =
+        parents.into_iter().flatten().reduce(|a, b| if budget(variants, b) > budget(variants, a) { b } else { a })?;
     let before = variants[parent].control;
     if t.stage.matches_per_batch() == 0 {
         return Some(Control::Is(before));
@@ -217,7 +241,12 @@ fn budget(variants: &[Variant], variant: usize) -> usize {
     let parents = [variants[variant].start, variants[variant].merge];
     let Some(before) = parents.into_iter().flatten().map(|parent| budget(variants, parent)).max() else { return 0 };
     let placeholder = |at: Option<usize>| at.map(|_| "x");
-    let config = config_of(&variants[variant], placeholder(variants[variant].start), placeholder(variants[variant].merge), Path::new(""));
+    let config = config_of(
+        &variants[variant],
+        placeholder(variants[variant].start),
+        placeholder(variants[variant].merge),
+        Path::new(""),
+    );
     before + config.map_or(0, |config| match_epochs(&config))
 }
 

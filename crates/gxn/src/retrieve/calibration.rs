@@ -28,7 +28,7 @@ use crate::evaluate::encode::EncodedDataset;
 use crate::model::EmbeddingRows;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
-use gxn_eval::metrics::isotonic::{Isotonic, expected_calibration_error};
+use gxn_eval::metrics::{Isotonic, expected_calibration_error};
 
 /// File in a checkpoint's folder.
 pub const CALIBRATION_FILE: &str = "relevance.safetensors";

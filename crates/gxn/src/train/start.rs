@@ -26,7 +26,7 @@ pub fn configuration(file: Option<&Path>, overrides: &[String]) -> Result<RunCon
 }
 
 /// Puts every value of `over` into `base`; tables are merged.
-pub(super) fn merge(base: &mut toml::Table, over: toml::Table) {
+pub(crate) fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value),
