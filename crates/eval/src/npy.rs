@@ -139,7 +139,7 @@ pub fn write_npy_rows(
                 let expected = format!("{count} rows of {dim} values");
                 return Err(refuse(Error::invalid(path.display().to_string(), found, expected)));
             }
-            file.write_all(bytemuck::cast_slice(&row.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>()))?;
+            file.write_all(&row.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
             seen += 1;
         }
         if seen != count {
