@@ -131,8 +131,9 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
             (None, _) => orphans.push(annotation.image_id),
         }
     }
-    let noted = [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
-    for (what, ids) in noted.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+    let left_out =
+        [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
+    for (what, ids) in left_out.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         references.notes.push(format!("left out: {} {what} (images {})", ids.len(), some(ids)));
     }
     if nameless > 0 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::caption_references::ReferenceCaptions;
@@ -158,6 +159,13 @@ impl CaptionEvaluation {
         let images: Vec<_> = self.image_ids.iter().zip(&self.scores.images).map(image).collect();
         write_json(&paths[1], &images)?;
         Ok(paths)
+    }
+}
+
+/// As [`CaptionEvaluation::to_json`].
+impl Serialize for CaptionEvaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
 

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn another_data_hash_is_noted() {
+    fn another_data_hash_gives_a_note() {
         let mut other = report("two", 0.1);
         other.data_sha = Some("beef".into());
         let found = compare(&[report("one", 0.1), other], BOOTSTRAP).unwrap();

@@ -263,7 +263,7 @@ mod tests {
 
     /// Under order similarity a zero caption is the most general one: kept, with a note.
     #[test]
-    fn zero_rows_are_noted_under_order() {
+    fn zero_rows_give_a_note_under_order() {
         let case = Case::new(&IMAGES, &[1.0, 0.1, 0.0, 0.0, 0.1, 1.0, 0.0, 0.8]);
         let found = case.read(None, None, ORDER).unwrap();
         assert!(found.notes[0].contains("1 zero rows (from 0: 1)"), "{:?}", found.notes);

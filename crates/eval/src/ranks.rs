@@ -108,7 +108,7 @@ impl Relevance {
     }
 }
 
-/// Rank of the best relevant item of every query, from 0, ties pessimistic (see [`crate::metrics::ranks`]).
+/// Rank of the best relevant item of every query, from 0, ties pessimistic (see [`crate::metrics::ranks_of_scores`]).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ranks {
     /// One for every image.
@@ -369,8 +369,9 @@ mod tests {
             lists.iter().map(|list| list.iter().map(|&item| item as usize).collect()).collect()
         };
         Ranks {
-            image_to_text: crate::metrics::ranks(&by_image, m, &lists(&relevance.captions_of_image)).unwrap(),
-            text_to_image: crate::metrics::ranks(&by_caption, n, &lists(&relevance.images_of_caption)).unwrap(),
+            image_to_text: crate::metrics::ranks_of_scores(&by_image, m, &lists(&relevance.captions_of_image)).unwrap(),
+            text_to_image: crate::metrics::ranks_of_scores(&by_caption, n, &lists(&relevance.images_of_caption))
+                .unwrap(),
         }
     }
 

@@ -14,7 +14,7 @@ use gxn_base::{Error, Remedy, Result};
 const FORMAT: &str = "gxn-report";
 const VERSION: u32 = 1;
 
-/// What the embeddings cannot tell about a result.
+/// What a result is about: what its embeddings do not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// The dataset's name.

@@ -14,7 +14,7 @@ use super::recall::{Metrics, Recall, median_of_middle};
 use gxn_base::{Error, Result};
 
 /// How often is drawn, and from which seed. The same seed gives the same numbers for any number of threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bootstrap {
     /// Number of resamples.
     pub resamples: usize,

@@ -17,7 +17,7 @@ pub use bootstrap::{Bootstrap, Interval, PairedDifference, RankedQueries};
 pub use captions::{CAPTION_KEYS, CaptionReferences, CaptionScores, ImageScores};
 pub use cider::{CiderReward, DocumentFrequencies, cider_d};
 pub use isotonic::{Isotonic, expected_calibration_error};
-pub use recall::{METRIC_KEYS, Metrics, Recall, ranks};
+pub use recall::{METRIC_KEYS, Metrics, Recall, ranks_of_scores};
 pub use tokenize_ptb::tokenize_ptb;
 
 pub(crate) use captions::tokenize_all;

@@ -46,7 +46,7 @@ impl TokenIds {
         tokens.iter().map(|token| id(token.as_ref())).collect()
     }
 
-    /// The ids of `tokens`, which keep nothing: tokens that have no number yet are told apart within this caption only.
+    /// The ids of `tokens` without adding any: ids of unknown tokens are unique within this caption only.
     pub(super) fn look_up<S: AsRef<str>>(&self, tokens: &[S]) -> Vec<u32> {
         let mut new: Vec<&str> = Vec::new();
         let mut id = |token| match self.0.get(token) {

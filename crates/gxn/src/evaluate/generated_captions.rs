@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::encode::{EncodedDataset, paired, reference_captions};
@@ -130,5 +131,12 @@ impl GeneratedCaptionsEvaluation {
         self.results.write(&results)?;
         write_text(&report, &format!("{}\n", self.to_json()))?;
         Ok([results].into_iter().chain(scores).chain([report]).collect())
+    }
+}
+
+/// As [`GeneratedCaptionsEvaluation::to_json`].
+impl Serialize for GeneratedCaptionsEvaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
