@@ -6,6 +6,7 @@ use anyhow::Result;
 use gxn::ablation::{Ablation, AblationPlan};
 
 use crate::args::AblateArgs;
+use crate::commands::config::config_text;
 use crate::commands::{split_of, train};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
@@ -13,7 +14,7 @@ use crate::progress::ProgressLine;
 
 /// Runs what is missing of an ablation and writes its tables.
 pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
-    let plan = AblationPlan::read(&args.plan, &args.set)?;
+    let plan = AblationPlan::read(&config_text(&args.plan)?, &args.set)?;
     if args.print_plan {
         print(&plan.to_string())?;
         return Ok(ExitCode::SUCCESS);

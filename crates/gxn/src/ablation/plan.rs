@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::{RunConfig, Stage};
+use crate::config::{ConfigText, RunConfig, Stage};
 use crate::train::start::merge;
 use gxn_base::{Error, Result};
 
@@ -92,13 +92,13 @@ impl fmt::Display for AblationPlan {
 }
 
 impl AblationPlan {
-    /// Reads the file at `path`; `overrides` are `table.key=value` pairs on top of the common tables.
+    /// The plan of a text; `overrides` are `table.key=value` pairs on top of the common tables.
     ///
     /// # Errors
-    /// When the file is not TOML, a stage has an unknown key or name, or a configuration is wrong.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let mut base = RunConfig::table(Some(path), overrides)?;
-        let place = path.display().to_string();
+    /// When the text is not TOML, a stage has an unknown key or name, or a configuration is wrong.
+    pub fn read(text: &ConfigText, overrides: &[String]) -> Result<Self> {
+        let mut base = RunConfig::table(Some(text), overrides)?;
+        let place = text.name.as_str();
         let Some(toml::Value::Array(stages)) = base.remove("stage") else {
             return Err(Error::invalid(place, "no [[stage]]", "one [[stage]] for each stage of the ablation"));
         };
@@ -138,7 +138,7 @@ impl AblationPlan {
             }
             let own = variants.len();
             variants.push(Variant { name: entry.name, start, merge: merged, control: own, is_control: false, table });
-            let config = config_of(&variants[own], Some("start"), merged.map(|_| "merge"), path)?;
+            let config = config_of(&variants[own], Some("start"), merged.map(|_| "merge"), place)?;
             if let Some(control) = control_of(&variants, own, &config) {
                 match control {
                     Control::Is(at) => variants[own].control = at,
@@ -164,15 +164,14 @@ impl AblationPlan {
     pub fn config(&self, variant: usize, logs: &Path, seed: u64) -> Result<RunConfig> {
         let at = |other: Option<usize>| other.map(|other| self.run(other, logs, seed).display().to_string());
         let (start, merged) = (at(self.variants[variant].start), at(self.variants[variant].merge));
-        let mut config =
-            config_of(&self.variants[variant], start.as_deref(), merged.as_deref(), Path::new("the plan"))?;
+        let mut config = config_of(&self.variants[variant], start.as_deref(), merged.as_deref(), "the plan")?;
         config.train.seed = seed;
         config.validate()?;
         Ok(config)
     }
 }
 
-fn config_of(variant: &Variant, start: Option<&str>, merged: Option<&str>, path: &Path) -> Result<RunConfig> {
+fn config_of(variant: &Variant, start: Option<&str>, merged: Option<&str>, name: &str) -> Result<RunConfig> {
     let mut table = variant.table.clone();
     let train = table.entry("train").or_insert_with(|| toml::Table::new().into());
     if let toml::Value::Table(train) = train {
@@ -183,7 +182,7 @@ fn config_of(variant: &Variant, start: Option<&str>, merged: Option<&str>, path:
             train.insert("merge_from".into(), merged.into());
         }
     }
-    RunConfig::from_table(table, Some(path))
+    RunConfig::from_table(table, name)
 }
 
 /// Where a variant's control is.
@@ -245,7 +244,7 @@ fn budget(variants: &[Variant], variant: usize) -> usize {
         &variants[variant],
         placeholder(variants[variant].start),
         placeholder(variants[variant].merge),
-        Path::new(""),
+        "the plan",
     );
     before + config.map_or(0, |config| match_epochs(&config))
 }
@@ -255,10 +254,8 @@ mod tests {
     use super::*;
 
     fn plan(text: &str) -> Result<AblationPlan> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, text).unwrap();
-        AblationPlan::read(&path, &["train.batch_size=32".into()])
+        let text = ConfigText { name: "a.toml".into(), text: text.into() };
+        AblationPlan::read(&text, &["train.batch_size=32".into()])
     }
 
     const WHOLE: &str = r#"
