@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train a retrieval model on your own captioned pictures, know how good it is, search with
@@ -48,13 +48,13 @@ pub enum Command {
     Encode(EncodeArgs),
     /// Learn from a split with known pairs what scores mean: the probability that a hit is relevant
     Calibrate(CalibrateArgs),
-    /// Make or refresh the index of a folder of pictures or of a data set; only what is new or changed is looked at
+    /// Make or refresh the index of a folder of images or of a dataset; only what is new or changed is encoded
     ///
-    /// The index notes how it was made: model, source and the options of what is indexed (--include-hidden, --exclude-dir,
-    /// --pictures, --images and so on). A later call goes on with them; an option that is given takes the place of the one
-    /// noted, which is said, and --other-source begins with none. A picture that the source no longer has leaves the index;
-    /// one that cannot be read, or lies in a folder or behind a link that cannot, stays and is named. Data set or plain
-    /// pictures: an index stays what it is.
+    /// The index stores its model, its source and the options of what is indexed (--include-hidden, --exclude-dir,
+    /// --images-only, --images and so on), and a later call goes on with them. An option you pass overrides the stored one;
+    /// the change is reported. --other-source starts without stored options. An image that the source no longer has is
+    /// deleted from the index; one that cannot be read, or lies in a folder or behind a link that cannot, stays and is
+    /// named. An index of a dataset stays one, and so does an index of images without captions.
     Index(Box<IndexArgs>),
     /// Search an index with words and pictures
     Search(SearchArgs),
@@ -324,7 +324,7 @@ pub struct SearchArgs {
     /// The index itself
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
-    /// The run or checkpoint, if it is no longer where the index noted it
+    /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
     /// Hits

@@ -5,6 +5,7 @@ mod commands;
 mod hints;
 mod interrupt;
 mod output;
+mod progress;
 mod synthetic;
 
 use std::process::ExitCode;

@@ -106,6 +106,15 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// `1 image`, `2 images`, `1 index`, `2 indexes`.
+pub fn count(number: usize, noun: &str) -> String {
+    match (number, noun.ends_with('x')) {
+        (1, _) => format!("1 {noun}"),
+        (_, true) => format!("{number} {noun}es"),
+        (_, false) => format!("{number} {noun}s"),
+    }
+}
+
 /// Writes to stdout; a closed pipe ends the program quietly, as `head` expects.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();

@@ -5,20 +5,16 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::Calibration;
-use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
+use gxn::retrieve::calibration::calibrate_run;
 use gxn::train::picture_steps::PictureFigures;
-use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
-use gxn_data::Split;
 
 use crate::args::TrainArgs;
-use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::progress::ProgressPrinter;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -71,7 +67,7 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate(run, stop) {
+    if let Err(error) = calibrate_run(run, &ProgressPrinter::new("calibrating", stop)) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -83,21 +79,6 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
     );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
-fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
-    const IMAGES: usize = 1000;
-    let encoder = Encoder::load(run)?;
-    let dataset = open_configured(&encoder.config().data)?;
-    let val = dataset.split_indices(Split::Val);
-    if val.len() < ENOUGH_IMAGES {
-        return Ok(());
-    }
-    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
-    Calibration::fit(&encoder, &encoded)?.save(run)?;
-    Ok(())
 }
 
 /// Runs two batches in a throw-away folder and says what a whole run would take.

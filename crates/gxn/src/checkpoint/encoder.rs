@@ -1,6 +1,6 @@
 //! [`Encoder`]: a checkpoint ready to embed pictures and sentences.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use image::RgbImage;
@@ -46,6 +46,7 @@ pub struct Encoder {
     inference: Inference,
     fingerprint: String,
     device: Device,
+    path: PathBuf,
 }
 
 impl Encoder {
@@ -65,7 +66,12 @@ impl Encoder {
             .as_ref()
             .or(checkpoint.model.backbone.as_ref())
             .ok_or_else(|| Error::invalid(path.display().to_string(), "no CNN", "the weights of the image side"))?;
-        Ok(Self { inference: Inference::new(backbone), fingerprint, device, checkpoint })
+        Ok(Self { inference: Inference::new(backbone), fingerprint, device, checkpoint, path: path.to_path_buf() })
+    }
+
+    /// The run or checkpoint that it was loaded from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The checkpoint.
