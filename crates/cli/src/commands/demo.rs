@@ -64,7 +64,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let index_dir = pictures.join(INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
     let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
-    let Some(indexed) = index::run(&plan, &encoder, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;

@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::retrieve::{IndexOptions, IndexReport, Refresh, default_index, export_index, index_at, merge_indexes};
-use gxn_base::Kind;
+use gxn_base::{Kind, Progress};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 use crate::commands::index_options::print_resolved;
 use crate::commands::{info, name_dropped, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{count, duration, machine_line, print};
-use crate::progress::ProgressPrinter;
+use crate::output::{duration, machine_line, plural, print};
+use crate::progress::{ProgressLine, rate};
 
 /// Removed images, and images that could not be read, that are named.
 const NAMED: usize = 5;
@@ -47,11 +47,11 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     };
     print_resolved(plan.resolved());
     let encoder = Encoder::load(model)?;
-    let Some(report) = run(&plan, &encoder, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, source, &dir)?;
     if let Some(seconds) = args.watch {
         // What was allowed once is not allowed for ever.
-        watch(source, &dir, &IndexOptions { replace_source: false, ..options }, &encoder, seconds, (report, &stop));
+        watch(source, &dir, &IndexOptions { replace_source: false, ..options }, &encoder, seconds, (report, stop));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,9 +67,9 @@ fn watch(
 ) {
     eprintln!("looking for changes every {seconds} s; Ctrl-C ends it");
     while paused(seconds, stop) {
-        let progress = ProgressPrinter::quiet("indexing", stop);
-        let outcome = Refresh::plan(source, dir, options).and_then(|plan| plan.run(encoder, &progress));
-        drop(progress);
+        let line = ProgressLine::of("indexing");
+        let outcome = Refresh::plan(source, dir, options).and_then(|plan| plan.run(encoder, &WithoutNotes(&line)));
+        line.clear();
         match outcome {
             Ok(report) => {
                 let same = (&report.dropped, &report.kept) == (&before.dropped, &before.kept);
@@ -85,11 +85,24 @@ fn watch(
     }
 }
 
+/// What a watched folder was said to be needs no saying again.
+struct WithoutNotes<'a>(&'a ProgressLine);
+
+impl Progress for WithoutNotes<'_> {
+    fn update(&self, unit: &'static str, done: usize, total: usize) {
+        self.0.update(unit, done, total);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
 /// Brings an index up to date with progress on stderr; `None` if the user stopped it.
-pub fn run(plan: &Refresh, encoder: &Encoder, stop: &AtomicBool) -> Result<Option<IndexReport>> {
-    let progress = ProgressPrinter::new("indexing", stop);
-    let outcome = plan.run(encoder, &progress);
-    drop(progress);
+pub fn run(plan: &Refresh, encoder: &Encoder) -> Result<Option<IndexReport>> {
+    let line = ProgressLine::of("indexing");
+    let outcome = plan.run(encoder, &line);
+    line.clear();
     match outcome {
         Ok(report) => Ok(Some(report)),
         Err(error) if error.kind() == Kind::Interrupted => {
@@ -113,17 +126,15 @@ fn finish(report: &IndexReport, source: &Path, dir: &Path) -> Result<()> {
 pub fn print_report(report: &IndexReport) {
     let changes = [(report.encoded, "encoded"), (report.linked, "copied or moved"), (report.removed.len(), "removed")];
     let changes = changes.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
-    let rate = match report.encoded {
-        0 => String::new(),
-        encoded => format!(", {:.0} images/s", encoded as f64 / report.seconds.max(1e-9)),
-    };
+    let rate = rate(report.encoded, "image", Duration::from_secs_f64(report.seconds));
     eprintln!(
-        "indexed {} ({} unchanged{}) and {} in {}{rate}",
-        count(report.images, "image"),
+        "indexed {} ({} unchanged{}) and {} in {}{}",
+        plural(report.images, "image"),
         report.unchanged,
         changes.collect::<String>(),
-        count(report.captions, "caption"),
+        plural(report.captions, "caption"),
         duration(report.seconds),
+        rate.map_or_else(String::new, |rate| format!(", {rate}"))
     );
     if report.captions_encoded + report.captions_removed > 0 {
         eprintln!("captions: {} encoded, {} removed", report.captions_encoded, report.captions_removed);
@@ -132,8 +143,8 @@ pub fn print_report(report: &IndexReport) {
         eprintln!("removed, as the source no longer has them: {}", first_of(&report.removed));
     }
     if !report.kept.is_empty() {
-        let kept = count(report.kept.len(), "image");
-        eprintln!("{kept} could not be read and stay as before: {}", first_of(&report.kept));
+        let kept = plural(report.kept.len(), "image");
+        eprintln!("{kept} could not be read, nothing changed there: {}", first_of(&report.kept));
     }
     // No other command names the images of a folder.
     name_dropped(&report.dropped, usize::MAX);
@@ -169,17 +180,17 @@ fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
     let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
     let report = writer.compact(0.0)?;
     writer.finish()?;
-    let rows = count(report.rows as usize, "row");
+    let rows = plural(report.rows as usize, "row");
     print(&format!("{}: {rows} deleted, {} bytes freed\n", dir.display(), report.bytes))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let plan = Refresh::again(&index_at(&args.index)?)?;
     let encoder = Encoder::load(&args.model)?;
-    let Some(report) = run(&plan, &encoder, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, plan.source(), plan.dir())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -187,7 +198,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
 fn merge(args: &MergeArgs) -> Result<ExitCode> {
     let parts: Vec<PathBuf> = args.parts.iter().map(|part| Ok(index_at(part)?)).collect::<Result<_>>()?;
     let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
-    eprintln!("merged {}: {}, {} removed", count(parts.len(), "index"), contents(&index), removed.len());
+    eprintln!("merged {}: {}, {} removed", plural(parts.len(), "index"), contents(&index), removed.len());
     print(&format!("{}\n", args.index.display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -202,5 +213,5 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
 
 fn contents(index: &Index) -> String {
     let [images, captions] = [Modality::Image, Modality::Text].map(|modality| index.count(modality));
-    format!("{} and {}", count(images, "image"), count(captions, "caption"))
+    format!("{} and {}", plural(images, "image"), plural(captions, "caption"))
 }

@@ -10,11 +10,12 @@ use gxn::retrieve::calibration::calibrate_run;
 use gxn::train::picture_steps::PictureFigures;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
+use gxn_base::Progress;
 
 use crate::args::TrainArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
-use crate::progress::ProgressPrinter;
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -32,7 +33,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
+        return finish(&run, resume_run(&run, &features, stop)?);
     }
     let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
     if args.print_config {
@@ -45,7 +46,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return dry_run(config, &features, &stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
+    finish(&run, train_run(config, &run, &features, stop)?)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -62,12 +63,12 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate_run(run, &ProgressPrinter::new("calibrating", stop)) {
+    if let Err(error) = calibrate_run(run, &ProgressLine::of("calibrating")) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -126,15 +127,14 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
         match event {
             Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, rate } => {
-                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
-                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            Event::Features { done, total, .. } => {
+                self.line.update("images", *done, *total);
             }
             Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
@@ -180,7 +180,7 @@ impl Reporter {
                     if *best { " (best)" } else { "" }
                 ));
             }
-            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
         }
     }
 }
