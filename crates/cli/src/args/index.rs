@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use gxn::retrieve::Shard;
+use gxn_data::SourceOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{InfoArgs, SourceArgs};
+use super::InfoArgs;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -43,7 +44,8 @@ pub struct IndexArgs {
 #[serde(default)]
 pub struct IndexOptions {
     #[command(flatten)]
-    pub reading: SourceArgs,
+    #[serde(with = "super::stored_source")]
+    pub reading: SourceOptions,
     /// Treat the source as a folder of pictures, whatever lies in it
     #[arg(long)]
     pub pictures: bool,

@@ -22,7 +22,7 @@ use crate::args::{
     ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs,
 };
 use crate::commands::index_options::{OPTIONS, Refreshing, lasting, refreshing};
-use crate::commands::{info, name_dropped, open_options, report_dropped};
+use crate::commands::{info, name_dropped, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{ProgressLine, duration, machine_line, print};
 
@@ -116,7 +116,7 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
     let dataset = if options.pictures {
         None
     } else {
-        match Dataset::open(source, &open_options(&options.reading)?) {
+        match Dataset::open(source, &options.reading) {
             Ok(dataset) => Some(dataset),
             Err(error) if source.is_dir() && options.reading.texts.is_none() && !options.reading.strict => {
                 let noted = IndexMeta::read(dir).ok().filter(|_| !other_source);

@@ -111,7 +111,7 @@ mod tests {
         assert!(same.changed.is_empty());
 
         let mut given = IndexOptions { exclude_dir: vec!["c".into()], pictures: true, ..IndexOptions::default() };
-        given.reading.csv_img_key = Some("file".into());
+        given.reading.csv.image = Some("file".into());
         let other = refreshing(&given, Some(&noted)).unwrap();
         assert!(other.options.include_hidden && other.options.pictures);
         assert_eq!((other.options.exclude_dir.len(), other.reused), (1, vec!["--include-hidden".to_string()]));
