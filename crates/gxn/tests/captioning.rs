@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gxn::checkpoint::{Checkpoint, Encoder, weights};
 use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, Similarity, Stage};
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn_data::{Dataset, ImageLimits, SourceOptions, Split};
 use gxn_eval::metrics::CaptionReferences;
 
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
@@ -85,7 +85,7 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     let run = folder.path().join("run");
     run_to_end(start(&config, &run));
     let encoder = Encoder::load(&run).unwrap();
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let images = data.split_indices(Split::Train);
     let sources: Vec<_> = images.iter().map(|&at| data.images[at].source.clone()).collect();
     let features: Vec<f32> = (encoder.features(&sources, &ImageLimits::default()).into_iter())

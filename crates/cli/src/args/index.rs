@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::{Args, Subcommand};
 use gxn::retrieve::{IndexOptions, Shard};
+use gxn_data::SourceOptions;
 
-use super::{InfoArgs, SourceArgs};
-use crate::commands::open_options;
+use super::InfoArgs;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -25,7 +24,7 @@ pub struct IndexArgs {
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Index every image of the folder, without captions, whatever else lies in it
     #[arg(long, alias = "pictures")]
     pub images_only: bool,
@@ -52,16 +51,16 @@ pub struct IndexArgs {
 
 impl IndexArgs {
     /// The library's options for the flags.
-    pub fn options(&self) -> Result<IndexOptions> {
-        Ok(IndexOptions {
-            source: open_options(&self.reading)?,
+    pub fn options(&self) -> IndexOptions {
+        IndexOptions {
+            source: self.reading.clone(),
             images_only: self.images_only,
             include_hidden: self.include_hidden,
             excluded_folders: self.exclude_dir.clone(),
             max_megapixels: self.max_image_megapixels,
             shard: self.shard,
             replace_source: self.other_source,
-        })
+        }
     }
 }
 

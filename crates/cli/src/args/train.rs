@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use gxn_data::SourceOptions;
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -11,24 +12,8 @@ pub struct TrainArgs {
     /// The data, in place of data.source
     #[arg(long, value_name = "SRC")]
     pub train_data: Option<String>,
-    /// Folder of the pictures
-    #[arg(long, value_name = "DIR")]
-    pub images: Option<String>,
-    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems
-    #[arg(long, value_name = "DIR")]
-    pub texts: Option<String>,
-    /// Give splits anew by content, such as hash:0.9/0.05/0.05
-    #[arg(long, value_name = "RULE")]
-    pub split_by: Option<String>,
-    /// Column of the picture in a CSV or TSV table
-    #[arg(long, value_name = "NAME")]
-    pub csv_img_key: Option<String>,
-    /// Column of the caption in a CSV or TSV table
-    #[arg(long, value_name = "NAME")]
-    pub csv_caption_key: Option<String>,
-    /// Separator of a table
-    #[arg(long, value_name = "CHAR")]
-    pub csv_separator: Option<String>,
+    #[command(flatten)]
+    pub reading: SourceOptions,
     /// Name of the run; its folder is LOGS/NAME
     #[arg(long)]
     pub name: Option<String>,
@@ -109,8 +94,8 @@ pub struct TrainArgs {
     #[arg(long, alias = "num_layers", hide = true, value_parser = ["1"])]
     pub num_layers: Option<String>,
     /// Train on Karpathy's restval images too (the default)
-    #[arg(long, alias = "use_restval", hide = true)]
-    pub use_restval: bool,
+    #[arg(long = "use-restval", alias = "use_restval", hide = true)]
+    pub restval: bool,
     /// Worker threads [default: all cores]
     #[arg(long)]
     pub workers: Option<usize>,

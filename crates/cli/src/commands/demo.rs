@@ -9,7 +9,7 @@ use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn_data::doctor::CheckOptions;
-use gxn_data::{Dataset, OpenOptions, Split};
+use gxn_data::{Dataset, SourceOptions, Split};
 use gxn_eval::Protocol;
 use gxn_index::{Modality, SearchOptions};
 
@@ -36,7 +36,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
     let source = synthetic::render(&pictures, args.seed, args.pictures)?;
-    let dataset = Dataset::open(&source, &OpenOptions::default())?;
+    let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
     let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;

@@ -39,7 +39,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let source = args.source.as_deref().expect("asked for by the arguments");
     let dir = args.index.clone().unwrap_or_else(|| default_index(source, args.shard));
-    let options = args.options()?;
+    let options = args.options();
     let plan = Refresh::plan(source, &dir, &options)?;
     let Some(model) = args.model.as_deref().or_else(|| plan.model()) else {
         let error = gxn_base::Error::invalid("the model of a new index", "none", "a run or checkpoint");

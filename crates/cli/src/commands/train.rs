@@ -11,6 +11,8 @@ use gxn::train::picture_steps::PictureFigures;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 use gxn_base::Progress;
+use gxn_data::SourceOptions;
+use serde_json::Value;
 
 use crate::args::TrainArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
@@ -35,7 +37,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         let stop = stop_flag()?;
         return finish(&run, resume_run(&run, &features, stop)?);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
+    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args)?)?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -207,15 +209,9 @@ fn picture_figures(figures: &PictureFigures) -> String {
     )
 }
 
-fn overrides(args: &TrainArgs) -> Vec<String> {
+fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
     let given = [
         ("data.source", &args.train_data),
-        ("data.images", &args.images),
-        ("data.texts", &args.texts),
-        ("data.split_by", &args.split_by),
-        ("data.csv.image", &args.csv_img_key),
-        ("data.csv.caption", &args.csv_caption_key),
-        ("data.csv.separator", &args.csv_separator),
         ("train.stage", &args.stage),
         ("train.start_from", &args.start_from),
         ("train.merge_from", &args.merge_from),
@@ -235,7 +231,7 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
         ("train.warmup_steps", &args.warmup),
         ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
     ];
-    let text_keys = ["data.", "look.weights", "train.start_from", "train.merge_from"];
+    let text_keys = ["data.source", "look.weights", "train.start_from", "train.merge_from"];
     let flags = given
         .into_iter()
         .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
@@ -245,17 +241,34 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
             false => format!("{key}={v}"),
         });
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
+    differing(
+        "data",
+        &serde_json::to_value(&args.reading)?,
+        &serde_json::to_value(SourceOptions::default())?,
+        &mut pairs,
+    );
     if args.finetune {
         pairs.push("look.finetune=true".into());
     }
-    if args.use_restval {
+    if args.restval {
         pairs.push("data.use_restval=true".into());
     }
     if args.max_violation {
         pairs.push("matching.loss=hardest".into());
     }
     pairs.extend(args.set.iter().cloned());
-    pairs
+    Ok(pairs)
+}
+
+/// What differs from the default, as `key=value`.
+fn differing(key: &str, value: &Value, default: &Value, pairs: &mut Vec<String>) {
+    match (value, default) {
+        (Value::Object(values), Value::Object(defaults)) => {
+            values.iter().for_each(|(name, value)| differing(&format!("{key}.{name}"), value, &defaults[name], pairs));
+        }
+        _ if value != default => pairs.push(format!("{key}={value}")),
+        _ => {}
+    }
 }
 
 /// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
@@ -272,7 +285,7 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args), run.join("config.toml"));
+    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }

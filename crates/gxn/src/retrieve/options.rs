@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{CsvColumns, ImageLimits, OpenOptions, SplitBy};
+use gxn_data::{CsvColumns, ImageLimits, SourceOptions, SplitBy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,11 +15,11 @@ const VERSION: u64 = 2;
 /// What of a source is indexed.
 ///
 /// An index stores its options, and a later call goes on with them: a field that is left at its default holds as stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IndexOptions {
     /// How a dataset is read.
-    pub source: OpenOptions,
+    pub source: SourceOptions,
     /// Index every image of the folder without captions, whatever else lies in it.
     pub images_only: bool,
     /// Also read hidden files and folders.
@@ -35,20 +35,6 @@ pub struct IndexOptions {
     /// then deleted. Never stored.
     #[serde(skip)]
     pub replace_source: bool,
-}
-
-impl Default for IndexOptions {
-    fn default() -> Self {
-        Self {
-            source: OpenOptions { use_restval: true, ..OpenOptions::default() },
-            images_only: false,
-            include_hidden: false,
-            excluded_folders: Vec::new(),
-            max_megapixels: None,
-            shard: None,
-            replace_source: false,
-        }
-    }
 }
 
 /// An option by the path of its field, such as `source.csv.image`, with its value.
@@ -190,7 +176,7 @@ impl From<Flags> for IndexOptions {
     fn from(flags: Flags) -> Self {
         let reading = flags.reading;
         Self {
-            source: OpenOptions {
+            source: SourceOptions {
                 images: reading.images,
                 texts: reading.texts,
                 split_by: reading.split_by,
@@ -227,7 +213,7 @@ mod tests {
         let stored = IndexOptions {
             include_hidden: true,
             excluded_folders: vec!["a".into(), "b".into()],
-            source: OpenOptions { use_restval: false, ..none.source.clone() },
+            source: SourceOptions { use_restval: false, ..none.source.clone() },
             ..none.clone()
         };
         let same = none.resolve(Some(&stored)).unwrap();
@@ -270,7 +256,7 @@ mod tests {
         });
         let options = IndexOptions::from_stored(&flags).unwrap();
         let expected = IndexOptions {
-            source: OpenOptions {
+            source: SourceOptions {
                 images: Some("/images".into()),
                 texts: None,
                 split_by: Some("hash:0.8/0.1/0.1".parse().unwrap()),
