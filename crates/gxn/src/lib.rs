@@ -10,6 +10,7 @@
 //! | [`model`] | the whole network |
 //! | [`matching`] | MATCH: similarity and ranking losses |
 //! | [`checkpoint`] | the network, its vocabulary and its preprocessing on disk |
+//! | [`encoder`] | a checkpoint ready to embed, caption and generate |
 //! | [`evaluate`] | retrieval protocols and reports |
 //! | [`train`] | the training loop |
 //! | [`retrieve`] | search with words and pictures |
@@ -21,12 +22,14 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod encoder;
 pub mod evaluate;
 pub mod imagine;
 pub mod look;
 pub mod matching;
 pub mod model;
 pub mod retrieve;
+pub mod seed;
 pub mod train;
 
 pub use gxn_base::{Error, Kind, Remedy, Result};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn::retrieve::{Calibration, CalibrationFigures};
 use gxn_base::Remedy;
 
@@ -16,7 +16,7 @@ use crate::output::{machine_line, print};
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, &stop);
     let Some(measured) = &args.measure else {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
+use gxn::encoder::Encoder;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn_data::doctor::CheckOptions;
 use gxn_data::{Dataset, SourceOptions, Split};
@@ -54,7 +54,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
-    let encoder = Encoder::load(&run)?;
+    let encoder = Encoder::load(&run)?.with_feature_cache()?;
     let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn::retrieve::{IndexOptions, IndexReport, Refresh, default_index, export_index, index_at, merge_indexes};
 use gxn_base::{Kind, Progress};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
@@ -46,7 +46,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
         return Err(error.with_hint("name it with --model").into());
     };
     print_resolved(plan.resolved());
-    let encoder = Encoder::load(model)?;
+    let encoder = Encoder::load(model)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, source, &dir)?;
     if let Some(seconds) = args.watch {
@@ -189,7 +189,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     machine_line();
     stop_flag()?;
     let plan = Refresh::again(&index_at(&args.index)?)?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, plan.source(), plan.dir())?;
     Ok(ExitCode::SUCCESS)

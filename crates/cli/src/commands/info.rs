@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind};
 use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
@@ -41,19 +41,19 @@ fn index_in(path: &Path) -> Option<PathBuf> {
 
 fn model_facts(folder: &Path) -> Result<Value> {
     let encoder = Encoder::load(folder)?;
-    let checkpoint = encoder.checkpoint();
+    let config = encoder.config();
     Ok(json!({
         "kind": "checkpoint",
         "path": folder.display().to_string(),
         "fingerprint": encoder.fingerprint(),
-        "backbone": checkpoint.config.look.backbone.to_string(),
-        "input": checkpoint.input,
-        "similarity": checkpoint.config.matching.similarity,
+        "backbone": config.look.backbone.to_string(),
+        "input": encoder.pipeline(),
+        "similarity": config.matching.similarity,
         "lambda": encoder.lambda(),
-        "levels": checkpoint.config.matching.levels,
+        "levels": config.matching.levels,
         "embed_dim": encoder.dim(),
-        "words": checkpoint.vocabulary.len(),
-        "card": checkpoint.card,
+        "words": encoder.vocabulary().len(),
+        "card": encoder.card(),
     }))
 }
 

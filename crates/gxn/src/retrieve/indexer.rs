@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{ContentHash, Dataset, Dropped, ImageLimits, decode_image, read_limited};
+use gxn_data::{ContentHash, Dataset, Dropped, ImageLimits, read_limited};
 use gxn_index::{CaptionItem, Change, Index, IndexWriter, Modality};
 use rayon::prelude::*;
 
 use super::discovery::{Discovery, ImageFile};
 use super::report::IndexReport;
-use crate::checkpoint::Encoder;
+use crate::encoder::{Encoder, ImageFeature, ImageInput};
 
 /// Images that are encoded together; the unit of progress.
 const BATCH: usize = 64;
@@ -36,12 +36,6 @@ pub(super) struct Indexer<'a> {
 
 /// When and how large a file was, taken before it is read: a later change is seen the next time.
 type Stamp = (u64, i64);
-
-/// What the CNN makes of an image.
-struct Encoded {
-    feature: Vec<f32>,
-    size: (u32, u32),
-}
 
 impl<'a> Indexer<'a> {
     pub(super) fn new(
@@ -111,7 +105,7 @@ impl<'a> Indexer<'a> {
 
     /// Images of which size or time are not known: each is read once, and encoded unless its content is known.
     fn batch(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<()> {
-        let mut encoded: HashMap<String, Encoded> = HashMap::new();
+        let mut encoded: HashMap<String, ImageFeature> = HashMap::new();
         let mut open = Vec::new();
         for (&(image, stamp), read) in batch.iter().zip(self.read(batch)?) {
             match read {
@@ -127,7 +121,7 @@ impl<'a> Indexer<'a> {
         // The rare rest: copies of what cannot be decoded, and contents whose only name another image took meanwhile.
         open.retain(|(image, _, content)| {
             if !encoded.contains_key(content) {
-                match encode(self.encoder, image, &self.limits) {
+                match self.encoder.image_feature(&image.source, &self.limits) {
                     Ok(found) => drop(encoded.insert(content.clone(), found)),
                     Err(error) => self.skip(image, &error),
                 }
@@ -144,7 +138,7 @@ impl<'a> Indexer<'a> {
                 features.extend_from_slice(&encoded[content].feature);
             }
         }
-        let rows = self.encoder.embed_features(&features);
+        let rows = self.encoder.encode_features(&features);
         for (image, stamp, content) in open {
             if !self.link(image, &content, stamp)? {
                 let item = image.item(content.clone(), encoded[&content].size, stamp);
@@ -157,7 +151,7 @@ impl<'a> Indexer<'a> {
 
     /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
     /// one content one is encoded.
-    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Result<(String, Option<Encoded>)>>> {
+    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Result<(String, Option<ImageFeature>)>>> {
         let Self { encoder, writer, limits, .. } = self;
         let index = Mutex::new((writer, HashSet::new()));
         let read = |&(image, _): &(&ImageFile, Stamp)| {
@@ -165,7 +159,8 @@ impl<'a> Indexer<'a> {
                 Ok(bytes) => bytes,
                 Err(error) => return Ok(Err(error)),
             };
-            let content = ContentHash::of(&bytes).to_string();
+            let hash = ContentHash::of(&bytes);
+            let content = hash.to_string();
             let is_new = {
                 let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
                 let (writer, begun) = &mut *index;
@@ -174,7 +169,11 @@ impl<'a> Indexer<'a> {
             if !is_new {
                 return Ok(Ok((content, None)));
             }
-            Ok(encode_bytes(encoder, image, &bytes, limits).map(|found| (content, Some(found))))
+            let name = image.source.to_string();
+            let input = ImageInput::Bytes { bytes: &bytes, name: &name, content: Some(hash) };
+            // Of a list, so that a CNN that cannot be read is no fault of the image.
+            let feature = encoder.image_features(&[input], limits)?.remove(0);
+            Ok(feature.map(|found| (content, Some(found))))
         };
         batch.par_iter().map(read).collect()
     }
@@ -235,7 +234,7 @@ impl<'a> Indexer<'a> {
             return Ok(());
         }
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-        let rows = self.encoder.embed_texts(&texts);
+        let rows = self.encoder.encode_texts(&texts);
         for (row, caption) in captions.iter().enumerate() {
             self.writer.put_caption(caption, &rows.joined(row))?;
         }
@@ -291,13 +290,4 @@ impl<'a> Indexer<'a> {
         }
         Ok(())
     }
-}
-
-fn encode(encoder: &Encoder, image: &ImageFile, limits: &ImageLimits) -> Result<Encoded> {
-    encode_bytes(encoder, image, &read_limited(&image.source, limits)?, limits)
-}
-
-fn encode_bytes(encoder: &Encoder, image: &ImageFile, bytes: &[u8], limits: &ImageLimits) -> Result<Encoded> {
-    let pixels = decode_image(bytes, &image.source.to_string(), limits)?;
-    Ok(Encoded { feature: encoder.picture_feature(&pixels)?, size: pixels.dimensions() })
 }

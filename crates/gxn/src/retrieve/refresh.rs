@@ -14,7 +14,7 @@ use super::provenance::{Provenance, SourceKind};
 use super::report::IndexReport;
 use super::shard::Shard;
 use super::source::Source;
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 
 /// Makes the index of `source` in the folder `dir`, or brings it up to date: what is new or changed is encoded, what is
 /// gone is deleted, what has another name is linked to the embedding it has. The source is a dataset or a folder of

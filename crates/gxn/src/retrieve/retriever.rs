@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{ImageLimits, ImageSource, UNKNOWN, decode_image, load_image, tokenize};
+use gxn_data::{UNKNOWN, tokenize};
 use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions};
 
 use super::calibration::Calibration;
 use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
 use super::provenance::{shown_path, stored_model, stored_root};
 use super::query::{Content, Query};
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 
 /// A model and an index made with it. Several of one model share the [`Encoder`]; threads share a retriever by reference.
 #[derive(Debug)]
@@ -143,14 +143,12 @@ impl Retriever {
     }
 
     fn embed(&self, content: &Content) -> Result<(Vec<f32>, Modality)> {
-        let limits = ImageLimits::default();
-        let pixels = match content {
-            Content::Text(text) => return Ok((self.encoder.embed_texts(&[text]).joined(0), Modality::Text)),
-            Content::File(path) => &load_image(&ImageSource::File(path.clone()), &limits)?,
-            Content::Bytes(bytes) => &decode_image(bytes, "the query's image", &limits)?,
-            Content::Pixels(pixels) => pixels,
+        let rows = match content {
+            Content::Text(text) => return Ok((self.encoder.encode_text(text).joined(0), Modality::Text)),
+            Content::File(path) => self.encoder.encode_image(path.as_path())?,
+            Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
+            Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
         };
-        let rows = self.encoder.embed_features(&self.encoder.picture_feature(pixels)?);
         Ok((rows.joined(0), Modality::Image))
     }
 
@@ -169,7 +167,7 @@ impl Retriever {
     }
 
     fn unknown_words(&self, query: &Query) -> Vec<String> {
-        let vocabulary = &self.encoder.checkpoint().vocabulary;
+        let vocabulary = self.encoder.vocabulary();
         query.texts().flat_map(tokenize).filter(|word| vocabulary.number(word) == UNKNOWN).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use gxn_index::Space;
 
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 
 impl Encoder {
     /// The joint space of its embeddings, for an index.

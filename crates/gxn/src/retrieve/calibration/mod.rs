@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use self::pairs::{Pairs, as_stored, scores, standard_scores};
 use self::standard::Standard;
-use crate::checkpoint::{Encoder, resolve};
+use crate::checkpoint::resolve;
+use crate::encoder::Encoder;
 use crate::evaluate::encode::EncodedDataset;
 
 pub use self::file::CALIBRATION_FILE;

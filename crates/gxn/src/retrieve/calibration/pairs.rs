@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::standard::Standard;
 use crate::evaluate::encode::EncodedDataset;
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 
 /// A query's standard scores with all items.
 pub(super) struct Scored {
@@ -74,7 +74,7 @@ impl<'a> Pairs<'a> {
         Self { encoded, captions_of_image }
     }
 
-    pub(super) fn items(&self, modality: Modality) -> &'a Rows {
+    pub(super) fn items(&self, modality: Modality) -> &'a EmbeddingRows {
         match modality {
             Modality::Image => &self.encoded.images,
             Modality::Text => &self.encoded.captions,

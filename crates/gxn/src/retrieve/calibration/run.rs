@@ -6,7 +6,7 @@ use gxn_base::{Progress, Result};
 use gxn_data::Split;
 
 use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 use crate::evaluate::encode::encode_dataset;
 use crate::train::preparation::open_configured;
 
@@ -19,7 +19,7 @@ const IMAGES: usize = 1000;
 /// # Errors
 /// When the run or its data cannot be read, the calibration cannot be written, or `progress` cancels.
 pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathBuf>> {
-    let encoder = Encoder::load(run)?;
+    let encoder = Encoder::load(run)?.with_feature_cache()?;
     let dataset = open_configured(&encoder.config().data)?;
     let val = dataset.split_indices(Split::Val);
     if val.len() < ENOUGH_IMAGES {

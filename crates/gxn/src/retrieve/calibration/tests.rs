@@ -1,7 +1,7 @@
 //! Tests of [`super::Calibration`] on made-up pairs.
 
 use super::*;
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 
 #[test]
 fn a_score_left_out_is_as_if_it_had_never_been() {
@@ -23,8 +23,8 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     let (count, dim) = (1200, 16);
     let space = Space { similarity: gxn_index::Similarity::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
-    let mut images = Rows::new(dim, false);
-    let mut captions = Rows::new(dim, false);
+    let mut images = EmbeddingRows::new(dim, false);
+    let mut captions = EmbeddingRows::new(dim, false);
     for _ in 0..count {
         let image: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
         let caption: Vec<f32> = image.iter().map(|v| v + random.random_range(-1.2..1.2)).collect();
