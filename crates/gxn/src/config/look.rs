@@ -22,7 +22,7 @@ pub struct LookConfig {
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.
     pub stretch: bool,
-    /// Modality of the CNN's input in pixels; 0 takes the weights' own.
+    /// Side of the CNN's input in pixels; 0 takes the weights' own.
     pub side_px: u32,
     /// Which views of a picture are computed and how they are used.
     pub views: Views,
@@ -102,7 +102,7 @@ pub struct SentenceConfig {
     /// Width of a word vector, `E`. With `word_vectors`, that file's width unless its `map` is on.
     pub word_dim: usize,
     /// Pretrained word vectors.
-    pub word_vectors: Option<WordVectors>,
+    pub word_vectors: Option<WordVectorFile>,
     /// Width of a GRU state, `H`.
     pub hidden: usize,
     /// How the bidirectional GRU becomes t_h.
@@ -138,7 +138,7 @@ impl Default for SentenceConfig {
 /// A file of pretrained word vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WordVectors {
+pub struct WordVectorFile {
     /// GloVe or word2vec text, word2vec binary, or safetensors with a word list beside it.
     pub path: String,
     /// Keep the file's width and learn a linear map from it to `word_dim`.

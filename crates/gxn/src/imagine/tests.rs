@@ -55,7 +55,7 @@ fn features(count: usize) -> Tensor<2> {
 }
 
 fn v_l(network: &Gxn, count: usize) -> Tensor<2> {
-    network.ground_image(features(count), Phase::Evaluate).unwrap()
+    network.encode_image_grounded(features(count), Phase::Evaluate).unwrap()
 }
 
 fn say(network: &Gxn, count: usize, choice: Choice, phase: Phase) -> Vec<Generated> {

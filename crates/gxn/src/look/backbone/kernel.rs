@@ -45,7 +45,7 @@ pub(super) struct Depthwise<'a> {
     pub extent: [usize; 2],
     /// Floats from one output row's input, and one output pixel's input, to the next one's.
     pub step: [usize; 2],
-    /// Modality of the kernel.
+    /// Side of the kernel.
     pub side: usize,
     /// Floats from one kernel row, and one kernel column, to the next.
     pub kernel_step: [usize; 2],
