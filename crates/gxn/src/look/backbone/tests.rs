@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 
 use super::*;
-use gxn_ops::lanes::Instructions;
+use gxn_ops::simd16::Instructions;
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/backbone.safetensors");
 
