@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::Dataset;
+use super::split::Split;
 use super::tokenizer::tokenize;
 use gxn_base::{Error, Result};
 
