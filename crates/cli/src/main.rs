@@ -2,10 +2,10 @@
 
 mod args;
 mod commands;
+mod demo_scenes;
 mod hints;
 mod interrupt;
 mod output;
-mod synthetic;
 
 use std::process::ExitCode;
 

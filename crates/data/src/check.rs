@@ -15,7 +15,7 @@ use super::tokenizer::tokenize;
 use super::vocabulary::{UNKNOWN, Vocabulary};
 use gxn_base::{Error, Progress, Result};
 
-/// How closely to look.
+/// How thoroughly a dataset is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckOptions {
     /// Decode every pixel, not only the headers: slower, and the only way to find every damaged file.

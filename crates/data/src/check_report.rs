@@ -31,23 +31,23 @@ pub struct Duplicates {
     pub splits: Vec<Split>,
 }
 
-/// A text that stands under several images.
+/// A caption that several images share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepeatedCaption {
     /// The text.
     pub text: String,
-    /// Under how many images.
+    /// How many images have it.
     pub images: usize,
 }
 
-/// Words a caption.
+/// Words per caption.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct CaptionLengths {
     /// The shortest.
     pub least: usize,
-    /// Half have at most so many.
+    /// The median.
     pub median: usize,
-    /// 95 % have at most so many.
+    /// The 95th percentile.
     pub p95: usize,
     /// The longest.
     pub most: usize,
@@ -57,7 +57,7 @@ pub struct CaptionLengths {
     pub wordless: usize,
 }
 
-/// Everything found. Its `Display` is for people.
+/// Everything that a check found. `Display` prints it for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckReport {
     /// The dataset's name.
@@ -68,9 +68,9 @@ pub struct CheckReport {
     pub data_sha: String,
     /// Train, val, test.
     pub splits: Vec<SplitCount>,
-    /// Number of captions → images with so many.
+    /// Number of captions → number of images that have as many.
     pub captions_per_image: BTreeMap<usize, usize>,
-    /// Words a caption.
+    /// Words per caption.
     pub lengths: CaptionLengths,
     /// The threshold used for `lengths.long`.
     pub long_words: usize,
@@ -88,9 +88,9 @@ pub struct CheckReport {
     pub repeated_captions: Vec<RepeatedCaption>,
     /// What reading the source found and left out.
     pub account: Account,
-    /// What has to be repaired before training: the program exits with 1.
+    /// What must be fixed before training.
     pub fatal: Vec<String>,
-    /// What one should know.
+    /// What is worth knowing.
     pub warnings: Vec<String>,
 }
 
@@ -136,7 +136,11 @@ impl CheckReport {
         }
         let train = self.splits[0].images > 0;
         for count in self.splits.iter().skip(1).filter(|count| train && count.unknown_words.rate() > 0.1) {
-            warnings.push(format!("{:.1} % of {}'s words are unknown", 100.0 * count.unknown_words.rate(), count.split));
+            warnings.push(format!(
+                "{:.1} % of {}'s words are unknown",
+                100.0 * count.unknown_words.rate(),
+                count.split
+            ));
         }
         (self.fatal, self.warnings) = (fatal, warnings);
     }
@@ -154,17 +158,20 @@ impl fmt::Display for CheckReport {
             let split = count.split.to_string();
             writeln!(f, "  {split:<6}{:>9}{:>10}{unknown:>16}", count.images, count.captions)?;
         }
-        let per_image: Vec<String> =
-            self.captions_per_image.iter().map(|(captions, images)| format!("{captions} on {images} images")).collect();
-        writeln!(f, "  captions an image: {}", per_image.join(", "))?;
+        let per_image: Vec<String> = self
+            .captions_per_image
+            .iter()
+            .map(|(captions, images)| format!("{captions} on {}", counted(*images, "image")))
+            .collect();
+        writeln!(f, "  captions per image: {}", per_image.join(", "))?;
         let CaptionLengths { least, median, p95, most, .. } = self.lengths;
-        writeln!(f, "  words a caption: {least} to {most}, median {median}, 95 % at most {p95}")?;
+        writeln!(f, "  words per caption: {least} to {most}, median {median}, 95 % at most {p95}")?;
         writeln!(f, "  training vocabulary: {} words", self.vocabulary)?;
         if let Some([least, most]) = self.sizes {
             writeln!(f, "  images: {} × {} to {} × {} pixels", least.0, least.1, most.0, most.1)?;
         }
-        let looked = if self.decoded_pixels { "every pixel was decoded" } else { "headers were read, pixels were not" };
-        writeln!(f, "  {looked}; data sha256 {}", &self.data_sha[..16])?;
+        let depth = if self.decoded_pixels { "every pixel was decoded" } else { "headers were read, pixels were not" };
+        writeln!(f, "  {depth}; data sha256 {}", &self.data_sha[..16])?;
         list(f, "unreadable", self.unreadable.iter().map(|d| format!("{}: {}", d.what, d.reason)))?;
         list(
             f,

@@ -69,9 +69,7 @@ fn finds_what_is_wrong() {
     assert_eq!(report.sizes, Some([(2, 2), (10, 2)]));
     assert_eq!(report.fatal.len(), 2, "{:?}", report.fatal);
     let text = report.to_string();
-    for part in
-        ["train         2         3", "fatal: 1 image cannot", "a.png = copy.png (train, test)", "not ready"]
-    {
+    for part in ["train         2         3", "fatal: 1 image cannot", "a.png = copy.png (train, test)", "not ready"] {
         assert!(text.contains(part), "{part:?} not in\n{text}");
     }
     assert!(serde_json::to_string(&report).unwrap().contains("\"fatal\":["));

@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
 use super::options::SourceOptions;
 use super::parsed_source::{ParsedSource, Record, plain};
-use super::image_resolver::ImageResolver;
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
@@ -43,7 +43,11 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
     let folder = stem.rsplit('_').next().unwrap_or_default();
     let resolver = ImageResolver::new(path, options.images.as_deref(), &[folder])?;
     let mut parsed = ParsedSource::new("COCO captions JSON");
-    parsed.account.found.push(format!("{} images and {} annotations are listed", file.images.len(), file.annotations.len()));
+    parsed.account.found.push(format!(
+        "{} images and {} annotations are listed",
+        file.images.len(),
+        file.annotations.len()
+    ));
     let mut captions: HashMap<String, Vec<(Option<String>, String)>> = HashMap::new();
     for annotation in file.annotations {
         let text = annotation.caption.unwrap_or_default();

@@ -7,8 +7,8 @@ use serde_json::Map;
 use walkdir::WalkDir;
 
 use super::image_source::{ImageSource, has_image_extension};
-use super::split::Split;
 use super::parsed_source::{ParsedSource, Record};
+use super::split::Split;
 use gxn_base::{Error, Result};
 
 /// Names of a folder of caption files that lies beside `images/`.
@@ -22,10 +22,10 @@ pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     (images.is_dir() && holds_texts).then_some((images, texts))
 }
 
-/// Pairs by equal paths without extension below `images` and `texts` (which may be the same folder). An image is called
-/// by its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
+/// Pairs by equal paths without extension below `images` and `texts` (which may be the same folder). An image's id is
+/// its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
 ///
-/// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are passed over.
+/// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are skipped.
 pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
     let mut parsed = ParsedSource::new(if images == texts { "folder of pairs" } else { "two folders" });
     let mut by_stem: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
@@ -107,10 +107,10 @@ pub fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(walk(folder)?.files)
 }
 
-/// What a walk through a folder met, by paths from there with `/`.
+/// What lies below a folder, by paths from there with `/`.
 struct Walk {
     files: Vec<(String, PathBuf)>,
-    /// What could not be looked at, and why.
+    /// What could not be read, and why.
     unread: Vec<(String, String)>,
 }
 
@@ -146,8 +146,8 @@ fn walk(folder: &Path) -> Result<Walk> {
     Ok(found)
 }
 
-/// Why something that a walk met could not be looked at, though there may be images behind it. `None` of a loop, which
-/// was seen under its first name, and of what went away meanwhile.
+/// Why something in a folder could not be read although images may be behind it. `None` for a loop, which was visited
+/// under its first name, and for what has been deleted meanwhile.
 pub fn unread_reason(error: &walkdir::Error) -> Option<String> {
     let is_missing = error.io_error().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound);
     let is_link = || error.path().is_some_and(|path| path.symlink_metadata().is_ok_and(|found| found.is_symlink()));

@@ -42,7 +42,7 @@ pub fn load_image(source: &ImageSource, limits: &ImageLimits) -> Result<RgbImage
 pub fn read_limited(source: &ImageSource, limits: &ImageLimits) -> Result<Vec<u8>> {
     let count = source.byte_count()?;
     if count > limits.max_bytes {
-        return Err(Error::invalid(
+        return Err(Error::unsupported(
             source.to_string(),
             format!("{count} bytes"),
             format!("at most {}", limits.max_bytes),
@@ -99,7 +99,7 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         let found = format!("{width} × {height} pixels");
         let expected = format!("at most {} megapixels", limits.max_pixels as f64 / 1e6);
-        return Err(Error::invalid(name, found, expected).with_hint("make the image smaller or raise the limit"));
+        return Err(Error::unsupported(name, found, expected).with_hint("make the image smaller or raise the limit"));
     }
     if width == 0 || height == 0 {
         return Err(Error::invalid(name, format!("{width} × {height} pixels"), "at least one pixel"));

@@ -1,4 +1,4 @@
-//! [`ImageResolver`]: where the images that a table names are looked up, and the guard against names that lead outside.
+//! [`ImageResolver`]: finds the images that a table names, and refuses names that lead outside their folder.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,7 +7,7 @@ use gxn_base::{Error, Result};
 /// Folder names under which published datasets keep their images.
 const USUAL: [&str; 6] = ["images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "photos"];
 
-/// Folders in which an image named by a table is looked up, in order.
+/// Folders that are searched for an image named by a table, in order.
 #[derive(Debug)]
 pub(super) struct ImageResolver {
     /// As found, and with every link resolved.
@@ -64,11 +64,9 @@ impl ImageResolver {
         let places: Vec<String> = self.roots.iter().map(|(root, _)| root.display().to_string()).collect();
         Err(format!("no such image file in {}", places.join(", ")))
     }
-}
 
-impl ImageResolver {
-    /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or the folder that it should
-    /// lie in, cannot be looked at, or is a link to a disk that is not there. A file that a folder no longer has is gone.
+    /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or its
+    /// folder, cannot be read, or is a link to a disk that is not mounted. A file that its folder no longer has is gone.
     pub fn may_hold(&self, names: &[&str]) -> bool {
         if names.iter().any(|name| check_relative(name).is_err()) {
             return false;
@@ -139,7 +137,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_cannot_be_looked_at_is_not_gone() {
+    fn what_cannot_be_read_is_not_gone() {
         let folder = tempfile::tempdir().unwrap();
         let images = folder.path().join("images");
         std::fs::create_dir_all(images.join("here")).unwrap();

@@ -55,7 +55,7 @@ impl ImageSource {
     /// Number of encoded bytes.
     ///
     /// # Errors
-    /// When the file cannot be looked at.
+    /// When the file cannot be read.
     pub fn byte_count(&self) -> Result<u64> {
         match self {
             Self::File(path) => {
@@ -69,7 +69,7 @@ impl ImageSource {
     /// member: when the archive was). Where both are as before, the image is taken to be the same.
     ///
     /// # Errors
-    /// When the file cannot be looked at.
+    /// When the file cannot be read.
     pub fn stamp(&self) -> Result<(u64, i64)> {
         let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
         let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
@@ -167,4 +167,3 @@ impl TryFrom<String> for ContentHash {
         Ok(Self(bytes))
     }
 }
-

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::image_resolver::ImageResolver;
 use super::options::SourceOptions;
 use super::parsed_source::{ParsedSource, plain};
-use super::image_resolver::ImageResolver;
 use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
@@ -38,7 +38,8 @@ pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Re
 /// Reads a JSON list of objects.
 pub(super) fn read_list(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
     let values: Vec<Value> = parse_json(text, path, "a list of objects with image and caption")?;
-    let mut builder = RecordBuilder::new("JSON list", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
+    let mut builder =
+        RecordBuilder::new("JSON list", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     let count = values.len();
     for (at, value) in values.into_iter().enumerate() {
         add(&mut builder, value, format!("entry {}", at + 1));
@@ -56,7 +57,8 @@ fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
     let ids = object.remove("caption_ids");
     let captions = take_captions(&mut object, ids.as_ref());
     if captions.is_empty() {
-        return builder.drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
+        return builder
+            .drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
     }
     let mut row = Row { image, captions, ..Row::default() };
     for key in ["id", "image_id"] {

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
-use super::split::Split;
 use super::options::SourceOptions;
 use super::parsed_source::{ParsedSource, Record, plain};
-use super::image_resolver::ImageResolver;
+use super::split::Split;
 use gxn_base::Result;
 use gxn_base::text::parse_json;
 
@@ -56,7 +56,9 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
             Some(split) => match split.parse() {
                 Ok(split) => Some(split),
                 Err(_) => {
-                    parsed.account.drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
+                    parsed
+                        .account
+                        .drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
                     continue;
                 }
             },

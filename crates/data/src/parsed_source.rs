@@ -51,7 +51,8 @@ impl ParsedSource {
                 !text.is_empty()
             });
             if record.captions.is_empty() {
-                self.account.drop(record.id, if before == 0 { "an image without caption" } else { "only empty captions" });
+                self.account
+                    .drop(record.id, if before == 0 { "an image without caption" } else { "only empty captions" });
                 continue;
             }
             if record.captions.len() < before {

@@ -45,7 +45,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-/// A part of an image, perhaps mirrored: what a training step or a ten-crop average looks at.
+/// A part of an image, perhaps mirrored: the input of a training step or of a ten-crop average.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// `x0, y0, x1, y1` as shares of width and height, `0 ≤ x0 < x1 ≤ 1`. The part is cut out first and then treated

@@ -63,8 +63,11 @@ fn layout_normalisation_and_flip() {
     image.put_pixel(1, 0, Rgb([40, 50, 60]));
     image.put_pixel(0, 1, Rgb([70, 80, 90]));
     image.put_pixel(1, 1, Rgb([100, 110, 120]));
-    let rule =
-        Preprocess { mean: [0.0, 10.0, 20.0], std: [1.0, 2.0, 10.0], ..plain(2, ResizeRule::Stretch, ResizeFilter::Bicubic) };
+    let rule = Preprocess {
+        mean: [0.0, 10.0, 20.0],
+        std: [1.0, 2.0, 10.0],
+        ..plain(2, ResizeRule::Stretch, ResizeFilter::Bicubic)
+    };
     assert_eq!(rule.apply(&image, View::FULL), [10.0, 40.0, 70.0, 100.0, 5.0, 20.0, 35.0, 50.0, 1.0, 4.0, 7.0, 10.0]);
     assert_eq!(
         rule.apply(&image, View { flip: true, ..View::FULL }),

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
-use super::split::Split;
 use super::options::SourceOptions;
 use super::parsed_source::{ParsedSource, Record};
-use super::image_resolver::ImageResolver;
+use super::split::Split;
 
 /// What one row says about an image.
 #[derive(Debug, Default)]

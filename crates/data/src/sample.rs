@@ -47,8 +47,8 @@ pub const SAMPLES: [Sample; 8] = [
     Sample {
         name: "csv",
         about: "A table with a header, one caption a row (tabs, bars and semicolons separate too). Image columns:\n\
-                filepath, image, image_path, …; caption columns: title, caption, text, …; others are named with\n\
-                --csv-img-key and --csv-caption-key. `split` and `id` are understood, further columns are kept as meta.",
+                filepath, image, image_path, …; caption columns: title, caption, text, …; others can be named\n\
+                in the options. `split` and `id` are understood, further columns are kept as meta.",
         files: &[
             (
                 "captions.csv",
@@ -76,8 +76,8 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "karpathy",
-        about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or where\n\
-                --images says, below `filepath` if it is given. restval joins train with --use-restval.",
+        about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or in the\n\
+                folder that the options name, below `filepath` if it is given. restval joins train unless left out.",
         files: &[
             (
                 "dataset.json",
@@ -90,8 +90,8 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "coco",
-        about: "COCO captions JSON (captions_train2017.json). It holds no splits: join several files with `::`, or let\n\
-                --split-by hash:0.9/0.05/0.05 make them.",
+        about: "COCO captions JSON (captions_train2017.json). It holds no splits: join several files with `::`, or split by\n\
+                content with the rule hash:0.9/0.05/0.05.",
         files: &[
             (
                 "captions_val2017.json",

@@ -1,4 +1,4 @@
-//! [`Dataset::open`]: recognises a source's format by looking at it.
+//! [`Dataset::open`]: recognises a source's format by its content.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -16,11 +16,11 @@ use super::parsed_source::ParsedSource;
 use super::table::Header;
 use super::{coco, folder, jsonl, karpathy, table, webdataset};
 use gxn_base::text::read_text;
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 
 impl Dataset {
     /// Opens a file, a folder, several sources joined by `::`, or shards `name-{0000..0042}.tar`, whose format is
-    /// recognised by looking: Karpathy JSON, COCO captions JSON, Flickr `.token`, CSV, TSV, JSONL, a folder of images
+    /// recognised by its content: Karpathy JSON, COCO captions JSON, Flickr `.token`, CSV, TSV, JSONL, a folder of images
     /// with same-named texts, or webdataset tars.
     ///
     /// Whatever cannot be used is in [`Dataset::dropped`] with its reason.
@@ -77,10 +77,11 @@ const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token
 
 impl Format {
     fn of(path: &Path, options: &SourceOptions) -> Result<Self> {
-        let unknown = |found: String| {
-            Error::invalid(path.display().to_string(), found, EXPECTED)
-                .with_remedy(Remedy::ShowFormats)
+        let other = |kind: Kind, found: String| {
+            Error::new(kind, path.display().to_string(), found, EXPECTED).with_remedy(Remedy::ShowFormats)
         };
+        let unknown = |found| other(Kind::Invalid, found);
+        let unsupported = |found: &str| other(Kind::Unsupported, found.to_owned());
         let mut start = Vec::new();
         let file = File::open(path).map_err(|error| Error::io("cannot open", path, error))?;
         file.take(4096).read_to_end(&mut start).map_err(|error| Error::io("cannot read", path, error))?;
@@ -89,10 +90,10 @@ impl Format {
         }
         match start {
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
-            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unknown("gzip data; unpack it first".into())),
-            _ if start.starts_with(b"PK\x03\x04") => return Err(unknown("a zip archive; unpack it first".into())),
+            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
+            _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
             _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
-                return Err(unknown("a binary file".into()));
+                return Err(unsupported("a binary file"));
             }
             _ => {}
         }

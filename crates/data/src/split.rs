@@ -16,7 +16,7 @@ pub enum Split {
     Train,
     /// Used for choosing hyper-parameters and the best epoch.
     Val,
-    /// Looked at once.
+    /// Used once, for the final result.
     Test,
 }
 
@@ -71,7 +71,7 @@ impl SplitBy {
     /// `hash:0.9/0.05/0.05`, used where a source gives no splits.
     pub const DEFAULT: Self = Self::Hash { train: 0.9, val: 0.05, test: 0.05 };
 
-    /// The split of the image with this content. [`SplitBy::All`] does not look at it.
+    /// The split of the image with this content. [`SplitBy::All`] ignores it.
     pub fn split(&self, content: &ContentHash) -> Split {
         match *self {
             Self::All(split) => split,

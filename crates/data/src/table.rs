@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::image_resolver::ImageResolver;
 use super::options::{CsvColumns, SourceOptions};
 use super::parsed_source::ParsedSource;
-use super::image_resolver::ImageResolver;
 use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::read_text;
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 
 const IMAGE: [&str; 8] = ["filepath", "image", "image_path", "file_name", "filename", "image_name", "img", "path"];
 const CAPTION: [&str; 7] = ["title", "caption", "text", "comment", "sentence", "description", "raw"];
@@ -32,7 +32,8 @@ fn split_token_line(line: &str) -> Option<(&str, &str, &str)> {
 /// `…testImages.txt` beside the file, if they are there.
 pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
     let splits = official_splits(path)?;
-    let mut builder = RecordBuilder::new("Flickr token file", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
+    let mut builder =
+        RecordBuilder::new("Flickr token file", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some((image, number, caption)) = split_token_line(line) else {
             builder.drop(format!("line {}", at + 1), "not `name.jpg#0<TAB>caption`");
@@ -88,11 +89,11 @@ impl Header {
             None => usual.iter().find_map(|name| place(name)),
         };
         let (image, caption) = (pick(&columns.image, &IMAGE), pick(&columns.caption, &CAPTION));
-        let complain = |expected: String| {
-            Error::invalid(path.display().to_string(), format!("columns {}", names.join(", ")), expected)
+        let complain = |kind: Kind, expected: String| {
+            Error::new(kind, path.display().to_string(), format!("columns {}", names.join(", ")), expected)
         };
         if let (None, Some(_)) = (image, place("url")) {
-            return Err(complain("a column of image files".into())
+            return Err(complain(Kind::Unsupported, "a column of image files".into())
                 .with_hint("nothing is downloaded: fetch the images first, for example with img2dataset"));
         }
         if let (Some(image), Some(caption)) = (image, caption)
@@ -108,7 +109,7 @@ impl Header {
             [] => "a column for images (image, filepath, …) and one for captions (caption, title, text, …)".to_owned(),
             _ => format!("the columns {}", named.join(" and ")),
         };
-        Err(complain(wanted).with_remedy(Remedy::NameColumns))
+        Err(complain(Kind::Invalid, wanted).with_remedy(Remedy::NameColumns))
     }
 }
 
@@ -118,7 +119,7 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
     let format = if header.separator == '\t' { "TSV" } else { "CSV" };
     let mut builder = RecordBuilder::new(format, ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     let separator = u8::try_from(header.separator)
-        .map_err(|_| Error::invalid("the separator", format!("{:?}", header.separator), "one ASCII character"))?;
+        .map_err(|_| Error::unsupported("the separator", format!("{:?}", header.separator), "one ASCII character"))?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         .flexible(true)

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::image_resolver::check_relative;
 use super::image_source::{ImageSource, is_image_extension};
 use super::jsonl::take_captions;
 use super::parsed_source::{ParsedSource, Record, plain};
-use super::image_resolver::check_relative;
 use gxn_base::{Error, Result};
 
-/// Caption and JSON members larger than this are no captions.
+/// Caption and JSON members larger than this are not captions.
 const LARGEST_TEXT: u64 = 4 << 20;
 
 /// Whether the file's first 512 bytes are a tar header.
@@ -191,7 +191,7 @@ impl Reader {
         };
         let mut id = json.remove("id").as_ref().map_or(key, plain);
         if self.ids.contains(&id) {
-            // Numbering that starts anew in every shard is common.
+            // Shards are often numbered from zero each.
             let shard = shard.file_stem().unwrap_or_default().to_string_lossy();
             id = format!("{shard}/{id}");
         }

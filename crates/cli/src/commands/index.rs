@@ -144,9 +144,9 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
         Some(dataset) => {
             if !quiet {
                 eprintln!("{}: {} with captions", dataset.name, dataset.format);
-                report_dropped(&dataset.dropped);
+                report_dropped(&dataset.account.left_out());
             }
-            if !quiet && source.is_dir() && !dataset.dropped.is_empty() {
+            if !quiet && source.is_dir() && !dataset.account.left_out().is_empty() {
                 eprintln!("note: --pictures indexes every picture of the folder, without captions");
             }
             Listing::of_dataset(dataset, source)

@@ -9,11 +9,7 @@ use sha2::{Digest, Sha256};
 use super::notes::real;
 use super::retriever::INDEX_FOLDER;
 use gxn_base::{Error, Result};
-use gxn_data::folder::unread_reason;
-use gxn_data::{Dataset, Dropped, ImageSource};
-
-/// Names of picture files end like this.
-const PICTURE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp", "bmp", "tif", "tiff"];
+use gxn_data::{Dataset, Dropped, ImageSource, has_image_extension, unread_reason};
 
 /// A picture to be indexed.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +94,7 @@ impl Listing {
             if !entry.file_type().is_file() {
                 continue;
             }
-            let extension = entry.path().extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-            if !PICTURE_EXTENSIONS.contains(&extension.as_str()) {
+            if !has_image_extension(entry.path()) {
                 others += 1;
                 continue;
             }
@@ -140,7 +135,7 @@ impl Listing {
             source: image.source.clone(),
             meta: image.meta.clone(),
         });
-        Self { pictures: pictures.collect(), unread: data.unread.clone(), ..Self::default() }
+        Self { pictures: pictures.collect(), unread: data.account.unread.clone(), ..Self::default() }
     }
 
     /// Keeps the pictures of one share.
@@ -314,7 +309,8 @@ mod tests {
             content: None,
             meta: Default::default(),
         });
-        let data = Dataset { images: images.collect(), unread: vec!["gone".into()], ..Dataset::default() };
+        let account = gxn_data::Account { unread: vec!["gone".into()], ..Default::default() };
+        let data = Dataset { images: images.collect(), account, ..Dataset::default() };
         let outside = outside.display().to_string();
         for source in [&table, &inside] {
             let listing = Listing::of_dataset(&data, source);

@@ -26,8 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::look::backbone::{Backbone, BackboneKind, Inference};
 use gxn_base::{Error, Result};
-use gxn_data::image::{ContentHash, Preprocess, View};
-use gxn_data::{Dropped, ImageSource};
+use gxn_data::{ContentHash, Dropped, ImageSource, Preprocess, View};
 use store::Rows;
 
 /// What is kept of the last map.
