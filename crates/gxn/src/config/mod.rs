@@ -21,7 +21,7 @@ pub use matching::{Level, LossKind, MatchingConfig};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
 use gxn_data::SourceOptions;
 
 /// Largest input of a CNN; beyond it a typing error is likelier than a wish.
@@ -96,7 +96,7 @@ impl RunConfig {
         let place = path.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
             Error::invalid(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
-                .with_hint("`gxn train --print-config` prints every key with its default")
+                .with_remedy(Remedy::ShowConfig)
         })?;
         config.validate()?;
         Ok(config)
@@ -252,7 +252,7 @@ pub fn expand(path: &str) -> Result<PathBuf> {
                 format!("${name}, which is not set"),
                 "a set environment variable",
             )
-            .with_hint(format!("export {name}=… and run the command again"))
+            .with_hint(format!("set the environment variable {name}"))
         })
     };
     let (mut out, mut rest) = match path.strip_prefix("~/") {
