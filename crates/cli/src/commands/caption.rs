@@ -23,7 +23,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     // Refused before the pictures are looked at.
     encoder.describe(&[], beam)?;
     let mut unreadable = 0;
-    for chunk in args.pictures.chunks(BATCH) {
+    for chunk in args.images.chunks(BATCH) {
         if stop.load(Ordering::Relaxed) {
             return Err(gxn_base::Error::interrupted().into());
         }
@@ -62,7 +62,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         print(&out)?;
     }
     if unreadable > 0 {
-        eprintln!("{unreadable} of {} pictures could not be read", args.pictures.len());
+        eprintln!("{unreadable} of {} pictures could not be read", args.images.len());
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -12,13 +12,12 @@ use gxn_eval::Protocol;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
+use crate::commands::config::config_text;
 use crate::commands::{data, evaluate, index, search, train};
 use crate::demo_scenes;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
 
-/// The run's configuration; the dataset is named at run time.
-const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
@@ -33,17 +32,17 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
-    eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
-    let source = demo_scenes::render(&pictures, args.seed, args.pictures)?;
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
+    let source = demo_scenes::render(&pictures, args.seed, args.images)?;
     let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
-    let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text, &stop)?;
+    let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
     if !healthy {
         bail!("the rendered dataset failed its check");
     }
 
-    eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
+    eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
     let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
@@ -85,7 +84,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!("note: {} test images are too few to judge the model by; --pictures 800 has enough", report.n_images);
+        eprintln!("note: {} test images are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -93,11 +92,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn config(source: &Path, seed: u64) -> Result<RunConfig> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), CONFIG)?;
+    let recipe = config_text(Path::new("demo"))?;
     let name = serde_json::Value::from(source.display().to_string());
     let set = [format!("data.source={name}"), format!("train.seed={seed}")];
-    Ok(RunConfig::load(Some(file.path()), &set)?)
+    Ok(RunConfig::parse(Some(&recipe), &set)?)
 }
 
 /// The rsum of random ranks: an image has `captions / images` right answers among all captions, a caption one among all
@@ -133,8 +131,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error =
-            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error = gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
@@ -154,7 +151,7 @@ fn next_steps() -> String {
 With your own images:
   gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
-  gxn train configs/own.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test
   gxn index MY_PHOTOS --model runs/mine
   gxn search \"two dogs on the beach\" MY_PHOTOS

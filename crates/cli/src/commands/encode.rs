@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe, look_at};
+use gxn_base::Progress;
 use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Writes embeddings of a data set as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
@@ -52,10 +54,9 @@ pub fn look_with_progress(
     split: Option<Split>,
     stop: &AtomicBool,
 ) -> Result<Looked> {
-    let mut line = ProgressLine::new();
-    let looked = look_at(encoder, dataset, split, &mut |done, total, rate| {
-        let left = (total - done) as f64 / rate.max(1e-9);
-        line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+    let line = ProgressLine::of("encoding");
+    let looked = look_at(encoder, dataset, split, &mut |done, total, _| {
+        line.update("images", done, total);
         !stop.load(Ordering::Relaxed)
     })?;
     line.clear();

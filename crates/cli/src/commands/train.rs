@@ -13,13 +13,16 @@ use gxn::train::picture_steps::PictureFigures;
 use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
+use gxn_base::Progress;
 use gxn_data::{SourceOptions, Split};
 use serde_json::Value;
 
 use crate::args::TrainArgs;
+use crate::commands::config::config_text;
 use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -39,7 +42,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         let stop = stop_flag()?;
         return finish(&run, resume_run(&run, &features, &stop)?, &stop);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args)?)?;
+    let text = args.config.as_deref().map(config_text).transpose()?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -146,15 +150,14 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
         match event {
             Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, rate } => {
-                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
-                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            Event::Features { done, total, .. } => {
+                self.line.update("images", *done, *total);
             }
             Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
@@ -200,7 +203,7 @@ impl Reporter {
                     if *best { " (best)" } else { "" }
                 ));
             }
-            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
         }
     }
 }
@@ -227,53 +230,27 @@ fn picture_figures(figures: &PictureFigures) -> String {
     )
 }
 
+/// What the flags set, in the order of precedence: environment, flags, `--set`.
 fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
-    let given = [
-        ("data.source", &args.train_data),
-        ("train.stage", &args.stage),
-        ("train.start_from", &args.start_from),
-        ("train.merge_from", &args.merge_from),
-        ("train.epochs", &args.epochs),
-        ("train.batch_size", &args.batch_size),
-        ("train.learning_rate", &args.lr),
-        ("train.seed", &args.seed),
-        ("look.weights", &args.pretrained_image),
-        ("look.backbone", &args.model),
-        ("matching.similarity", &args.measure),
-        ("matching.margin", &args.margin),
-        ("look.embed_dim", &args.embed_size),
-        ("look.sentence.word_dim", &args.word_dim),
-        ("train.grad_clip", &args.grad_clip),
-        ("train.cut_every", &args.lr_update),
-        ("train.weight_decay", &args.wd),
-        ("train.warmup_steps", &args.warmup),
-        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
+    let texts = [
+        ("data.source", args.train_data.clone()),
+        ("look.backbone", args.model.clone()),
+        ("look.weights", args.pretrained_image.clone()),
+        ("train.stage", args.stage.clone()),
+        ("train.start_from", args.init_from.clone()),
+        ("train.merge_from", args.merge_from.clone()),
     ];
-    let text_keys = ["data.source", "look.weights", "train.start_from", "train.merge_from"];
-    let flags = given
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
-        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
-            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
-            false => format!("{key}={v}"),
-        });
+    let numbers = [
+        ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
+        ("train.batch_size", args.batch_size.map(|pairs| pairs.to_string())),
+        ("train.learning_rate", args.lr.map(|rate| format!("{rate:?}"))),
+        ("train.seed", args.seed.map(|seed| seed.to_string())),
+    ];
+    // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+    let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
+    let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    differing(
-        "data",
-        &serde_json::to_value(&args.reading)?,
-        &serde_json::to_value(SourceOptions::default())?,
-        &mut pairs,
-    );
-    if args.finetune {
-        pairs.push("look.finetune=true".into());
-    }
-    if args.restval {
-        pairs.push("data.use_restval=true".into());
-    }
-    if args.max_violation {
-        pairs.push("matching.loss=hardest".into());
-    }
+    differing("data", &serde_json::to_value(&args.reading)?, &serde_json::to_value(SourceOptions::default())?, &mut pairs);
     pairs.extend(args.set.iter().cloned());
     Ok(pairs)
 }
@@ -309,7 +286,7 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
     }
     let own = RunConfig::load(Some(&kept), &[])?;
     let wanted = match &args.config {
-        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load(Some(&kept), &asked)?,
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
