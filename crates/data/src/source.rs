@@ -1,4 +1,4 @@
-//! [`Dataset::open`]: recognises a source's format by looking at it.
+//! [`Dataset::open`]: recognises a source's format by its content.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -10,16 +10,17 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::dataset::Dataset;
+use super::image_source::EXTENSIONS;
 use super::options::SourceOptions;
-use super::record::Reading;
+use super::parsed_source::ParsedSource;
 use super::table::Header;
 use super::{coco, folder, jsonl, karpathy, table, webdataset};
 use gxn_base::text::read_text;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 
 impl Dataset {
     /// Opens a file, a folder, several sources joined by `::`, or shards `name-{0000..0042}.tar`, whose format is
-    /// recognised by looking: Karpathy JSON, COCO captions JSON, Flickr `.token`, CSV, TSV, JSONL, a folder of pictures
+    /// recognised by its content: Karpathy JSON, COCO captions JSON, Flickr `.token`, CSV, TSV, JSONL, a folder of images
     /// with same-named texts, or webdataset tars.
     ///
     /// Whatever cannot be used is in [`Dataset::dropped`] with its reason.
@@ -60,7 +61,7 @@ enum Format {
 }
 
 /// Reads a file of any format.
-fn read_file(path: &Path, options: &SourceOptions) -> Result<Reading> {
+fn read_file(path: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     match Format::of(path, options)? {
         Format::Karpathy(text) => karpathy::read(path, &text, options),
         Format::Coco(text) => coco::read(path, &text, options),
@@ -76,10 +77,11 @@ const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token
 
 impl Format {
     fn of(path: &Path, options: &SourceOptions) -> Result<Self> {
-        let unknown = |found: String| {
-            Error::invalid(path.display().to_string(), found, EXPECTED)
-                .with_hint("`gxn data init` prints a sample of each format")
+        let other = |kind: Kind, found: String| {
+            Error::new(kind, path.display().to_string(), found, EXPECTED).with_remedy(Remedy::ShowFormats)
         };
+        let unknown = |found| other(Kind::Invalid, found);
+        let unsupported = |found: &str| other(Kind::Unsupported, found.to_owned());
         let mut start = Vec::new();
         let file = File::open(path).map_err(|error| Error::io("cannot open", path, error))?;
         file.take(4096).read_to_end(&mut start).map_err(|error| Error::io("cannot read", path, error))?;
@@ -88,10 +90,10 @@ impl Format {
         }
         match start {
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
-            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unknown("gzip data; unpack it first".into())),
-            _ if start.starts_with(b"PK\x03\x04") => return Err(unknown("a zip archive; unpack it first".into())),
+            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
+            _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
             _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
-                return Err(unknown("a binary file".into()));
+                return Err(unsupported("a binary file"));
             }
             _ => {}
         }
@@ -152,8 +154,8 @@ struct OutlineImage {
     sentences: Option<IgnoredAny>,
 }
 
-/// Reads a folder: two folders of equal stems, one table or JSON with its pictures, tar shards, or pairs.
-fn read_folder(folder: &Path, options: &SourceOptions) -> Result<Reading> {
+/// Reads a folder: two folders of equal stems, one table or JSON with its images, tar shards, or pairs.
+fn read_folder(folder: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     if let Some(texts) = &options.texts {
         return folder::read(options.images.as_deref().unwrap_or(folder), texts);
     }
@@ -183,15 +185,15 @@ fn read_folder(folder: &Path, options: &SourceOptions) -> Result<Reading> {
     }
 }
 
-/// Whether the name promises a table of the whole data set rather than a file that goes with one picture.
+/// Whether the name promises a table of the whole dataset rather than a file that goes with one image.
 fn may_be_table(name: &str, path: &Path) -> bool {
-    let beside_picture = || ["jpg", "jpeg", "png", "webp"].iter().any(|end| path.with_extension(end).exists());
+    let beside_image = || EXTENSIONS.iter().any(|end| path.with_extension(end).exists());
     [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".token", ".token.txt"].iter().any(|end| name.ends_with(end))
-        && !beside_picture()
+        && !beside_image()
         || ["captions.txt", "results.txt"].contains(&name)
 }
 
-/// One data set of several. Ids that two of them use are qualified by the later one's name.
+/// One dataset of several. Ids that two of them use are qualified by the later one's name.
 fn join(parts: Vec<Dataset>) -> Result<Dataset> {
     let mut whole = Dataset::default();
     for mut part in parts {
@@ -207,7 +209,7 @@ fn join(parts: Vec<Dataset>) -> Result<Dataset> {
         let prefix = prefixes.into_iter().find(|prefix| !taken(&part, prefix)).unwrap_or_default();
         let offset = whole.images.len();
         part.images.iter_mut().for_each(|image| image.id.insert_str(0, &prefix));
-        part.unread.iter_mut().for_each(|id| id.insert_str(0, &prefix));
+        part.account.unread.iter_mut().for_each(|id| id.insert_str(0, &prefix));
         for caption in &mut part.captions {
             caption.id.insert_str(0, &prefix);
             caption.image += offset;
@@ -223,14 +225,13 @@ fn join(parts: Vec<Dataset>) -> Result<Dataset> {
         glue(&mut whole.format, part.format, ", ");
         whole.images.append(&mut part.images);
         whole.captions.append(&mut part.captions);
-        whole.dropped.append(&mut part.dropped);
-        whole.unread.append(&mut part.unread);
+        whole.account.append(part.account);
     }
     whole.validate()?;
     Ok(whole)
 }
 
-/// The name of a data set: its file's or folder's stem.
+/// The name of a dataset: its file's or folder's stem.
 fn stem(source: &Path) -> String {
     let real = source.canonicalize().unwrap_or_else(|_| source.to_path_buf());
     let name = if real.is_dir() { real.file_name() } else { real.file_stem() };

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::Dataset;
+use super::split::Split;
 use super::tokenizer::tokenize;
 use gxn_base::{Error, Result};
 
@@ -42,9 +43,9 @@ struct Stored {
 /// How many words of some captions the vocabulary does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct UnknownWords {
-    /// Words looked at.
+    /// Number of words.
     pub words: usize,
-    /// Of them unknown.
+    /// How many of them are unknown.
     pub unknown: usize,
 }
 
@@ -145,20 +146,20 @@ impl Vocabulary {
     /// Bad JSON, another version, missing specials, a word given twice.
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
         let stored: Stored = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(name, error.to_string(), "a vocabulary in JSON"))?;
+            .map_err(|error| Error::damaged(name, error.to_string(), "a vocabulary in JSON"))?;
         if stored.version != VERSION {
-            return Err(Error::invalid(name, format!("version {}", stored.version), format!("version {VERSION}")));
+            return Err(Error::unsupported(name, format!("version {}", stored.version), format!("version {VERSION}")));
         }
         if stored.tokens.len() < SPECIALS.len() || stored.tokens[..SPECIALS.len()] != SPECIALS {
             let found = format!("{:?}", &stored.tokens[..stored.tokens.len().min(SPECIALS.len())]);
-            return Err(Error::invalid(name, found, format!("tokens beginning with {SPECIALS:?}")));
+            return Err(Error::damaged(name, found, format!("tokens beginning with {SPECIALS:?}")));
         }
         let vocabulary = Self::from_tokens(stored.tokens, stored.min_count);
         if vocabulary.numbers.len() != vocabulary.tokens.len() {
             let twice =
                 vocabulary.tokens.iter().enumerate().find(|(at, token)| vocabulary.numbers[*token] != *at as u32);
             let found = twice.map_or(String::new(), |(_, token)| format!("the token {token:?} twice"));
-            return Err(Error::invalid(name, found, "each token once"));
+            return Err(Error::damaged(name, found, "each token once"));
         }
         Ok(vocabulary)
     }

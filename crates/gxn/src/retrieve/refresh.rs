@@ -148,7 +148,7 @@ impl Refresh {
         let (index, mut report) = indexer.finish()?;
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
-        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.dropped.clone());
+        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.account.left_out());
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }
