@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 /// Generates captions for images. Images that cannot be read are named; the exit code is then 1.
 pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let beam = usize::from(args.beam.max(args.count));
     // Refused before the images are encoded.
     encoder.caption_features(&[], beam)?;

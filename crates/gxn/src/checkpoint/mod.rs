@@ -164,7 +164,7 @@ fn skeleton(stored: &StoredCheckpoint, arrays: &weights::Arrays, device: &Device
     };
     let generators = Generators {
         words: arrays.get("caption_decoder.output_bias").map(|bias| bias.values.len()),
-        pictures: arrays.contains_key("discriminator.bias"),
+        images: arrays.contains_key("discriminator.bias"),
     };
     Ok(Gxn::new(&Init::zeros(device), &stored.config, words, vectors, None, generators))
 }

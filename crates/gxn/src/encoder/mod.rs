@@ -186,12 +186,4 @@ fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_may_share_an_encoder() {
-        fn shared<T: Send + Sync>() {}
-        shared::<Encoder>();
-    }
-}
+mod tests;

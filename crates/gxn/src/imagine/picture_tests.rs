@@ -30,7 +30,7 @@ fn config() -> RunConfig {
 }
 
 fn network() -> Gxn {
-    let generators = Generators { words: None, pictures: true };
+    let generators = Generators { words: None, images: true };
     Gxn::new(&Init::new(7, &Device::flex()), &config(), 9, None, None, generators)
 }
 

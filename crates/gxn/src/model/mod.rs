@@ -14,7 +14,7 @@ use crate::look::{ImageEncoder, Init, Phase, SentenceEncoder, TokenBatch, unit_l
 pub use embedding_rows::EmbeddingRows;
 pub(crate) use embedding_rows::feature_batches;
 
-/// The joint embedding of a batch of pictures or captions: unit rows, non-negative where the model is so configured.
+/// The joint embedding of a batch of images or captions: unit rows, non-negative where the model is so configured.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     /// v_h or t_h, `[B, D]`.
@@ -33,9 +33,9 @@ pub struct Gxn {
     pub image: ImageEncoder,
     /// RNN_Enc^h, RNN_Enc^l, P_t^h and P_t^l.
     pub sentence: SentenceEncoder,
-    /// RNN_Dec, where captions are imagined.
+    /// RNN_Dec, where captions are generated.
     pub caption_decoder: Option<CaptionDecoder>,
-    /// CNN_Dec, where pictures are imagined.
+    /// CNN_Dec, where images are generated.
     pub image_generator: Option<ImageGenerator>,
     /// D_i, beside it.
     pub discriminator: Option<Discriminator>,
@@ -48,10 +48,10 @@ pub struct Gxn {
 /// Which generators a network has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generators {
-    /// The number of tokens that the caption decoder can say, where there is one.
+    /// The number of tokens that the caption decoder can generate, where there is one.
     pub words: Option<usize>,
-    /// Whether there are picture generator and discriminator.
-    pub pictures: bool,
+    /// Whether there are image generator and discriminator.
+    pub images: bool,
 }
 
 impl Gxn {
@@ -67,16 +67,15 @@ impl Gxn {
     ) -> Self {
         let (look, levels) = (&config.look, config.matching.levels);
         let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
-        let (words, pictures) = (&config.imagine.words, &config.imagine.pictures);
-        let make_pictures = generators.pictures;
+        let (words, images) = (&config.imagine.words, &config.imagine.pictures);
         Self {
             backbone,
             image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),
             caption_decoder: generators
                 .words
                 .map(|outputs| CaptionDecoder::new(init, words, look.embed_dim, sentence.word_width(), outputs)),
-            image_generator: make_pictures.then(|| ImageGenerator::new(init, pictures, look.embed_dim)),
-            discriminator: make_pictures.then(|| Discriminator::new(init, pictures, look.embed_dim)),
+            image_generator: generators.images.then(|| ImageGenerator::new(init, images, look.embed_dim)),
+            discriminator: generators.images.then(|| Discriminator::new(init, images, look.embed_dim)),
             sentence,
             log_scale: init.constant((1.0 / config.matching.temperature).ln() as f32, [1]),
             absolute: config.matching.absolute,

@@ -134,7 +134,7 @@ pub fn prepare(
             CaptionDecoder::outputs,
         )
     });
-    let generators = Generators { words, pictures: config.train.stage.trains_pictures() };
+    let generators = Generators { words, images: config.train.stage.trains_pictures() };
     let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained, generators);
     match origin {
         Origin::New => feed.fit_transform(&mut model, &used, &init)?,

@@ -102,7 +102,7 @@ fn input(backbone: &Backbone, image: &[f32], side: usize) -> Tensor<4> {
 #[cfg(test)]
 impl Inference {
     /// The same network with other kernels.
-    pub(super) fn with_instructions(self, instructions: gxn_ops::lanes::Instructions) -> Self {
+    pub(super) fn with_instructions(self, instructions: gxn_ops::simd16::Instructions) -> Self {
         match self.form {
             Form::Packed(network) => Self { form: Form::Packed(network.with_instructions(instructions)), ..self },
             Form::Generic { .. } => self,

@@ -43,7 +43,7 @@ impl Rectifier {
 pub enum Padding {
     /// TensorFlow's "SAME": output side `ceil(side / stride)`, an odd extra pixel at the right and the bottom.
     Same,
-    /// So many pixels on every side.
+    /// This number of pixels on every side.
     Symmetric(usize),
 }
 

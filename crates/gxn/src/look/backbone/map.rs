@@ -72,7 +72,7 @@ impl Map {
     }
 }
 
-/// Floats from one pixel to the next in a map of so many channels; an image's three are not padded.
+/// Floats from one pixel to the next in a map of `channels` channels; an image's three are not padded.
 pub(super) fn step_of(channels: usize) -> usize {
     if channels == 3 { 3 } else { channels.next_multiple_of(PANEL) }
 }

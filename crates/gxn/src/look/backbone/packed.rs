@@ -12,7 +12,7 @@ use super::kernel::{Dense, Depthwise, PANEL};
 use super::layer::{ConvLayer, Padding};
 use super::map::{Map, max_pool, step_of};
 use super::{Backbone, vgg};
-use gxn_ops::lanes::Instructions;
+use gxn_ops::simd16::Instructions;
 
 /// Floats in the widened strip of an inverted residual block (512 KiB).
 const STRIP: usize = 128 * 1024;
