@@ -85,7 +85,7 @@ fn watch(
     }
 }
 
-/// What a watched folder was said to be needs no saying again.
+/// Notes on what a watched folder is are not repeated.
 struct WithoutNotes<'a>(&'a ProgressLine);
 
 impl Progress for WithoutNotes<'_> {

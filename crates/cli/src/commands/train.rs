@@ -45,7 +45,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     if args.dry_run {
-        return dry_run(config, &features, &stop);
+        return dry_run(config, &features, stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
     finish(&run, train_run(config, &run, &features, stop)?)

@@ -34,6 +34,9 @@ pub(super) struct Indexer<'a> {
     linked: HashSet<String>,
 }
 
+/// The content of an image, and what the CNN makes of it where the content is new.
+type Read = Result<(String, Option<ImageFeature>)>;
+
 /// When and how large a file was, taken before it is read: a later change is seen the next time.
 type Stamp = (u64, i64);
 
@@ -151,7 +154,7 @@ impl<'a> Indexer<'a> {
 
     /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
     /// one content one is encoded.
-    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Result<(String, Option<ImageFeature>)>>> {
+    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Read>> {
         let Self { encoder, writer, limits, .. } = self;
         let index = Mutex::new((writer, HashSet::new()));
         let read = |&(image, _): &(&ImageFile, Stamp)| {

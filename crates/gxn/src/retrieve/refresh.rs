@@ -59,7 +59,7 @@ impl Refresh {
     pub fn plan(source: &Path, dir: &Path, options: &IndexOptions) -> Result<Self> {
         let before = match IndexMeta::read(dir) {
             Ok(meta) => Some(Before { provenance: Provenance::of(dir, &meta)?, model: meta.model }),
-            // What is wrong with it the writer knows to mend or to refuse.
+            // The writer repairs or refuses what is damaged.
             Err(_) => None,
         };
         let stored = match &before {
