@@ -125,7 +125,11 @@ impl<'a> Indexer<'a> {
         open.retain(|(image, _, content)| {
             if !encoded.contains_key(content) {
                 match self.encoder.image_feature(&image.source, &self.limits) {
-                    Ok(found) => drop(encoded.insert(content.clone(), found)),
+                    Ok(found) if found.content.is_some_and(|read| read.to_string() == *content) => {
+                        encoded.insert(content.clone(), found);
+                    }
+                    // The next refresh sees its new time.
+                    Ok(_) => self.drop(image, "it was changed while it was read".into()),
                     Err(error) => self.skip(image, &error),
                 }
             }
@@ -198,7 +202,11 @@ impl<'a> Indexer<'a> {
     }
 
     fn skip(&mut self, image: &ImageFile, error: &Error) {
-        self.report.dropped.push(Dropped { what: image.path.clone(), reason: error.to_string() });
+        self.drop(image, error.to_string());
+    }
+
+    fn drop(&mut self, image: &ImageFile, reason: String) {
+        self.report.dropped.push(Dropped { what: image.path.clone(), reason });
     }
 
     /// The captions of a dataset, as far as the index holds their images.
