@@ -1,7 +1,6 @@
 //! The command line.
 
 mod index;
-mod stored_source;
 mod train;
 
 use std::path::PathBuf;
@@ -10,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gxn_data::SourceOptions;
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gxn::checkpoint::{Encoder, weights};
+use gxn::checkpoint::weights;
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
+use gxn::encoder::Encoder;
 use gxn::evaluate::encode::encode_dataset;
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
+use gxn::encoder::Encoder;
+use gxn::evaluate::encode::{EncodedDataset, ImageFeatures, embed_and_describe};
 use gxn::train::ablation::Plan;
 use gxn::train::preparation::open_configured;
 use gxn_base::fs::write_text;
@@ -62,14 +62,14 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
             if !file.is_file() {
                 eprintln!("\n{} with seed {seed}", arm.name);
                 let outcome = match run.join("last").exists() {
-                    true => train::resume_run(&run, &features, &stop)?,
-                    false => train::train_run(config, &run, &features, &stop)?,
+                    true => train::resume_run(&run, &features, stop)?,
+                    false => train::train_run(config, &run, &features, stop)?,
                 };
                 if outcome.interrupted {
                     eprintln!("stopped in {}; run the same command again to continue", run.display());
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
-                measure(&run, &file, split_of(&args.split), &mut seen, &stop)?;
+                measure(&run, &file, split_of(&args.split), &mut seen, stop)?;
             }
             let (report, split_score, match_steps) = read(&file)?;
             arm.reports.push(report);
@@ -111,18 +111,18 @@ fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
 }
 
 /// What a CNN saw in a split's pictures: arms that share a CNN need not look again.
-type Seen = HashMap<(String, Split), Looked>;
+type Seen = HashMap<(String, Split), ImageFeatures>;
 
 /// Measures a finished run on a split, by both levels, by each alone, and under every λ on val; writes it to `file`.
 fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &AtomicBool) -> Result<()> {
-    let encoder = Encoder::load(run)?;
+    let encoder = Encoder::load(run)?.with_feature_cache()?;
     let dataset = open_configured(&encoder.config().data)?;
     let own = gxn::evaluate::encode::scoring(encoder.config());
-    let look_fingerprint = encoder.look_fingerprint();
+    let cnn_fingerprint = encoder.cnn_fingerprint()?;
     let mut encoded = |split| -> Result<EncodedDataset> {
-        let looked = match seen.entry((look_fingerprint.clone(), split)) {
+        let looked = match seen.entry((cnn_fingerprint.clone(), split)) {
             Entry::Occupied(looked) => looked.into_mut(),
-            Entry::Vacant(place) => place.insert(encode::look_with_progress(&encoder, &dataset, Some(split), stop)?),
+            Entry::Vacant(place) => place.insert(encode::extract_with_progress(&encoder, &dataset, Some(split), stop)?),
         };
         Ok(embed_and_describe(&encoder, &dataset, looked, None)?)
     };
@@ -147,7 +147,7 @@ fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &Atomic
         }
         split_score = Some(SplitScore { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda: best.1 });
     }
-    let card = &encoder.checkpoint().card;
+    let card = encoder.card();
     // The first stage's steps are no part of the budget.
     let before: u64 = card.ancestry.iter().skip(1).map(|ancestor| ancestor.match_steps).sum();
     let own_steps = if card.ancestry.is_empty() { 0 } else { card.match_steps.unwrap_or(card.step) };

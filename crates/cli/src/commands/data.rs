@@ -22,9 +22,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
 
 /// Prints the report; false if something is fatal.
 pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -> Result<bool> {
-    let line = ProgressLine::of("checking");
-    let report = run_check(dataset, options, &line)?;
-    line.clear();
+    let progress = ProgressLine::of("checking");
+    let report = run_check(dataset, options, &progress)?;
+    progress.clear();
     match format {
         ReportFormat::Text => print(&format!("{report}\n"))?,
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
@@ -38,9 +38,9 @@ pub fn convert(args: &ConvertArgs) -> Result<ExitCode> {
     let format: DataFormat = args.to.parse()?;
     let files = if args.copy_images { ImageFiles::Copy } else { ImageFiles::Refer };
     stop_flag()?;
-    let line = ProgressLine::of("writing");
-    let written = write_as(&dataset, format, &args.out, files, &line)?;
-    line.clear();
+    let progress = ProgressLine::of("writing");
+    let written = write_as(&dataset, format, &args.out, files, &progress)?;
+    progress.clear();
     print(&format!("{}\n", written.display()))?;
     Ok(ExitCode::SUCCESS)
 }

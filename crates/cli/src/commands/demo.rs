@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
-use gxn_data::{CheckOptions, Dataset, ImageLimits, SourceOptions, Split};
+use gxn::encoder::Encoder;
+use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
+use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
 use gxn_eval::Protocol;
 use gxn_index::{Modality, SearchOptions};
 
@@ -45,42 +45,32 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
+    let outcome = train::train_run(config, &run, &logs.join("features"), stop)?;
     if outcome.interrupted {
         eprintln!("stopped; continue with: gxn train --resume {}", run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
-    let encoder = Encoder::load(&run)?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    let encoder = Encoder::load(&run)?.with_feature_cache()?;
+    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, stop)?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
 
-    let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
+    let index_dir = pictures.join(INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    let listing = Listing::of_dataset(&dataset, &source);
-    let job = IndexJob {
-        source: IndexSource::Dataset(&dataset, &source),
-        listing: &listing,
-        shard: None,
-        dir: &index_dir,
-        model: &run,
-        limits: ImageLimits::default(),
-        other_source: false,
-        notes: Default::default(),
-    };
-    index::say(&index::run(&encoder, &job, &stop)?);
+    let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
+    let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
-        let parts = parse_query(&[sentence.to_string()])?;
-        let mut found = retriever.search(&parts, &SearchOptions::new(Modality::Image, 3))?;
+        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
@@ -114,7 +104,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
 }
 
 /// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
-fn describe(hits: &mut [gxn_index::Hit], dataset: &Dataset) {
+fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
         let caption = image.and_then(|at| dataset.captions.get(dataset.captions_of(at).start));

@@ -20,7 +20,7 @@ pub mod train;
 use std::path::Path;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
 /// Opens a dataset and reports on stderr what it is and what was left out.

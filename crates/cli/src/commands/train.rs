@@ -5,21 +5,17 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::Calibration;
-use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
+use gxn::retrieve::calibration::calibrate_run;
 use gxn::train::picture_steps::PictureFigures;
-use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 use gxn_base::Progress;
-use gxn_data::{SourceOptions, Split};
+use gxn_data::SourceOptions;
 use serde_json::Value;
 
 use crate::args::TrainArgs;
 use crate::commands::config::config_text;
-use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::ProgressLine;
@@ -40,7 +36,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
+        return finish(&run, resume_run(&run, &features, stop)?);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
     let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
@@ -51,10 +47,10 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     if args.dry_run {
-        return dry_run(config, &features, &stop);
+        return dry_run(config, &features, stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
+    finish(&run, train_run(config, &run, &features, stop)?)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -71,12 +67,12 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate(run, stop) {
+    if let Err(error) = calibrate_run(run, &ProgressLine::of("calibrating")) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -88,21 +84,6 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
     );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
-fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
-    const IMAGES: usize = 1000;
-    let encoder = Encoder::load(run)?;
-    let dataset = open_configured(&encoder.config().data)?;
-    let val = dataset.split_indices(Split::Val);
-    if val.len() < ENOUGH_IMAGES {
-        return Ok(());
-    }
-    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
-    Calibration::fit(&encoder, &encoded)?.save(run)?;
-    Ok(())
 }
 
 /// Runs two batches in a throw-away folder and says what a whole run would take.

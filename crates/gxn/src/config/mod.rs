@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use gxn_base::Similarity;
 pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
-pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
-pub use matching::{Level, LossKind, MatchingConfig};
+pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
+pub use matching::{Levels, LossKind, MatchingConfig};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;
@@ -206,7 +206,7 @@ impl RunConfig {
             "rsum or last: stage \"match\" makes no captions",
         )?;
         check(
-            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Level::Both,
+            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Levels::Both,
             "matching.levels",
             "abstract".into(),
             "both: captions and pictures are made from the grounded level",
