@@ -261,7 +261,7 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
+    let (asked, kept) = (overrides(args), run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }
