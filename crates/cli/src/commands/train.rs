@@ -5,20 +5,20 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::Calibration;
-use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
+use gxn::retrieve::calibration::calibrate_run;
 use gxn::train::picture_steps::PictureFigures;
-use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
-use gxn_data::Split;
+use gxn_base::Progress;
+use gxn_data::SourceOptions;
+use serde_json::Value;
 
 use crate::args::TrainArgs;
-use crate::commands::encode;
+use crate::commands::config::config_text;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -36,9 +36,10 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
+        return finish(&run, resume_run(&run, &features, stop)?);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
+    let text = args.config.as_deref().map(config_text).transpose()?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -46,10 +47,10 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     if args.dry_run {
-        return dry_run(config, &features, &stop);
+        return dry_run(config, &features, stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
+    finish(&run, train_run(config, &run, &features, stop)?)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -66,12 +67,12 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate(run, stop) {
+    if let Err(error) = calibrate_run(run, &ProgressLine::of("calibrating")) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -83,21 +84,6 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
     );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
-fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
-    const IMAGES: usize = 1000;
-    let encoder = Encoder::load(run)?;
-    let dataset = open_configured(&encoder.config().data)?;
-    let val = dataset.split_indices(Split::Val);
-    if val.len() < ENOUGH_IMAGES {
-        return Ok(());
-    }
-    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
-    Calibration::fit(&encoder, &encoded)?.save(run)?;
-    Ok(())
 }
 
 /// Runs two batches in a throw-away folder and says what a whole run would take.
@@ -145,15 +131,14 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
         match event {
             Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, rate } => {
-                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
-                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            Event::Features { done, total, .. } => {
+                self.line.update("images", *done, *total);
             }
             Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
@@ -199,7 +184,7 @@ impl Reporter {
                     if *best { " (best)" } else { "" }
                 ));
             }
-            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
         }
     }
 }
@@ -226,55 +211,40 @@ fn picture_figures(figures: &PictureFigures) -> String {
     )
 }
 
-fn overrides(args: &TrainArgs) -> Vec<String> {
-    let given = [
-        ("data.source", &args.train_data),
-        ("data.images", &args.images),
-        ("data.texts", &args.texts),
-        ("data.split_by", &args.split_by),
-        ("data.csv.image", &args.csv_img_key),
-        ("data.csv.caption", &args.csv_caption_key),
-        ("data.csv.separator", &args.csv_separator),
-        ("train.stage", &args.stage),
-        ("train.start_from", &args.start_from),
-        ("train.merge_from", &args.merge_from),
-        ("train.epochs", &args.epochs),
-        ("train.batch_size", &args.batch_size),
-        ("train.learning_rate", &args.lr),
-        ("train.seed", &args.seed),
-        ("look.weights", &args.pretrained_image),
-        ("look.backbone", &args.model),
-        ("matching.similarity", &args.measure),
-        ("matching.margin", &args.margin),
-        ("look.embed_dim", &args.embed_size),
-        ("look.sentence.word_dim", &args.word_dim),
-        ("train.grad_clip", &args.grad_clip),
-        ("train.cut_every", &args.lr_update),
-        ("train.weight_decay", &args.wd),
-        ("train.warmup_steps", &args.warmup),
-        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
+/// What the flags set, in the order of precedence: environment, flags, `--set`.
+fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
+    let texts = [
+        ("data.source", args.train_data.clone()),
+        ("look.backbone", args.model.clone()),
+        ("look.weights", args.pretrained_image.clone()),
+        ("train.stage", args.stage.clone()),
+        ("train.start_from", args.init_from.clone()),
+        ("train.merge_from", args.merge_from.clone()),
     ];
-    let text_keys = ["data.", "look.weights", "train.start_from", "train.merge_from"];
-    let flags = given
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
-        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
-            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
-            false => format!("{key}={v}"),
-        });
+    let numbers = [
+        ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
+        ("train.batch_size", args.batch_size.map(|pairs| pairs.to_string())),
+        ("train.learning_rate", args.lr.map(|rate| format!("{rate:?}"))),
+        ("train.seed", args.seed.map(|seed| seed.to_string())),
+    ];
+    // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+    let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
+    let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    if args.finetune {
-        pairs.push("look.finetune=true".into());
-    }
-    if args.use_restval {
-        pairs.push("data.use_restval=true".into());
-    }
-    if args.max_violation {
-        pairs.push("matching.loss=hardest".into());
-    }
+    differing("data", &serde_json::to_value(&args.reading)?, &serde_json::to_value(SourceOptions::default())?, &mut pairs);
     pairs.extend(args.set.iter().cloned());
-    pairs
+    Ok(pairs)
+}
+
+/// What differs from the default, as `key=value`.
+fn differing(key: &str, value: &Value, default: &Value, pairs: &mut Vec<String>) {
+    match (value, default) {
+        (Value::Object(values), Value::Object(defaults)) => {
+            values.iter().for_each(|(name, value)| differing(&format!("{key}.{name}"), value, &defaults[name], pairs));
+        }
+        _ if value != default => pairs.push(format!("{key}={value}")),
+        _ => {}
+    }
 }
 
 /// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
@@ -291,13 +261,13 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args), run.join("config.toml"));
+    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }
     let own = RunConfig::load(Some(&kept), &[])?;
     let wanted = match &args.config {
-        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load(Some(&kept), &asked)?,
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());

@@ -9,6 +9,7 @@
 
 mod cache;
 mod export;
+mod freshness;
 mod options;
 mod search;
 mod strategy;
@@ -24,6 +25,7 @@ use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::quantized::Sketches;
 use crate::segment::Segment;
 use cache::{FilterCache, QueryCount};
+use freshness::CatalogueStamp;
 use gxn_base::{Error, Modality, Remedy, Result};
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -43,6 +45,7 @@ pub struct Index {
     captions: Vec<OpenSegment>,
     filters: FilterCache,
     queries: QueryCount,
+    stamp: Option<CatalogueStamp>,
 }
 
 /// A row file, mapped, with what belongs to it.
@@ -93,16 +96,24 @@ impl Index {
     }
 
     fn open_snapshot(dir: &Path) -> Result<Self> {
+        // Taken first: a commit in between is detected later.
+        let stamp = CatalogueStamp::of(dir);
         let catalogue = Catalogue::open(dir)?;
         let images = open_segments(dir, &catalogue, Modality::Image)?;
         let captions = open_segments(dir, &catalogue, Modality::Text)?;
         let (filters, queries) = Default::default();
-        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, filters, queries })
+        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, filters, queries, stamp })
     }
 
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether nothing was committed since it was opened, by the state of one file. A change within the clock tick of the
+    /// opening, a few milliseconds, may be missed until the next one.
+    pub fn is_current(&self) -> bool {
+        self.stamp.is_some() && self.stamp == CatalogueStamp::of(&self.dir)
     }
 
     /// What the index is made for and how much it holds.
