@@ -3,7 +3,6 @@
 use super::{Comparison, Operator};
 use crate::item::{CaptionItem, ImageItem};
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -144,7 +143,8 @@ impl Moment {
             None => (text, None),
         };
         let date = Date::strptime("%Y-%m-%d", date).ok()?;
-        let at = |time| Some(TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?.as_millisecond());
+        let epoch = Date::constant(1970, 1, 1).to_datetime(Time::midnight());
+        let at = |time| i64::try_from(date.to_datetime(time).duration_since(epoch).as_millis()).ok();
         match time {
             None => Self::new(at(Time::midnight())?, DAY_MS),
             Some(time) => Self::new(at(Time::strptime("%H:%M:%S", time).ok()?)?, 1000),
