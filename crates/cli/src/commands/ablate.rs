@@ -19,6 +19,7 @@ use gxn_eval::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore}
 use serde_json::json;
 
 use crate::args::AblateArgs;
+use crate::commands::config::config_text;
 use crate::commands::{encode, evaluate, split_of, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
@@ -28,7 +29,7 @@ const LAMBDA_STEPS: u8 = 20;
 
 /// Runs what is missing of an ablation and writes its tables.
 pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
-    let plan = Plan::read(&args.plan, &args.set)?;
+    let plan = Plan::read(&config_text(&args.plan)?, &args.set)?;
     if args.print_plan {
         let name = |at: usize| plan.arms[at].name.as_str();
         for (at, arm) in plan.arms.iter().enumerate() {

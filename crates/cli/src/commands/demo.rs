@@ -14,12 +14,11 @@ use gxn_eval::Protocol;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
+use crate::commands::config::config_text;
 use crate::commands::{data, evaluate, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
 
-/// The run's configuration; the data set is named at run time.
-const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
@@ -34,8 +33,8 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
-    eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
-    let source = synthetic::render(&pictures, args.seed, args.pictures)?;
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
+    let source = synthetic::render(&pictures, args.seed, args.images)?;
     let dataset = Dataset::open(&source, &OpenOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
@@ -44,7 +43,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
         bail!("the rendered data set failed its check");
     }
 
-    eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
+    eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
     let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
@@ -86,10 +85,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!(
-            "note: {} test pictures are too few to judge the model by; --pictures 800 has enough",
-            report.n_images
-        );
+        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -97,11 +93,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn config(source: &Path, seed: u64) -> Result<RunConfig> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), CONFIG)?;
+    let recipe = config_text(Path::new("demo"))?;
     let name = serde_json::Value::from(source.display().to_string());
     let set = [format!("data.source={name}"), format!("train.seed={seed}")];
-    Ok(RunConfig::load(Some(file.path()), &set)?)
+    Ok(RunConfig::parse(Some(&recipe), &set)?)
 }
 
 /// The rsum of random ranks: an image has `captions / images` right answers among all captions, a caption one among all
@@ -157,7 +152,7 @@ fn next_steps() -> String {
 With your own pictures:
   gxn data init                       # what a data set looks like, in every format
   gxn data check MY_DATA              # is it all right?
-  gxn train configs/own.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test
   gxn index MY_PHOTOS --model runs/mine
   gxn search \"two dogs on the beach\" MY_PHOTOS

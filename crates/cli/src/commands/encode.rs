@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::evaluate::encode::{EncodedDataset, ImageFeatures, embed_and_describe, extract_features};
+use gxn_base::Progress;
 use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
@@ -52,10 +54,9 @@ pub fn extract_with_progress(
     split: Option<Split>,
     stop: &AtomicBool,
 ) -> Result<ImageFeatures> {
-    let mut line = ProgressLine::new();
-    let features = extract_features(encoder, dataset, split, &mut |done, total, rate| {
-        let left = (total - done) as f64 / rate.max(1e-9);
-        line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+    let line = ProgressLine::of("encoding");
+    let features = extract_features(encoder, dataset, split, &mut |done, total, _| {
+        line.update("images", done, total);
         !stop.load(Ordering::Relaxed)
     })?;
     line.clear();

@@ -14,7 +14,7 @@ use gxn::retrieve::{
     FolderOptions, IndexJob, IndexReport, IndexSource, Listing, Shard, merge_indexes, noted_as_dataset, noted_model,
     noted_shard, noted_source, refresh_index,
 };
-use gxn_base::Kind;
+use gxn_base::{Kind, Progress};
 use gxn_data::{Dataset, ImageLimits};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
@@ -24,7 +24,8 @@ use crate::args::{
 use crate::commands::index_options::{OPTIONS, Refreshing, lasting, refreshing};
 use crate::commands::{info, name_dropped, open_options, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, plural, print};
+use crate::progress::{ProgressLine, rate};
 
 /// Removed pictures, and pictures that stay unseen, that are named.
 const NAMED: usize = 5;
@@ -185,21 +186,14 @@ fn refreshed(encoder: &Encoder, request: &Request<'_>, stop: &AtomicBool) -> Res
 
 /// Makes or refreshes an index with progress on stderr.
 pub fn run(encoder: &Encoder, job: &IndexJob<'_>, stop: &AtomicBool) -> Result<IndexReport> {
-    let mut line = ProgressLine::new();
+    let line = ProgressLine::of("indexing");
     if let Ok(meta) = IndexMeta::read(job.dir)
         && meta.model != encoder.fingerprint()
     {
         line.note("note: another model made this index; it serves until the new one is whole");
     }
     let report = refresh_index(encoder, job, &mut |progress| {
-        let left = (progress.total - progress.done) as f64 / progress.rate.max(1e-9);
-        line.show(&format!(
-            "indexing {}/{}, {:.0} images/s, {} left",
-            progress.done,
-            progress.total,
-            progress.rate,
-            duration(left)
-        ));
+        line.update("images", progress.done, progress.total);
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     line.clear();
@@ -210,19 +204,20 @@ pub fn run(encoder: &Encoder, job: &IndexJob<'_>, stop: &AtomicBool) -> Result<I
 pub fn say(report: &IndexReport) {
     let mut parts = vec![format!("{} unchanged", report.unchanged)];
     for (count, what) in
-        [(report.encoded, "looked at"), (report.linked, "copied or moved"), (report.removed.len(), "removed")]
+        [(report.encoded, "encoded"), (report.linked, "copied or moved"), (report.removed.len(), "removed")]
     {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
     }
     eprintln!(
-        "indexed {} images ({}) and {} captions in {}, {:.0} images/s",
-        report.images,
+        "indexed {} ({}) and {} in {}{}",
+        plural(report.images, "image"),
         parts.join(", "),
-        report.captions,
+        plural(report.captions, "caption"),
         duration(report.seconds),
-        report.encoded as f64 / report.seconds.max(1e-9)
+        rate(report.encoded, "image", Duration::from_secs_f64(report.seconds))
+            .map_or_else(String::new, |rate| format!(", {rate}"))
     );
     if let [embedded, removed] = report.caption_changes
         && report.caption_changes != [0, 0]
@@ -234,7 +229,7 @@ pub fn say(report: &IndexReport) {
     }
     if !report.kept.is_empty() {
         let count = report.kept.len();
-        eprintln!("{count} could not be looked at and stay as they were: {}", first_of(&report.kept));
+        eprintln!("{count} could not be read and are unchanged: {}", first_of(&report.kept));
     }
     // No other command names the pictures of a folder.
     name_dropped(&report.dropped, usize::MAX);

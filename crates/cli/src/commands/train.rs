@@ -13,12 +13,15 @@ use gxn::train::picture_steps::PictureFigures;
 use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
+use gxn_base::Progress;
 use gxn_data::Split;
 
 use crate::args::TrainArgs;
+use crate::commands::config::config_text;
 use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -38,7 +41,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         let stop = stop_flag()?;
         return finish(&run, resume_run(&run, &features, &stop)?, &stop);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
+    let text = args.config.as_deref().map(config_text).transpose()?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -145,15 +149,14 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::new(), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
         match event {
             Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, rate } => {
-                let left = total.saturating_sub(*done) as f64 / rate.max(1e-9);
-                self.line.show(&format!("features {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+            Event::Features { done, total, .. } => {
+                self.line.update("images", *done, *total);
             }
             Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
                 self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
@@ -199,7 +202,7 @@ impl Reporter {
                     if *best { " (best)" } else { "" }
                 ));
             }
-            Event::Alarm(alarm) => self.line.note(&format!("ALARM: {alarm}")),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
         }
     }
 }
@@ -226,55 +229,34 @@ fn picture_figures(figures: &PictureFigures) -> String {
     )
 }
 
+/// What the flags set, in the order of precedence: environment, flags, `--set`.
 fn overrides(args: &TrainArgs) -> Vec<String> {
-    let given = [
-        ("data.source", &args.train_data),
-        ("data.images", &args.images),
-        ("data.texts", &args.texts),
-        ("data.split_by", &args.split_by),
-        ("data.csv.image", &args.csv_img_key),
-        ("data.csv.caption", &args.csv_caption_key),
-        ("data.csv.separator", &args.csv_separator),
-        ("train.stage", &args.stage),
-        ("train.start_from", &args.start_from),
-        ("train.merge_from", &args.merge_from),
-        ("train.epochs", &args.epochs),
-        ("train.batch_size", &args.batch_size),
-        ("train.learning_rate", &args.lr),
-        ("train.seed", &args.seed),
-        ("look.weights", &args.pretrained_image),
-        ("look.backbone", &args.model),
-        ("matching.similarity", &args.measure),
-        ("matching.margin", &args.margin),
-        ("look.embed_dim", &args.embed_size),
-        ("look.sentence.word_dim", &args.word_dim),
-        ("train.grad_clip", &args.grad_clip),
-        ("train.cut_every", &args.lr_update),
-        ("train.weight_decay", &args.wd),
-        ("train.warmup_steps", &args.warmup),
-        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let texts = [
+        ("data.source", args.train_data.clone()),
+        ("data.images", path(&args.reading.images)),
+        ("data.texts", path(&args.reading.texts)),
+        ("data.split_by", args.reading.split_by.clone()),
+        ("data.csv.image", args.reading.csv_img_key.clone()),
+        ("data.csv.caption", args.reading.csv_caption_key.clone()),
+        ("data.csv.separator", args.reading.csv_separator.map(String::from)),
+        ("look.backbone", args.model.clone()),
+        ("look.weights", args.pretrained_image.clone()),
+        ("train.stage", args.stage.clone()),
+        ("train.start_from", args.init_from.clone()),
+        ("train.merge_from", args.merge_from.clone()),
     ];
-    let text_keys = ["data.", "look.weights", "train.start_from", "train.merge_from"];
-    let flags = given
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
-        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
-            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
-            false => format!("{key}={v}"),
-        });
-    let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    if args.finetune {
-        pairs.push("look.finetune=true".into());
-    }
-    if args.use_restval {
-        pairs.push("data.use_restval=true".into());
-    }
-    if args.max_violation {
-        pairs.push("matching.loss=hardest".into());
-    }
-    pairs.extend(args.set.iter().cloned());
-    pairs
+    let numbers = [
+        ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
+        ("train.batch_size", args.batch_size.map(|pairs| pairs.to_string())),
+        ("train.learning_rate", args.lr.map(|rate| format!("{rate:?}"))),
+        ("train.seed", args.seed.map(|seed| seed.to_string())),
+    ];
+    // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+    let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
+    let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+    let restval = args.reading.no_restval.then(|| "data.use_restval=false".to_string());
+    from_environment().into_iter().chain(flags).chain(restval).chain(args.set.iter().cloned()).collect()
 }
 
 /// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
@@ -297,7 +279,7 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
     }
     let own = RunConfig::load(Some(&kept), &[])?;
     let wanted = match &args.config {
-        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load(Some(&kept), &asked)?,
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
