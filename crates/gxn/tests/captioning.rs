@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gxn::checkpoint::{Checkpoint, weights};
 use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, Similarity, Stage};
 use gxn::encoder::Encoder;
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn_data::{Dataset, ImageLimits, SourceOptions, Split};
 use gxn_eval::metrics::CaptionReferences;
 
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
@@ -86,7 +86,7 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     let run = folder.path().join("run");
     run_to_end(start(&config, &run));
     let encoder = Encoder::load(&run).unwrap();
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let images = data.split_indices(Split::Train);
     let sources: Vec<_> = images.iter().map(|&at| &data.images[at].source).collect();
     let features: Vec<f32> = (encoder.image_features(&sources, &ImageLimits::default()).unwrap().into_iter())

@@ -10,13 +10,13 @@ use gxn_data::doctor::{CheckOptions, check as examine};
 use gxn_data::sample::SAMPLES;
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
-use crate::commands::{open_dataset, open_options};
+use crate::commands::open_dataset;
 use crate::output::print;
 use crate::progress::ProgressLine;
 
 /// Reports on a data set; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let dataset = Dataset::open(&args.source, &open_options(&args.reading)?)?;
+    let dataset = Dataset::open(&args.source, &args.reading)?;
     let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     let healthy = report(&dataset, &options, args.format)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })

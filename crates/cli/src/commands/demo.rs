@@ -7,17 +7,19 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
+use gxn::evaluate::Measurement;
+use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn_data::doctor::CheckOptions;
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
-use gxn_eval::Protocol;
+use gxn_data::{Dataset, SourceOptions, Split};
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::config::config_text;
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::{data, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
@@ -35,7 +37,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
     let source = synthetic::render(&pictures, args.seed, args.images)?;
-    let dataset = Dataset::open(&source, &OpenOptions::default())?;
+    let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
     let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
@@ -54,34 +56,28 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
 
-    let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
+    let index_dir = pictures.join(INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    let listing = Listing::of_dataset(&dataset, &source);
-    let job = IndexJob {
-        source: IndexSource::Dataset(&dataset, &source),
-        listing: &listing,
-        shard: None,
-        dir: &index_dir,
-        model: &run,
-        limits: ImageLimits::default(),
-        other_source: false,
-        notes: Default::default(),
-    };
-    index::say(&index::run(&encoder, &job, &stop)?);
+    let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
+    let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
-        let parts = parse_query(&[sentence.to_string()])?;
-        let mut found = retriever.search(&parts, &SearchOptions::new(Modality::Image, 3))?;
+        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
@@ -115,7 +111,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
 }
 
 /// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
-fn describe(hits: &mut [gxn_index::Hit], dataset: &Dataset) {
+fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
         let caption = image.and_then(|at| dataset.captions.get(dataset.captions_of(at).start));

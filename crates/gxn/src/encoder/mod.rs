@@ -5,7 +5,7 @@
 mod generate;
 mod images;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use burn::tensor::Device;
@@ -25,6 +25,7 @@ use gxn_data::Vocabulary;
 /// A trained network ready to embed, caption and generate. All methods take `&self`; threads may share one.
 #[derive(Debug)]
 pub struct Encoder {
+    path: PathBuf,
     stored: StoredCheckpoint,
     /// Without the CNN.
     model: Gxn,
@@ -48,7 +49,7 @@ impl Encoder {
         let model = stored.network(&device)?;
         let cnn_fingerprint = stored.cnn_fingerprint.clone().map_or_else(OnceLock::new, OnceLock::from);
         let (inference, loading) = (OnceLock::new(), Mutex::new(()));
-        Ok(Self { stored, model, inference, loading, cnn_fingerprint, cache: None, device })
+        Ok(Self { path: path.to_path_buf(), stored, model, inference, loading, cnn_fingerprint, cache: None, device })
     }
 
     /// The same, with the features that training and other commands have cached beside the run, or that they will find
@@ -72,6 +73,11 @@ impl Encoder {
         let spec = FeatureSpec::new(self.config().look.backbone, self.pipeline().clone());
         let cache = Some(FeatureCache::open(folder, &spec, self.cnn_weights()?)?);
         Ok(Self { cache, ..self })
+    }
+
+    /// The run or checkpoint that it was loaded from.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The run's configuration.

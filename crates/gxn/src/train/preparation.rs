@@ -16,8 +16,8 @@ use crate::look::features::{FeatureSpec, FeatureStore};
 use crate::look::{ImagePipeline, Init};
 use crate::model::{EmbeddingRows, Generators, Gxn};
 use crate::seed::mix;
-use gxn_base::{Error, Result};
-use gxn_data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::{Dataset, Dropped, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -239,17 +239,12 @@ fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Datase
 /// As [`Dataset::open`], and when it names none.
 pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     if config.source.is_empty() {
-        return Err(Error::invalid("data.source", "nothing", "a data set")
-            .with_hint("name one with --train-data, or data.source in the configuration"));
+        return Err(Error::invalid("data.source", "nothing", "a dataset").with_remedy(Remedy::NameData));
     }
-    let options = OpenOptions {
-        images: config.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        texts: config.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        use_restval: config.use_restval,
-        split_by: config.split_by,
-        csv: config.csv.clone(),
-        strict: false,
-    };
+    let mut options = config.options.clone();
+    for path in [&mut options.images, &mut options.texts].into_iter().flatten() {
+        *path = expand(&path.to_string_lossy())?;
+    }
     Dataset::open(&expand(&config.source)?, &options)
 }
 
