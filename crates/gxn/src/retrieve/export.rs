@@ -92,7 +92,7 @@ fn export_modality(
         })
     });
     failed.map_or(written, Err)?;
-    let vectors = rows.iter().map(|&row| Ok(index.row(modality, row)?));
+    let vectors = rows.iter().map(|&row| index.row(modality, row));
     write_npy_rows(&vector_file, rows.len(), index.meta().space.dims(), vectors)?;
     Ok(rows.len())
 }

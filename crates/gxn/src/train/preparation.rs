@@ -229,7 +229,7 @@ impl Prepared {
 
 fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Dataset> {
     let dataset = open_configured(&config.data)?;
-    report_dropped("left out while reading", &dataset.dropped, report);
+    report_dropped("left out while reading", &dataset.account.left_out(), report);
     Ok(dataset)
 }
 

@@ -47,8 +47,8 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
     (space, encoded)
 }
 
-/// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is said about as often as it
-/// was meant to be.
+/// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is reported about as often as it
+/// should be.
 #[test]
 fn probabilities_hold_on_other_pairs() {
     let (space, all) = direction_and_pairs();
