@@ -71,8 +71,8 @@ fn unknown(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gxn::config::RunConfig;
     use gxn::ablation::AblationPlan;
+    use gxn::config::RunConfig;
 
     #[test]
     fn every_recipe_is_valid_and_described() {
