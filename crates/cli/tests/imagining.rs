@@ -98,6 +98,6 @@ fn an_ablation_runs_every_stage_once_and_its_models_imagine() {
 
 #[test]
 fn a_model_without_generator_is_refused_with_what_to_do() {
-    refused(["imagine", text(&paper().folder), "a dog"], &["no picture generator", "t2i_pretrain"]);
-    refused(["imagine", text(&speaking().folder), "a dog"], &["no picture generator"]);
+    refused(["imagine", text(&paper().folder), "a dog"], &["no image generator", "t2i_pretrain"]);
+    refused(["imagine", text(&speaking().folder), "a dog"], &["no image generator"]);
 }
