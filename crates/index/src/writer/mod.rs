@@ -1,17 +1,21 @@
-//! Making and changing an index: rows are brought to disk, then one transaction of the catalogue makes them count.
+//! Making and changing an index: rows are written to disk, then one transaction of the catalogue makes them count.
 
-use crate::appender::Appender;
-use crate::catalogue::{Ledger, segment_path};
+mod maintenance;
+mod mutate;
+mod rolling_writer;
+
+pub use maintenance::CompactReport;
+pub use mutate::Change;
+
+use crate::catalogue::{CatalogueWriter, segment_path};
 use crate::folder::Folder;
-use crate::index::Index;
 use crate::meta::IndexMeta;
-use crate::search::INSTANT_BYTES;
+use crate::reader::{INSTANT_BYTES, Index};
 use crate::segment::Segment;
-use crate::shelf::{Shelf, header};
+use crate::segment_writer::SegmentWriter;
 use crate::space::Space;
-use crate::upkeep::Tier;
-use gxn_base::Modality;
-use gxn_base::{Error, Kind, Result};
+use gxn_base::{Error, Kind, Modality, Result};
+use rolling_writer::RollingSegmentWriter;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
@@ -41,38 +45,38 @@ pub struct IndexSettings {
 /// After an error of the disk the writer refuses all further work; what was committed stands.
 #[derive(Debug)]
 pub struct IndexWriter {
-    pub(crate) meta: IndexMeta,
-    pub(crate) images: Shelf,
-    pub(crate) captions: Shelf,
+    meta: IndexMeta,
+    images: RollingSegmentWriter,
+    captions: RollingSegmentWriter,
     // Dropped before the folder, whose lock it works under.
-    pub(crate) ledger: Option<Ledger>,
-    pub(crate) folder: Folder,
-    pub(crate) file_bytes: u64,
+    catalogue: Option<CatalogueWriter>,
+    folder: Folder,
+    file_bytes: u64,
     /// The generation to replace at the end.
     former: Option<u64>,
     /// Nobody can see this generation yet.
     building: bool,
     /// Something of this generation is on disk for good.
     committed: bool,
-    /// This writer put a damaged catalogue aside.
-    put_aside: bool,
-    /// Row files with lower numbers stay until the index is finished, whether or not the catalogue knows them: those of an
+    /// This writer put a damaged catalogue in quarantine.
+    quarantined: bool,
+    /// Row files with lower numbers stay until the index is finished, whether or not the catalogue lists them: those of an
     /// index whose catalogue is damaged or lost.
-    spared: u64,
+    protected_below: u64,
     /// Images of captions that may be missing.
-    pub(crate) awaited: HashSet<String>,
-    pub(crate) failed: bool,
+    pending_images: HashSet<String>,
+    failed: bool,
 }
 
 /// Where a writer begins.
-struct Begun {
-    ledger: Ledger,
+struct Start {
+    catalogue: CatalogueWriter,
     meta: IndexMeta,
     former: Option<u64>,
     building: bool,
     committed: bool,
-    put_aside: bool,
-    spared: u64,
+    quarantined: bool,
+    protected_below: u64,
 }
 
 impl IndexWriter {
@@ -85,10 +89,10 @@ impl IndexWriter {
         Self::open(dir, settings, true)
     }
 
-    /// Goes on with the index in `dir` if it was made for the same model and space; else with one that was begun for
+    /// Continues the index in `dir` if it was made for the same model and space; else with one that was begun for
     /// them and interrupted; else starts a new one as [`IndexWriter::create`] does. `settings.extra` replaces the
-    /// former one. A catalogue that is damaged is put aside with its row files until the new index is finished, and back
-    /// if nothing is committed.
+    /// former one. A damaged catalogue is kept with its row files until the new index is finished, and put back if
+    /// nothing is committed.
     ///
     /// # Errors
     /// As [`IndexWriter::create`].
@@ -96,74 +100,74 @@ impl IndexWriter {
         Self::open(dir, settings, false)
     }
 
-    fn open(dir: &Path, settings: IndexSettings, afresh: bool) -> Result<Self> {
+    fn open(dir: &Path, settings: IndexSettings, replace: bool) -> Result<Self> {
         settings.space.check()?;
         let folder = Folder::claim(dir)?;
-        // Without a writer nobody else takes away what the claim made.
-        let Begun { ledger, meta, former, building: is_building, committed, put_aside, spared } =
-            Self::begin(dir, &folder, &settings, afresh).inspect_err(|_| folder.undo())?;
+        // Without a writer nobody else removes what the claim made.
+        let Start { catalogue, meta, former, building: is_building, committed, quarantined, protected_below } =
+            Self::start(dir, &folder, &settings, replace).inspect_err(|_| folder.undo())?;
         let mut writer = Self {
             meta: IndexMeta { extra: settings.extra, ..meta },
-            images: Shelf::new(Modality::Image),
-            captions: Shelf::new(Modality::Text),
-            ledger: Some(ledger),
+            images: RollingSegmentWriter::new(Modality::Image),
+            captions: RollingSegmentWriter::new(Modality::Text),
+            catalogue: Some(catalogue),
             folder,
             file_bytes: FILE_BYTES,
             former: former.filter(|_| is_building),
             building: is_building,
             committed,
-            put_aside,
-            spared,
-            awaited: HashSet::new(),
+            quarantined,
+            protected_below,
+            pending_images: HashSet::new(),
             failed: false,
         };
         writer.cut()?;
         if !is_building {
             // A crash may have come between the commit and this.
-            writer.folder.settle()?;
+            writer.folder.finalize()?;
         }
         writer.sweep()?;
         Ok(writer)
     }
 
-    /// What the catalogue in a claimed folder says, or a new one, and the index to write to.
-    fn begin(dir: &Path, folder: &Folder, settings: &IndexSettings, afresh: bool) -> Result<Begun> {
-        let mut put_aside = false;
-        let (mut ledger, current, building) = match open_ledger(dir) {
+    /// The catalogue in a claimed folder, or a new one, and the index to write to.
+    fn start(dir: &Path, folder: &Folder, settings: &IndexSettings, replace: bool) -> Result<Start> {
+        let mut quarantined = false;
+        let (mut catalogue, current, building) = match open_catalogue(dir) {
             Err(error) if error.kind() == Kind::Damaged => {
-                folder.put_damaged_aside()?;
-                put_aside = true;
-                open_ledger(dir).inspect_err(|_| folder.put_damaged_back())?
+                folder.quarantine()?;
+                quarantined = true;
+                open_catalogue(dir).inspect_err(|_| folder.restore_quarantined())?
             }
             other => other?,
         };
-        let mut spared = 0;
+        let mut protected_below = 0;
         if current.is_none() || folder.holds_damaged() {
-            spared = folder.free_file_number();
-            ledger.number_files_from(spared)?;
+            protected_below = folder.free_file_number();
+            catalogue.number_files_from(protected_below)?;
         }
-        let fits = |meta: &IndexMeta, ledger: &mut Ledger| {
-            !afresh
+        let fits = |meta: &IndexMeta, catalogue: &mut CatalogueWriter| {
+            !replace
                 && meta.model == settings.model
                 && meta.space == settings.space
-                && rows_are_there(dir, meta, ledger).is_ok()
+                && rows_are_there(dir, meta, catalogue).is_ok()
         };
         let former = current.as_ref().map(|meta| meta.generation);
         let (meta, building, committed) = match (current, building) {
-            (Some(current), _) if fits(&current, &mut ledger) => (current, false, true),
-            (_, Some(building)) if fits(&building, &mut ledger) => (building, true, true),
+            (Some(current), _) if fits(&current, &mut catalogue) => (current, false, true),
+            (_, Some(building)) if fits(&building, &mut catalogue) => (building, true, true),
             (_, stale) => {
                 let last = stale.as_ref().map(|meta| meta.generation).max(former).unwrap_or(0);
                 if let Some(stale) = stale {
-                    ledger.remove_generation(stale.generation)?;
+                    catalogue.remove_generation(stale.generation)?;
                 }
                 let meta = IndexMeta::new(last + 1, settings.model.clone(), settings.space, settings.extra.clone());
-                ledger.make_tables(meta.generation, Modality::Image)?;
-                ledger.set_building(Some(meta.generation))?;
+                catalogue.make_tables(meta.generation, Modality::Image)?;
+                catalogue.set_building(Some(meta.generation))?;
                 (meta, true, false)
             }
         };
-        Ok(Begun { ledger, meta, former, building, committed, put_aside, spared })
+        Ok(Start { catalogue, meta, former, building, committed, quarantined, protected_below })
     }
 
     /// Length of a row file after which a new one is begun; 1 GiB if this is never called.
@@ -171,12 +175,12 @@ impl IndexWriter {
         self.file_bytes = bytes;
     }
 
-    /// What the index is and holds, as it will be after a commit.
+    /// What the index is made for and holds, as it will be after a commit.
     pub fn meta(&self) -> &IndexMeta {
         &self.meta
     }
 
-    /// Brings everything to disk and makes it count.
+    /// Writes everything to disk and makes it count.
     ///
     /// # Errors
     /// If a caption of an index in use has no image, or the disk is full; then nothing since the last commit counts.
@@ -185,36 +189,35 @@ impl IndexWriter {
         if !self.building {
             self.require_images_of_captions()?;
         }
-        self.noting_failure(Self::commit_all)
+        self.poison_on_error(Self::commit_all)
     }
 
     /// Commits, puts the index in the place of the old one if there is one, compacts it above [`DEAD_SHARE`], makes
-    /// its codes and sketches if it is large, and opens it.
+    /// its sketches if it is large, and opens it.
     ///
     /// # Errors
     /// If a caption's image was never added, or the disk is full; what was last committed stands.
     pub fn finish(mut self) -> Result<Index> {
         self.require_sound()?;
         self.require_images_of_captions()?;
-        self.noting_failure(|writer| {
+        self.poison_on_error(|writer| {
             if writer.building {
                 let generation = writer.meta.generation;
-                writer.ledger().set_current(generation)?;
-                writer.ledger().set_building(None)?;
+                writer.catalogue().set_current(generation)?;
+                writer.catalogue().set_building(None)?;
                 if let Some(former) = writer.former {
-                    writer.ledger().remove_generation(former)?;
+                    writer.catalogue().remove_generation(former)?;
                 }
             }
             writer.commit_all()?;
             writer.building = false;
             writer.former = None;
-            writer.spared = 0;
-            writer.folder.settle()
+            writer.protected_below = 0;
+            writer.folder.finalize()
         })?;
         self.compact(DEAD_SHARE)?;
         // Search can do without them: a disk that is full now must not look like a lost index.
-        let _ = self.derive(Tier::Codes, INSTANT_BYTES, false);
-        let _ = self.derive(Tier::Sketches, INSTANT_BYTES, false);
+        let _ = self.write_sketches(INSTANT_BYTES, false);
         self.sweep()?;
         let dir = self.folder.dir().to_path_buf();
         drop(self);
@@ -224,49 +227,50 @@ impl IndexWriter {
     /// Nothing is written where nothing was changed.
     fn commit_all(&mut self) -> Result<()> {
         let generation = self.meta.generation;
-        let Self { images, captions, ledger, folder, meta, .. } = self;
-        let ledger = ledger.as_mut().expect("the ledger is there until the drop");
-        images.note(ledger, folder, generation)?;
-        captions.note(ledger, folder, generation)?;
-        ledger.set_meta(meta)?;
-        ledger.commit()?;
+        let Self { images, captions, catalogue, folder, meta, .. } = self;
+        let catalogue = catalogue.as_mut().expect("the catalogue is open until the drop");
+        images.adopt(catalogue, folder, generation)?;
+        captions.adopt(catalogue, folder, generation)?;
+        catalogue.set_meta(meta)?;
+        catalogue.commit()?;
         self.committed = true;
         Ok(())
     }
 
-    pub(crate) fn ledger(&mut self) -> &mut Ledger {
-        self.ledger.as_mut().expect("the ledger is there until the drop")
+    fn catalogue(&mut self) -> &mut CatalogueWriter {
+        self.catalogue.as_mut().expect("the catalogue is open until the drop")
     }
 
     /// While an index is built, captions may come long before their images, even before an interruption: all are
-    /// looked at in the end. Later those that were added are enough.
+    /// checked in the end. Later it is enough to check those that were added.
     fn require_images_of_captions(&mut self) -> Result<()> {
         let generation = self.meta.generation;
         let mut missing = None;
         if self.building {
             if self.meta.captions.is_some() {
-                missing = self.ledger().missing_image(generation)?;
+                missing = self.catalogue().missing_image(generation)?;
             }
         } else {
-            let mut awaited = std::mem::take(&mut self.awaited);
+            let mut pending_images = std::mem::take(&mut self.pending_images);
             let mut still = HashSet::new();
-            for id in awaited.drain() {
-                if self.ledger().row_of(generation, Modality::Image, &id)?.is_none()
+            for id in pending_images.drain() {
+                if self.catalogue().row_of(generation, Modality::Image, &id)?.is_none()
                     && !self.captions_of(&id)?.is_empty()
                 {
                     still.insert(id);
                 }
             }
             missing = still.iter().min().cloned();
-            self.awaited = still;
+            self.pending_images = still;
         }
         let Some(id) = missing else { return Ok(()) };
         let what = format!("image {id} of a caption");
-        Err(Error::invalid(what, "no such image", "an image of the index")
+        Err(Error::not_found(what, "no such image", "an image of the index")
             .with_hint("add the image, or leave its captions out"))
     }
 
-    pub(crate) fn require_sound(&self) -> Result<()> {
+    /// Refuses to go on after a failed write.
+    fn require_sound(&self) -> Result<()> {
         if self.failed {
             let other = std::io::Error::other("an earlier write to it failed");
             return Err(Error::io("cannot write", self.folder.dir(), other));
@@ -274,79 +278,78 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Does what must be done whole or not at all.
-    pub(crate) fn noting_failure<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Does what must be done whole or not at all: after an error the writer refuses all further work.
+    fn poison_on_error<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.failed = true;
         let done = work(self)?;
         self.failed = false;
         Ok(done)
     }
 
-    /// Cuts what a stopped writer left behind the adopted rows.
+    /// Cuts what a stopped writer left after the adopted rows.
     fn cut(&mut self) -> Result<()> {
         for side in [Modality::Image, Modality::Text] {
             let generation = self.meta.generation;
-            for (_, record) in self.ledger().segments(generation, side)? {
+            for (_, record) in self.catalogue().segments(generation, side)? {
                 let path = segment_path(self.folder.dir(), side, record.file);
-                let header = header(&self.meta, side, record.file);
-                Appender::reopen(path, header, record.rows, record.chain())?;
+                SegmentWriter::reopen(path, self.meta.header(side, record.file), record.rows, record.chain())?;
             }
         }
         Ok(())
     }
 
-    /// Removes row files that no generation has.
-    pub(crate) fn sweep(&mut self) -> Result<()> {
+    /// Removes row files that no generation has, and files of older versions.
+    fn sweep(&mut self) -> Result<()> {
         let mut used = HashSet::new();
-        let (current, building) = self.ledger().generations()?;
+        let (current, building) = self.catalogue().generations()?;
         for generation in current.into_iter().chain(building) {
             for side in [Modality::Image, Modality::Text] {
-                let segments = self.ledger().segments(generation, side)?;
+                let segments = self.catalogue().segments(generation, side)?;
                 used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
             }
         }
-        self.folder.sweep(&used, self.spared);
+        self.folder.sweep(&used, self.protected_below);
         Ok(())
     }
 }
 
 impl Drop for IndexWriter {
-    /// Takes away what was not committed; nobody can be told of a failure here, and the next writer tries again.
+    /// Removes what was not committed. A failure cannot be reported here; the next writer tries again.
     fn drop(&mut self) {
         self.images.close();
         self.captions.close();
-        self.ledger = None;
-        if !self.committed && self.put_aside {
-            self.folder.put_damaged_back();
-            self.folder.sweep(&HashSet::new(), self.spared);
+        self.catalogue = None;
+        if !self.committed && self.quarantined {
+            self.folder.restore_quarantined();
+            self.folder.sweep(&HashSet::new(), self.protected_below);
         } else if !self.committed {
-            if let Ok(ledger) = Ledger::open(self.folder.dir()) {
-                self.ledger = Some(ledger);
+            if let Ok(catalogue) = CatalogueWriter::open(self.folder.dir()) {
+                self.catalogue = Some(catalogue);
                 let _ = self.sweep();
-                self.ledger = None;
+                self.catalogue = None;
             }
             self.folder.undo();
         }
     }
 }
 
-type Opened = (Ledger, Option<IndexMeta>, Option<IndexMeta>);
+type Opened = (CatalogueWriter, Option<IndexMeta>, Option<IndexMeta>);
 
 /// The catalogue, its current generation, and the one being built.
-fn open_ledger(dir: &Path) -> Result<Opened> {
-    let mut ledger = Ledger::open(dir)?;
-    let (current, building) = ledger.generations()?;
-    let mut meta = |number: Option<u64>| number.map(|number| ledger.meta(number)).transpose();
+fn open_catalogue(dir: &Path) -> Result<Opened> {
+    let mut catalogue = CatalogueWriter::open(dir)?;
+    let (current, building) = catalogue.generations()?;
+    let mut meta = |number: Option<u64>| number.map(|number| catalogue.meta(number)).transpose();
     let (current, building) = (meta(current)?, meta(building)?);
-    Ok((ledger, current, building))
+    Ok((catalogue, current, building))
 }
 
-/// Refuses a generation whose row files are missing or too short: it cannot be gone on with.
-fn rows_are_there(dir: &Path, meta: &IndexMeta, ledger: &mut Ledger) -> Result<()> {
+/// Refuses a generation whose row files are missing or too short: no writer can continue it.
+fn rows_are_there(dir: &Path, meta: &IndexMeta, catalogue: &mut CatalogueWriter) -> Result<()> {
     for side in [Modality::Image, Modality::Text] {
-        for (_, record) in ledger.segments(meta.generation, side)? {
+        for (_, record) in catalogue.segments(meta.generation, side)? {
             let path = segment_path(dir, side, record.file);
-            Segment::open(&path, record.rows)?.header().require(&header(meta, side, record.file), &path)?;
+            Segment::open(&path, record.rows)?.header().require(&meta.header(side, record.file), &path)?;
         }
     }
     Ok(())
@@ -373,19 +376,19 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("index");
         let mut writer = IndexWriter::create(&dir, settings("old")).unwrap();
-        writer.push_image(&image("a"), &[1.0, 2.0, 3.0]).unwrap();
+        writer.put_image(&image("a"), &[1.0, 2.0, 3.0]).unwrap();
         writer.finish().unwrap();
         let before = names(&dir);
         let write = |model: &str, room: u64| -> Result<Index> {
             let mut writer = IndexWriter::update(&dir, settings(model))?;
             for id in ["b", "c", "d"] {
-                if let Some(rows) = writer.images.appender() {
+                if let Some(rows) = writer.images.segment_writer() {
                     rows.room = room;
                 }
-                let pushed = writer.push_image(&image(id), &[1.0, 2.0, 3.0]);
+                let pushed = writer.put_image(&image(id), &[1.0, 2.0, 3.0]);
                 if let Err(error) = pushed {
                     // A caller that goes on after a failed write cannot finish either.
-                    writer.push_image(&image("z"), &[1.0, 2.0, 3.0]).unwrap_err();
+                    writer.put_image(&image("z"), &[1.0, 2.0, 3.0]).unwrap_err();
                     writer.commit().unwrap_err();
                     writer.finish().map(drop).unwrap_err();
                     return Err(error);

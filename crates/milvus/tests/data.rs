@@ -1,6 +1,6 @@
-//! Clustered rows, pictures and captions of every kind, and queries.
+//! Clustered rows, images and captions of every kind, and queries.
 
-use gxn_index::{CaptionItem, ImageItem, IndexSettings, Similarity, PartKind, QueryPart, Space};
+use gxn_index::{CaptionItem, ImageItem, IndexSettings, PartKind, QueryPart, Similarity, Space};
 use serde_json::json;
 
 pub const LEVEL: usize = 64;
@@ -41,7 +41,7 @@ pub fn id(number: usize) -> String {
     }
 }
 
-pub fn picture(number: usize) -> ImageItem {
+pub fn image(number: usize) -> ImageItem {
     let own = match number % 4 {
         0 => json!({"camera": "Pixel 8", "raw": true, "lens": {"f": 1.8}}),
         1 => json!({"camera": "Pixel 9", "tags": ["cat", "sofa"]}),
@@ -71,7 +71,7 @@ pub fn caption(number: usize) -> CaptionItem {
 }
 
 pub fn settings(similarity: Similarity) -> IndexSettings {
-    let space = Space { metric, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
+    let space = Space { similarity, lambda: 0.4, dims_abstract: LEVEL, dims_grounded: LEVEL };
     let extra = json!({"model_path": "runs/demo"}).as_object().unwrap().clone();
     IndexSettings { model: "fingerprint".into(), space, extra }
 }

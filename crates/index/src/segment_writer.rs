@@ -1,16 +1,16 @@
-//! The writing end of a row file.
+//! [`SegmentWriter`]: appends records to a row file.
 
 #[cfg(test)]
-use crate::journal::{self, Deed};
+use crate::crash_simulation::{self, DiskOp};
 use crate::segment::{Chain, HEADER_BYTES, Header, chained, encode_record};
 use gxn_base::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Appends records to a row file. Nothing of it counts until the catalogue adopts it.
+/// Appends records to a row file; they count once the catalogue has adopted them.
 #[derive(Debug)]
-pub(crate) struct Appender {
+pub(crate) struct SegmentWriter {
     path: PathBuf,
     out: BufWriter<File>,
     header: Header,
@@ -24,19 +24,19 @@ pub(crate) struct Appender {
     pub(crate) room: u64,
 }
 
-impl Appender {
-    /// Makes a new file; a file of that name is left of a writer that was stopped before it could adopt it.
+impl SegmentWriter {
+    /// Makes a new file; it replaces one of that name that a stopped writer left.
     pub(crate) fn create(path: PathBuf, header: Header) -> Result<Self> {
         let file = File::create(&path).map_err(|e| Error::io("cannot create", &path, e))?;
         #[cfg(test)]
-        journal::note(|| Deed::Create(path.clone()));
-        let mut appender = Self::new(path, file, header, (0, [0; 32]), 0);
-        let bytes = appender.header.to_bytes();
-        appender.write(&bytes)?;
-        Ok(appender)
+        crash_simulation::record(|| DiskOp::Create(path.clone()));
+        let mut segment_writer = Self::new(path, file, header, (0, [0; 32]), 0);
+        let bytes = segment_writer.header.to_bytes();
+        segment_writer.write(&bytes)?;
+        Ok(segment_writer)
     }
 
-    /// Goes on after the first `rows` rows of a file, whose checksum is `chain`; what lies behind them is cut off.
+    /// Appends after the first `rows` rows of a file, whose checksum is `chain`; what lies after them is cut off.
     pub(crate) fn reopen(path: PathBuf, header: Header, rows: u64, chain: Chain) -> Result<Self> {
         let open = OpenOptions::new().read(true).write(true).open(&path);
         let mut file = open.map_err(|e| Error::io("cannot open for writing", &path, e))?;
@@ -85,27 +85,30 @@ impl Appender {
             return Err(Error::io("cannot write", &self.path, std::io::ErrorKind::StorageFull.into()));
         }
         #[cfg(test)]
-        journal::note(|| Deed::Write { path: self.path.clone(), offset: self.length, bytes: bytes.to_vec() });
+        crash_simulation::record(|| DiskOp::Write {
+            path: self.path.clone(),
+            offset: self.length,
+            bytes: bytes.to_vec(),
+        });
         self.length += bytes.len() as u64;
         let written = self.out.write_all(bytes);
         self.failed |= written.is_err();
         written.map_err(|e| Error::io("cannot write", &self.path, e))
     }
 
-    /// Brings everything to disk.
+    /// Writes everything to disk.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let failed = std::mem::replace(&mut self.failed, true);
-        let mut bring = || -> std::io::Result<()> {
+        let mut write = || -> std::io::Result<()> {
             if failed {
                 return Err(std::io::Error::other("an earlier write to it failed"));
             }
             self.out.flush()?;
             #[cfg(test)]
-            journal::note(|| Deed::Sync(self.path.clone()));
+            crash_simulation::record(|| DiskOp::Sync(self.path.clone()));
             self.out.get_ref().sync_all()
         };
-        let brought = bring();
-        brought.map_err(|e| Error::io("cannot write", &self.path, e))?;
+        write().map_err(|e| Error::io("cannot write", &self.path, e))?;
         self.failed = false;
         Ok(())
     }
@@ -130,7 +133,7 @@ impl Appender {
     }
 }
 
-/// Takes away what lies behind the adopted rows, and returns the length of what is left.
+/// Cuts off what lies after the adopted rows, and returns the length of what is left.
 fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<u64> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     let read = (&*file).take(HEADER_BYTES as u64).read_to_end(&mut bytes);
@@ -142,7 +145,7 @@ fn cut(file: &mut File, path: &Path, header: &Header, rows: u64) -> Result<u64> 
     let mut shorten = || -> std::io::Result<u64> {
         if found > adopted {
             #[cfg(test)]
-            journal::note(|| Deed::SetLength { path: path.to_path_buf(), length: adopted });
+            crash_simulation::record(|| DiskOp::SetLength { path: path.to_path_buf(), length: adopted });
             file.set_len(adopted)?;
         }
         file.seek(SeekFrom::Start(adopted))
@@ -166,7 +169,7 @@ mod tests {
     fn written(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Chain) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.f16");
-        let mut file = Appender::create(path.clone(), header()).unwrap();
+        let mut file = SegmentWriter::create(path.clone(), header()).unwrap();
         rows.iter().for_each(|row| file.push("a", row).unwrap());
         file.sync().unwrap();
         let chain = file.chain();
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn unusable_rows_are_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = Appender::create(dir.path().join("a"), header()).unwrap();
+        let mut file = SegmentWriter::create(dir.path().join("a"), header()).unwrap();
         for bad in [[1.0, f32::NAN, 0.0], [f32::INFINITY, 0.0, 0.0], [1.0, 70000.0, 0.0]] {
             let error = file.push("cat.jpg", &bad).unwrap_err();
             assert!(error.to_string().starts_with("embedding of cat.jpg: found "), "{error}");
@@ -199,7 +202,7 @@ mod tests {
         file.sync().unwrap();
     }
 
-    /// Whatever a stopped writer left behind the adopted rows, of whatever length, it is cut and written over.
+    /// Whatever a stopped writer left after the adopted rows, of whatever length, is cut off and overwritten.
     #[test]
     fn a_torn_row_is_cut_at_every_byte() {
         let (_dir, path, chain) = written(&[[1.0, 0.5, -2.0], [3.0, 0.0, 4.0]]);
@@ -213,7 +216,7 @@ mod tests {
                 bytes[whole.len()..].iter_mut().for_each(|b| *b = if garbage { 0xa5 } else { *b });
                 fs::write(&path, &bytes).unwrap();
                 Segment::open(&path, 2).unwrap().verify(&chain, &path).unwrap();
-                let mut file = Appender::reopen(path.clone(), header(), 2, chain).unwrap();
+                let mut file = SegmentWriter::reopen(path.clone(), header(), 2, chain).unwrap();
                 assert_eq!(fs::read(&path).unwrap(), whole);
                 file.push("c", &[5.0, 6.0, 7.0]).unwrap();
                 file.sync().unwrap();
@@ -228,7 +231,7 @@ mod tests {
             prop_assert!(Header::parse(&bytes, Path::new("x")).is_err());
         }
 
-        /// With the right magic, version and checksum, whatever the rest says.
+        /// With the right magic, version and checksum, whatever the rest is.
         #[test]
         fn foreign_headers_never_panic(words in any::<[u32; 5]>(), small in any::<bool>(), rows in any::<u64>(), tail in 0usize..300) {
             use sha2::{Digest, Sha256};
@@ -271,7 +274,7 @@ mod tests {
         for cut in 0..good.len() {
             fs::write(&path, &good[..cut]).unwrap();
             assert!(Segment::open(&path, 2).is_err(), "cut at {cut}");
-            assert!(Appender::reopen(path.clone(), header(), 2, chain).is_err());
+            assert!(SegmentWriter::reopen(path.clone(), header(), 2, chain).is_err());
         }
         // Two sound records that changed places.
         let mut bytes = good[..HEADER_BYTES].to_vec();

@@ -1,13 +1,12 @@
-//! A look at everything that an index holds.
+//! Checking everything that an index holds.
 
-use crate::catalogue::{CATALOGUE_FILE, check_integrity, codes_path, sketch_path};
-use crate::codes::Codes;
+use super::Index;
+use crate::catalogue::{CATALOGUE_FILE, check_integrity, sketch_path};
 use crate::folder::is_held;
-use crate::index::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
-use crate::sketch::Sketches;
-use gxn_base::Modality;
-use gxn_base::Result;
+use crate::kernel::Measure;
+use crate::quantized::Sketches;
+use gxn_base::{Modality, Result};
 
 impl Index {
     /// Reads every row and every page of the catalogue and compares them with their checksums, and the catalogue with
@@ -21,16 +20,12 @@ impl Index {
         }
         check_integrity(&self.dir().join(CATALOGUE_FILE))?;
         for side in [Modality::Image, Modality::Text] {
-            for stretch in self.stretches(side) {
-                stretch.segment.verify(&stretch.record.chain(), &stretch.path)?;
-                let codes = codes_path(&stretch.path);
-                if codes.exists() {
-                    Codes::open(&codes, &stretch.segment)?.verify(&codes)?;
-                }
-                let sketches = sketch_path(&stretch.path);
+            for segment in self.segments(side) {
+                segment.rows.verify(&segment.record.chain(), &segment.path)?;
+                let sketches = sketch_path(&segment.path);
                 if sketches.exists() {
-                    let measure = crate::kernel::Measure::of(self.meta().space.similarity, side);
-                    Sketches::open(&sketches, &stretch.segment, measure)?.verify()?;
+                    let measure = Measure::of(self.meta().space.similarity, side);
+                    Sketches::open(&sketches, &segment.rows, measure)?.verify()?;
                 }
             }
         }
@@ -42,7 +37,7 @@ impl Index {
     }
 
     fn verify_items<T: Item>(&self) -> Result<()> {
-        let (catalogue, side) = (self.catalogue(), T::SIDE);
+        let (catalogue, side) = (&self.catalogue, T::SIDE);
         let (mut items, mut rows, mut last) = (0, 0, None);
         self.each_stored(side, |stored| {
             self.place(side, stored.row as usize)?;
@@ -66,10 +61,10 @@ impl Index {
             Ok(())
         })?;
         let live = self.rows(side).count() as u64;
-        let all: u64 = self.stretches(side).iter().map(|stretch| stretch.segment.len() as u64).sum();
-        let noted = self.meta().collection(side).copied().unwrap_or_default();
+        let all: u64 = self.segments(side).iter().map(|segment| segment.rows.len() as u64).sum();
+        let recorded = self.meta().collection(side).copied().unwrap_or_default();
         let found = (items, rows, all - live, (items, items), live);
-        let expected = (noted.count, noted.rows, noted.dead_rows, catalogue.lengths(side)?, noted.rows);
+        let expected = (recorded.count, recorded.rows, recorded.dead_rows, catalogue.lengths(side)?, recorded.rows);
         if found != expected {
             return Err(catalogue.malformed(format!("{} of {found:?} for {expected:?}", side.plural())));
         }

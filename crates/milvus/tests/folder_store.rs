@@ -1,7 +1,23 @@
 //! The index in a folder through the trait that it shares with other stores.
 
-use crate::store::{image, settings, vector};
-use gxn_index::{CaptionItem, FolderStore, Modality, PartKind, QueryPart, SearchOptions, VectorStore, copy_index};
+use gxn_index::{
+    CaptionItem, ImageItem, IndexSettings, Modality, PartKind, QueryPart, SearchOptions, Similarity, Space,
+};
+use gxn_milvus::{FolderStore, VectorStore, copy_index};
+
+fn settings(model: &str) -> IndexSettings {
+    let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 2, dims_grounded: 1 };
+    IndexSettings { model: model.into(), space, extra: Default::default() }
+}
+
+fn image(id: &str, number: u8) -> ImageItem {
+    let sha256 = format!("{number:064x}");
+    ImageItem { id: id.into(), path: format!("{id}.jpg"), sha256, ..Default::default() }
+}
+
+fn vector(number: u8) -> [f32; 3] {
+    [f32::from(number), 1.0, 0.5]
+}
 
 #[test]
 fn a_folder_is_a_store() {

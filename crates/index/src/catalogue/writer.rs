@@ -1,12 +1,11 @@
-//! The writing side of the catalogue: one transaction at a time.
+//! [`CatalogueWriter`]: changes of the catalogue, one transaction at a time.
 
 use super::{
     BUILDING, CATALOGUE_FILE, CURRENT, DEAD_CHUNK, NEXT_FILE, Names, STATE, SegmentRecord, StoredItem, builder,
     generation_key, guard, malformed, parse_json, to_json,
 };
 use crate::meta::IndexMeta;
-use gxn_base::Modality;
-use gxn_base::Result;
+use gxn_base::{Modality, Result};
 use redb::{Database, DatabaseError, Durability, ReadableTable, WriteTransaction};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -15,12 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CACHE_BYTES: usize = 256 << 20;
-/// How often and how long a writer, which holds the index's lock, waits for a reader that repairs after a crash.
+/// How often and how long a writer, which holds the index's lock, waits for a reader that repairs the catalogue after a
+/// crash.
 const PATIENCE: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The catalogue, open for writing.
-pub(crate) struct Ledger {
+pub(crate) struct CatalogueWriter {
     path: PathBuf,
     // Dropped before the database: a transaction keeps it open.
     transaction: Option<WriteTransaction>,
@@ -32,13 +32,13 @@ pub(crate) struct Ledger {
     names: HashMap<(u64, Modality), Arc<Names>>,
 }
 
-impl Ledger {
+impl CatalogueWriter {
     /// Opens the catalogue in `dir`, or makes an empty one.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(CATALOGUE_FILE);
         #[cfg(test)]
-        if let Some(noted) = crate::journal::backend(&path) {
-            let database = guard(&path, || Ok(builder(CACHE_BYTES).create_with_backend(noted)?))?;
+        if let Some(recorded) = crate::crash_simulation::backend(&path) {
+            let database = guard(&path, || Ok(builder(CACHE_BYTES).create_with_backend(recorded)?))?;
             return Ok(Self::over(path, database));
         }
         for _ in 0..PATIENCE {
@@ -68,7 +68,7 @@ impl Ledger {
         self.state(&key)?.ok_or_else(|| malformed(&self.path, format!("no {key}")))
     }
 
-    /// Notes what a generation is and holds, if that is not noted already.
+    /// Sets what a generation is made for and holds, if it has changed.
     pub(crate) fn set_meta(&mut self, meta: &IndexMeta) -> Result<()> {
         if self.state(&generation_key(meta.generation))?.as_ref() == Some(meta) {
             return Ok(());
@@ -96,7 +96,7 @@ impl Ledger {
         Ok(number)
     }
 
-    /// Makes the tables of a side, so that a reader finds them.
+    /// Makes the tables of a side, which a reader expects.
     pub(crate) fn make_tables(&mut self, generation: u64, side: Modality) -> Result<()> {
         let names = self.names(generation, side);
         self.write(|transaction| {
@@ -110,7 +110,7 @@ impl Ledger {
         })
     }
 
-    /// Forgets a generation.
+    /// Removes a generation.
     pub(crate) fn remove_generation(&mut self, generation: u64) -> Result<()> {
         for side in [Modality::Image, Modality::Text] {
             let names = self.names(generation, side);
@@ -129,12 +129,12 @@ impl Ledger {
 
     pub(crate) fn row_of(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
-        self.look(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
+        self.read(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
     }
 
     pub(crate) fn row_of_content(&mut self, generation: u64, side: Modality, content: &str) -> Result<Option<u64>> {
         let names = self.names(generation, side);
-        self.look(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
+        self.read(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
     }
 
     pub(crate) fn set_content(
@@ -157,7 +157,7 @@ impl Ledger {
 
     pub(crate) fn item(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<StoredItem>> {
         let names = self.names(generation, side);
-        self.look(|t| {
+        self.read(|t| {
             let Some(row) = t.open_table(names.ids())?.get(id)?.map(|row| row.value()) else { return Ok(None) };
             let json = t.open_table(names.items())?.get((row, id))?.map(|json| json.value().to_vec());
             Ok(Some(StoredItem { row, id: id.to_string(), json: json.unwrap_or_default() }))
@@ -173,7 +173,7 @@ impl Ledger {
     ) -> Result<Option<StoredItem>> {
         let Some(row) = self.row_of_content(generation, side, content)? else { return Ok(None) };
         let names = self.names(generation, side);
-        self.look(|t| {
+        self.read(|t| {
             let items = t.open_table(names.items())?;
             let next = items.range::<(u64, &str)>((row, "")..)?.next().transpose()?;
             Ok(next.filter(|(key, _)| key.value().0 == row).map(|(key, json)| {
@@ -204,7 +204,7 @@ impl Ledger {
         })
     }
 
-    /// Gives the items of each row `from` to the free row `to`; `content` tells their content.
+    /// Gives the items of each row `from` to the free row `to`; `content` returns their content.
     pub(crate) fn move_rows(
         &mut self,
         generation: u64,
@@ -240,14 +240,14 @@ impl Ledger {
     /// The ids of all items of a side, in their order.
     pub(crate) fn ids(&mut self, generation: u64, side: Modality) -> Result<Vec<String>> {
         let names = self.names(generation, side);
-        self.look(|t| {
+        self.read(|t| {
             let ids = t.open_table(names.ids())?;
             let ids = ids.iter()?.map(|entry| Ok(entry?.0.value().to_string()));
             ids.collect()
         })
     }
 
-    /// Notes or forgets that a caption belongs to an image.
+    /// Sets whether a caption belongs to an image.
     pub(crate) fn set_of_image(&mut self, generation: u64, image: &str, caption: &str, belongs: bool) -> Result<()> {
         let names = self.names(generation, Modality::Text);
         self.write(|t| {
@@ -264,7 +264,7 @@ impl Ledger {
     /// The captions of an image.
     pub(crate) fn captions_of(&mut self, generation: u64, image: &str) -> Result<Vec<String>> {
         let names = self.names(generation, Modality::Text);
-        self.look(|t| {
+        self.read(|t| {
             let mut found = Vec::new();
             for entry in t.open_table(names.of_image())?.range::<(&str, &str)>((image, "")..)? {
                 let key = entry?.0;
@@ -281,7 +281,7 @@ impl Ledger {
     /// The first image that captions belong to and that is not there.
     pub(crate) fn missing_image(&mut self, generation: u64) -> Result<Option<String>> {
         let (images, captions) = (self.names(generation, Modality::Image), self.names(generation, Modality::Text));
-        self.look(|t| {
+        self.read(|t| {
             let (ids, of_image) = (t.open_table(images.ids())?, t.open_table(captions.of_image())?);
             let mut last = String::new();
             for entry in of_image.iter()? {
@@ -300,7 +300,7 @@ impl Ledger {
 
     pub(crate) fn segments(&mut self, generation: u64, side: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
         let names = self.names(generation, side);
-        let stored = self.look(|t| {
+        let stored = self.read(|t| {
             let segments = t.open_table(names.segments())?;
             let stored = segments.iter()?.map(|entry| {
                 let (first, record) = entry?;
@@ -332,7 +332,7 @@ impl Ledger {
     /// The dead rows among `first..first + rows`.
     pub(crate) fn dead(&mut self, generation: u64, side: Modality, first: u64, rows: u64) -> Result<Vec<u64>> {
         let names = self.names(generation, side);
-        self.look(|t| {
+        self.read(|t| {
             let mut found = Vec::new();
             let chunks = first / DEAD_CHUNK..(first + rows).div_ceil(DEAD_CHUNK);
             for entry in t.open_table(names.dead())?.range::<u64>(chunks)? {
@@ -401,7 +401,7 @@ impl Ledger {
     }
 
     fn state<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
-        let stored = self.look(|t| Ok(t.open_table(STATE)?.get(key)?.map(|value| value.value().to_vec())))?;
+        let stored = self.read(|t| Ok(t.open_table(STATE)?.get(key)?.map(|value| value.value().to_vec())))?;
         stored.map(|json| parse_json(&self.path, key, &json)).transpose()
     }
 
@@ -423,11 +423,11 @@ impl Ledger {
     /// Changes something in the open transaction, or begins one.
     fn write<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
         self.changed = true;
-        self.look(work)
+        self.read(work)
     }
 
-    /// Looks something up in the open transaction, or begins one.
-    fn look<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
+    /// Reads in the open transaction, or begins one.
+    fn read<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T> {
         let Self { path, transaction, database, .. } = self;
         guard(path, || {
             if transaction.is_none() {
@@ -442,7 +442,7 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
+impl Drop for CatalogueWriter {
     /// A database that panicked over damage, which [`guard`] made an error of, may panic once more when it is closed.
     fn drop(&mut self) {
         let (transaction, database) = (self.transaction.take(), self.database.take());
@@ -457,8 +457,8 @@ impl Drop for Ledger {
     }
 }
 
-impl std::fmt::Debug for Ledger {
+impl std::fmt::Debug for CatalogueWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("CatalogueWriter").field("path", &self.path).finish_non_exhaustive()
     }
 }

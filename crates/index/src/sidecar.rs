@@ -1,7 +1,6 @@
-//! Files derived of a row file's rows: what those of every kind have in common.
+//! A file beside a row file, derived from its rows.
 //!
-//! Such a file may be missing, damaged or behind; search then reads the rows themselves. It is written whole and never
-//! changed. All numbers are little-endian. Header, 128 bytes:
+//! It may be missing, damaged or incomplete; search then reads the rows themselves. It is written whole and never changed. All numbers are little-endian. Header, 128 bytes:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -30,12 +29,14 @@ use std::path::Path;
 
 const VERSION: u32 = 1;
 
-/// What a damaged file means.
-pub(crate) const DERIVED: &str = "the file is derived of the rows: remove it, the next `gxn index` makes it again";
+/// A file that is not what was written to it.
+pub(crate) fn damaged(what: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Error {
+    Error::damaged(what, found, expected).with_hint("remove the file: it is derived from the rows and is made again")
+}
 
-/// What a file of one kind says of itself beside its row file.
+/// What distinguishes files of one kind from others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct SidecarKind {
     /// The first bytes.
     pub(crate) magic: [u8; 8],
     /// What is in it, for messages.
@@ -46,9 +47,9 @@ pub(crate) struct Kind {
     pub(crate) own: u32,
 }
 
-/// A derived file of the first rows of a row file, mapped into memory.
+/// A file derived from the first rows of a row file, mapped into memory.
 #[derive(Debug)]
-pub(crate) struct Derived {
+pub(crate) struct Sidecar {
     map: Mmap,
     pub(crate) rows: usize,
     /// Bytes 48..56.
@@ -56,15 +57,14 @@ pub(crate) struct Derived {
     sum: [u8; 32],
 }
 
-impl Derived {
-    /// Opens the file at `path` if it is of `segment`; what follows the header is not looked at.
-    pub(crate) fn open(path: &Path, segment: &Segment, kind: Kind) -> Result<Self> {
+impl Sidecar {
+    /// Opens the file at `path` if it belongs to `segment`; what follows the header is not checked.
+    pub(crate) fn open(path: &Path, segment: &Segment, kind: SidecarKind) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
         // SAFETY: the file was put in place whole; it is removed but never changed.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("cannot map", path, e))?;
-        let wrong = |found: String, expected: String| {
-            Err(Error::invalid(format!("header of {}", path.display()), found, expected).with_hint(DERIVED))
-        };
+        let wrong =
+            |found: String, expected: String| Err(damaged(format!("header of {}", path.display()), found, expected));
         let Some(bytes) = map.first_chunk::<HEADER_BYTES>() else {
             return wrong(format!("{} bytes", map.len()), format!("{HEADER_BYTES} bytes"));
         };
@@ -82,7 +82,7 @@ impl Derived {
         if !there || rows > 0 && segment.record(rows as usize - 1).last_chunk() != Some(&last) {
             let (found, expected) =
                 (format!("{} of other rows", kind.what), format!("{} of the rows beside", kind.what));
-            return Err(Error::invalid(path.display().to_string(), found, expected).with_hint(DERIVED));
+            return Err(damaged(path.display().to_string(), found, expected));
         }
         let (own, sum) = (part(48), *bytes[64..].first_chunk().expect("the header is longer"));
         Ok(Self { map, rows: rows as usize, own, sum })
@@ -100,12 +100,12 @@ impl Derived {
             return Ok(());
         }
         let what = format!("checksum of {}", path.display());
-        Err(Error::invalid(what, hex(&found), hex(&self.sum)).with_hint(DERIVED))
+        Err(damaged(what, hex(&found), hex(&self.sum)))
     }
 }
 
 /// A header of no rows without checksums.
-pub(crate) fn head(kind: Kind, source: &Header) -> [u8; HEADER_BYTES] {
+pub(crate) fn head(kind: SidecarKind, source: &Header) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&kind.magic);
     let words = [VERSION, source.dims_abstract, source.dims_grounded, kind.bits, kind.own, source.side as u32];
@@ -116,7 +116,7 @@ pub(crate) fn head(kind: Kind, source: &Header) -> [u8; HEADER_BYTES] {
     bytes
 }
 
-/// What follows the header, as it is written.
+/// Writes what follows the header.
 pub(crate) struct Body {
     out: BufWriter<File>,
     sum: Sha256,
@@ -134,7 +134,7 @@ impl Body {
 pub(crate) fn write(
     path: &Path,
     segment: &Segment,
-    kind: Kind,
+    kind: SidecarKind,
     fill: impl FnOnce(&mut Body) -> std::io::Result<[u8; 8]>,
 ) -> Result<()> {
     let mut new = path.as_os_str().to_os_string();
@@ -153,7 +153,7 @@ pub(crate) fn write(
 fn write_new(
     path: &Path,
     segment: &Segment,
-    kind: Kind,
+    kind: SidecarKind,
     fill: impl FnOnce(&mut Body) -> std::io::Result<[u8; 8]>,
 ) -> std::io::Result<()> {
     let out = BufWriter::with_capacity(1 << 20, File::create(path)?);

@@ -1,19 +1,19 @@
-//! A file of 4-bit sketches of a row file's rows, [derived](crate::derived) of it: little more than a sixteenth of the
-//! rows' bytes is read to find candidates. The crate turbovec makes them and searches them, in memory.
+//! 4-bit sketches of a row file's rows, in a [file beside it](crate::sidecar): a quarter of the rows' bytes is read to find
+//! candidates. The crate turbovec makes and searches them, in memory.
 //!
 //! Its kind is `GXNSKCH\0` with 4 bits. Bytes 24..28 of the header are the measure, u32: 0 dot product, 1 row above
 //! query, 2 query above row; bytes 48..56 the length of the [`Key`], u64, which follows as JSON. The rest is turbovec's.
 //!
 //! Sketches know inner products only. Of cosine they hold the rows themselves, of order similarity what a
-//! [`Surrogate`] makes of them. What all rows have in common is taken off first: it ranks nothing, and the fewer
-//! things a sketch has to tell the better it does. turbovec's own calibration does harm here: of 75,000 rows under order
+//! [`Surrogate`] makes of them. The mean of all rows is subtracted first: it ranks nothing, and what is left
+//! quantizes better. turbovec's own calibration does harm here: of 75,000 rows under order
 //! similarity it left a quarter of the true hits among 200 candidates, where plain sketches have them all.
 
 use crate::bitmap::Bitmap;
-use crate::derived::{self, Body, DERIVED, Derived, Kind};
 use crate::kernel::Measure;
 use crate::query::Plan;
 use crate::segment::Segment;
+use crate::sidecar::{self, Body, Sidecar, SidecarKind};
 use crate::space::Space;
 use crate::surrogate::Surrogate;
 use gxn_base::{Error, Result};
@@ -29,17 +29,17 @@ const BITS: usize = 4;
 const BATCH: usize = 4096;
 /// Rows that stand for all.
 const SAMPLE: usize = 1000;
-/// Queries asked at once: more take longer each.
+/// Queries of one call: with more, each takes longer.
 const QUERIES: usize = 8;
 /// Lengths of rows that differ by less count as equal.
 const EQUAL_LENGTHS: f32 = 1.02;
 /// Larger values turbovec refuses.
 const LARGEST: f32 = 1e15;
 
-/// The sketches of the first rows of a row file. What is searched comes to memory with [`Sketches::load`].
+/// The sketches of the first rows of a row file; [`Sketches::load`] reads them into memory.
 #[derive(Debug)]
 pub(crate) struct Sketches {
-    file: Derived,
+    file: Sidecar,
     path: PathBuf,
     measure: Measure,
     levels: [Range<usize>; 2],
@@ -57,7 +57,7 @@ pub(crate) struct Loaded {
     live: OnceLock<Vec<bool>>,
 }
 
-/// What a query must know of the rows.
+/// What a query needs to know about the rows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Key {
     /// Of h and of l; none for the dot product.
@@ -69,7 +69,7 @@ struct Key {
 impl Sketches {
     /// Opens the sketches at `path` if they are of `segment` and for its `measure`.
     pub(crate) fn open(path: &Path, segment: &Segment, measure: Measure) -> Result<Self> {
-        let file = Derived::open(path, segment, kind(measure))?;
+        let file = Sidecar::open(path, segment, kind(measure))?;
         let levels = levels(segment);
         Ok(Self { file, path: path.to_path_buf(), measure, levels, loaded: OnceLock::new() })
     }
@@ -84,7 +84,7 @@ impl Sketches {
         matches!(self.loaded.get(), Some(Some(_)))
     }
 
-    /// The sketches in memory; `None` if they are damaged, which `verify` tells.
+    /// The sketches in memory; `None` if they are damaged; `verify` reports how.
     pub(crate) fn load(&self) -> Option<&Loaded> {
         self.loaded.get_or_init(|| self.read().ok()).as_ref()
     }
@@ -97,8 +97,7 @@ impl Sketches {
     fn read(&self) -> Result<Loaded> {
         self.file.verify(&self.path)?;
         let wrong = |found: String| {
-            Error::invalid(format!("sketches {}", self.path.display()), found, "what this version writes")
-                .with_hint(DERIVED)
+            sidecar::damaged(format!("sketches {}", self.path.display()), found, "what this version writes")
         };
         let body = self.file.body();
         let length = usize::try_from(u64::from_le_bytes(self.file.own)).unwrap_or(usize::MAX);
@@ -119,12 +118,12 @@ impl Sketches {
 
 impl Loaded {
     /// The vector whose inner product with what is stored goes up and down with the plan's score. `None` if there is
-    /// none: the plan asks for the cosine of whole rows, and these are of different lengths or under order similarity;
-    /// or it asks for nothing.
-    pub(crate) fn asked(&self, plan: &Plan) -> Option<Vec<f32>> {
-        let mut asked = vec![0.0f32; width(self.levels[1].end)];
-        for term in &plan.terms {
-            let columns = &mut asked[term.columns.clone()];
+    /// none: the plan contains the cosine of whole rows, and these are of different lengths or under order similarity;
+    /// or all its weights are zero.
+    pub(crate) fn query(&self, plan: &Plan) -> Option<Vec<f32>> {
+        let mut query = vec![0.0f32; width(self.levels[1].end)];
+        for term in plan.terms() {
+            let columns = &mut query[term.columns.clone()];
             let of_row = match (term.measure, self.measure) {
                 (Measure::Dot, Measure::Dot) => {
                     let [shortest, longest] = self.key.inverse_lengths;
@@ -135,7 +134,7 @@ impl Loaded {
                     };
                     term.vector.iter().map(|value| factor * value).collect()
                 }
-                (asked, stored) if asked == stored => {
+                (wanted, stored) if wanted == stored => {
                     let level = self.levels.iter().position(|level| *level == term.columns)?;
                     self.key.surrogates[level].query(&term.vector, -term.factor)
                 }
@@ -143,16 +142,16 @@ impl Loaded {
             };
             columns.iter_mut().zip(of_row).for_each(|(sum, value): (_, f32)| *sum += value);
         }
-        let usable = asked.iter().all(|value| value.abs() < LARGEST) && asked.iter().any(|value| *value != 0.0);
-        usable.then_some(asked)
+        let usable = query.iter().all(|value| value.abs() < LARGEST) && query.iter().any(|value| *value != 0.0);
+        usable.then_some(query)
     }
 
     /// The `count` rows nearest to each of the vectors, of those in `allowed`.
-    pub(crate) fn near(&self, asked: &[&[f32]], allowed: Option<&[bool]>, count: usize) -> Vec<Vec<usize>> {
-        let mut near = Vec::with_capacity(asked.len());
-        for asked in asked.chunks(QUERIES) {
-            let found = self.engine.search_with_mask(&asked.concat(), count, allowed);
-            near.extend((0..asked.len()).map(|query| {
+    pub(crate) fn near(&self, queries: &[&[f32]], allowed: Option<&[bool]>, count: usize) -> Vec<Vec<usize>> {
+        let mut near = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES) {
+            let found = self.engine.search_with_mask(&queries.concat(), count, allowed);
+            near.extend((0..queries.len()).map(|query| {
                 let rows = if found.k == 0 { &[][..] } else { found.indices_for_query(query) };
                 rows.iter().map(|&row| row as usize).collect()
             }));
@@ -171,13 +170,13 @@ impl Loaded {
     }
 }
 
-fn kind(measure: Measure) -> Kind {
+fn kind(measure: Measure) -> SidecarKind {
     let own = match measure {
         Measure::Dot => 0,
         Measure::RowAboveQuery => 1,
         Measure::QueryAboveRow => 2,
     };
-    Kind { magic: *b"GXNSKCH\0", what: "sketches", bits: BITS as u32, own }
+    SidecarKind { magic: *b"GXNSKCH\0", what: "sketches", bits: BITS as u32, own }
 }
 
 /// The columns of h and of l.
@@ -199,7 +198,7 @@ pub(crate) fn can_be_sketched(dims: usize) -> bool {
 /// Writes the sketches of all rows of `segment`, an image or caption file of an index of `space`, to `path`, replacing
 /// what is there. `others` are rows like those of the queries; without them the rows stand for them.
 pub(crate) fn write(path: &Path, segment: &Segment, space: &Space, others: Option<&Segment>) -> Result<()> {
-    let measure = crate::kernel::Measure::of(space.similarity, segment.header().side);
+    let measure = Measure::of(space.similarity, segment.header().side);
     let levels = levels(segment);
     let rows = sample(segment);
     let surrogates = match measure {
@@ -246,7 +245,7 @@ pub(crate) fn write(path: &Path, segment: &Segment, space: &Space, others: Optio
         body.put(&engine.to_bytes())?;
         Ok((key.len() as u64).to_le_bytes())
     };
-    derived::write(path, segment, kind(measure), fill)
+    sidecar::write(path, segment, kind(measure), fill)
 }
 
 fn values_of(segment: &Segment, row: usize) -> Vec<f32> {
@@ -272,9 +271,9 @@ fn inverse_lengths(segment: &Segment) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::appender::Appender;
     use crate::query::{PartKind, QueryPart};
     use crate::segment::Header;
+    use crate::segment_writer::SegmentWriter;
     use gxn_base::{Modality, Similarity};
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
@@ -290,7 +289,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("images-7.f16");
         let header = Header { dims_abstract: 2, dims_grounded: 1, side: Modality::Image, number: 7 };
-        let mut file = Appender::create(path.clone(), header).unwrap();
+        let mut file = SegmentWriter::create(path.clone(), header).unwrap();
         rows.iter().for_each(|row| file.push("a", row).unwrap());
         file.sync().unwrap();
         let segment = Segment::open(&path, rows.len() as u64).unwrap();
@@ -300,7 +299,7 @@ mod tests {
     fn loaded(similarity: Similarity, rows: &[[f32; 3]]) -> Loaded {
         let (_dir, path, rows) = segment(rows);
         write(&path, &rows, &space(similarity), None).unwrap();
-        Sketches::open(&path, &rows, crate::kernel::Measure::of(similarity, Modality::Image)).unwrap().read().unwrap()
+        Sketches::open(&path, &rows, Measure::of(similarity, Modality::Image)).unwrap().read().unwrap()
     }
 
     fn plan(similarity: Similarity, vector: &[f32], weight: f32, kind: PartKind) -> Plan {
@@ -311,22 +310,22 @@ mod tests {
     #[test]
     fn weights_are_the_querys() {
         let rows = loaded(Similarity::Cosine, &[[3.0, 0.0, 4.0], [0.0, 5.0, 0.0], [0.0; 3]]);
-        let asked = rows.asked(&plan(Similarity::Cosine, &[1.0, 2.0, 4.0], 2.0, PartKind::Cross)).unwrap();
-        assert_eq!(asked, [0.5, 1.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let query = rows.query(&plan(Similarity::Cosine, &[1.0, 2.0, 4.0], 2.0, PartKind::Cross)).unwrap();
+        assert_eq!(query, [0.5, 1.0, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         // Both rows that are not zero have length 5: v / ‖v‖ / 5.
-        let asked = rows.asked(&plan(Similarity::Cosine, &[0.0, 3.0, 4.0], 1.0, PartKind::Same)).unwrap();
-        assert!((asked[1] - 0.12).abs() < 1e-3 && (asked[2] - 0.16).abs() < 1e-3, "{asked:?}");
-        assert_eq!(rows.asked(&plan(Similarity::Cosine, &[0.0; 3], 1.0, PartKind::Cross)), None);
-        assert_eq!(rows.asked(&plan(Similarity::Cosine, &[1e30; 3], 1.0, PartKind::Cross)), None);
+        let query = rows.query(&plan(Similarity::Cosine, &[0.0, 3.0, 4.0], 1.0, PartKind::Same)).unwrap();
+        assert!((query[1] - 0.12).abs() < 1e-3 && (query[2] - 0.16).abs() < 1e-3, "{query:?}");
+        assert_eq!(rows.query(&plan(Similarity::Cosine, &[0.0; 3], 1.0, PartKind::Cross)), None);
+        assert_eq!(rows.query(&plan(Similarity::Cosine, &[1e30; 3], 1.0, PartKind::Cross)), None);
     }
 
     #[test]
-    fn what_is_no_inner_product_is_left_to_others() {
+    fn queries_without_an_inner_product_have_no_vector() {
         let same = |similarity| plan(similarity, &[1.0, 2.0, 3.0], 1.0, PartKind::Same);
-        assert_eq!(loaded(Similarity::Cosine, &[[1.0; 3], [2.0; 3]]).asked(&same(Similarity::Cosine)), None);
+        assert_eq!(loaded(Similarity::Cosine, &[[1.0; 3], [2.0; 3]]).query(&same(Similarity::Cosine)), None);
         let rows = loaded(ORDER, &[[1.0; 3], [1.0, 0.0, 2.0]]);
-        assert_eq!(rows.asked(&same(ORDER)), None);
-        assert!(rows.asked(&plan(ORDER, &[0.0, 0.5, 0.2], 1.0, PartKind::Cross)).is_some());
+        assert_eq!(rows.query(&same(ORDER)), None);
+        assert!(rows.query(&plan(ORDER, &[0.0, 0.5, 0.2], 1.0, PartKind::Cross)).is_some());
     }
 
     /// The nearest by the definition comes first, and what is not allowed does not come.
@@ -335,8 +334,8 @@ mod tests {
         let rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.6, 0.8, 0.0]];
         for similarity in [Similarity::Cosine, ORDER] {
             let sketches = loaded(similarity, &rows);
-            let asked = sketches.asked(&plan(similarity, &[0.0, 1.0, 0.0], 1.0, PartKind::Cross)).unwrap();
-            let near = |allowed: Option<&[bool]>, count| sketches.near(&[&asked, &asked], allowed, count);
+            let query = sketches.query(&plan(similarity, &[0.0, 1.0, 0.0], 1.0, PartKind::Cross)).unwrap();
+            let near = |allowed: Option<&[bool]>, count| sketches.near(&[&query, &query], allowed, count);
             assert_eq!(near(None, 1), [[1], [1]], "{similarity:?}");
             assert_eq!(near(Some(&[true, false, false, true]), 1), [[3], [3]]);
             assert_eq!(near(None, 9)[1].len(), 4);

@@ -1,13 +1,9 @@
-//! What every place for embeddings can do, an index in a folder and a server alike.
+//! [`VectorStore`]: what an index in a folder and one in a server have in common.
 
-use crate::index::Index;
-use crate::item::{CaptionItem, ImageItem};
-use crate::query::{LevelScores, QueryPart};
-use crate::search::{Hit, SearchOptions};
-use crate::space::Space;
-use crate::writer::{IndexSettings, IndexWriter};
-use gxn_base::Modality;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Modality, Result};
+use gxn_index::{
+    CaptionItem, Hit, ImageItem, Index, IndexSettings, IndexWriter, LevelScores, QueryPart, SearchOptions, Space,
+};
 use std::path::{Path, PathBuf};
 
 /// Items copied at once.
@@ -34,10 +30,10 @@ impl From<Hit> for StoreHit {
     }
 }
 
-/// A place that keeps images, captions and their embeddings, and finds them.
+/// A place that keeps images, captions and their embeddings, and searches them.
 ///
-/// Each kind is made by functions of its own, such as [`FolderStore::create`], as each lies somewhere else. Rows are
-/// kept as f16 and scored by the kernels of this crate, so that a score is the same wherever its row lies.
+/// Each kind has constructors of its own, such as [`FolderStore::create`]. Rows are kept as f16 and scored by the kernels
+/// of the index, so that a score is the same in every store.
 pub trait VectorStore {
     /// Fingerprint of the model that makes the embeddings.
     fn model(&self) -> &str;
@@ -45,7 +41,7 @@ pub trait VectorStore {
     /// Similarity, λ and widths.
     fn space(&self) -> &Space;
 
-    /// What the store is called in messages.
+    /// The store's name in messages.
     fn place(&self) -> String;
 
     /// Refuses any model but the one that made the embeddings.
@@ -53,7 +49,12 @@ pub trait VectorStore {
     /// # Errors
     /// If `fingerprint` is another; the error names both.
     fn require_model(&self, fingerprint: &str) -> Result<()> {
-        require_model(&self.place(), self.model(), fingerprint)
+        if fingerprint == self.model() {
+            return Ok(());
+        }
+        let (what, expected) = (format!("model for the {}", self.place()), format!("{}, which made it", self.model()));
+        Err(Error::conflict(what, fingerprint, expected)
+            .with_hint("use the model that made the index, or index the images again with this one"))
     }
 
     /// Adds images, or replaces those with their ids, whose captions stay. `embeddings` is `[items, dims]`.
@@ -74,7 +75,7 @@ pub trait VectorStore {
     /// If the store cannot be written.
     fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64>;
 
-    /// Brings what was done to disk; searches find it from now on, if they did not before.
+    /// Writes all changes to disk; searches find them from now on, if they did not before.
     ///
     /// # Errors
     /// If that fails.
@@ -86,11 +87,10 @@ pub trait VectorStore {
     /// If the store cannot be read.
     fn count(&self, side: Modality) -> Result<u64>;
 
-    /// The best items for a query of weighted parts. None if captions are asked for and there are none.
+    /// The best items for a query of weighted parts. Empty if captions are asked for and there are none.
     ///
     /// # Errors
-    /// If the query is unusable ([`Plan::new`](crate::Plan::new)), λ is out of range, the store cannot do what the
-    /// options ask, or cannot be read.
+    /// If the query is unusable, λ is out of range, the options are not supported, or the store cannot be read.
     fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>>;
 }
 
@@ -103,7 +103,7 @@ pub fn copy_index(index: &Index, store: &mut dyn VectorStore) -> Result<u64> {
     let (found, expected) = (index.meta().space, *store.space());
     if found != expected {
         let what = format!("space of {}", index.dir().display());
-        return Err(Error::invalid(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
+        return Err(Error::conflict(what, format!("{found:?}"), format!("{expected:?}, as {} has", store.place())));
     }
     let mut batch = Batch::new(|items: &[ImageItem], rows: &[f32]| store.put_images(items, rows));
     index.export_images(|_, item, row| batch.push(item, row))?;
@@ -157,7 +157,7 @@ pub struct FolderStore {
     dir: PathBuf,
     /// As of the last commit.
     index: Index,
-    // Begun by the first change after a commit.
+    // Start by the first change after a commit.
     writer: Option<IndexWriter>,
 }
 
@@ -254,14 +254,6 @@ impl VectorStore for FolderStore {
         let hits = self.index.search_with(&[parts], options)?.remove(0);
         Ok(hits.into_iter().map(StoreHit::from).collect())
     }
-}
-
-pub(crate) fn require_model(place: &str, made_by: &str, fingerprint: &str) -> Result<()> {
-    if fingerprint == made_by {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("model for the {place}"), fingerprint, format!("{made_by}, which made it"))
-        .with_hint("use the model that made the index, or index the pictures again with this one"))
 }
 
 /// Refuses embeddings that are not `[items, dims]`.

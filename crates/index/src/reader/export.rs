@@ -1,8 +1,8 @@
-//! Everything that an index holds, one item after the other.
+//! Visiting everything that an index holds.
 
-use crate::index::Index;
+use super::Index;
 use crate::item::{CaptionItem, ImageItem, Item};
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Modality, Result};
 use half::slice::HalfFloatSliceExt;
 
 impl Index {
@@ -36,7 +36,7 @@ impl Index {
         &self,
         visit: impl FnMut(usize, CaptionItem, &[f32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.require_side(crate::Modality::Text)?;
+        self.require_side(Modality::Text)?;
         self.export(visit)
     }
 
@@ -47,13 +47,13 @@ impl Index {
         let mut embedding = vec![0.0f32; self.meta().space.dims()];
         let mut last = None;
         for rows in self.batches(T::SIDE) {
-            for stored in self.catalogue().items_in(T::SIDE, rows)? {
+            for stored in self.catalogue.items_in(T::SIDE, rows)? {
                 let row = stored.row as usize;
                 if last.replace(row) != Some(row) {
-                    let (stretch, at) = self.place(T::SIDE, row)?;
-                    stretch.segment.row(at).convert_to_f32_slice(&mut embedding);
+                    let (segment, at) = self.place(T::SIDE, row)?;
+                    segment.rows.row(at).convert_to_f32_slice(&mut embedding);
                 }
-                visit(row, self.catalogue().parse(&stored)?, &embedding)?;
+                visit(row, self.catalogue.parse(&stored)?, &embedding)?;
             }
         }
         Ok(())
