@@ -167,7 +167,7 @@ fn bad_files_are_refused_with_what_is_wrong_in_them() {
     score(
         &json!([result(1, "a"), result("1.jpg", "b")]),
         &[
-            "1 captions of images",
+            "1 caption of images",
             "captions.json does not list (1.jpg)",
             "hint: compare the ids: its ids begin 1, 2, 3",
         ],

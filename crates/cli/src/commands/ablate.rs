@@ -25,10 +25,12 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
     let ablation = Ablation { plan: &plan, seeds: args.seeds, logs: &args.logs, split: split_of(&args.split) };
     let line = ProgressLine::of("encoding");
     let table = ablation.run(&line, |job| {
+        line.clear();
         eprintln!("\n{} with seed {}", job.name, job.seed);
-        let outcome = match job.resume {
-            true => train::resume_run(job.run, &features, stop)?,
-            false => train::train_run(job.config, job.run, &features, stop)?,
+        let outcome = if job.resume {
+            train::resume_run(job.run, &features, stop)?
+        } else {
+            train::train_run(job.config, job.run, &features, stop)?
         };
         if outcome.interrupted {
             eprintln!("stopped in {}; run the same command again to continue", job.run.display());
