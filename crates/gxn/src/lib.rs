@@ -27,6 +27,7 @@ pub mod look;
 pub mod matching;
 pub mod model;
 pub mod retrieve;
+pub mod seed;
 pub mod train;
 
 pub use gxn_base::{Error, Kind, Remedy, Result};

@@ -3,9 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::{Level, PicturesConfig, RunConfig};
-use crate::imagine::image_generator::SIDE_PX;
-use crate::imagine::picture::SmallPicture;
+use crate::config::SIDE_PX;
+use crate::config::{ImageConfig, Level, RunConfig};
+use crate::imagine::small_image::SmallImage;
 use crate::imagine::{CaptionDecoder, Discriminator, ImageGenerator, Noise};
 use crate::look::backbone::Backbone;
 use crate::look::image_encoder::unit_length;
@@ -64,7 +64,7 @@ impl Gxn {
     ) -> Self {
         let (look, levels) = (&config.look, config.matching.levels);
         let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
-        let (words, pictures) = (&config.imagine.words, &config.imagine.pictures);
+        let (words, pictures) = (&config.imagine.caption, &config.imagine.image);
         let make_pictures = generators.pictures;
         Self {
             backbone,
@@ -239,7 +239,7 @@ impl Gxn {
     ///
     /// # Panics
     /// If the model has no generator, or there are not as many seeds as sentences.
-    pub fn imagine(&self, sentences: &[&[u32]], seeds: &[u64], config: &PicturesConfig) -> Vec<SmallPicture> {
+    pub fn imagine(&self, sentences: &[&[u32]], seeds: &[u64], config: &ImageConfig) -> Vec<SmallImage> {
         assert_eq!(sentences.len(), seeds.len(), "one seed a sentence");
         let generator = self.image_generator.as_ref().expect("a model that imagines pictures has a generator");
         let mut pictures = Vec::with_capacity(sentences.len());
@@ -248,7 +248,7 @@ impl Gxn {
             let noise = Noise::seeded(config, seeds, &t_l.device());
             let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
             let values: Vec<f32> = pixels.into_data().iter().collect();
-            pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(SmallPicture::of));
+            pictures.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(SmallImage::of));
         }
         pictures
     }
@@ -258,7 +258,7 @@ impl Gxn {
     ///
     /// # Panics
     /// If the model has no discriminator, or there are not as many pictures as sentences.
-    pub fn judge(&self, pictures: &[&SmallPicture], sentences: &[&[u32]]) -> Vec<f32> {
+    pub fn judge(&self, pictures: &[&SmallImage], sentences: &[&[u32]]) -> Vec<f32> {
         assert_eq!(pictures.len(), sentences.len(), "one picture a sentence");
         let discriminator = self.discriminator.as_ref().expect("a model that judges pictures has a discriminator");
         let mut logits = Vec::with_capacity(pictures.len());

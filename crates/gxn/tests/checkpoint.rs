@@ -1,7 +1,6 @@
 //! Checkpoints: they reproduce the network, and refuse what was damaged.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use gxn::checkpoint::{Checkpoint, Encoder, fingerprint_of, weights};
 use gxn::train::Trainer;
@@ -13,9 +12,7 @@ fn trained(folder: &Path) -> std::path::PathBuf {
     let mut config = tiny_config(&source, false);
     config.train.epochs = 1;
     let run = folder.join("run");
-    let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(config, &run, &folder.join("features"), &stop, &mut |_| {}).unwrap();
-    trainer.run(&stop, &mut |_| {}).unwrap();
+    Trainer::new(config, &run, &folder.join("features"), &()).unwrap().run(&()).unwrap();
     run
 }
 

@@ -41,13 +41,13 @@ pub struct TrainArgs {
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
-    /// What is trained: match, i2t_xe, i2t_mix, t2i_pretrain, t2i, joint
+    /// What is trained: match, i2t_xe, i2t_mix, t2i_pretrain, t2i, i2t_t2i
     #[arg(long)]
     pub stage: Option<String>,
-    /// Begin with the weights of this run or checkpoint; its data, look, matching and imagine tables are the defaults
-    #[arg(long, value_name = "RUN")]
-    pub start_from: Option<String>,
-    /// For stage joint: a run of stage t2i whose sentence side, generator and discriminator are taken
+    /// Start from the weights of this run or checkpoint; its data, look, matching and imagine tables are the defaults
+    #[arg(long, alias = "start-from", value_name = "RUN")]
+    pub init_from: Option<String>,
+    /// For stage i2t_t2i: a run of stage t2i whose sentence side, generator and discriminator are taken
     #[arg(long, value_name = "RUN")]
     pub merge_from: Option<String>,
     /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:

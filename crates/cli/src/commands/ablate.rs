@@ -10,8 +10,10 @@ use anyhow::Result;
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
 use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
+use gxn::train::Trainer;
 use gxn::train::ablation::Plan;
-use gxn::train::preparation::open_configured;
+use gxn::train::training_data::open_configured;
+use gxn_base::Kind;
 use gxn_base::fs::write_text;
 use gxn_data::Split;
 use gxn_eval::metrics::Bootstrap;
@@ -60,14 +62,18 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
             same_plan(&run, &config)?;
             if !file.is_file() {
                 eprintln!("\n{} with seed {seed}", arm.name);
-                let outcome = match run.join("last").exists() {
-                    true => train::resume_run(&run, &features, &stop)?,
-                    false => train::train_run(config, &run, &features, &stop)?,
+                let reporter = train::Reporter::new(&stop);
+                let trainer = match run.join("last").exists() {
+                    true => Trainer::resume(&run, &features, &reporter),
+                    false => Trainer::new(config, &run, &features, &reporter),
                 };
-                if outcome.interrupted {
-                    eprintln!("stopped in {}; run the same command again to continue", run.display());
-                    return Ok(ExitCode::from(INTERRUPTED));
-                }
+                match trainer.and_then(|mut trainer| trainer.run(&reporter)) {
+                    Err(error) if error.kind() == Kind::Interrupted => {
+                        eprintln!("stopped in {}; run the same command again to continue", run.display());
+                        return Ok(ExitCode::from(INTERRUPTED));
+                    }
+                    outcome => outcome?,
+                };
                 measure(&run, &file, split_of(&args.split), &mut seen, &stop)?;
             }
             let (report, split_score, match_steps) = read(&file)?;

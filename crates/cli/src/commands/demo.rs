@@ -8,6 +8,8 @@ use anyhow::{Result, bail};
 use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
 use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
+use gxn::train::Trainer;
+use gxn_base::Kind;
 use gxn_data::doctor::CheckOptions;
 use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
 use gxn_eval::Protocol;
@@ -47,11 +49,16 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
-    if outcome.interrupted {
-        eprintln!("stopped; continue with: gxn train --resume {}", run.display());
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
+    let reporter = train::Reporter::new(&stop);
+    let trained =
+        Trainer::new(config, &run, &logs.join("features"), &reporter).and_then(|mut trainer| trainer.run(&reporter));
+    match trained {
+        Err(error) if error.kind() == Kind::Interrupted => {
+            eprintln!("stopped; continue with: gxn train --resume {}", run.display());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        trained => trained?,
+    };
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?;

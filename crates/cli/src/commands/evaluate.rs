@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use gxn::checkpoint::{Encoder, short};
 use gxn::evaluate::encode::EncodedDataset;
 use gxn::evaluate::{ImaginedEvaluation, PictureEvaluation, caption_page};
-use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
+use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
 use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;

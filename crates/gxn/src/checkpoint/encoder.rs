@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{Checkpoint, fingerprint_of, resolve};
 use crate::config::RunConfig;
 use crate::imagine::beam::beam_search;
-use crate::imagine::picture::SmallPicture;
+use crate::imagine::small_image::SmallImage;
 use crate::look::Phase;
 use crate::look::backbone::Inference;
 use crate::model::{Rows, effective_lambda, feature_batches};
@@ -161,7 +161,7 @@ impl Encoder {
             return Err(Error::invalid("the beam", "width 0", "at least 1"));
         }
         let width = self.inference.kind().feature_dim();
-        let most = self.config().imagine.words.max_words;
+        let most = self.config().imagine.caption.max_words;
         let mut captions = Vec::with_capacity(features.len() / width);
         for batch in feature_batches(features, width, CAPTION_BATCH, &self.device) {
             let v_l = model
@@ -183,7 +183,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the model has no generator, or there are not as many seeds as sentences.
-    pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallPicture>> {
+    pub fn imagine<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallImage>> {
         if self.checkpoint.model.image_generator.is_none() {
             return Err(Error::invalid(
                 "the model",
@@ -197,19 +197,19 @@ impl Encoder {
         }
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Ok(self.checkpoint.model.imagine(&tokens, seeds, &self.config().imagine.pictures))
+        Ok(self.checkpoint.model.imagine(&tokens, seeds, &self.config().imagine.image))
     }
 
     /// A photo as the discriminator is shown photos, without the chance: the middle 64×64 pixels of the picture of
-    /// `imagine.pictures.load_px`.
+    /// `imagine.image.load_px`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn small_photo(&self, source: &ImageSource) -> Result<SmallPicture> {
-        let side_px = self.config().imagine.pictures.load_px;
+    pub fn small_photo(&self, source: &ImageSource) -> Result<SmallImage> {
+        let side_px = self.config().imagine.image.load_px;
         let photo = gxn_data::load_image(source, &ImageLimits::default())?;
         let values = self.checkpoint.input.preprocess.small(side_px).apply(&photo, View::FULL);
-        Ok(SmallPicture::middle_of(&values, side_px))
+        Ok(SmallImage::middle_of(&values, side_px))
     }
 
     /// What the discriminator makes of pictures with sentences: of each pair the logit of "a real picture of this sentence".
@@ -217,7 +217,7 @@ impl Encoder {
     ///
     /// # Panics
     /// If there are not as many pictures as sentences.
-    pub fn judge<S: AsRef<str>>(&self, pictures: &[&SmallPicture], texts: &[S]) -> Option<Vec<f32>> {
+    pub fn judge<S: AsRef<str>>(&self, pictures: &[&SmallImage], texts: &[S]) -> Option<Vec<f32>> {
         self.checkpoint.model.discriminator.as_ref()?;
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();

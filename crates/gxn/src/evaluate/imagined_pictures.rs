@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::encode::EncodedDataset;
 use crate::checkpoint::Encoder;
-use crate::imagine::picture::{SmallPicture, root_mean_square};
-use crate::look::phase::mix;
+use crate::imagine::small_image::{SmallImage, root_mean_square};
 use crate::model::Rows;
+use crate::seed::mix;
 use gxn_base::Result;
 use gxn_data::Dataset;
 use gxn_eval::metrics::Recall;
@@ -73,9 +73,9 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// Asks the discriminator; none where there is none.
-    fn of(encoder: &Encoder, photos: &[SmallPicture], texts: &[String], imagined: &[SmallPicture]) -> Option<Self> {
+    fn of(encoder: &Encoder, photos: &[SmallImage], texts: &[String], imagined: &[SmallImage]) -> Option<Self> {
         let judge =
-            |pictures: &[SmallPicture], texts: &[String]| encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts);
+            |pictures: &[SmallImage], texts: &[String]| encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts);
         let mut others = texts.to_vec();
         others.rotate_left(1);
         let (real, fake, wrong) = (judge(photos, texts)?, judge(imagined, texts)?, judge(photos, &others)?);
@@ -131,7 +131,7 @@ impl PictureEvaluation {
         dataset: &Dataset,
         scoring: Scoring,
         seed: u64,
-    ) -> Result<(Self, Vec<String>, Vec<SmallPicture>)> {
+    ) -> Result<(Self, Vec<String>, Vec<SmallImage>)> {
         let mut first = vec![None; encoded.images.count];
         for (text, &row) in encoded.caption_texts(dataset).into_iter().zip(&encoded.caption_image) {
             first[row].get_or_insert(text);
@@ -147,7 +147,7 @@ impl PictureEvaluation {
         let other: Vec<f64> =
             one_noise.iter().zip(one_noise.iter().skip(1)).map(|(a, b)| root_mean_square(a, b)).collect();
 
-        let encoded_again = |pictures: &[SmallPicture]| -> Result<Rows> {
+        let encoded_again = |pictures: &[SmallImage]| -> Result<Rows> {
             let features: Result<Vec<Vec<f32>>> =
                 pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
             Ok(encoder.embed_features(&features?.concat()))
@@ -158,7 +158,7 @@ impl PictureEvaluation {
 
         let captions = paired(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let sources = encoded.sources(dataset);
-        let photos: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
+        let photos: Result<Vec<SmallImage>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
         let photos = photos?;
         let small = own_photo_ranks(&encoded_again(&photos)?, &encoded.images)?;
         let recall = |shares: &[f64]| -> RecallAt {
