@@ -1,22 +1,23 @@
-//! What people see on stderr: errors with their causes and hints, and progress lines.
+//! What people see: errors with their causes and hints on stderr, results on stdout.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use gxn_base::Kind;
 
 use crate::hints::flags;
-
 use crate::interrupt::INTERRUPTED;
+
+/// Exit code of a command that failed.
+const FAILED: u8 = 1;
 
 /// Exit code when a search finds nothing.
 pub const NOTHING_FOUND: u8 = 3;
 
 /// Prints `error:`, each cause, and the hint; returns the exit code.
-pub fn report_error(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref().is_some_and(|error: &gxn_base::Error| error.kind() == Kind::Interrupted) {
+pub fn report_error(error: &Error) -> ExitCode {
+    if kind_of(error) == Some(Kind::Interrupted) {
         eprintln!("interrupted");
         return ExitCode::from(INTERRUPTED);
     }
@@ -24,85 +25,54 @@ pub fn report_error(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  caused by: {cause}");
     }
-    let hint = error.chain().find_map(|cause| {
-        let own = cause.downcast_ref::<gxn_base::Error>().and_then(|error| error.remedy()).map(flags);
-        own.or_else(|| cause.downcast_ref::<std::io::Error>().and_then(io_hint).map(str::to_owned))
-    });
-    if let Some(hint) = hint {
+    if let Some(hint) = hint_of(error) {
         eprintln!("hint: {hint}");
     }
-    ExitCode::FAILURE
+    ExitCode::from(FAILED)
+}
+
+/// What kind of fault lies at the bottom, if the library knows.
+fn kind_of(error: &Error) -> Option<Kind> {
+    error.chain().find_map(|cause| cause.downcast_ref::<gxn_base::Error>()).map(gxn_base::Error::kind)
+}
+
+/// The remedy of the first cause that has one, as commands and flags.
+fn hint_of(error: &Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let own = cause.downcast_ref::<gxn_base::Error>().and_then(|error| error.remedy()).map(flags);
+        own.or_else(|| cause.downcast_ref::<std::io::Error>().and_then(io_hint).map(str::to_owned))
+    })
 }
 
 /// What to do about errors of the system that have a usual cause.
 fn io_hint(error: &std::io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            Some("make room on the disk and run the command again; files that were complete before are as they were")
+            Some("make room on the disk and run the command again; files that were complete are unchanged")
         }
-        ErrorKind::PermissionDenied => Some("look at the owner and the permissions of the file and its folder"),
+        ErrorKind::PermissionDenied => Some("check the owner and the permissions of the file and of its folder"),
         _ => None,
     }
 }
 
-/// One line on stderr that is rewritten on a terminal, and written now and then elsewhere.
-#[derive(Debug)]
-pub struct ProgressLine {
-    terminal: bool,
-    shown: Option<Instant>,
-    width: usize,
-}
-
-impl ProgressLine {
-    /// No line yet.
-    pub fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: None, width: 0 }
-    }
-
-    /// Shows `text` unless the last one was shown a moment ago.
-    pub fn show(&mut self, text: &str) {
-        let pause = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(15) };
-        if self.shown.is_some_and(|at| at.elapsed() < pause) {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let mut stderr = std::io::stderr().lock();
-        // Nobody reads a broken stderr: a failed write is no reason to stop training.
-        let _ = if self.terminal {
-            let line = write!(stderr, "\r{text:<width$}", width = self.width);
-            self.width = text.chars().count();
-            line
-        } else {
-            writeln!(stderr, "{text}")
-        };
-        let _ = stderr.flush();
-    }
-
-    /// Writes a line that stays.
-    pub fn note(&mut self, text: &str) {
-        self.clear();
-        eprintln!("{text}");
-    }
-
-    /// Takes the line away, before something else is written.
-    pub fn clear(&mut self) {
-        if self.terminal && self.width > 0 {
-            eprint!("\r{:width$}\r", "", width = self.width);
-            self.width = 0;
-        }
-        self.shown = None;
+/// `1 image`, `24 images`, `2 queries`, `3 indexes`.
+pub fn plural(count: usize, one: &str) -> String {
+    let stem = one.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o']));
+    match stem {
+        _ if count == 1 => format!("1 {one}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if one.ends_with(['s', 'x']) || one.ends_with("ch") => format!("{count} {one}es"),
+        None => format!("{count} {one}s"),
     }
 }
 
 /// `90 s`, `12 min`, `3 h 20 min`.
 pub fn duration(seconds: f64) -> String {
-    let seconds = seconds.max(0.0);
-    if seconds < 100.0 {
-        format!("{seconds:.0} s")
-    } else if seconds < 6000.0 {
-        format!("{:.0} min", seconds / 60.0)
-    } else {
-        format!("{:.0} h {:02.0} min", (seconds / 3600.0).floor(), (seconds % 3600.0) / 60.0)
+    let (seconds, minutes) = (seconds.max(0.0).round() as u64, (seconds / 60.0).round() as u64);
+    match (seconds, minutes) {
+        (0..100, _) => format!("{seconds} s"),
+        (_, 0..100) => format!("{minutes} min"),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
     }
 }
 
@@ -119,4 +89,35 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 pub fn machine_line() {
     let machine = gxn::train::state::Machine::here();
     eprintln!("gxn {}: CPU ({}), f32, {} threads", machine.program, machine.cpu, machine.threads);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gxn_base::Remedy;
+
+    #[test]
+    fn one_image_is_no_images() {
+        let of = |counts: [usize; 3], one| counts.map(|count| plural(count, one));
+        assert_eq!(of([0, 1, 2], "image"), ["0 images", "1 image", "2 images"]);
+        assert_eq!(of([0, 1, 2], "query"), ["0 queries", "1 query", "2 queries"]);
+        assert_eq!(of([0, 1, 2], "index"), ["0 indexes", "1 index", "2 indexes"]);
+        assert_eq!(of([0, 1, 2], "match"), ["0 matches", "1 match", "2 matches"]);
+        assert_eq!(of([0, 1, 2], "day"), ["0 days", "1 day", "2 days"]);
+    }
+
+    #[test]
+    fn a_duration_is_short() {
+        let seconds = [0.4, 99.0, 100.0, 7199.0, 7260.0];
+        assert_eq!(seconds.map(duration), ["0 s", "99 s", "2 min", "2 h 00 min", "2 h 01 min"]);
+    }
+
+    #[test]
+    fn kind_and_hint_are_found_below_context() {
+        let error = Error::from(gxn_base::Error::interrupted()).context("while indexing");
+        assert_eq!(kind_of(&error), Some(Kind::Interrupted));
+        let error = gxn_base::Error::conflict("a", "b", "c").with_remedy(Remedy::Reindex);
+        let error = Error::from(error).context("x");
+        assert_eq!(hint_of(&error).as_deref(), Some("make it again with `gxn index reindex DIR --model RUN`"));
+    }
 }

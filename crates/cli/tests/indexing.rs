@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, refused, text, works};
 
-/// A folder with the tiny data set's pictures, its index made with the paper run.
+/// A folder with the tiny dataset's images, its index made with the paper run.
 pub fn indexed_photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     copy(&data().parent().unwrap().join("images"), &photos);
@@ -21,13 +21,13 @@ fn a_folder_is_indexed_and_refreshed() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let first = works(args);
     assert_eq!(first.stdout, format!("{}\n", photos.join(".gxn").display()));
-    assert!(first.stderr.contains("indexed 24 images (0 unchanged, 24 looked at) and 0 captions"), "{}", first.stderr);
+    assert!(first.stderr.contains("indexed 24 images (0 unchanged, 24 encoded) and 0 captions"), "{}", first.stderr);
     let query = ["search", "red", text(&photos), "--format", "jsonl", "--top", "30"];
     let before = works(query).stdout;
     assert!(works(args).stderr.contains("indexed 24 images (24 unchanged)"));
-    assert_eq!(works(query).stdout, before, "unchanged pictures keep their scores");
+    assert_eq!(works(query).stdout, before, "unchanged images keep their scores");
 
-    // One new in a subfolder, one renamed, one gone, one hidden, one in a folder that is passed over.
+    // One new in a subfolder, one renamed, one gone, one hidden, one in a folder that is skipped.
     std::fs::create_dir_all(photos.join("more/skipped")).unwrap();
     patch([200, 100, 0], 1).save(photos.join("more/orange.png")).unwrap();
     patch([200, 100, 1], 1).save(photos.join("more/skipped/x.png")).unwrap();
@@ -35,43 +35,47 @@ fn a_folder_is_indexed_and_refreshed() {
     std::fs::rename(photos.join("red_0.png"), photos.join("renamed.png")).unwrap();
     std::fs::remove_file(photos.join("blue_1.png")).unwrap();
     let again = works([&args[..], &["--exclude-dir", "skipped"]].concat());
-    let said = "indexed 24 images (22 unchanged, 1 looked at, 1 copied or moved, 1 removed)";
+    let said = "indexed 24 images (22 unchanged, 1 encoded, 1 copied or moved, 1 removed)";
     assert!(again.stderr.contains(said), "{}", again.stderr);
     assert!(again.stderr.contains("removed, as the source no longer has them: blue_1.png\n"), "{}", again.stderr);
     let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
     assert!(paths.contains("more/orange.png") && paths.contains("renamed.png") && !paths.contains("red_0.png"));
     let hidden = works([&args[..], &["--include-hidden"]].concat());
-    assert!(hidden.stderr.contains("indexed 25 images (24 unchanged, 1 looked at)"), "{}", hidden.stderr);
+    assert!(hidden.stderr.contains("indexed 25 images (24 unchanged, 1 encoded)"), "{}", hidden.stderr);
 }
 
 #[test]
-fn a_data_set_is_indexed_with_its_captions_anywhere() {
+fn a_dataset_is_indexed_with_its_captions_anywhere() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("index");
     let ran = works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
     assert_eq!(ran.stdout.trim(), text(&index));
-    assert!(ran.stderr.contains("indexed 24 images (0 unchanged, 24 looked at) and 48 captions"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("indexed 24 images (0 unchanged, 24 encoded) and 48 captions"), "{}", ran.stderr);
     let facts = works(["info", text(&index), "--format", "json"]).json();
     assert_eq!((facts["images"].as_u64(), facts["captions"].as_u64()), (Some(24), Some(48)));
 }
 
-/// Pictures some of which have a text beside them: what is left out is said, and how to have it all.
+/// Images some of which have a text beside them: what is left out is reported, and how to have it all.
 #[test]
-fn pictures_without_captions_are_named_when_a_folder_is_read_as_a_data_set() {
+fn images_without_captions_are_named_when_a_folder_is_read_as_a_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     copy(&data().parent().unwrap().join("images"), &photos);
     std::fs::write(photos.join("red_0.txt"), "a red patch\n").unwrap();
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let ran = works(args);
-    assert!(ran.stderr.contains("left out: 23") && ran.stderr.contains("note: --pictures indexes"), "{}", ran.stderr);
-    // The index of the data set has another id for the same picture.
-    let all = works([&args[..], &["--pictures", "--other-source"]].concat());
-    assert!(all.stderr.contains("indexed 24 images (1 unchanged, 23 looked at)"), "{}", all.stderr);
+    assert!(
+        ran.stderr.contains("left out: 23") && ran.stderr.contains("note: --images-only indexes"),
+        "{}",
+        ran.stderr
+    );
+    // The index of the dataset has another id for the same image.
+    let all = works([&args[..], &["--images-only", "--other-source"]].concat());
+    assert!(all.stderr.contains("indexed 24 images (1 unchanged, 23 encoded)"), "{}", all.stderr);
 }
 
 #[test]
-fn info_describes_runs_checkpoints_and_indices() {
+fn info_describes_runs_checkpoints_and_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let run = &paper().folder;
@@ -105,7 +109,7 @@ fn an_index_refuses_a_foreign_model_until_it_is_made_again() {
     let again = works(["index", "reindex", text(&photos), "--model", other]);
     assert!(again.stderr.contains("note: another model made this index"), "{}", again.stderr);
     assert!(
-        again.stderr.contains("(0 unchanged, 24 looked at)"),
+        again.stderr.contains("(0 unchanged, 24 encoded)"),
         "nothing of another model is taken over: {}",
         again.stderr
     );
@@ -134,7 +138,7 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     refused(["index", text(&empty), "--model", "gone"], &["gone: found nothing"]);
 }
 
-/// 600 pictures that look alike but differ in their bytes: what follows the end of a PNG is passed over.
+/// 600 images that look alike but differ in their bytes: what follows the end of a PNG is ignored.
 fn many_photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     std::fs::create_dir(&photos).unwrap();
@@ -158,7 +162,7 @@ fn an_interrupted_index_goes_on_where_it_was() {
     let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    while !said.contains("indexing 64/600") {
+    while !said.contains("note: indexing images without captions") {
         assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended too early: {said}");
     }
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
@@ -167,18 +171,18 @@ fn an_interrupted_index_goes_on_where_it_was() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{said}");
     assert!(said.ends_with("interrupted; what was done is kept: run the same command again to continue\n"), "{said}");
-    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "hint: run the same"]);
+    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "hint: index the same source"]);
     // Half an index is none: nobody is told that the rest does not exist.
     refused(["search", "red", text(&photos)], &["none here or above"]);
     let again = works(args).stderr;
     let unchanged: usize =
         again.split("indexed 600 images (").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((64..600).contains(&unchanged), "{again}");
-    assert!(again.contains(&format!("{} looked at", 600 - unchanged)), "{again}");
+    assert!(again.contains(&format!("{} encoded", 600 - unchanged)), "{again}");
     works(["index", "verify", text(&photos)]);
 }
 
-/// A file that can no longer be read, and one that was replaced by no picture, stay in the index as they were.
+/// A file that can no longer be read, and one that was replaced by other data, stay in the index as they were.
 #[test]
 fn what_cannot_be_read_any_more_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -194,7 +198,7 @@ fn what_cannot_be_read_any_more_stays() {
     let ran = works(["index", text(&photos)]);
     assert!(ran.stderr.contains("indexed 24 images (23 unchanged)") && ran.stderr.contains("left out: 1"), "{ran:?}");
     assert_eq!(listed(), before);
-    // A source without any picture is a disk that is not there: nothing is removed.
+    // A source without any image is a disk that is not there: nothing is removed.
     let away = folder.path().join("away");
     std::fs::rename(&photos, &away).unwrap();
     std::fs::create_dir(&photos).unwrap();
@@ -211,14 +215,14 @@ fn an_index_takes_another_source_only_when_told() {
     let args = ["index", text(data()), "--index", text(&index)];
     refused(args, &["source of the index", "hint: name another folder with --index", "--other-source"]);
     let taken = works([&args[..], &["--other-source"]].concat());
-    // Ids are the same in both, and the pictures were copied with their times.
+    // Ids are the same in both, and the images were copied with their times.
     assert!(taken.stderr.contains("indexed 24 images (24 unchanged)"), "{}", taken.stderr);
-    assert!(taken.stderr.contains("captions: 48 embedded, 0 removed"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("captions: 48 encoded, 0 removed"), "{}", taken.stderr);
     refused(["index", text(&photos)], &["source of the index"]);
 }
 
 #[test]
-fn captions_of_a_data_set_follow_their_file() {
+fn captions_of_a_dataset_follow_their_file() {
     let folder = tempfile::tempdir().unwrap();
     copy(&data().parent().unwrap().join("images"), &folder.path().join("images"));
     let table = folder.path().join("captions.csv");
@@ -238,12 +242,12 @@ fn captions_of_a_data_set_follow_their_file() {
         .stderr
     };
     let first = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
-    assert!(first.contains("captions: 3 embedded, 0 removed"), "{first}");
+    assert!(first.contains("captions: 3 encoded, 0 removed"), "{first}");
     let again = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
-    assert!(again.contains("indexed 3 images (3 unchanged) and 3 captions") && !again.contains("embedded"), "{again}");
+    assert!(again.contains("indexed 3 images (3 unchanged) and 3 captions") && !again.contains("encoded"), "{again}");
     let less = refresh("red_0.png,a red patch\nblue_0.png,a blue patch\n");
     assert!(less.contains("indexed 2 images (2 unchanged, 1 removed) and 2 captions"), "{less}");
-    assert!(less.contains("captions: 1 embedded"), "{less}");
+    assert!(less.contains("captions: 1 encoded"), "{less}");
     let texts = works(["search", "x", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
     let mut texts: Vec<&str> = texts.iter().map(|hit| hit["caption"].as_str().unwrap()).collect();
     texts.sort_unstable();
@@ -278,7 +282,7 @@ fn shards_become_one_index() {
         lines
     };
     assert_eq!(found(&merged), found(&photos.join(".gxn")));
-    // A picture that left the source leaves the merged index when its shards are all named.
+    // An image that left the source is deleted from the merged index when its shards are all named.
     std::fs::remove_file(photos.join("red_0.png")).unwrap();
     for shard in ["1/2", "2/2"] {
         works(["index", text(&photos), "--shard", shard]);
@@ -286,7 +290,7 @@ fn shards_become_one_index() {
     let kept = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1])]);
     assert!(kept.stderr.contains("24 images"), "{}", kept.stderr);
     let left = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1]), "--only-parts"]);
-    assert!(left.stderr.contains("23 images") && left.stderr.contains("1 taken out"), "{}", left.stderr);
+    assert!(left.stderr.contains("23 images") && left.stderr.contains("1 removed"), "{}", left.stderr);
     // It is an index of the same folder: it can be refreshed as such.
     assert!(
         works(["index", text(&photos), "--index", text(&merged)]).stderr.contains("indexed 23 images (23 unchanged)")
@@ -342,7 +346,7 @@ fn an_index_is_exported_verified_and_compacted() {
     }
     let sound = works(["index", "verify", text(&index)]).stdout;
     assert!(sound.contains("24 images and 48 captions are sound"), "{sound}");
-    assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows taken out"));
+    assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows deleted"));
     // A bit of a row is turned: only reading everything can tell.
     let segment = std::fs::read_dir(index.join("segments"))
         .unwrap()
@@ -376,7 +380,7 @@ fn a_watched_folder_is_kept_up_to_date() {
     patch([200, 100, 0], 1).save(folder.path().join("orange.png")).unwrap();
     std::fs::rename(folder.path().join("orange.png"), photos.join("orange.png")).unwrap();
     let said = wait_for("indexed 25 images");
-    assert!(said.contains("indexed 25 images (24 unchanged, 1 looked at)"), "{said}");
+    assert!(said.contains("indexed 25 images (24 unchanged, 1 encoded)"), "{said}");
     std::fs::remove_file(photos.join("orange.png")).unwrap();
     assert!(wait_for("no longer has them").contains("orange.png"));
     Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();

@@ -32,13 +32,13 @@ fn options_hold_until_others_are_given() {
     let again = works(args).stderr;
     assert!(again.contains("as before: --exclude-dir more --include-hidden\n"), "{again}");
     assert!(again.contains("indexed 25 images (25 unchanged)"), "{again}");
-    // To begin without them is said.
-    let anew = works([&args[..], &["--other-source"]].concat()).stderr;
-    assert!(anew.contains("indexed 25 images (24 unchanged, 1 looked at, 1 removed)"), "{anew}");
+    // Starting without them is reported.
+    let fresh = works([&args[..], &["--other-source"]].concat()).stderr;
+    assert!(fresh.contains("indexed 25 images (24 unchanged, 1 encoded, 1 removed)"), "{fresh}");
     assert!(!works(args).stderr.contains("as before"));
 }
 
-/// A folder with a text beside each of three pictures, and the index of that data set.
+/// A folder with a text beside each of three pictures, and the index of that dataset.
 fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
     let pairs = folder.join("pairs");
     std::fs::create_dir(&pairs).unwrap();
@@ -47,12 +47,12 @@ fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
         std::fs::write(pairs.join(format!("{name}.txt")), format!("picture {name}\n")).unwrap();
     }
     let ran = works(["index", text(&pairs), "--model", text(&paper().folder)]);
-    assert!(ran.stderr.contains("indexed 3 images (0 unchanged, 3 looked at) and 3 captions"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("indexed 3 images (0 unchanged, 3 encoded) and 3 captions"), "{}", ran.stderr);
     (pairs.clone(), pairs.join(".gxn"))
 }
 
 #[test]
-fn a_data_set_that_is_none_any_more_keeps_its_captions() {
+fn a_dataset_that_is_none_any_more_keeps_its_captions() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, _) = indexed_pairs(folder.path());
     for name in ["one.csv", "two.csv"] {
@@ -61,36 +61,45 @@ fn a_data_set_that_is_none_any_more_keeps_its_captions() {
     refused(
         ["index", text(&pairs)],
         &[
-            "the data set of the index",
+            "the dataset of the index",
             "several tables: one.csv, two.csv",
             "as before",
-            "hint: mend it; --other-source",
+            "hint: `gxn data check SOURCE` says",
+            "--other-source goes on",
         ],
     );
-    refused(["index", text(&pairs), "--pictures"], &["a folder of pictures without captions", "hint: look with"]);
+    refused(
+        ["index", text(&pairs), "--images-only"],
+        &["found images without captions, expected a dataset", "hint: `gxn data check"],
+    );
     assert_eq!(works(["search", "x", text(&pairs), "--target", "text"]).lines().len(), 3);
     let taken = works(["index", text(&pairs), "--other-source"]).stderr;
-    assert!(taken.contains("indexed 3 images (3 unchanged)") && taken.contains("0 embedded, 3 removed"), "{taken}");
+    assert!(taken.contains("indexed 3 images (3 unchanged)") && taken.contains("0 encoded, 3 removed"), "{taken}");
 }
 
 #[test]
-fn a_text_beside_a_photo_does_not_make_a_data_set_of_an_index() {
+fn a_text_beside_a_photo_does_not_make_a_dataset_of_an_index() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     std::fs::write(photos.join("red_0.txt"), "a red patch\n").unwrap();
     refused(
         ["index", text(&photos)],
-        &["what the index", "found a data set", "expected pictures, as before", "hint: --pictures goes on"],
+        &[
+            "what the index",
+            "found a dataset",
+            "expected images without captions, as before",
+            "hint: --images-only goes on",
+        ],
     );
     assert_eq!(listed(&photos.join(".gxn")).len(), 24);
-    assert!(works(["index", text(&photos), "--pictures"]).stderr.contains("indexed 24 images (24 unchanged)"));
-    // That is noted too.
+    assert!(works(["index", text(&photos), "--images-only"]).stderr.contains("indexed 24 images (24 unchanged)"));
+    // That is stored too.
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
     let taken = works(["index", text(&photos), "--other-source"]).stderr;
-    assert!(taken.contains("indexed 1 images (1 unchanged, 23 removed) and 1 captions"), "{taken}");
+    assert!(taken.contains("indexed 1 image (1 unchanged, 23 removed) and 1 caption in"), "{taken}");
 }
 
-/// A folder on another disk, which is away for a while: of plain pictures, of pairs, of a table.
+/// A folder on another disk, which is away for a while: of plain images, of pairs, of a table.
 #[cfg(unix)]
 #[test]
 fn what_lies_on_a_disk_that_is_away_stays() {
@@ -109,14 +118,14 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     symlink(&disk, photos.join("disk")).unwrap();
     let of_photos = photos.join(".gxn");
     let (table, of_table) = (folder.path().join("set/t.csv"), folder.path().join("of-table"));
-    // A table's pictures must lie below its folder, and so must what links lead to.
+    // A table's images must lie below its folder, and so must what links lead to.
     let images = folder.path().join("set/images");
     copy(&disk, &images.join("store"));
     symlink("store", images.join("disk")).unwrap();
     patch([1, 250, 2], 0).save(folder.path().join("set/images/near.png")).unwrap();
     std::fs::write(&table, "image,caption\nnear.png,near\ndisk/far.png,far away\n").unwrap();
     let calls = [
-        (vec!["index", text(&photos), "--pictures"], &of_photos, 25, 0, "disk/far.png"),
+        (vec!["index", text(&photos), "--images-only"], &of_photos, 25, 0, "disk/far.png"),
         (vec!["index", text(&pairs)], &of_pairs, 4, 4, "disk/far.png"),
         (vec!["index", text(&table), "--index", text(&of_table), "--model", model], &of_table, 2, 2, "disk/far.png"),
     ];
@@ -130,7 +139,7 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     stores.iter().for_each(|(here, away)| std::fs::rename(here, away).unwrap());
     for (call, index, images, captions, far) in &calls {
         let ran = works(call).stderr;
-        assert!(ran.contains(&format!("1 could not be looked at and stay as they were: {far}\n")), "{ran}");
+        assert!(ran.contains(&format!("1 image could not be read, nothing changed there: {far}\n")), "{ran}");
         assert!(ran.contains(&format!("indexed {images} images")) && !ran.contains("removed"), "{ran}");
         assert!(ran.contains(&format!("and {captions} captions")), "{ran}");
         assert!(listed(index).contains(&far.to_string()));
@@ -139,9 +148,9 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     for (call, _, images, _, _) in &calls {
         let ran = works(call).stderr;
         assert!(ran.contains(&format!("indexed {images} images ({images} unchanged)")), "{ran}");
-        assert!(!ran.contains("could not be looked at"), "{ran}");
+        assert!(!ran.contains("could not be read"), "{ran}");
     }
-    // What the folder no longer has, though it can be looked at, is gone.
+    // What the folder no longer has, though it can be encoded, is gone.
     stores.iter().for_each(|(here, _)| std::fs::remove_file(here.join("far.png")).unwrap());
     for (call, index, images, _, far) in &calls {
         assert!(works(call).stderr.contains("1 removed)"));
@@ -149,9 +158,9 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     }
 }
 
-/// Shards are merged into what is theirs, and nothing is taken out for a shard that is not named.
+/// Shards are merged into what is theirs, and nothing is deleted for a shard that is not named.
 #[test]
-fn a_merge_looks_at_its_target_and_its_parts() {
+fn a_merge_checks_its_target_and_its_parts() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     for shard in ["1/2", "2/2"] {
@@ -168,12 +177,15 @@ fn a_merge_looks_at_its_target_and_its_parts() {
     let own = photos.join(".gxn");
     refused(
         ["index", "merge", text(&own), text(&parts[1]), "--only-parts"],
-        &["found no share 1/2, expected each of the 2 shares once", "hint: name all shares"],
+        &["found no shard 1/2, expected each of the 2 shares once", "hint: name all parts"],
     );
     assert_eq!(listed(&own).len(), 24);
     works(["index", "merge", text(&own), text(&parts[0]), text(&parts[1]), "--only-parts"]);
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
-    refused(["index", "merge", text(&own), text(&folder.path().join("gone"))], &["no such folder", "hint: look at"]);
+    refused(
+        ["index", "merge", text(&own), text(&folder.path().join("gone"))],
+        &["no such folder", "hint: check the path"],
+    );
 }
 
 #[test]
@@ -183,11 +195,11 @@ fn a_folder_without_an_index_is_named_with_what_to_do() {
     std::fs::create_dir(&photos).unwrap();
     for command in ["info", "verify", "compact"] {
         refused(["index", command, text(&photos)], &["the index in", "found none", "hint: make one with `gxn index"]);
-        refused(["index", command, text(&photos.join("x"))], &["found no such folder", "hint: look at the path"]);
+        refused(["index", command, text(&photos.join("x"))], &["found no such folder", "hint: check the path"]);
     }
     std::fs::create_dir(photos.join(".gxn")).unwrap();
     std::fs::write(photos.join(".gxn/catalogue.redb"), "").unwrap();
-    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "run the same `gxn index` command"]);
+    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "index the same source again"]);
 }
 
 #[test]
@@ -197,10 +209,10 @@ fn info_tells_what_an_index_is_made_of() {
     std::fs::remove_file(photos.join("red_0.png")).unwrap();
     works(["index", text(&photos), "--exclude-dir", "x"]);
     let facts = works(["index", "info", text(&photos), "--format", "json"]).json();
-    assert_eq!((facts["source"].as_str(), facts["data_set"].as_bool()), (Some(text(&photos)), Some(false)));
+    assert_eq!((facts["source"].as_str(), facts["dataset"].as_bool()), (Some(text(&photos)), Some(false)));
     assert_eq!((facts["rows"]["images"].as_u64(), facts["dead_rows"]["images"].as_u64()), (Some(23), Some(1)));
     assert_eq!(facts["rows_with_codes"], serde_json::json!({"images": 0, "captions": 0}));
-    assert_eq!(facts["options"]["exclude_dir"][0], "x");
+    assert_eq!(facts["options"]["excluded_folders"][0], "x");
     let bytes = facts["bytes"].as_u64().unwrap();
     assert!((24 * 64..10_000_000).contains(&bytes), "{bytes}");
     let text_form = works(["index", "info", text(&photos)]).stdout;

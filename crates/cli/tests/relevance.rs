@@ -23,7 +23,10 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let model = folder.path().join("model");
     copy(&paper().folder.join("best").canonicalize().unwrap(), &model);
     let table = many(folder.path());
-    refused(["calibrate", text(&model), text(&table), "--measure", "val"], &["hint: make it first: gxn calibrate"]);
+    refused(
+        ["calibrate", text(&model), text(&table), "--measure", "val"],
+        &["hint: calibrate it first: gxn calibrate"],
+    );
     refused(["calibrate", text(&model), text(data())], &["found 4 images, expected at least 100", "hint: give val"]);
 
     let index = folder.path().join("index");
@@ -32,10 +35,10 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let jsonl = [&search[..], &["--format", "jsonl"]].concat();
     assert!(works(&jsonl).json_lines().iter().all(|hit| hit["relevance"].is_null()));
     let least = [&search[..], &["--min-relevance", "0.5"]].concat();
-    refused(&least, &["a query without probabilities", "hint: calibrate it: gxn calibrate MODEL DATA"]);
+    refused(&least, &["the model is not calibrated", "hint: calibrate it first: gxn calibrate MODEL DATA"]);
     refused(
         [&search[..], &["--min-relevance", "1.5"]].concat(),
-        &["--min-relevance: found 1.5", "a probability, 0 to 1"],
+        &["the least relevance: found 1.5", "a probability, 0 to 1"],
     );
 
     let kept = works(["calibrate", text(&model), text(&table)]);
@@ -61,7 +64,7 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     assert!(two.iter().all(|hit| hit["relevance"].is_null()));
     let two = ["search", "red", "+", "blue", "--index", text(&index), "--min-relevance", "0.1"];
     let said =
-        refused(two, &["a query that the calibration says nothing of", "expected one sentence", "hint: ask for one"]);
+        refused(two, &["the calibration does not cover this query", "expected one sentence", "hint: ask for one"]);
     assert!(!said.stderr.contains("gxn calibrate"), "{}", said.stderr);
     // Behind a filter better ones may be held back: the best that passes counts as any other.
     let filtered = |filter: &str| works([&jsonl[..], &["--where", filter]].concat()).json_lines();
@@ -77,7 +80,7 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     // A calibration of another model is refused, as is a damaged one.
     let file = model.join("relevance.safetensors");
     std::fs::write(&file, "damaged").unwrap();
-    refused(search, &["relevance.safetensors", "hint: make it again: gxn calibrate MODEL DATA"]);
+    refused(search, &["relevance.safetensors", "hint: calibrate again: gxn calibrate MODEL DATA"]);
     works(["calibrate", text(&model), text(&table)]);
     works(search);
 }

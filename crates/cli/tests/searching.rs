@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::fixture::{Ran, copy, cosine, data, gxn, gxn_in, paper, refused, text, works};
 use crate::indexing::indexed_photos;
 
-/// An index of the tiny data set under the cosine model, whose scores can be calculated with.
+/// An index of the tiny dataset under the cosine model, whose scores can be calculated with.
 fn index() -> &'static Path {
     static INDEX: OnceLock<PathBuf> = OnceLock::new();
     INDEX.get_or_init(|| {
@@ -119,7 +119,7 @@ fn a_folder_index_holds_no_captions_and_says_what_to_do() {
     let photos = indexed_photos(folder.path());
     refused(
         ["search", "red", text(&photos), "--target", "text"],
-        &["captions of the index: found none", "hint: index a data set rather than a folder"],
+        &["captions of the index: found none", "hint: index a dataset rather than a folder"],
     );
 }
 
@@ -163,7 +163,7 @@ fn a_missing_index_or_model_says_how_to_get_one() {
     std::fs::rename(&run, &moved).unwrap();
     refused(
         ["search", "red", text(&photos)],
-        &["the model that made the index", "hint: the run was moved: name it with --model"],
+        &["the model that made", "nothing at", "hint: name the run that made the index with --model"],
     );
     works(["search", "red", text(&photos), "--model", text(&moved)]);
 }
@@ -179,7 +179,7 @@ fn loose_ends_of_a_query_are_errors() {
     refused(["search", "--index", index, text(&text_file)], &["tiny.json", "a JPEG, PNG"]);
     let images = data().parent().unwrap().join("images");
     let words = gxn_in(&images, ["search", "--index", index, "red_0.png"]);
-    assert!(words.stderr.contains("note: red_0.png is taken as words; the picture is ./red_0.png"), "{}", words.stderr);
+    assert!(words.stderr.contains("note: red_0.png is taken as words; the image is ./red_0.png"), "{}", words.stderr);
 }
 
 /// `gxn search … | head -n 1`: whoever stops reading gets no error.
@@ -202,7 +202,7 @@ fn stdout_carries_results_only() {
     assert_eq!(search(&["Red zeppelin, xyzzy!"]).stderr, "note: the model has never seen: zeppelin, xyzzy\n");
 }
 
-/// An index of the tiny data set under two levels, whose contributions λ weighs.
+/// An index of the tiny dataset under two levels, whose contributions λ weighs.
 fn two_levels() -> &'static Path {
     static INDEX: OnceLock<PathBuf> = OnceLock::new();
     INDEX.get_or_init(|| {
@@ -223,7 +223,7 @@ fn filters_let_pass_what_they_say() {
     assert_eq!(red, all.iter().filter(|id| id.starts_with("red_")).cloned().collect::<Vec<_>>());
     assert_eq!(red.len(), 4);
     assert_eq!(ids(&["--filter", "name=red_*"]), red, "the other name of it");
-    // Paths are those below the data set's folder.
+    // Paths are those below the dataset's folder.
     assert_eq!(ids(&["--where", "folder=images/** and width>=32"]).len(), 24);
     assert_eq!(ids(&["--where", "(name=red_?.png or name=blue_*) and not name=*_0.png and imgid>=0"]).len(), 6);
     let page = search(&["red", "--format", "jsonl", "--where", "name=red_*", "--exact", "-t", "2", "--offset", "1"]);
@@ -234,7 +234,7 @@ fn filters_let_pass_what_they_say() {
     // What no picture has is said; nothing is equal to it.
     let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
     assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
-    let said = "note: no picture of the index has camera, widht; all have id path folder name";
+    let said = "note: no image of the index has camera, widht; all have id path folder name";
     assert!(misspelt.stderr.contains(said), "{}", misspelt.stderr);
     assert_eq!(search(&["red", "--where", "imgid=3"]).stderr, "");
     refused(["search", "red", "--index", text(index()), "--where", "width>="], &["filter"]);

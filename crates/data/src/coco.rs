@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use super::dataset::ImageSource;
 use super::jsonl::plain;
+use super::options::SourceOptions;
 use super::record::{Reading, Record};
 use super::roots::ImageRoots;
-use super::source::OpenOptions;
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
@@ -34,7 +34,7 @@ struct Annotation {
 }
 
 /// The file gives no splits: one name for each part is the custom (`captions_train2017.json`).
-pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
     let file: File = parse_json(text, path, "COCO's layout of images and annotations")?;
     if !file.annotations.is_empty() && file.annotations.iter().all(|annotation| annotation.caption.is_none()) {
         return Err(Error::invalid(path.display().to_string(), "annotations without `caption`", "COCO captions")

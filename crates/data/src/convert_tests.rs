@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{OpenOptions, Split};
+use crate::{SourceOptions, Split};
 
 fn png(shade: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -38,7 +38,7 @@ fn awkward(folder: &Path) -> Dataset {
         lines += &format!("{row}\n");
     }
     fs::write(folder.join("in/data.jsonl"), lines).unwrap();
-    Dataset::open(&folder.join("in/data.jsonl"), &OpenOptions::default()).unwrap()
+    Dataset::open(&folder.join("in/data.jsonl"), &SourceOptions::default()).unwrap()
 }
 
 /// Everything that a format keeps.
@@ -66,7 +66,7 @@ fn every_format_reads_back_equal() {
         let out = folder.path().join(format.to_string());
         let written = convert(&data, format, &out, Pictures::Copy).unwrap();
         for source in [&written, &out] {
-            let back = Dataset::open(source, &OpenOptions { strict: true, ..OpenOptions::default() }).unwrap();
+            let back = Dataset::open(source, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
             assert_eq!(content(&back, meta), content(&data, meta), "{format}");
         }
         // The same again elsewhere gives the same bytes.
@@ -84,7 +84,7 @@ fn pictures_can_stay_where_they_are() {
     {
         let out = folder.path().join(name);
         convert(&data, format, &out, Pictures::Refer).unwrap();
-        let back = Dataset::open(&out, &OpenOptions::default()).unwrap();
+        let back = Dataset::open(&out, &SourceOptions::default()).unwrap();
         assert_eq!(content(&back, false), content(&data, false), "{format}");
     }
     fs::create_dir(folder.path().join("elsewhere")).unwrap();
@@ -116,9 +116,9 @@ fn other_pictures_become_png_in_a_tar() {
     let picture = ::image::RgbImage::from_fn(5, 4, |x, y| ::image::Rgb([x as u8, y as u8, 9]));
     picture.save(folder.path().join("a.bmp")).unwrap();
     fs::write(folder.path().join("a.txt"), "A gradient").unwrap();
-    let data = Dataset::open(folder.path(), &OpenOptions::default()).unwrap();
+    let data = Dataset::open(folder.path(), &SourceOptions::default()).unwrap();
     convert(&data, DataFormat::Webdataset, &folder.path().join("w"), Pictures::Copy).unwrap();
-    let back = Dataset::open(&folder.path().join("w/shard-0000.tar"), &OpenOptions::default()).unwrap();
+    let back = Dataset::open(&folder.path().join("w/shard-0000.tar"), &SourceOptions::default()).unwrap();
     assert_eq!(crate::load_image(&back.images[0].source, &ImageLimits::default()).unwrap(), picture);
     assert_eq!(back.images[0].split, data.images[0].split);
 }
@@ -146,7 +146,7 @@ proptest! {
         data.captions.push(Caption { id: format!("{id}#0"), image: 0, text });
         let format = [DataFormat::Jsonl, DataFormat::Webdataset, DataFormat::Karpathy, DataFormat::Csv][which];
         let written = convert(&data, format, &folder.path().join("out"), Pictures::Copy).unwrap();
-        let back = Dataset::open(&written, &OpenOptions::default()).unwrap();
+        let back = Dataset::open(&written, &SourceOptions::default()).unwrap();
         prop_assert_eq!(content(&back, true)[0].as_array().unwrap()[..4].to_vec(), content(&data, true)[0].as_array().unwrap()[..4].to_vec());
     }
 }

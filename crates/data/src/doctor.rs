@@ -331,7 +331,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::OpenOptions;
+    use crate::SourceOptions;
 
     fn png(shade: u8) -> Vec<u8> {
         let mut bytes = std::io::Cursor::new(Vec::new());
@@ -342,7 +342,7 @@ mod tests {
 
     fn open(folder: &Path, lines: &str) -> Dataset {
         fs::write(folder.join("d.jsonl"), lines).unwrap();
-        Dataset::open(&folder.join("d.jsonl"), &OpenOptions::default()).unwrap()
+        Dataset::open(&folder.join("d.jsonl"), &SourceOptions::default()).unwrap()
     }
 
     /// Two training images, one of them a copy of the test image; a shared caption; a text file named .jpg.

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::options::SourceOptions;
 use super::record::Reading;
 use super::roots::ImageRoots;
 use super::rows::{Row, Rows};
-use super::source::OpenOptions;
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
@@ -21,7 +21,7 @@ pub(super) fn is_row(object: &Map<String, Value>) -> bool {
 }
 
 /// Reads one object a line.
-pub(super) fn read_lines(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
     let mut rows = Rows::new("JSONL", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
     let mut count = 0;
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -36,7 +36,7 @@ pub(super) fn read_lines(path: &Path, text: &str, options: &OpenOptions) -> Resu
 }
 
 /// Reads a JSON list of objects.
-pub(super) fn read_list(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read_list(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
     let values: Vec<Value> = parse_json(text, path, "a list of objects with image and caption")?;
     let mut rows = Rows::new("JSON list", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
     let count = values.len();

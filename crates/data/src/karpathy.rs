@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::dataset::{Dropped, ImageSource, Split};
 use super::jsonl::plain;
+use super::options::SourceOptions;
 use super::record::{Reading, Record};
 use super::roots::ImageRoots;
-use super::source::OpenOptions;
 use gxn_base::Result;
 use gxn_base::text::parse_json;
 
@@ -40,7 +40,7 @@ struct Sentence {
 }
 
 /// Images are called by `id`, `cocoid`, else by `filename`; `restval` becomes train or is left out, as the options say.
-pub(super) fn read(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
     let file: File = parse_json(text, path, "Karpathy's layout of images with sentences")?;
     let roots = ImageRoots::new(path, options.images.as_deref(), &[])?;
     let mut reading = Reading::new("Karpathy JSON");

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::dataset::{Caption, Dataset, Dropped, Image, ImageSource, Split};
-use super::source::OpenOptions;
+use super::options::SourceOptions;
 use super::split::SplitBy;
 use gxn_base::{Error, Result};
 
@@ -49,7 +49,7 @@ impl Reading {
     ///
     /// # Errors
     /// Nothing usable is left, or in strict mode: something was dropped.
-    pub fn into_dataset(mut self, name: String, options: &OpenOptions) -> Result<Dataset> {
+    pub fn into_dataset(mut self, name: String, options: &SourceOptions) -> Result<Dataset> {
         let records = std::mem::take(&mut self.records);
         let mut ids = HashSet::new();
         let mut kept = Vec::with_capacity(records.len());
@@ -110,7 +110,7 @@ impl Reading {
         Ok(data)
     }
 
-    fn assign_splits(&mut self, kept: Vec<Kept>, options: &OpenOptions) -> Result<Vec<Kept>> {
+    fn assign_splits(&mut self, kept: Vec<Kept>, options: &SourceOptions) -> Result<Vec<Kept>> {
         let none_given = kept.iter().all(|(record, _)| record.split.is_none());
         let split_by = match options.split_by {
             Some(split_by) => split_by,

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::dataset::{ImageSource, Split};
+use super::options::SourceOptions;
 use super::record::{Reading, Record};
 use super::roots::ImageRoots;
-use super::source::OpenOptions;
 
 /// What one row says about an image.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Row {
 pub(super) struct Rows<'a> {
     reading: Reading,
     roots: ImageRoots,
-    options: &'a OpenOptions,
+    options: &'a SourceOptions,
     /// Name → position of its record, or why it is none and how many captions that costs.
     images: HashMap<String, Result<usize, usize>>,
     unusable: Vec<(String, String, usize)>,
@@ -37,7 +37,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub fn new(format: &str, roots: ImageRoots, options: &'a OpenOptions) -> Self {
+    pub fn new(format: &str, roots: ImageRoots, options: &'a SourceOptions) -> Self {
         let reading = Reading::new(format);
         Self { reading, roots, options, images: HashMap::new(), unusable: Vec::new(), contradicted: Vec::new() }
     }

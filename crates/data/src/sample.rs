@@ -143,7 +143,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::{Dataset, OpenOptions};
+    use crate::{Dataset, SourceOptions};
 
     /// What people are told to write is what the reader accepts, without anything dropped.
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             if sample.name == "webdataset" {
                 fs::write(folder.path().join("shards-0000.tar"), tar.into_inner().unwrap()).unwrap();
             }
-            let strict = OpenOptions { strict: true, ..OpenOptions::default() };
+            let strict = SourceOptions { strict: true, ..SourceOptions::default() };
             let data = Dataset::open(folder.path(), &strict).unwrap_or_else(|error| panic!("{}: {error}", sample.name));
             assert_eq!(data.images.len(), if sample.name == "two-folders" { 1 } else { 2 }, "{}", sample.name);
             assert!(data.captions.iter().any(|caption| caption.text.starts_with("Two dogs")), "{}", sample.name);

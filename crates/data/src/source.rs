@@ -5,48 +5,17 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::dataset::Dataset;
+use super::options::SourceOptions;
 use super::record::Reading;
-use super::split::SplitBy;
 use super::table::Header;
 use super::{coco, folder, jsonl, karpathy, table, webdataset};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Result};
-
-/// How to read a source. The default lets everything be found out.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OpenOptions {
-    /// Folder below which the images are; else `images/` beside the source or the source's own folder.
-    pub images: Option<PathBuf>,
-    /// Folder of the caption files, when images and captions lie in two folders with equal stems.
-    pub texts: Option<PathBuf>,
-    /// Gives splits anew, in place of those in the source. Without it a source without splits is split by
-    /// [`SplitBy::DEFAULT`].
-    pub split_by: Option<SplitBy>,
-    /// Karpathy's `restval` images join train; else they are left out.
-    pub use_restval: bool,
-    /// Columns of CSV and TSV tables.
-    pub csv: CsvColumns,
-    /// Anything that would be dropped and counted is an error.
-    pub strict: bool,
-}
-
-/// Names of a table's columns, where they are not the usual ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CsvColumns {
-    /// Column of the image file.
-    pub image: Option<String>,
-    /// Column of the caption.
-    pub caption: Option<String>,
-    /// The character between columns.
-    pub separator: Option<char>,
-}
 
 impl Dataset {
     /// Opens a file, a folder, several sources joined by `::`, or shards `name-{0000..0042}.tar`, whose format is
@@ -58,7 +27,7 @@ impl Dataset {
     /// # Errors
     /// No such source, no known format, text that is not UTF-8 or not well-formed (with its line), no usable pair, or in
     /// strict mode anything dropped.
-    pub fn open(source: &Path, options: &OpenOptions) -> Result<Self> {
+    pub fn open(source: &Path, options: &SourceOptions) -> Result<Self> {
         if source.is_dir() {
             return read_folder(source, options)?.into_dataset(stem(source), options);
         }
@@ -91,7 +60,7 @@ enum Format {
 }
 
 /// Reads a file of any format.
-fn read_file(path: &Path, options: &OpenOptions) -> Result<Reading> {
+fn read_file(path: &Path, options: &SourceOptions) -> Result<Reading> {
     match Format::of(path, options)? {
         Format::Karpathy(text) => karpathy::read(path, &text, options),
         Format::Coco(text) => coco::read(path, &text, options),
@@ -106,7 +75,7 @@ fn read_file(path: &Path, options: &OpenOptions) -> Result<Reading> {
 const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, a tar";
 
 impl Format {
-    fn of(path: &Path, options: &OpenOptions) -> Result<Self> {
+    fn of(path: &Path, options: &SourceOptions) -> Result<Self> {
         let unknown = |found: String| {
             Error::invalid(path.display().to_string(), found, EXPECTED)
                 .with_hint("`gxn data init` prints a sample of each format")
@@ -184,7 +153,7 @@ struct OutlineImage {
 }
 
 /// Reads a folder: two folders of equal stems, one table or JSON with its pictures, tar shards, or pairs.
-fn read_folder(folder: &Path, options: &OpenOptions) -> Result<Reading> {
+fn read_folder(folder: &Path, options: &SourceOptions) -> Result<Reading> {
     if let Some(texts) = &options.texts {
         return folder::read(options.images.as_deref().unwrap_or(folder), texts);
     }

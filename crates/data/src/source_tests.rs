@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Split, load_image};
+use crate::{CsvColumns, Split, SplitBy, load_image};
 
 /// A one-pixel picture; `shade` makes its bytes differ.
 fn png(shade: u8) -> Vec<u8> {
@@ -28,15 +28,15 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn open(folder: &TempDir, name: &str) -> Dataset {
-    open_with(folder, name, &OpenOptions::default()).unwrap_or_else(|error| panic!("{error} {:?}", error.hint()))
+    open_with(folder, name, &SourceOptions::default()).unwrap_or_else(|error| panic!("{error} {:?}", error.hint()))
 }
 
-fn open_with(folder: &TempDir, name: &str, options: &OpenOptions) -> Result<Dataset> {
+fn open_with(folder: &TempDir, name: &str, options: &SourceOptions) -> Result<Dataset> {
     Dataset::open(&if name.is_empty() { folder.path().to_path_buf() } else { folder.path().join(name) }, options)
 }
 
 fn refused(folder: &TempDir, name: &str) -> String {
-    let error = open_with(folder, name, &OpenOptions::default()).expect_err("should be refused");
+    let error = open_with(folder, name, &SourceOptions::default()).expect_err("should be refused");
     format!("{error} / {}", error.hint().unwrap_or_default())
 }
 
@@ -68,21 +68,23 @@ fn karpathy() {
     let data = open(&folder, "data.json");
     assert_eq!(data.format, "Karpathy JSON");
     assert_eq!(data.name, "data");
-    assert_eq!(summary(&data), ["a.jpg train: A dog . | two dogs", "7 val: A cat"]);
-    let left = dropped(&data);
+    assert_eq!(summary(&data), ["a.jpg train: A dog . | two dogs", "7 val: A cat", "c.jpg train: A cow"]);
+    assert_eq!(dropped(&data).len(), 1);
+    assert_eq!(data.images[1].meta["filename"], "b.jpg");
+
+    let options = SourceOptions { use_restval: false, ..SourceOptions::default() };
+    let without = open_with(&folder, "data.json", &options).unwrap();
+    assert_eq!(summary(&without), ["a.jpg train: A dog . | two dogs", "7 val: A cat"]);
+    let left = dropped(&without);
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left[0].starts_with("d.jpg: no such image file in ") && left[0].ends_with("(2 captions)"), "{left:?}");
     assert!(left[1].starts_with("1 images of the split restval"), "{left:?}");
-    assert_eq!(data.images[1].meta["filename"], "b.jpg");
-
-    let options = OpenOptions { use_restval: true, ..OpenOptions::default() };
-    assert_eq!(summary(&open_with(&folder, "data.json", &options).unwrap())[2], "c.jpg train: A cow");
-    let strict = OpenOptions { strict: true, ..OpenOptions::default() };
+    let strict = SourceOptions { strict: true, ..SourceOptions::default() };
     assert!(open_with(&folder, "data.json", &strict).unwrap_err().to_string().contains("d.jpg"));
     // The folder is enough.
     assert_eq!(summary(&open(&folder, "")), summary(&data));
     // Another image folder.
-    let elsewhere = OpenOptions { images: Some(folder.path().join("images/val2014")), ..OpenOptions::default() };
+    let elsewhere = SourceOptions { images: Some(folder.path().join("images/val2014")), ..SourceOptions::default() };
     assert_eq!(summary(&open_with(&folder, "data.json", &elsewhere).unwrap()), ["7 val: A cat"]);
 }
 
@@ -97,7 +99,7 @@ fn coco() {
         ("val2017/8.jpg", ""),
         ("val2017/7.jpg", ""),
     ]);
-    let options = OpenOptions { split_by: Some(SplitBy::All(Split::Test)), ..OpenOptions::default() };
+    let options = SourceOptions { split_by: Some(SplitBy::All(Split::Test)), ..SourceOptions::default() };
     let data = open_with(&folder, "annotations/captions_val2017.json", &options).unwrap();
     assert_eq!(summary(&data), ["9 test: A sheep", "8 test: A bus. | A red bus"]);
     assert_eq!(data.captions.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["2", "1", "3"]);
@@ -150,7 +152,7 @@ fn tables_with_headers() {
         ),
     ] {
         let folder = folder(&[(name, text), ("images/a.jpg", ""), ("images/sub/b.png", "")]);
-        let options = OpenOptions { split_by: Some(SplitBy::All(Split::Train)), ..OpenOptions::default() };
+        let options = SourceOptions { split_by: Some(SplitBy::All(Split::Train)), ..SourceOptions::default() };
         let data = open_with(&folder, name, &options).unwrap();
         assert_eq!(summary(&data), ["a.jpg train: A dog, running | Two dogs", "sub/b.png train: A \"cat\""], "{name}");
         assert_eq!(data.captions[1].id, "a.jpg#1", "{name}");
@@ -164,7 +166,7 @@ fn table_columns() {
     let folder = folder(&[("t.csv", text), ("a.jpg", ""), ("b.jpg", ""), ("c.jpg", ""), ("d.jpg", "")]);
     assert!(refused(&folder, "t.csv").contains("text beginning"));
     let named = CsvColumns { image: Some("photo".into()), caption: Some("words".into()), separator: None };
-    let options = OpenOptions { csv: named, ..OpenOptions::default() };
+    let options = SourceOptions { csv: named, ..SourceOptions::default() };
     let data = open_with(&folder, "t.csv", &options).unwrap();
     assert_eq!(summary(&data), ["17 train: A dog | Two dogs", "3 val: z"]);
     assert_eq!(data.images[0].meta["place"], "Rome");
@@ -173,7 +175,7 @@ fn table_columns() {
     assert!(left.iter().any(|l| l.starts_with("b.jpg: its rows disagree about the split")), "{left:?}");
     assert!(left.iter().any(|l| l.starts_with("d.jpg: its split is \"someday\"")), "{left:?}");
     let wrong = CsvColumns { image: Some("picture".into()), ..CsvColumns::default() };
-    let error = open_with(&folder, "t.csv", &OpenOptions { csv: wrong, ..OpenOptions::default() }).unwrap_err();
+    let error = open_with(&folder, "t.csv", &SourceOptions { csv: wrong, ..SourceOptions::default() }).unwrap_err();
     assert!(
         error.to_string().contains("columns photo, words, split, id, place, expected the columns picture"),
         "{error}"
@@ -259,7 +261,7 @@ fn two_folders_and_split_folders() {
     let data = open(&folder, "");
     assert_eq!(data.format, "two folders");
     assert_eq!(summary(&data), ["test/b.jpg test: B", "train/a.jpg train: A"]);
-    let options = OpenOptions { texts: Some(folder.path().join("captions")), ..OpenOptions::default() };
+    let options = SourceOptions { texts: Some(folder.path().join("captions")), ..SourceOptions::default() };
     assert_eq!(summary(&open_with(&folder, "images", &options).unwrap()), summary(&data));
 }
 
@@ -328,7 +330,7 @@ fn webdataset_shards() {
 
     let whole = fs::read(path("s-00.tar")).unwrap();
     fs::write(path("cut.tar"), &whole[..600]).unwrap();
-    assert!(open_with(&folder, "cut.tar", &OpenOptions::default()).is_err());
+    assert!(open_with(&folder, "cut.tar", &SourceOptions::default()).is_err());
 }
 
 #[cfg(unix)]
@@ -358,7 +360,7 @@ fn several_sources() {
     ]);
     let at = |name: &str| folder.path().join(name).join("one.jsonl").display().to_string();
     let source = PathBuf::from(format!("{}::{}::{}", at("x"), at("y"), at("z")));
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     assert_eq!(summary(&data), ["a.jpg train: A dog", "one:a.jpg test: A dog", "one-2:a.jpg val: A dog"]);
     assert_eq!((data.name.as_str(), data.format.as_str()), ("one", "JSONL"));
 }
@@ -418,7 +420,7 @@ fn copies_share_a_split() {
             fs::write(folder.path().join(format!("{copy}{at}.txt")), "words").unwrap();
         }
     }
-    let options = OpenOptions { split_by: Some("hash:0.5/0.25/0.25".parse().unwrap()), ..OpenOptions::default() };
+    let options = SourceOptions { split_by: Some("hash:0.5/0.25/0.25".parse().unwrap()), ..SourceOptions::default() };
     let data = Dataset::open(folder.path(), &options).unwrap();
     let split = |id: &str| data.images.iter().find(|image| image.id == id).unwrap().split;
     (0..60).for_each(|at| assert_eq!(split(&format!("x{at}.png")), split(&format!("y{at}.png"))));
@@ -439,7 +441,7 @@ proptest! {
         let splits = |names: &[u8]| {
             let path = folder.path().join("d.jsonl");
             fs::write(&path, names.iter().map(line).collect::<String>()).unwrap();
-            let data = Dataset::open(&path, &OpenOptions::default()).unwrap();
+            let data = Dataset::open(&path, &SourceOptions::default()).unwrap();
             let mut found: Vec<_> = data.images.into_iter().map(|image| (image.id, image.split)).collect();
             found.sort_by(|a, b| a.0.cmp(&b.0));
             found
@@ -460,13 +462,13 @@ fn the_shared_data() {
         println!("skipped the_shared_data: no data at {}", data.display());
         return;
     }
-    let flickr = Dataset::open(&data.join("flickr8k"), &OpenOptions::default()).unwrap();
+    let flickr = Dataset::open(&data.join("flickr8k"), &SourceOptions::default()).unwrap();
     let counts = Split::ALL.map(|split| flickr.split_indices(split).len());
     assert_eq!((counts, flickr.captions.len()), ([6000, 1000, 1000], 40_000));
     assert_eq!(flickr.dropped, []);
-    let token = Dataset::open(&data.join("flickr8k/text/Flickr8k.token.txt"), &OpenOptions::default()).unwrap();
+    let token = Dataset::open(&data.join("flickr8k/text/Flickr8k.token.txt"), &SourceOptions::default()).unwrap();
     assert_eq!(Split::ALL.map(|split| token.split_indices(split).len()), [6000, 1000, 1000]);
-    let coco = Dataset::open(&data.join("coco_mini"), &OpenOptions::default()).unwrap();
+    let coco = Dataset::open(&data.join("coco_mini"), &SourceOptions::default()).unwrap();
     assert_eq!((coco.images.len(), coco.captions.len()), (172, 861));
 }
 
@@ -495,6 +497,6 @@ fn what_cannot_be_read_is_not_known_to_be_gone() {
     symlink(table.path().join("away"), table.path().join("images/x")).unwrap();
     assert_eq!(open(&table, "t.csv").unread, ["x/b.jpg"]);
     let twice = format!("{0}/t.csv::{0}/t.csv", table.path().display());
-    let joined = Dataset::open(Path::new(&twice), &OpenOptions::default()).unwrap();
+    let joined = Dataset::open(Path::new(&twice), &SourceOptions::default()).unwrap();
     assert_eq!(joined.unread, ["x/b.jpg", "t:x/b.jpg"]);
 }

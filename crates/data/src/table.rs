@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::options::{CsvColumns, SourceOptions};
 use super::record::Reading;
 use super::roots::ImageRoots;
 use super::rows::{Row, Rows};
-use super::source::{CsvColumns, OpenOptions};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Result};
 
@@ -30,7 +30,7 @@ fn split_token_line(line: &str) -> Option<(&str, &str, &str)> {
 
 /// Flickr8k's and Flickr30k's `name.jpg#0<TAB>caption`. Splits come from `…trainImages.txt`, `…devImages.txt` and
 /// `…testImages.txt` beside the file, if they are there.
-pub(super) fn read_token(path: &Path, text: &str, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
     let splits = official_splits(path)?;
     let mut rows = Rows::new("Flickr token file", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -114,7 +114,7 @@ impl Header {
 
 /// A table with a header: one caption a row; `split`, `id` (or `image_id`) and `caption_id` are understood, all other
 /// columns become the image's meta.
-pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &OpenOptions) -> Result<Reading> {
+pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &SourceOptions) -> Result<Reading> {
     let format = if header.separator == '\t' { "TSV" } else { "CSV" };
     let mut rows = Rows::new(format, ImageRoots::new(path, options.images.as_deref(), &[])?, options);
     let separator = u8::try_from(header.separator)

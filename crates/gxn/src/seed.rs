@@ -1,4 +1,4 @@
-//! Randomness as a function of seeds: whatever is drawn can be drawn again, in any order.
+//! [`mix`]: one seed becomes many.
 
 /// A seed for part `part` of whatever `seed` stands for (one round of splitmix64).
 pub fn mix(seed: u64, part: u64) -> u64 {

@@ -3,4 +3,5 @@
 mod captioning;
 mod checkpoint;
 mod imagining;
+mod retrieving;
 mod training;

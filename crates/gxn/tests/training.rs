@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gxn::checkpoint::{Encoder, weights};
+use gxn::checkpoint::weights;
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
+use gxn::encoder::Encoder;
 use gxn::evaluate::encode::encode_dataset;
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
 use gxn::train::{Alarm, Event, Outcome, TrainObserver, Trainer};
 use gxn_base::{Kind, Progress, Remedy};
-use gxn_data::{Dataset, OpenOptions, Split};
+use gxn_data::{Dataset, SourceOptions, Split};
 use image::RgbImage;
 use serde_json::json;
 
@@ -195,7 +196,7 @@ fn a_tiny_set_is_memorised() {
     assert_eq!(outcome.epoch, 60);
     // Every train image finds one of its own captions first, and every caption its image.
     let encoder = Encoder::load(&run.join("last")).unwrap();
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let encoded = encode_dataset(&encoder, &data, Some(Split::Train), &mut |_, _, _| true).unwrap();
     let scoring = gxn::evaluate::encode::scoring(encoder.config());
     let result = validate(&encoded.images, &encoded.captions, &encoded.caption_image, scoring).unwrap();

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe};
+use gxn::encoder::Encoder;
+use gxn::evaluate::encode::{EncodedDataset, ImageFeatures, embed_and_describe};
 use gxn::train::Trainer;
 use gxn::train::ablation::Plan;
 use gxn::train::training_data::open_configured;
@@ -21,6 +21,7 @@ use gxn_eval::{AblationTable, ArmReports, Protocol, Report, Scoring, SplitScore}
 use serde_json::json;
 
 use crate::args::AblateArgs;
+use crate::commands::config::config_text;
 use crate::commands::{encode, evaluate, split_of, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
@@ -30,7 +31,7 @@ const LAMBDA_STEPS: u8 = 20;
 
 /// Runs what is missing of an ablation and writes its tables.
 pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
-    let plan = Plan::read(&args.plan, &args.set)?;
+    let plan = Plan::read(&config_text(&args.plan)?, &args.set)?;
     if args.print_plan {
         let name = |at: usize| plan.arms[at].name.as_str();
         for (at, arm) in plan.arms.iter().enumerate() {
@@ -62,7 +63,7 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
             same_plan(&run, &config)?;
             if !file.is_file() {
                 eprintln!("\n{} with seed {seed}", arm.name);
-                let reporter = train::Reporter::new(&stop);
+                let reporter = train::Reporter::new();
                 let trainer = match run.join("last").exists() {
                     true => Trainer::resume(&run, &features, &reporter),
                     false => Trainer::new(config, &run, &features, &reporter),
@@ -116,18 +117,18 @@ fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
 }
 
 /// What a CNN saw in a split's pictures: arms that share a CNN need not look again.
-type Seen = HashMap<(String, Split), Looked>;
+type Seen = HashMap<(String, Split), ImageFeatures>;
 
 /// Measures a finished run on a split, by both levels, by each alone, and under every λ on val; writes it to `file`.
 fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &AtomicBool) -> Result<()> {
-    let encoder = Encoder::load(run)?;
+    let encoder = Encoder::load(run)?.with_feature_cache()?;
     let dataset = open_configured(&encoder.config().data)?;
     let own = gxn::evaluate::encode::scoring(encoder.config());
-    let look_fingerprint = encoder.look_fingerprint();
+    let cnn_fingerprint = encoder.cnn_fingerprint()?;
     let mut encoded = |split| -> Result<EncodedDataset> {
-        let looked = match seen.entry((look_fingerprint.clone(), split)) {
+        let looked = match seen.entry((cnn_fingerprint.clone(), split)) {
             Entry::Occupied(looked) => looked.into_mut(),
-            Entry::Vacant(place) => place.insert(encode::look_with_progress(&encoder, &dataset, Some(split), stop)?),
+            Entry::Vacant(place) => place.insert(encode::extract_with_progress(&encoder, &dataset, Some(split), stop)?),
         };
         Ok(embed_and_describe(&encoder, &dataset, looked, None)?)
     };
@@ -152,7 +153,7 @@ fn measure(run: &Path, file: &Path, split: Split, seen: &mut Seen, stop: &Atomic
         }
         split_score = Some(SplitScore { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda: best.1 });
     }
-    let card = &encoder.checkpoint().card;
+    let card = encoder.card();
     // The first stage's steps are no part of the budget.
     let before: u64 = card.ancestry.iter().skip(1).map(|ancestor| ancestor.match_steps).sum();
     let own_steps = if card.ancestry.is_empty() { 0 } else { card.match_steps.unwrap_or(card.step) };

@@ -1,22 +1,22 @@
 //! `gxn data check|convert|init`
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::Instant;
 
 use anyhow::Result;
+use gxn_base::Progress;
 use gxn_data::Dataset;
 use gxn_data::convert::{DataFormat, Pictures, convert as write_as};
 use gxn_data::doctor::{CheckOptions, check as examine};
 use gxn_data::sample::SAMPLES;
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
-use crate::commands::{open_dataset, open_options};
-use crate::output::{ProgressLine, duration, print};
+use crate::commands::open_dataset;
+use crate::output::print;
+use crate::progress::ProgressLine;
 
 /// Reports on a data set; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let dataset = Dataset::open(&args.source, &open_options(&args.reading)?)?;
+    let dataset = Dataset::open(&args.source, &args.reading)?;
     let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     let healthy = report(&dataset, &options, args.format)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -24,16 +24,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
 
 /// Prints the report; false if something is fatal.
 pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -> Result<bool> {
-    let line = Mutex::new((ProgressLine::new(), Instant::now()));
-    let report = examine(dataset, options, &|done, total| {
-        // A thread that finds another one writing has nothing to wait for.
-        let Ok(mut held) = line.try_lock() else { return };
-        let (line, start) = &mut *held;
-        let rate = done as f64 / start.elapsed().as_secs_f64().max(1e-9);
-        let left = (total - done) as f64 / rate.max(1e-9);
-        line.show(&format!("checking {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
-    });
-    line.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).0.clear();
+    let line = ProgressLine::of("checking");
+    let report = examine(dataset, options, &|done, total| line.update("images", done, total));
+    line.clear();
     match format {
         ReportFormat::Text => print(&format!("{report}\n"))?,
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,

@@ -5,23 +5,22 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
+use gxn::encoder::Encoder;
+use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn::train::Trainer;
 use gxn_base::Kind;
 use gxn_data::doctor::CheckOptions;
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn_data::{Dataset, SourceOptions, Split};
 use gxn_eval::Protocol;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
+use crate::commands::config::config_text;
 use crate::commands::{data, evaluate, index, search, train};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
 
-/// The run's configuration; the data set is named at run time.
-const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
@@ -36,9 +35,9 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
-    eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
-    let source = synthetic::render(&pictures, args.seed, args.pictures)?;
-    let dataset = Dataset::open(&source, &OpenOptions::default())?;
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
+    let source = synthetic::render(&pictures, args.seed, args.images)?;
+    let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
     let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
@@ -46,10 +45,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
         bail!("the rendered data set failed its check");
     }
 
-    eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
+    eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let reporter = train::Reporter::new(&stop);
+    let reporter = train::Reporter::new();
     let trained =
         Trainer::new(config, &run, &logs.join("features"), &reporter).and_then(|mut trainer| trainer.run(&reporter));
     match trained {
@@ -61,42 +60,29 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     };
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
-    let encoder = Encoder::load(&run)?;
+    let encoder = Encoder::load(&run)?.with_feature_cache()?;
     let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
 
-    let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
+    let index_dir = pictures.join(INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    let listing = Listing::of_dataset(&dataset, &source);
-    let job = IndexJob {
-        source: IndexSource::Dataset(&dataset, &source),
-        listing: &listing,
-        shard: None,
-        dir: &index_dir,
-        model: &run,
-        limits: ImageLimits::default(),
-        other_source: false,
-        notes: Default::default(),
-    };
-    index::say(&index::run(&encoder, &job, &stop)?);
+    let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
+    let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
-        let parts = parse_query(&[sentence.to_string()])?;
-        let mut found = retriever.search(&parts, &SearchOptions::new(Modality::Image, 3))?;
+        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!(
-            "note: {} test pictures are too few to judge the model by; --pictures 800 has enough",
-            report.n_images
-        );
+        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -104,11 +90,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn config(source: &Path, seed: u64) -> Result<RunConfig> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), CONFIG)?;
+    let recipe = config_text(Path::new("demo"))?;
     let name = serde_json::Value::from(source.display().to_string());
     let set = [format!("data.source={name}"), format!("train.seed={seed}")];
-    Ok(RunConfig::load(Some(file.path()), &set)?)
+    Ok(RunConfig::parse(Some(&recipe), &set)?)
 }
 
 /// The rsum of random ranks: an image has `captions / images` right answers among all captions, a caption one among all
@@ -127,7 +112,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
 }
 
 /// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
-fn describe(hits: &mut [gxn_index::Hit], dataset: &Dataset) {
+fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
         let caption = image.and_then(|at| dataset.captions.get(dataset.captions_of(at).start));
@@ -164,7 +149,7 @@ fn next_steps() -> String {
 With your own pictures:
   gxn data init                       # what a data set looks like, in every format
   gxn data check MY_DATA              # is it all right?
-  gxn train configs/own.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test
   gxn index MY_PHOTOS --model runs/mine
   gxn search \"two dogs on the beach\" MY_PHOTOS

@@ -4,20 +4,22 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
-use gxn::evaluate::encode::{EncodedDataset, Looked, embed_and_describe, look_at};
+use gxn::encoder::Encoder;
+use gxn::evaluate::encode::{EncodedDataset, ImageFeatures, embed_and_describe, extract_features};
+use gxn_base::Progress;
 use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
-/// Writes embeddings of a data set as npy files with their ids.
+/// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
     let encoded = with_progress(&encoder, &dataset, split, None, &stop)?;
@@ -27,7 +29,7 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Encodes with a progress line on stderr; with a beam, each image is described too.
+/// Encodes with a progress line on stderr; with a beam, each image is captioned too.
 pub fn with_progress(
     encoder: &Encoder,
     dataset: &Dataset,
@@ -36,28 +38,27 @@ pub fn with_progress(
     stop: &AtomicBool,
 ) -> Result<EncodedDataset> {
     if let Some(beam) = beam {
-        // Refused before the pictures are looked at.
-        encoder.describe(&[], beam)?;
+        // Refused before the images are encoded.
+        encoder.caption_features(&[], beam)?;
     }
-    let looked = look_with_progress(encoder, dataset, split, stop)?;
-    let encoded = embed_and_describe(encoder, dataset, &looked, beam)?;
+    let features = extract_with_progress(encoder, dataset, split, stop)?;
+    let encoded = embed_and_describe(encoder, dataset, &features, beam)?;
     eprintln!("encoded {} images and {} captions", encoded.images.count, encoded.captions.count);
     Ok(encoded)
 }
 
 /// The CNN's part of it, with a progress line on stderr.
-pub fn look_with_progress(
+pub fn extract_with_progress(
     encoder: &Encoder,
     dataset: &Dataset,
     split: Option<Split>,
     stop: &AtomicBool,
-) -> Result<Looked> {
-    let mut line = ProgressLine::new();
-    let looked = look_at(encoder, dataset, split, &mut |done, total, rate| {
-        let left = (total - done) as f64 / rate.max(1e-9);
-        line.show(&format!("encoding {done}/{total}, {rate:.0} images/s, {} left", duration(left)));
+) -> Result<ImageFeatures> {
+    let line = ProgressLine::of("encoding");
+    let features = extract_features(encoder, dataset, split, &mut |done, total, _| {
+        line.update("images", done, total);
         !stop.load(Ordering::Relaxed)
     })?;
     line.clear();
-    Ok(looked)
+    Ok(features)
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
-use gxn::checkpoint::{Encoder, short};
+use gxn::checkpoint::short;
+use gxn::encoder::Encoder;
 use gxn::evaluate::encode::EncodedDataset;
 use gxn::evaluate::{ImaginedEvaluation, PictureEvaluation, caption_page};
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
@@ -33,7 +34,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
         (Some(model), Some(source)) if args.image_embeddings.is_none() => {
             machine_line();
             let stop = stop_flag()?;
-            let encoder = Encoder::load(model)?;
+            let encoder = Encoder::load(model)?.with_feature_cache()?;
             let dataset = open_for(&encoder, source, &args.reading)?;
             let split = split_of(&args.split);
             let scoring = scoring_of(&encoder, args.lambda)?;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use gxn::config::RunConfig;
@@ -15,10 +14,14 @@ use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
 use gxn::train::{Event, Outcome, TrainObserver, Trainer};
 use gxn_base::{Error, Kind, Progress};
+use gxn_data::SourceOptions;
+use serde_json::Value;
 
 use crate::args::TrainArgs;
+use crate::commands::config::config_text;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{ProgressLine, duration, machine_line, print};
+use crate::output::{duration, machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Trains or continues a run.
 pub fn train(args: &TrainArgs) -> Result<ExitCode> {
@@ -35,18 +38,19 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         same_configuration(args, &run)?;
         machine_line();
         eprintln!("continuing {}", run.display());
-        let stop = stop_flag()?;
-        let reporter = Reporter::new(&stop);
+        stop_flag()?;
+        let reporter = Reporter::new();
         return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args))?;
+    let text = args.config.as_deref().map(config_text).transpose()?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
     machine_line();
-    let stop = stop_flag()?;
-    let reporter = Reporter::new(&stop);
+    stop_flag()?;
+    let reporter = Reporter::new();
     if args.dry_run {
         return dry_run(config, &features, &reporter);
     }
@@ -104,26 +108,30 @@ fn peak_memory_mib() -> Option<f64> {
 }
 
 /// Turns the events of a run into lines on stderr; Ctrl-C cancels it.
-pub struct Reporter<'a> {
-    stop: &'a AtomicBool,
+pub struct Reporter {
+    line: ProgressLine,
     lines: Mutex<Lines>,
     saved_step: AtomicU64,
     not_calibrated: Mutex<Option<String>>,
 }
 
+/// What the lines of steps remember.
+#[derive(Default)]
 struct Lines {
-    line: ProgressLine,
-    /// When the images of the open count began.
-    images_since: Option<Instant>,
+    /// Seconds of a recent step.
     recent: f64,
     rsum: Option<f64>,
 }
 
-impl<'a> Reporter<'a> {
-    /// A reporter that cancels once `stop` is set.
-    pub fn new(stop: &'a AtomicBool) -> Self {
-        let lines = Lines { line: ProgressLine::new(), images_since: None, recent: 0.0, rsum: None };
-        Self { stop, lines: Mutex::new(lines), saved_step: AtomicU64::new(0), not_calibrated: Mutex::new(None) }
+impl Reporter {
+    /// A reporter that has nothing to report yet.
+    pub fn new() -> Self {
+        Self {
+            line: ProgressLine::of("training"),
+            lines: Mutex::default(),
+            saved_step: AtomicU64::new(0),
+            not_calibrated: Mutex::default(),
+        }
     }
 
     /// The step after which a cancelled run was saved; 0 where it was not.
@@ -135,39 +143,29 @@ impl<'a> Reporter<'a> {
     fn not_calibrated(&self) -> Option<String> {
         self.not_calibrated.lock().expect("no reporter panicked").take()
     }
-
-    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.lines.lock().expect("no reporter panicked")
-    }
 }
 
-impl Progress for Reporter<'_> {
+impl Progress for Reporter {
     fn update(&self, unit: &'static str, done: usize, total: usize) {
-        let mut lines = self.lines();
-        let since = *lines.images_since.get_or_insert_with(Instant::now);
-        let rate = done as f64 / since.elapsed().as_secs_f64().max(1e-9);
-        let left = duration(total.saturating_sub(done) as f64 / rate.max(1e-9));
-        lines.line.show(&format!("{unit} {done}/{total}, {rate:.0} {unit}/s, {left} left"));
-        if done == total {
-            lines.images_since = None;
-        }
+        self.line.update(unit, done, total);
     }
 
     fn note(&self, message: &str) {
-        self.lines().line.note(message);
+        self.line.note(message);
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.line.cancelled()
     }
 }
 
-impl TrainObserver for Reporter<'_> {
+impl TrainObserver for Reporter {
     fn event(&self, event: &Event) {
+        let mut lines = self.lines.lock().expect("no reporter panicked");
         match event {
-            Event::Step(report) => self.lines().step(report),
-            Event::Epoch(report) => self.lines().epoch(report),
-            Event::Alarm(alarm) => self.lines().line.note(&format!("ALARM: {alarm}")),
+            Event::Step(report) => self.line.show(&lines.step(report)),
+            Event::Epoch(report) => self.line.note(&lines.epoch(report)),
+            Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
             Event::Stopped { step } => self.saved_step.store(*step, Ordering::Relaxed),
             Event::NotCalibrated(error) => {
                 *self.not_calibrated.lock().expect("no reporter panicked") = Some(error.to_string());
@@ -177,25 +175,25 @@ impl TrainObserver for Reporter<'_> {
 }
 
 impl Lines {
-    fn step(&mut self, report: &StepReport) {
+    fn step(&mut self, report: &StepReport) -> String {
         let StepReport { step, total, epoch, loss, learning_rate, metrics, seconds, .. } = report;
         self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
         let left = total.saturating_sub(*step) as f64 * self.recent;
         let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
-        self.line.show(&format!(
+        format!(
             "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
             losses(metrics),
             self.recent,
             duration(left)
-        ));
+        )
     }
 
-    fn epoch(&mut self, report: &EpochReport) {
+    fn epoch(&mut self, report: &EpochReport) -> String {
         let EpochReport { epoch, loss, metrics, validation, best, seconds, .. } = report;
         self.rsum = Some(validation.rsum);
         let (i2t, t2i) = (&validation.metrics.image_to_text, &validation.metrics.text_to_image);
         let loss = loss.map_or(String::new(), |loss| format!("loss {loss:.4}{}, ", losses(metrics)));
-        self.line.note(&format!(
+        format!(
             "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{}, {}{}",
             validation.rsum,
             i2t.r1,
@@ -207,7 +205,7 @@ impl Lines {
             generated(&validation.generated),
             duration(*seconds),
             if *best { " (best)" } else { "" }
-        ));
+        )
     }
 }
 
@@ -252,55 +250,41 @@ fn generated(metrics: &NamedMetrics) -> String {
     text
 }
 
+/// What the flags set, in the order of precedence: environment, flags, `--set`.
 fn overrides(args: &TrainArgs) -> Vec<String> {
-    let given = [
-        ("data.source", &args.train_data),
-        ("data.images", &args.images),
-        ("data.texts", &args.texts),
-        ("data.split_by", &args.split_by),
-        ("data.csv.image", &args.csv_img_key),
-        ("data.csv.caption", &args.csv_caption_key),
-        ("data.csv.separator", &args.csv_separator),
-        ("train.stage", &args.stage),
-        ("train.init_from", &args.init_from),
-        ("train.merge_from", &args.merge_from),
-        ("train.epochs", &args.epochs),
-        ("train.batch_size", &args.batch_size),
-        ("train.learning_rate", &args.lr),
-        ("train.seed", &args.seed),
-        ("look.weights", &args.pretrained_image),
-        ("look.backbone", &args.model),
-        ("matching.similarity", &args.measure),
-        ("matching.margin", &args.margin),
-        ("look.embed_dim", &args.embed_size),
-        ("look.sentence.word_dim", &args.word_dim),
-        ("train.grad_clip", &args.grad_clip),
-        ("train.decay_every_epochs", &args.lr_update),
-        ("train.weight_decay", &args.wd),
-        ("train.warmup_steps", &args.warmup),
-        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
+    let texts = [
+        ("data.source", args.train_data.clone()),
+        ("look.backbone", args.model.clone()),
+        ("look.weights", args.pretrained_image.clone()),
+        ("train.stage", args.stage.clone()),
+        ("train.init_from", args.init_from.clone()),
+        ("train.merge_from", args.merge_from.clone()),
     ];
-    let text_keys = ["data.", "look.weights", "train.init_from", "train.merge_from"];
-    let flags = given
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
-        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
-            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
-            false => format!("{key}={v}"),
-        });
+    let numbers = [
+        ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
+        ("train.batch_size", args.batch_size.map(|pairs| pairs.to_string())),
+        ("train.learning_rate", args.lr.map(|rate| format!("{rate:?}"))),
+        ("train.seed", args.seed.map(|seed| seed.to_string())),
+    ];
+    // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+    let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
+    let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    if args.finetune {
-        pairs.push("look.finetune=true".into());
-    }
-    if args.use_restval {
-        pairs.push("data.use_restval=true".into());
-    }
-    if args.max_violation {
-        pairs.push("matching.loss=hardest".into());
-    }
+    let source = |options: &SourceOptions| serde_json::to_value(options).expect("options are plain data");
+    differing("data", &source(&args.reading), &source(&SourceOptions::default()), &mut pairs);
     pairs.extend(args.set.iter().cloned());
     pairs
+}
+
+/// What differs from the default, as `key=value`.
+fn differing(key: &str, value: &Value, default: &Value, pairs: &mut Vec<String>) {
+    match (value, default) {
+        (Value::Object(values), Value::Object(defaults)) => {
+            values.iter().for_each(|(name, value)| differing(&format!("{key}.{name}"), value, &defaults[name], pairs));
+        }
+        _ if value != default => pairs.push(format!("{key}={value}")),
+        _ => {}
+    }
 }
 
 /// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
@@ -323,7 +307,7 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
     }
     let own = RunConfig::load(Some(&kept), &[])?;
     let wanted = match &args.config {
-        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load(Some(&kept), &asked)?,
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());

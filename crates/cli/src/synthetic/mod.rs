@@ -91,7 +91,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use gxn_data::{CheckOptions, Dataset, OpenOptions, check};
+    use gxn_data::{CheckOptions, Dataset, SourceOptions, check};
 
     fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let files = gxn_data::folder::files_below(folder).unwrap();
@@ -119,7 +119,7 @@ mod tests {
     fn the_demo_set_is_an_ordinary_healthy_data_set() {
         let folder = tempfile::tempdir().unwrap();
         let path = render(&folder.path().join("demo"), 1, DEFAULT_COUNT).unwrap();
-        let data = Dataset::open(&path, &OpenOptions { strict: true, ..OpenOptions::default() }).unwrap();
+        let data = Dataset::open(&path, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
         assert_eq!(Split::ALL.map(|split| data.split_indices(split).len()), [500, 100, 100]);
         assert_eq!(data.captions.len(), DEFAULT_COUNT * CAPTIONS);
         let options = CheckOptions { decode_pixels: true, ..CheckOptions::default() };

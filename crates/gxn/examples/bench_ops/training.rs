@@ -7,7 +7,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
 use gxn::matching::Negatives;
-use gxn::model::{Generators, Gxn, effective_lambda};
+use gxn::model::{Generators, Gxn};
 use gxn::train::algorithm::matching::{MatchBatch, match_loss};
 use gxn_ops::adam::{Adam, AdamConfig};
 use gxn_ops::gradient::clip_global_norm;
@@ -56,8 +56,7 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         let captions = TokenBatch::new(&captions);
         let batch = MatchBatch { features: features.clone(), captions, images: (0..t.batch_size).collect() };
         let old = model.take().unwrap();
-        let lambda = effective_lambda(&config);
-        let phase = Phase::Train { seed };
+        let (lambda, phase) = (config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&old, batch, &config.matching, lambda, Negatives::All, phase);
         assert!(found.loss.is_finite());
         let (gradients, _) = clip_global_norm(&old, found.gradients, t.grad_clip);

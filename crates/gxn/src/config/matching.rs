@@ -10,7 +10,7 @@ use super::{is_positive, require};
 #[serde(deny_unknown_fields, default)]
 pub struct MatchingConfig {
     /// Which levels are trained and scored.
-    pub levels: Level,
+    pub levels: Levels,
     /// Weight of the abstract level in the combined score, λ.
     pub lambda: f64,
     /// How two embeddings are compared.
@@ -30,7 +30,7 @@ pub struct MatchingConfig {
 impl Default for MatchingConfig {
     fn default() -> Self {
         Self {
-            levels: Level::Both,
+            levels: Levels::Both,
             lambda: 0.5,
             similarity: Similarity::Order,
             absolute: true,
@@ -49,12 +49,20 @@ impl MatchingConfig {
         }
         require((0.0..=1.0).contains(&self.lambda), "matching.lambda", self.lambda, "a number in [0, 1]")
     }
+
+    /// λ as the scores use it: 1 where the model has one level.
+    pub fn effective_lambda(&self) -> f64 {
+        match self.levels {
+            Levels::Both => self.lambda,
+            Levels::Abstract => 1.0,
+        }
+    }
 }
 
 /// Which of the paper's two levels a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum Levels {
     /// (v_h, t_h) and (v_l, t_l), combined by λ.
     Both,
     /// (v_h, t_h) alone; λ is 1.

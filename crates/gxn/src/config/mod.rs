@@ -17,18 +17,19 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use gxn_base::Similarity;
 pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
-pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
-pub use matching::{Level, LossKind, MatchingConfig};
+pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
+pub use matching::{Levels, LossKind, MatchingConfig};
 pub(crate) use renamed::update_table;
 pub use train::{Schedule, SelectBy, Stage, TrainConfig, Update};
 
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::SourceOptions;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Where pictures and captions come from.
+    /// Where images and captions come from.
     pub data: DataConfig,
     /// LOOK: backbone, features, encoders (spec §3–4).
     pub look: LookConfig,
@@ -40,59 +41,72 @@ pub struct RunConfig {
     pub train: TrainConfig,
 }
 
-/// Where pictures and captions come from.
+/// Where images and captions come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// The data set: a file or folder of any supported format. May use `$NAME` for environment variables.
+    /// The dataset: a file or folder of any supported format. May use `$NAME` for environment variables.
     pub source: String,
-    /// Folder of the pictures, when it is not beside the source.
-    pub images: Option<PathBuf>,
-    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems.
-    pub texts: Option<PathBuf>,
-    /// Gives splits anew by content, in place of those in the source, such as "hash:0.9/0.05/0.05".
-    pub split_by: Option<gxn_data::SplitBy>,
-    /// Read Karpathy's `restval` images as train.
-    pub use_restval: bool,
+    /// How it is read; its keys stand in the same table.
+    #[serde(flatten)]
+    pub options: SourceOptions,
     /// Words seen fewer times in the train captions are unknown words. The paper keeps every word.
     pub min_count: usize,
-    /// Use only the first so many train images (learning curves); 0 uses all.
+    /// Number of train images to use, from the first (learning curves); 0 uses all.
     pub max_train_images: usize,
-    /// Columns of a CSV or TSV table, where they are not the usual ones.
-    pub csv: gxn_data::CsvColumns,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self {
-            source: String::new(),
-            images: None,
-            texts: None,
-            split_by: None,
-            use_restval: true,
-            min_count: 1,
-            max_train_images: 0,
-            csv: gxn_data::CsvColumns::default(),
-        }
+        Self { source: String::new(), options: SourceOptions::default(), min_count: 1, max_train_images: 0 }
+    }
+}
+
+/// A configuration as TOML, and what errors call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigText {
+    /// Its path, or the name of a recipe.
+    pub name: String,
+    /// TOML.
+    pub text: String,
+}
+
+impl ConfigText {
+    /// A file's text.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        Ok(Self { name: path.display().to_string(), text })
     }
 }
 
 impl RunConfig {
-    /// Reads a TOML file. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare words
-    /// are taken as strings).
+    /// Reads a TOML file; as [`RunConfig::parse`].
     ///
     /// # Errors
     /// Names the file, and the key that is unknown or has the wrong type.
     pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        Self::from_table(Self::table(path, overrides)?, path)
+        Self::parse(path.map(ConfigText::read).transpose()?.as_ref(), overrides)
     }
 
-    /// The keys that a file and overrides give, before defaults and checks.
-    pub(crate) fn table(path: Option<&Path>, overrides: &[String]) -> Result<toml::Table> {
-        let mut table = match path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-                let mut table = text.parse::<toml::Table>().map_err(|e| not_toml(path, &e))?;
+    /// The configuration of a text. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare
+    /// words are taken as strings).
+    ///
+    /// # Errors
+    /// Names the text, and the key that is unknown or has the wrong type.
+    pub fn parse(text: Option<&ConfigText>, overrides: &[String]) -> Result<Self> {
+        Self::from_table(Self::table(text, overrides)?, name_of(text))
+    }
+
+    /// The keys that a text and overrides give, before defaults and checks.
+    pub(crate) fn table(text: Option<&ConfigText>, overrides: &[String]) -> Result<toml::Table> {
+        let mut table = match text {
+            Some(ConfigText { name, text }) => {
+                let mut table = text
+                    .parse::<toml::Table>()
+                    .map_err(|e| Error::invalid(name.clone(), e.to_string().trim().to_string(), "a TOML file"))?;
                 update_table(&mut table);
                 table
             }
@@ -104,12 +118,11 @@ impl RunConfig {
         Ok(table)
     }
 
-    /// The configuration in `table`, which came from `path`.
-    pub(crate) fn from_table(table: toml::Table, path: Option<&Path>) -> Result<Self> {
-        let place = path.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
+    /// The configuration in `table`; errors call it `name`.
+    pub(crate) fn from_table(table: toml::Table, name: &str) -> Result<Self> {
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
-            Error::invalid(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
-                .with_hint("`gxn train --print-config` prints every key with its default")
+            Error::invalid(name, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
+                .with_remedy(Remedy::ShowConfig)
         })?;
         config.validate()?;
         Ok(config)
@@ -131,7 +144,7 @@ impl RunConfig {
         self.train.validate()?;
         let stage = self.train.stage;
         require(
-            !(stage.has(Update::Caption) || stage.has(Update::Generator)) || self.matching.levels == Level::Both,
+            !(stage.has(Update::Caption) || stage.has(Update::Generator)) || self.matching.levels == Levels::Both,
             "matching.levels",
             "abstract",
             "both: captions and images are generated from the grounded level",
@@ -154,6 +167,11 @@ fn is_positive(x: f64) -> bool {
 /// Whether `p` is in [0, 1).
 fn is_fraction(p: f64) -> bool {
     (0.0..1.0).contains(&p)
+}
+
+/// What errors call a configuration.
+pub(crate) fn name_of(text: Option<&ConfigText>) -> &str {
+    text.map_or("the configuration", |text| &text.name)
 }
 
 /// Replaces `$NAME`, `${NAME}` and a leading `~/` in a path of the configuration.
@@ -192,10 +210,6 @@ pub fn expand(path: &str) -> Result<PathBuf> {
     }
     out.push_str(rest);
     Ok(PathBuf::from(out))
-}
-
-fn not_toml(path: &Path, e: &toml::de::Error) -> Error {
-    Error::invalid(path.display().to_string(), e.to_string().trim().to_string(), "a TOML file")
 }
 
 fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
@@ -244,6 +258,19 @@ mod tests {
         let config = RunConfig::load(None, &set).unwrap();
         assert_eq!((config.train.epochs, config.look.sentence.hidden), (3, 64));
         assert_eq!(config.matching.loss, LossKind::Hardest);
+    }
+
+    #[test]
+    fn options_of_the_source_stand_in_the_data_table() {
+        let text = "[data]\nsource = \"x\"\nsplit_by = \"test\"\nmin_count = 3\n[data.csv]\nseparator = \";\"\n";
+        let config: RunConfig = toml::from_str(text).unwrap();
+        assert_eq!((config.data.min_count, config.data.options.csv.separator), (3, Some(';')));
+        assert!(config.data.options.use_restval && config.data.options.split_by.is_some());
+        assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
+        for key in ["data.image", "data.csv.picture"] {
+            let error = RunConfig::load(None, &[format!("{key}=x")]).unwrap_err().to_string();
+            assert!(error.contains(key.rsplit('.').next().unwrap()), "{error}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ mod tests {
     fn both_names_of_a_key_are_refused() {
         let mut table: Table = "[train]\ncut_every = 3\ndecay_every_epochs = 4".parse().unwrap();
         update_table(&mut table);
-        assert!(RunConfig::from_table(table, None).unwrap_err().to_string().contains("cut_every"));
+        assert!(RunConfig::from_table(table, "test").unwrap_err().to_string().contains("cut_every"));
     }
 
     #[test]

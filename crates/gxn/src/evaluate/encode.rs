@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::checkpoint::{Encoder, ImaginedCaption, pretty};
+use crate::checkpoint::pretty;
 use crate::config::RunConfig;
-use crate::model::{Rows, effective_lambda};
+use crate::encoder::{Encoder, GeneratedCaption};
+use crate::model::EmbeddingRows;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Result};
 use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
@@ -22,9 +23,9 @@ const BATCH: usize = 64;
 #[derive(Debug, Clone)]
 pub struct EncodedDataset {
     /// One row an image.
-    pub images: Rows,
+    pub images: EmbeddingRows,
     /// One row a caption.
-    pub captions: Rows,
+    pub captions: EmbeddingRows,
     /// Ids of the image rows.
     pub image_ids: Vec<String>,
     /// Ids of the caption rows.
@@ -32,7 +33,7 @@ pub struct EncodedDataset {
     /// Image row of each caption row.
     pub caption_image: Vec<usize>,
     /// What the model says about each image, where that was asked for.
-    pub imagined: Vec<ImaginedCaption>,
+    pub imagined: Vec<GeneratedCaption>,
     /// Pictures that could not be read; their captions are left out too.
     pub dropped: Vec<Dropped>,
 }
@@ -48,12 +49,12 @@ pub fn encode_dataset(
     split: Option<Split>,
     progress: &mut dyn FnMut(usize, usize, f64) -> bool,
 ) -> Result<EncodedDataset> {
-    embed_and_describe(encoder, dataset, &look_at(encoder, dataset, split, progress)?, None)
+    embed_and_describe(encoder, dataset, &extract_features(encoder, dataset, split, progress)?, None)
 }
 
 /// What the CNN sees in the pictures of a data set: models that share a CNN share this.
 #[derive(Debug, Clone)]
-pub struct Looked {
+pub struct ImageFeatures {
     /// `[N, F]`, one row for each picture that could be read.
     features: Vec<f32>,
     /// Row of each image of the data set.
@@ -65,20 +66,21 @@ pub struct Looked {
 ///
 /// # Errors
 /// As [`encode_dataset`].
-pub fn look_at(
+pub fn extract_features(
     encoder: &Encoder,
     dataset: &Dataset,
     split: Option<Split>,
     progress: &mut dyn FnMut(usize, usize, f64) -> bool,
-) -> Result<Looked> {
+) -> Result<ImageFeatures> {
     let start = Instant::now();
     let chosen: Vec<usize> =
         (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
-    let mut looked = Looked { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
+    let mut looked =
+        ImageFeatures { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
     let (mut done, mut rows) = (0, 0);
     for chunk in chosen.chunks(BATCH) {
-        let sources: Vec<ImageSource> = chunk.iter().map(|&at| dataset.images[at].source.clone()).collect();
-        for (outcome, &at) in encoder.features(&sources, &ImageLimits::default()).into_iter().zip(chunk) {
+        let sources: Vec<&ImageSource> = chunk.iter().map(|&at| &dataset.images[at].source).collect();
+        for (outcome, &at) in encoder.image_features(&sources, &ImageLimits::default())?.into_iter().zip(chunk) {
             match outcome {
                 Ok(found) => {
                     looked.features.extend(found.feature);
@@ -114,18 +116,20 @@ pub fn look_at(
 pub fn embed_and_describe(
     encoder: &Encoder,
     dataset: &Dataset,
-    looked: &Looked,
+    looked: &ImageFeatures,
     beam: Option<usize>,
 ) -> Result<EncodedDataset> {
     let seen = (0..dataset.images.len()).filter(|&at| looked.row_of[at].is_some());
     let image_ids: Vec<String> = seen.map(|at| dataset.images[at].id.clone()).collect();
     let width = looked.features.len() / image_ids.len();
-    let mut images = Rows::new(encoder.dim(), encoder.has_grounded_level());
+    let mut images = EmbeddingRows::new(encoder.dim(), encoder.has_grounded_level());
     let mut imagined = Vec::new();
     for features in looked.features.chunks(BATCH * width) {
-        images.append(encoder.embed_features(features));
+        images.append(encoder.encode_features(features));
         if let Some(beam) = beam {
-            imagined.extend(encoder.describe(features, beam)?.into_iter().filter_map(|best| best.into_iter().next()));
+            imagined.extend(
+                encoder.caption_features(features, beam)?.into_iter().filter_map(|best| best.into_iter().next()),
+            );
         }
     }
     let (mut texts, mut caption_ids, mut caption_image) = (Vec::new(), Vec::new(), Vec::new());
@@ -136,18 +140,18 @@ pub fn embed_and_describe(
             caption_image.push(row);
         }
     }
-    let captions = encoder.embed_texts(&texts);
+    let captions = encoder.encode_texts(&texts);
     let dropped = looked.dropped.clone();
     Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, imagined, dropped })
 }
 
 /// The score that a configuration trains: its similarity and λ.
 pub fn scoring(config: &RunConfig) -> Scoring {
-    Scoring { similarity: config.matching.similarity, lambda: effective_lambda(config) as f32 }
+    Scoring { similarity: config.matching.similarity, lambda: config.matching.effective_lambda() as f32 }
 }
 
 /// The caption embeddings beside those of images, both of the same network.
-pub fn paired<'a>(images: &'a Rows, captions: &'a Rows) -> Embeddings<'a> {
+pub fn paired<'a>(images: &'a EmbeddingRows, captions: &'a EmbeddingRows) -> Embeddings<'a> {
     let dim = images.dim;
     let grounded = images.grounded_level.as_ref().zip(captions.grounded_level.as_ref());
     Embeddings {

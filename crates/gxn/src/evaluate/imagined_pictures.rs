@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::encode::EncodedDataset;
-use crate::checkpoint::Encoder;
+use crate::encoder::Encoder;
 use crate::imagine::small_image::{SmallImage, root_mean_square};
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 use crate::seed::mix;
 use gxn_base::Result;
 use gxn_data::Dataset;
@@ -74,8 +74,9 @@ pub struct Accuracy {
 impl Accuracy {
     /// Asks the discriminator; none where there is none.
     fn of(encoder: &Encoder, photos: &[SmallImage], texts: &[String], imagined: &[SmallImage]) -> Option<Self> {
-        let judge =
-            |pictures: &[SmallImage], texts: &[String]| encoder.judge(&pictures.iter().collect::<Vec<_>>(), texts);
+        let judge = |pictures: &[SmallImage], texts: &[String]| {
+            encoder.discriminate(&pictures.iter().collect::<Vec<_>>(), texts)
+        };
         let mut others = texts.to_vec();
         others.rotate_left(1);
         let (real, fake, wrong) = (judge(photos, texts)?, judge(imagined, texts)?, judge(photos, &others)?);
@@ -137,20 +138,22 @@ impl PictureEvaluation {
             first[row].get_or_insert(text);
         }
         let texts: Vec<String> = first.into_iter().map(|text| text.unwrap_or_default().to_string()).collect();
-        let pictures = encoder.imagine(&texts, &own_noise(seed, texts.len()))?;
+        let pictures = encoder.generate_images(&texts, &own_noise(seed, texts.len()))?;
 
         let few = texts.len().min(TWICE);
-        let again = encoder.imagine(&texts[..few], &own_noise(mix(seed, 0xa6), few))?;
-        let one_noise = encoder.imagine(&texts[..few], &vec![seed; few])?;
+        let again = encoder.generate_images(&texts[..few], &own_noise(mix(seed, 0xa6), few))?;
+        let one_noise = encoder.generate_images(&texts[..few], &vec![seed; few])?;
         let mut same: Vec<f64> = pictures.iter().zip(&again).map(|(a, b)| root_mean_square(a, b)).collect();
         same.sort_by(f64::total_cmp);
         let other: Vec<f64> =
             one_noise.iter().zip(one_noise.iter().skip(1)).map(|(a, b)| root_mean_square(a, b)).collect();
 
-        let encoded_again = |pictures: &[SmallImage]| -> Result<Rows> {
-            let features: Result<Vec<Vec<f32>>> =
-                pictures.par_iter().map(|picture| encoder.picture_feature(&picture.to_rgb())).collect();
-            Ok(encoder.embed_features(&features?.concat()))
+        let encoded_again = |pictures: &[SmallImage]| -> Result<EmbeddingRows> {
+            let limits = gxn_data::ImageLimits::default();
+            let features: Result<Vec<Vec<f32>>> = (pictures.par_iter())
+                .map(|picture| Ok(encoder.image_feature(&picture.to_rgb(), &limits)?.feature))
+                .collect();
+            Ok(encoder.encode_features(&features?.concat()))
         };
         let rows = encoded_again(&pictures)?;
         let own = own_photo_ranks(&rows, &encoded.images)?;
@@ -158,7 +161,7 @@ impl PictureEvaluation {
 
         let captions = paired(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let sources = encoded.sources(dataset);
-        let photos: Result<Vec<SmallImage>> = sources.par_iter().map(|source| encoder.small_photo(source)).collect();
+        let photos: Result<Vec<SmallImage>> = sources.par_iter().map(|source| encoder.small_image(source)).collect();
         let photos = photos?;
         let small = own_photo_ranks(&encoded_again(&photos)?, &encoded.images)?;
         let recall = |shares: &[f64]| -> RecallAt {
@@ -220,8 +223,8 @@ pub fn own_noise(seed: u64, count: usize) -> Vec<u64> {
 ///
 /// # Errors
 /// As [`ranks()`].
-pub fn own_photo_ranks(pictures: &Rows, photos: &Rows) -> Result<Vec<f64>> {
-    let joined = |rows: &Rows| -> Vec<f32> { (0..rows.count).flat_map(|row| rows.joined(row)).collect() };
+pub fn own_photo_ranks(pictures: &EmbeddingRows, photos: &EmbeddingRows) -> Result<Vec<f64>> {
+    let joined = |rows: &EmbeddingRows| -> Vec<f32> { (0..rows.count).flat_map(|row| rows.joined(row)).collect() };
     let (pictures_joined, photos_joined) = (joined(pictures), joined(photos));
     let level = Level { images: &pictures_joined, captions: &photos_joined, dim: photos.joined_width() };
     let same_row: Vec<usize> = (0..photos.count).collect();
@@ -238,9 +241,9 @@ fn mean(values: &[f64]) -> f64 {
 
 /// `[n, n]`: of each of the first `n` = `most` pictures the rank of each of the first photos, counted as [`own_photo_ranks`]
 /// counts it, among all photos.
-fn photo_ranks(pictures: &Rows, photos: &Rows, most: usize) -> Vec<Vec<f64>> {
+fn photo_ranks(pictures: &EmbeddingRows, photos: &EmbeddingRows, most: usize) -> Vec<Vec<f64>> {
     let (few, width) = (pictures.count.min(most), photos.joined_width());
-    let unit = |rows: &Rows, count: usize| -> Vec<f32> {
+    let unit = |rows: &EmbeddingRows, count: usize| -> Vec<f32> {
         let normalised = |row| {
             let joined = rows.joined(row);
             let length = joined.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
@@ -313,7 +316,7 @@ mod tests {
         let mut rows = |count: usize| {
             let level = (0..count * 6).map(|_| random.random_range(-1.0..1.0)).collect::<Vec<f32>>();
             let grounded = (0..count * 6).map(|_| random.random_range(-1.0..1.0)).collect();
-            Rows { count, dim: 6, abstract_level: level, grounded_level: Some(grounded) }
+            EmbeddingRows { count, dim: 6, abstract_level: level, grounded_level: Some(grounded) }
         };
         let (pictures, mut photos) = (rows(9), rows(9));
         // Photo 7 equals photo 2: both stand before each other.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::init_from::merge;
-use crate::config::{RunConfig, Stage, update_table};
+use crate::config::{ConfigText, RunConfig, Stage, update_table};
 use gxn_base::{Error, Result};
 
 /// What is added to the name of a stage's control.
@@ -70,13 +70,13 @@ struct Entry {
 }
 
 impl Plan {
-    /// Reads the file at `path`; `overrides` are `table.key=value` pairs on top of the common tables.
+    /// The plan of a text; `overrides` are `table.key=value` pairs on top of the common tables.
     ///
     /// # Errors
-    /// When the file is no TOML, a stage has an unknown key or name, or a configuration is wrong.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let mut base = RunConfig::table(Some(path), overrides)?;
-        let place = path.display().to_string();
+    /// When the text is no TOML, a stage has an unknown key or name, or a configuration is wrong.
+    pub fn read(text: &ConfigText, overrides: &[String]) -> Result<Self> {
+        let mut base = RunConfig::table(Some(text), overrides)?;
+        let place = text.name.as_str();
         let Some(toml::Value::Array(stages)) = base.remove("stage") else {
             return Err(Error::invalid(place, "no [[stage]]", "one [[stage]] for each stage of the ablation"));
         };
@@ -118,7 +118,7 @@ impl Plan {
             }
             let own = arms.len();
             arms.push(Arm { name: entry.name, start, merge: merged, control: own, is_control: false, table });
-            let config = config_of(&arms[own], Some("start"), merged.map(|_| "merge"), path)?;
+            let config = config_of(&arms[own], Some("start"), merged.map(|_| "merge"), place)?;
             if let Some(control) = control_of(&arms, own, &config) {
                 match control {
                     Control::Is(at) => arms[own].control = at,
@@ -144,14 +144,14 @@ impl Plan {
     pub fn config(&self, arm: usize, logs: &Path, seed: u64) -> Result<RunConfig> {
         let at = |other: Option<usize>| other.map(|other| self.run(other, logs, seed).display().to_string());
         let (start, merged) = (at(self.arms[arm].start), at(self.arms[arm].merge));
-        let mut config = config_of(&self.arms[arm], start.as_deref(), merged.as_deref(), Path::new("the plan"))?;
+        let mut config = config_of(&self.arms[arm], start.as_deref(), merged.as_deref(), "the plan")?;
         config.train.seed = seed;
         config.validate()?;
         Ok(config)
     }
 }
 
-fn config_of(arm: &Arm, start: Option<&str>, merged: Option<&str>, path: &Path) -> Result<RunConfig> {
+fn config_of(arm: &Arm, start: Option<&str>, merged: Option<&str>, name: &str) -> Result<RunConfig> {
     let mut table = arm.table.clone();
     let train = table.entry("train").or_insert_with(|| toml::Table::new().into());
     if let toml::Value::Table(train) = train {
@@ -162,7 +162,7 @@ fn config_of(arm: &Arm, start: Option<&str>, merged: Option<&str>, path: &Path) 
             train.insert("merge_from".into(), merged.into());
         }
     }
-    RunConfig::from_table(table, Some(path))
+    RunConfig::from_table(table, name)
 }
 
 /// Where an arm's control is.
@@ -219,7 +219,7 @@ fn budget(arms: &[Arm], arm: usize) -> usize {
     let parents = [arms[arm].start, arms[arm].merge];
     let Some(before) = parents.into_iter().flatten().map(|parent| budget(arms, parent)).max() else { return 0 };
     let placeholder = |at: Option<usize>| at.map(|_| "x");
-    let config = config_of(&arms[arm], placeholder(arms[arm].start), placeholder(arms[arm].merge), Path::new(""));
+    let config = config_of(&arms[arm], placeholder(arms[arm].start), placeholder(arms[arm].merge), "the plan");
     before + config.map_or(0, |config| match_epochs(&config))
 }
 
@@ -228,10 +228,8 @@ mod tests {
     use super::*;
 
     fn plan(text: &str) -> Result<Plan> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        std::fs::write(&path, text).unwrap();
-        Plan::read(&path, &["train.batch_size=32".into()])
+        let text = ConfigText { name: "a.toml".into(), text: text.into() };
+        Plan::read(&text, &["train.batch_size=32".into()])
     }
 
     const WHOLE: &str = r#"

@@ -83,7 +83,8 @@ impl CaptionTask {
         let decoder = model.caption_decoder.as_ref().expect("a stage with captions has a decoder");
         let max_words = config.imagine.caption.max_words;
         let caption = |batch| {
-            let v_l = model.ground_image(batch, Phase::Evaluate).expect("a stage with captions has two levels");
+            let v_l =
+                model.encode_image_grounded(batch, Phase::Evaluate).expect("a stage with captions has two levels");
             decode(decoder, &model.sentence, v_l, max_words, Choice::Greedy, Phase::Evaluate)
         };
         let captions: Vec<Generated> = feature_batches(features, width, BATCH, device).flat_map(caption).collect();

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::checkpoint::Input;
+use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::{FeatureStore, ViewChoice};
 use crate::look::{Init, Phase};
@@ -40,7 +40,7 @@ pub enum FeatureSource {
         /// Decoded images, as many as fit.
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
-        input: Input,
+        input: ImagePipeline,
     },
 }
 
@@ -52,7 +52,7 @@ impl FeatureSource {
     /// [`Kind::Interrupted`] when `progress` is cancelled.
     pub fn decode(
         sources: Vec<ImageSource>,
-        input: Input,
+        input: ImagePipeline,
         progress: &dyn Progress,
     ) -> Result<(Self, Vec<(usize, String)>)> {
         let room = AtomicUsize::new(DECODED_BYTES);

@@ -1,11 +1,11 @@
 //! The CNN's input that a configuration asks for: size, crop and views.
 
-use crate::checkpoint::Input;
 use crate::config::{LookConfig, Views};
+use crate::look::ImagePipeline;
 use gxn_data::{ResizeRule, View};
 
 /// The input of a new run's CNN.
-pub(super) fn input_of(look: &LookConfig) -> Input {
+pub(super) fn input_of(look: &LookConfig) -> ImagePipeline {
     let mut preprocess = look.backbone.preprocess();
     if look.stretch {
         preprocess.resize = ResizeRule::Stretch;
@@ -16,7 +16,7 @@ pub(super) fn input_of(look: &LookConfig) -> Input {
         }
         preprocess.side_px = look.side_px;
     }
-    Input { preprocess, views: views_of(look.views) }
+    ImagePipeline { preprocess, views: views_of(look.views) }
 }
 
 fn views_of(views: Views) -> Vec<View> {

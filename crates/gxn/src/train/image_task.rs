@@ -14,7 +14,7 @@ use crate::config::{RunConfig, Update};
 use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
 use crate::imagine::small_image::{SmallImage, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
-use crate::model::{Gxn, Rows};
+use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Progress, Result};
 use gxn_data::{ContentHash, Split};
@@ -42,7 +42,7 @@ pub const OWN_PHOTO: &str = "picture_own_photo";
 pub struct ImageTask {
     /// The images in [`TrainingData::captioned`].
     pub pixels: PixelCache,
-    /// Rows of validation images, and a caption of each.
+    /// EmbeddingRows of validation images, and a caption of each.
     sentences: Vec<(usize, usize)>,
     /// Captions whose images are on the sheet.
     shown: Vec<usize>,
@@ -98,7 +98,7 @@ impl ImageTask {
         model: &Gxn,
         data: &TrainingData,
         config: &RunConfig,
-        photos: &Rows,
+        photos: &EmbeddingRows,
         device: &Device,
     ) -> Result<(NamedMetrics, RgbImage)> {
         let captions: Vec<&[u32]> =
@@ -106,10 +106,10 @@ impl ImageTask {
         let image = &config.imagine.image;
         let seeded = |seed: u64| {
             let seeds: Vec<u64> = vec![mix(seed, 0x5a); captions.len()];
-            model.imagine(&captions, &seeds, image)
+            model.generate_images(&captions, &seeds, image)
         };
         let shown: Vec<&[u32]> = self.shown.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
-        let shown = model.imagine(&shown, &own_noise(SHEET_SEED, shown.len()), image);
+        let shown = model.generate_images(&shown, &own_noise(SHEET_SEED, shown.len()), image);
         let [first, second] = SEEDS.map(seeded);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let same = first.iter().zip(&second).map(|(a, b)| root_mean_square(a, b)).collect();
@@ -133,7 +133,7 @@ fn encoded(
     data: &TrainingData,
     images: &[SmallImage],
     device: &Device,
-) -> Result<Rows> {
+) -> Result<EmbeddingRows> {
     use rayon::prelude::*;
     let features: Result<Vec<Vec<f32>>> =
         images.par_iter().map(|image| data.input.mean_feature(inference, &image.to_rgb())).collect();

@@ -52,16 +52,9 @@ pub use health::Alarm;
 pub use init_from::configuration;
 pub use trainer::{Outcome, Trainer};
 
-use crate::checkpoint::Encoder;
 use crate::config::RunConfig;
-use crate::evaluate::encode::encode_dataset;
-use crate::retrieve::Calibration;
-use crate::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
+use crate::retrieve::calibration::calibrate_run;
 use gxn_base::Result;
-use gxn_data::Split;
-
-/// Validation images that are used for calibration at most.
-const CALIBRATION_IMAGES: usize = 1000;
 
 /// Trains a new run in the folder `run` and calibrates its best checkpoint. `features` is the folder of cached features.
 ///
@@ -83,26 +76,9 @@ fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Res
     let outcome = trainer.run(observer)?;
     // Its memory is needed no more.
     drop(trainer);
-    if let Err(error) = calibrate(run, observer) {
+    if let Err(error) = calibrate_run(run, observer) {
         // The run is whole without it.
         observer.event(&Event::NotCalibrated(error));
     }
     Ok(outcome)
-}
-
-/// Learns on val what the scores of the best checkpoint mean; where val is too small to tell, nothing is learned.
-fn calibrate(run: &Path, observer: &dyn TrainObserver) -> Result<()> {
-    let encoder = Encoder::load(run)?;
-    let dataset = training_data::open_configured(&encoder.config().data)?;
-    let val = dataset.split_indices(Split::Val);
-    if val.len() < ENOUGH_IMAGES {
-        return Ok(());
-    }
-    let val: Vec<usize> = evenly_spread(val.len(), CALIBRATION_IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode_dataset(&encoder, &dataset.subset(&val), None, &mut |done, total, _| {
-        observer.update("images", done, total);
-        !observer.cancelled()
-    })?;
-    Calibration::fit(&encoder, &encoded)?.save(run)?;
-    Ok(())
 }

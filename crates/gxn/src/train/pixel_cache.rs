@@ -8,9 +8,9 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::Input;
 use crate::config::SIDE_PX;
 use crate::imagine::small_image::to_byte;
+use crate::look::ImagePipeline;
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{ContentHash, ImageLimits, ImageSource, View, load_image};
@@ -38,7 +38,7 @@ impl PixelCache {
         folder: &Path,
         sources: &[&ImageSource],
         contents: &[ContentHash],
-        input: &Input,
+        input: &ImagePipeline,
         side_px: usize,
         progress: &dyn Progress,
     ) -> Result<Self> {

@@ -126,7 +126,7 @@ fn generators_of(config: &RunConfig, data: &TrainingData, saved: Option<&Caption
             CaptionDecoder::outputs,
         )
     };
-    Generators { words: stage.has(Update::Caption).then(outputs), pictures: stage.has(Update::Generator) }
+    Generators { words: stage.has(Update::Caption).then(outputs), images: stage.has(Update::Generator) }
 }
 
 /// Whether a tensor comes from the second of two merged networks.

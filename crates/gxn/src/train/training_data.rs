@@ -9,14 +9,15 @@ use rand::RngExt;
 
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
-use crate::checkpoint::{Checkpoint, Input};
+use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, expand};
+use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
-use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
-use crate::model::{Gxn, Rows};
+use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, Dropped, OpenOptions, Split, UNKNOWN, Vocabulary};
+use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -29,7 +30,7 @@ pub struct TrainingData {
     /// Words of the train captions.
     pub vocabulary: Vocabulary,
     /// The CNN's input.
-    pub input: Input,
+    pub input: ImagePipeline,
     /// The CNN, where it is not trained.
     pub frozen: Option<Backbone>,
     /// Where the features of images come from.
@@ -62,7 +63,7 @@ impl TrainingData {
         let mut dataset = open_configured(&config.data)?;
         note_dropped("left out while reading", &dataset.dropped, progress);
         has_enough(&dataset, config)?;
-        let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.input.clone());
+        let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
         let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
             Some(backbone) => backbone,
             None => first_backbone(config, device)?,
@@ -154,7 +155,7 @@ impl TrainingData {
     }
 
     /// Embeddings of a split's captions, in the data's order.
-    pub fn embed_captions(&self, model: &Gxn, split: Split) -> Rows {
+    pub fn embed_captions(&self, model: &Gxn, split: Split) -> EmbeddingRows {
         let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
         model.embed_captions(&captions)
     }
@@ -177,14 +178,10 @@ pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     if config.source.is_empty() {
         return Err(Error::invalid("data.source", "nothing", "a dataset").with_remedy(Remedy::NameData));
     }
-    let options = OpenOptions {
-        images: config.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        texts: config.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        use_restval: config.use_restval,
-        split_by: config.split_by,
-        csv: config.csv.clone(),
-        strict: false,
-    };
+    let mut options = config.options.clone();
+    for path in [&mut options.images, &mut options.texts].into_iter().flatten() {
+        *path = expand(&path.to_string_lossy())?;
+    }
     Dataset::open(&expand(&config.source)?, &options)
 }
 
@@ -238,7 +235,7 @@ fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
 }
 
 /// Images for a CNN that is trained; those that cannot be read leave the dataset.
-fn decoded_images(dataset: &mut Dataset, input: &Input, progress: &dyn Progress) -> Result<FeatureSource> {
+fn decoded_images(dataset: &mut Dataset, input: &ImagePipeline, progress: &dyn Progress) -> Result<FeatureSource> {
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
     let (features, bad) = FeatureSource::decode(sources, input.clone(), progress)?;
     leave_out(dataset, bad, progress)?;
@@ -250,18 +247,13 @@ fn decoded_images(dataset: &mut Dataset, input: &Input, progress: &dyn Progress)
 fn cached_features(
     config: &RunConfig,
     dataset: &mut Dataset,
-    input: &Input,
+    input: &ImagePipeline,
     backbone: &Backbone,
     features: &Path,
     progress: &dyn Progress,
 ) -> Result<FeatureSource> {
     let sources: Vec<_> = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let spec = FeatureSpec {
-        kind: config.look.backbone,
-        preprocess: input.preprocess.clone(),
-        views: input.views.clone(),
-        pooling: Pooling::Mean,
-    };
+    let spec = FeatureSpec::new(config.look.backbone, input.clone());
     let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |state| {
         progress.update("images", state.done, state.total);
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -1,7 +1,7 @@
 //! [`Validation`]: what the validation split tells after an epoch.
 
 use crate::evaluate::encode::paired;
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 use crate::train::metrics::NamedMetrics;
 use gxn_base::Result;
 use gxn_eval::Scoring;
@@ -41,7 +41,12 @@ impl Validation {
 ///
 /// # Errors
 /// When an image has no caption.
-pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
+pub fn validate(
+    images: &EmbeddingRows,
+    captions: &EmbeddingRows,
+    caption_image: &[usize],
+    scoring: Scoring,
+) -> Result<Validation> {
     let metrics = paired(images, captions).metrics(caption_image, scoring)?;
     Ok(Validation {
         rsum: metrics.rsum(),

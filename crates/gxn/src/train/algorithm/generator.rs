@@ -68,10 +68,10 @@ pub fn generate_fakes(
     seed: u64,
 ) -> FakeBatch {
     let t_l = if freeze_text_encoder {
-        let t_l = model.clone().valid().ground_text(captions, Phase::Evaluate);
+        let t_l = model.clone().valid().encode_text_grounded(captions, Phase::Evaluate);
         t_l.map(Tensor::from_inner)
     } else {
-        model.ground_text(captions, phase)
+        model.encode_text_grounded(captions, phase)
     };
     FakeBatch::of(model, t_l.expect("a stage with images has two levels"), config, phase, seed)
 }

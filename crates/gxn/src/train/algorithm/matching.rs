@@ -8,7 +8,7 @@ use crate::config::{LossKind, MatchingConfig, Update};
 use crate::look::{Phase, TokenBatch};
 use crate::matching::ranking_loss::same_image;
 use crate::matching::{Negatives, combined_scores, hinge_loss, info_nce_loss};
-use crate::model::{Gxn, effective_lambda};
+use crate::model::Gxn;
 use crate::seed::mix;
 use crate::train::metrics::NamedMetrics;
 use crate::train::trainer::Trainer;
@@ -70,7 +70,7 @@ impl Trainer {
         let (images, features) = self.features(step.members, seed)?;
         let captions = self.data.step_captions(step.members, self.config.look.sentence.unknown_word_rate, seed);
         let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
-        let (lambda, phase) = (effective_lambda(&self.config), Phase::Train { seed });
+        let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;
         let (gradients, norm) = self.clipped("gradient", found.gradients)?;

@@ -42,7 +42,7 @@ fn captioning_network(injection: Injection) -> Gxn {
     }
     let mut config = small_config();
     (config.imagine.caption.hidden, config.imagine.caption.injection) = (7, injection);
-    let generators = Generators { words: Some(6), pictures: false };
+    let generators = Generators { words: Some(6), images: false };
     let mut network = Gxn::new(&Init::new(3, &Device::flex()), &config, 9, None, None, generators);
     network.caption_decoder = network.caption_decoder.map(|decoder| decoder.map(&mut Larger));
     network.sentence = network.sentence.map(&mut Larger);
@@ -58,7 +58,7 @@ fn gan_config() -> RunConfig {
 }
 
 fn gan_network() -> Gxn {
-    let generators = Generators { words: None, pictures: true };
+    let generators = Generators { words: None, images: true };
     Gxn::new(&Init::new(7, &Device::flex()), &gan_config(), 9, None, None, generators)
 }
 

@@ -1,6 +1,7 @@
 //! Tests of [`super::Calibration`] on made-up pairs.
 
 use super::*;
+use crate::model::EmbeddingRows;
 
 #[test]
 fn a_score_left_out_is_as_if_it_had_never_been() {
@@ -22,8 +23,8 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     let (count, dim) = (1200, 16);
     let space = Space { similarity: gxn_index::Similarity::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
-    let mut images = Rows::new(dim, false);
-    let mut captions = Rows::new(dim, false);
+    let mut images = EmbeddingRows::new(dim, false);
+    let mut captions = EmbeddingRows::new(dim, false);
     for _ in 0..count {
         let image: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
         let caption: Vec<f32> = image.iter().map(|v| v + random.random_range(-1.2..1.2)).collect();
@@ -108,16 +109,16 @@ fn any_file_gives_an_answer() {
     let ask = |calibration: &Calibration| {
         for target in [Modality::Image, Modality::Text] {
             let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
-            let standard = calibration.standard(&[part], target, None).unwrap();
+            let scale = calibration.of_query(&[part], &SearchOptions::new(target, 10)).unwrap();
             for (rank, score) in [(0, 0.7), (1, -0.3), (2, f32::MAX)] {
-                assert!((0.0..=1.0).contains(&calibration.relevance(target, standard, rank, score)));
+                assert!((0.0..=1.0).contains(&scale.probability(rank, score)));
             }
         }
     };
     ask(&calibration);
     let ends = u64::from_le_bytes(*good.first_chunk().unwrap()) as usize + 8;
     for cut in (0..good.len()).step_by(211) {
-        assert!(read(&good[..cut]).unwrap_err().hint().unwrap().contains("gxn calibrate"), "cut at {cut}");
+        assert_eq!(read(&good[..cut]).unwrap_err().remedy(), Some(&Remedy::Recalibrate), "cut at {cut}");
     }
     let config = ProptestConfig { cases: 2000, ..ProptestConfig::default() };
     proptest!(config, |(at in any::<prop::sample::Index>(), bit in 0u32..8, in_header in any::<bool>())| {
