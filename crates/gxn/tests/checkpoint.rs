@@ -52,7 +52,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     std::fs::write(&path, &whole).unwrap();
     assert!(Checkpoint::load(&run, &device).is_ok());
 
-    // NaN with a matching fingerprint: the weights themselves are looked at.
+    // NaN with a matching fingerprint: the weights themselves are checked.
     let mut arrays = weights::load(&path).unwrap();
     arrays.values_mut().next().unwrap().values[0] = f32::NAN;
     weights::save(&arrays, &path).unwrap();

@@ -91,7 +91,7 @@ pub enum Injection {
 pub struct ImageConfig {
     /// Size of the generator: its first map has `8 · generator_width` channels, half as many after each upsampling.
     pub generator_width: usize,
-    /// Size of the discriminator: its first map has so many channels, twice as many after each of the next three layers.
+    /// Size of the discriminator: the channels of its first map, which double after each of the next three layers.
     pub discriminator_width: usize,
     /// Width of the condition t_c, and of what the discriminator reads of t_l.
     pub condition_dim: usize,
@@ -109,7 +109,7 @@ pub struct ImageConfig {
     pub beta_kl: f64,
     /// The generator lowers ln(1 − D), as Eq. 12 is written, instead of raising ln D.
     pub saturating: bool,
-    /// The generator's loss also reaches t_l through what the discriminator reads of it (spec §8.5 says why not).
+    /// The generator's loss also reaches t_l through what the discriminator reads of it (spec §8.5 argues against it).
     pub through_discriminator: bool,
     /// Learning rate of generator and discriminator; 0 takes `train.learning_rate`. The schedule is the run's.
     pub learning_rate: f64,
@@ -124,8 +124,8 @@ pub struct ImageConfig {
     pub pairs_together: bool,
     /// Mirror half of the real images.
     pub mirror: bool,
-    /// Real images are made so many pixels wide and high, and each time another 64×64 piece of them is shown (spec §2); 64
-    /// shows them whole.
+    /// Width and height in pixels to which real images are scaled; each time another 64×64 piece of them is taken (spec §2). 64
+    /// takes them whole.
     pub load_px: usize,
 }
 

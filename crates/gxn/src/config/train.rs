@@ -49,7 +49,7 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Which epoch's weights become `best`.
     pub select_by: SelectBy,
-    /// Stop after so many epochs without a better validation rsum; 0 never does.
+    /// Epochs without a better validation rsum after which the run stops; 0 never stops early.
     pub patience: usize,
     /// Steps between saves of the last checkpoint inside an epoch; 0 saves at the end of epochs only.
     pub save_every: usize,

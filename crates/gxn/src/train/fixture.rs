@@ -8,6 +8,10 @@ use super::trainer::Trainer;
 use crate::config::{FeatureTransform, RunConfig, SelectBy, Stage, Views};
 use crate::look::backbone::BackboneKind;
 
+/// Words of one caption pair each.
+const COLOURS: [&str; 12] =
+    ["green", "lime", "olive", "khaki", "ochre", "amber", "gold", "peach", "coral", "brick", "ruby", "red"];
+
 /// Twelve images of one colour each with two captions: eight for training, four for validation.
 pub(super) fn tiny_config(folder: &Path, stage: Stage) -> RunConfig {
     let mut lines = String::new();
@@ -15,7 +19,8 @@ pub(super) fn tiny_config(folder: &Path, stage: Stage) -> RunConfig {
         let name = format!("{at}.png");
         image::RgbImage::from_pixel(32, 32, image::Rgb([20 * at, 255 - 20 * at, 40])).save(folder.join(&name)).unwrap();
         let split = if at < 8 { "train" } else { "val" };
-        let captions = [format!("colour {at} is here"), format!("a patch of colour {at}")];
+        let colour = COLOURS[usize::from(at)];
+        let captions = [format!("{colour} is here"), format!("a patch of {colour}")];
         let line = serde_json::json!({"image": name, "captions": captions, "split": split});
         lines.push_str(&format!("{line}\n"));
     }

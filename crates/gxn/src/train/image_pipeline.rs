@@ -52,7 +52,7 @@ mod tests {
         }
     }
 
-    /// 300 pixels instead of 260: the shorter side before the crop grows in proportion, (260 → 300) as 256 → 295.
+    /// Twice the size: the shorter side before the crop is twice as long too.
     #[test]
     fn another_size_keeps_the_proportions_of_the_crop() {
         let own = input_of(&LookConfig::default()).preprocess;

@@ -126,9 +126,9 @@ mod tests {
     use super::*;
 
     /// A store whose bytes name their place: red is x, green y, blue the row.
-    fn store(side_px: usize, pictures: usize) -> PixelCache {
+    fn store(side_px: usize, images: usize) -> PixelCache {
         let mut file = tempfile::tempfile().unwrap();
-        for row in 0..pictures {
+        for row in 0..images {
             for plane in 0..3 {
                 let bytes: Vec<u8> =
                     (0..side_px * side_px).map(|at| [at % side_px, at / side_px, row][plane] as u8).collect();
@@ -154,7 +154,7 @@ mod tests {
         for (piece, &row) in pieces.chunks(LENGTH).zip(&rows) {
             let area = SIDE_PX * SIDE_PX;
             let (first, last) = (piece[0], piece[SIDE_PX - 1]);
-            assert_eq!(first.abs_diff(last), 63, "a line of the picture");
+            assert_eq!(first.abs_diff(last), 63, "a line of the image");
             assert_eq!(piece[2 * area - 1] - piece[area], 63, "the lines from top to bottom");
             assert!(piece[2 * area..].iter().all(|&blue| usize::from(blue) == row));
             mirrored += usize::from(first > last);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_the_size_itself_is_shown_whole() {
+    fn an_image_of_the_size_itself_is_taken_whole() {
         let shown = bytes(store(64, 1).gather(&[0], false, 9, &Device::flex()));
         let expected: Vec<u8> = (0..3 * 64 * 64).map(|at| [at % 64, at / 64 % 64, 0][at / 4096] as u8).collect();
         assert_eq!(shown, expected);
