@@ -12,7 +12,7 @@
 //!
 //! [[stage]]
 //! name = "i2t_xe"
-//! start_from = "look_match"
+//! init_from = "look_match"
 //! train = { stage = "i2t_xe", epochs = 8 }
 //! ```
 
@@ -56,7 +56,8 @@ pub struct AblationPlan {
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,
-    start_from: Option<String>,
+    #[serde(alias = "start_from")]
+    init_from: Option<String>,
     merge_from: Option<String>,
     #[serde(default)]
     data: toml::Table,
@@ -116,7 +117,7 @@ impl AblationPlan {
                     Error::invalid(what, format!("{name:?}"), format!("an earlier stage: {}", known.join(", ")))
                 })
             };
-            let (start, merged) = (find(&entry.start_from)?, find(&entry.merge_from)?);
+            let (start, merged) = (find(&entry.init_from)?, find(&entry.merge_from)?);
             let bad_name =
                 entry.name.is_empty() || entry.name.contains(['/', '\\', '.']) || entry.name.ends_with(CONTROL);
             if bad_name || variants.iter().any(|variant| variant.name == entry.name) {
@@ -268,11 +269,11 @@ mod tests {
         train = { epochs = 3 }
         [[stage]]
         name = "xe"
-        start_from = "base"
+        init_from = "base"
         train = { stage = "i2t_xe", epochs = 2 }
         [[stage]]
         name = "mix"
-        start_from = "xe"
+        init_from = "xe"
         train = { stage = "i2t_mix", epochs = 4 }
         [[stage]]
         name = "alone"
@@ -319,7 +320,7 @@ mod tests {
     fn wrong_plans_are_refused_by_name() {
         let refused = |text: &str| plan(text).unwrap_err().to_string();
         assert!(refused("[data]\nsource = \"x\"").contains("no [[stage]]"));
-        assert!(refused("[[stage]]\nname = \"a\"\nstart_from = \"b\"").contains("an earlier stage"));
+        assert!(refused("[[stage]]\nname = \"a\"\ninit_from = \"b\"").contains("an earlier stage"));
         assert!(refused("[[stage]]\nname = \"a\"\n[[stage]]\nname = \"a\"").contains("a new name"));
         assert!(refused("[[stage]]\nname = \"../a\"").contains("a new name"));
         assert!(refused("[[stage]]\nname = \"a\"\nepochs = 3").contains("epochs"));
