@@ -14,4 +14,4 @@ pub use crate::encoder::{Encoder, ImageInput};
 pub use crate::retrieve::{
     Calibration, Content, Found, IndexOptions, IndexReport, Query, RankedHit, Refresh, Retriever, refresh,
 };
-pub use crate::train::{Event, Outcome, Trainer};
+pub use crate::train::{Event, Outcome, TrainObserver, Trainer};
