@@ -87,7 +87,7 @@ fn vsepps_names_are_understood() {
         "embed_dim = 512",
         "word_dim = 200",
         "grad_clip = 1.5",
-        "cut_every = 9",
+        "decay_every_epochs = 9",
         "backbone = \"resnet152\"",
         "finetune = true",
         "use_restval = true",

@@ -86,7 +86,10 @@ fn the_json_of_an_evaluation_has_the_documented_keys() {
         ["evaluate", model, text(data()), "--protocol", "flickr8k1k"],
         &["protocol flickr8k1k", "expected 1000 images", "hint: the counts make the numbers comparable"],
     );
-    refused(["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"], &["1 for a model with one level"]);
+    refused(
+        ["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"],
+        &["found 0.5, expected 1, because the model has one level", "leave it out"],
+    );
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     for key in ["metrics", "ranks", "n_images", "n_captions", "image_ids", "ci95"] {
         assert_eq!(external[key], own[key], "{key}");
     }
-    // Without ids: equal numbers of captions in order, which is what the data set has.
+    // Without ids: equal numbers of captions in order, which is what the dataset has.
     let in_order = gxn([
         "evaluate",
         "--image-embeddings",

@@ -212,8 +212,8 @@ pub fn other_seed() -> &'static Run {
 /// A run of stage i2t_xe that begins with [`paper`].
 pub fn speaking() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
-    let more = ["--stage", "i2t_xe", "--start-from", text(&paper().folder), "--set", "imagine.words.hidden=8"];
-    RUN.get_or_init(|| run("speaking", &[&more[..], &["--set", "imagine.words.min_count=1"]].concat()))
+    let more = ["--stage", "i2t_xe", "--start-from", text(&paper().folder), "--set", "imagine.caption.hidden=8"];
+    RUN.get_or_init(|| run("speaking", &[&more[..], &["--set", "imagine.caption.min_count=1"]].concat()))
 }
 
 const COSINE: [&str; 6] =

@@ -10,8 +10,8 @@ fn plan(folder: &std::path::Path) -> std::path::PathBuf {
     let text = [
         format!("[data]\nsource = '{}'\n", text(data())),
         CONFIG.replace("epochs = 2", "epochs = 1\nselect_by = \"last\""),
-        "[imagine.words]\nhidden = 8\nmin_count = 1\n".into(),
-        "[imagine.pictures]\ngenerator_width = 4\ndiscriminator_width = 2\ncondition_dim = 3\nnoise_dim = 3\nlearning_rate = 1e-2\n".into(),
+        "[imagine.caption]\nhidden = 8\nmin_count = 1\n".into(),
+        "[imagine.image]\ngenerator_width = 4\ndiscriminator_width = 2\ncondition_dim = 3\nnoise_dim = 3\nlearning_rate = 1e-2\n".into(),
         "[[stage]]\nname = \"look\"\n".into(),
         stage("xe", "look", "stage = \"i2t_xe\""),
         stage("mix", "xe", "stage = \"i2t_mix\""),

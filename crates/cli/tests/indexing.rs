@@ -103,7 +103,7 @@ fn an_index_refuses_a_foreign_model_until_it_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let other = text(&cosine().folder);
-    let hint = "hint: use the model that made the index, or index the pictures again with this one";
+    let hint = "hint: use the model that made the index, or index the images again with this one";
     refused(["search", "red", text(&photos), "--model", other], &["model for the index", "which made it", hint]);
     let before = works(["search", "red", text(&photos)]).stdout;
     let again = works(["index", "reindex", text(&photos), "--model", other]);

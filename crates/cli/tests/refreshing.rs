@@ -211,7 +211,7 @@ fn info_tells_what_an_index_is_made_of() {
     let facts = works(["index", "info", text(&photos), "--format", "json"]).json();
     assert_eq!((facts["source"].as_str(), facts["dataset"].as_bool()), (Some(text(&photos)), Some(false)));
     assert_eq!((facts["rows"]["images"].as_u64(), facts["dead_rows"]["images"].as_u64()), (Some(23), Some(1)));
-    assert_eq!(facts["rows_with_codes"], serde_json::json!({"images": 0, "captions": 0}));
+    assert_eq!(facts["rows_with_sketches"], serde_json::json!({"images": 0, "captions": 0}));
     assert_eq!(facts["options"]["excluded_folders"][0], "x");
     let bytes = facts["bytes"].as_u64().unwrap();
     assert!((24 * 64..10_000_000).contains(&bytes), "{bytes}");

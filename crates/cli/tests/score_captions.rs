@@ -166,11 +166,7 @@ fn bad_files_are_refused_with_what_is_wrong_in_them() {
     );
     score(
         &json!([result(1, "a"), result("1.jpg", "b")]),
-        &[
-            "1 captions of images",
-            "captions.json does not list (1.jpg)",
-            "hint: compare the ids: its ids begin 1, 2, 3",
-        ],
+        &["1 caption of images", "captions.json does not list (1.jpg)", "hint: compare the ids: its ids begin 1, 2, 3"],
     );
     score(&json!([{"image_id": true, "caption": "a"}]), &["a whole number or a string", "line 1"]);
     score(&json!([{"image_id": 1}]), &["missing field `caption`"]);

@@ -1,4 +1,4 @@
-//! An index from its making to its compaction: seconds, milliseconds, bytes, and how many true hits codes and sketches find.
+//! An index from its making to its compaction: seconds, milliseconds, bytes, and how many true hits sketches find.
 //!
 //! ```text
 //! cargo run --release -p gxn-index --example bench_index -- [--rows N] [--level N] [--order] [--folder DIR] [--keep]
@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The first makes an index of N images (10,000) of two levels of N values each (1,024), near 1,000 centres, in a new
-//! folder in DIR (`TMPDIR`): 4.2 KiB a row, half as much again for the codes, a quarter for the sketches. The second takes
-//! rows and queries from files of little-endian f32. The third only searches, in an index made by `gxn index`, asking
-//! with its captions; codes and sketches are made if they are missing. All times are of a warm page cache but the one
-//! that says otherwise; all threads work, `RAYON_NUM_THREADS` says how many.
+//! folder in DIR (`TMPDIR`): 4.2 KiB a row, and a quarter for the sketches. The second takes
+//! rows and queries from files of little-endian f32. The third only searches, in an existing index, with its
+//! captions as queries; sketches are made if they are missing. All times are of a warm page cache but the one
+//! marked otherwise; `RAYON_NUM_THREADS` sets the number of threads.
 
 use gxn_index::{
     Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart, SearchOptions,
@@ -99,20 +99,17 @@ fn made(arguments: &Arguments) -> Done<()> {
         let rows: Vec<Vec<f32>> = numbers.clone().into_par_iter().map(vector).collect();
         making += begun.elapsed().as_secs_f64();
         for (number, row) in numbers.zip(&rows) {
-            writer.push_image(&image(number), row)?;
+            writer.put_image(&image(number), row)?;
         }
     }
     writer.commit()?;
     println!("rows written            {:>10.2} s", start.elapsed().as_secs_f64() - making);
     let begun = Instant::now();
-    writer.make_codes(0)?;
-    println!("codes made              {:>10.2} s", begun.elapsed().as_secs_f64());
-    let begun = Instant::now();
     writer.make_sketches(0)?;
     println!("sketches made           {:>10.2} s", begun.elapsed().as_secs_f64());
     drop(writer.finish()?);
     println!("on disk                 {:>10.1} MB", bytes_of(&dir, "")? as f64 / 1e6);
-    for kind in ["f16", "i8", "sketch"] {
+    for kind in ["f16", "sketch"] {
         println!("  {kind:<22}{:>10.1} MB", bytes_of(&dir, kind)? as f64 / 1e6);
     }
     if forget(&dir)? {
@@ -186,7 +183,6 @@ fn searched(dir: &Path) -> Done<()> {
     println!("{} images, {} captions of {}", index.count(Modality::Image), index.count(Modality::Text), meta.model);
     let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
     let mut writer = IndexWriter::update(dir, settings)?;
-    writer.make_codes(0)?;
     writer.make_sketches(0)?;
     drop(writer);
     let index = Index::open(dir)?;
@@ -194,7 +190,7 @@ fn searched(dir: &Path) -> Done<()> {
     let queries: Vec<Vec<f32>> =
         index.rows(Modality::Text).step_by(step).map(|row| index.row(Modality::Text, row)).collect::<Result<_, _>>()?;
     if queries.is_empty() {
-        return Err("the index has no captions to ask with".into());
+        return Err("the index has no captions to search with".into());
     }
     report(&index, &queries)
 }
@@ -212,7 +208,7 @@ fn report(index: &Index, queries: &[Vec<f32>]) -> Done<()> {
     let sketched = index.load_sketches(Modality::Image);
     println!("sketches read           {:>10.2} ms ({sketched} rows)", milliseconds(begun));
     let mut exact: Vec<Vec<Hit>> = Vec::new();
-    for (name, method) in [("exact", Method::Exact), ("codes", Method::Candidates), ("sketches", Method::Sketches)] {
+    for (name, method) in [("exact", Method::Exact), ("sketches", Method::Sketches)] {
         find(&queries[..1], method, None)?;
         let mut times = Vec::new();
         let mut found = Vec::new();
@@ -335,7 +331,7 @@ fn percentile(times: &mut [f64], share: f64) -> f64 {
     times[((times.len() - 1) as f64 * share).round() as usize]
 }
 
-/// In MB, where the system tells.
+/// In MB, where the system reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

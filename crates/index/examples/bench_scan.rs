@@ -6,10 +6,10 @@
 //!
 //! Two files go to the folder for temporary files (`TMPDIR`), 12 KiB a row. Best and median of 25 runs, warm page cache,
 //! all threads. Scans of f16 rows, of f32 rows and read sums of both take turns, and the best times give the rate, the share
-//! of the ceiling and f16 against f32, so that neighbours on a shared machine disturb little. The last column is a query's share of 64 asked together.
+//! of the ceiling and f16 against f32, so that neighbours on a shared machine disturb little. The last column is a query's share of 64 in one pass.
 
 use gxn_index::kernel::{Element, Kernel};
-use gxn_index::{Modality, PartKind, Plan, QueryPart, Rows, Similarity, Space, f16};
+use gxn_index::{Modality, PartKind, Plan, QueryPart, RowView, Similarity, Space, f16};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::io::Write;
@@ -89,8 +89,8 @@ impl<E: Element> Stored<E> {
         Ok(Self { map, lengths: vec![1.0; rows], kind: PhantomData })
     }
 
-    fn rows(&self) -> Rows<'_, E> {
-        Rows::new(bytemuck::cast_slice(&self.map), DIMS, &self.lengths)
+    fn rows(&self) -> RowView<'_, E> {
+        RowView::new(bytemuck::cast_slice(&self.map), DIMS, &self.lengths)
     }
 
     fn scan(&self, plan: &[Plan], times: &mut Times) {

@@ -51,7 +51,7 @@ impl Bitmap {
         bits.chain(std::iter::repeat(false)).take(len).collect()
     }
 
-    /// The longest stretches of `range` without a gap.
+    /// The longest runs of numbers of the set in `range`.
     pub(crate) fn runs(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut at = range.start;
         std::iter::from_fn(move || {

@@ -12,6 +12,11 @@ pub(crate) fn damaged(what: impl Into<String>, found: impl Into<String>, expecte
     Error::damaged(what, found, expected).with_remedy(Remedy::IndexAgain)
 }
 
+/// A catalogue that is not what was written to it.
+pub(crate) fn malformed(path: &Path, found: impl Into<String>) -> Error {
+    damaged(format!("catalogue {}", path.display()), found, "a sound catalogue")
+}
+
 /// The index in `dir` has a writer.
 pub(crate) fn busy(dir: &Path) -> Error {
     let what = format!("index {}", dir.display());
@@ -38,7 +43,7 @@ pub(crate) fn redb_error(path: &Path, source: redb::Error) -> Error {
         | Redb::TableIsMultimap(_)
         | Redb::TableIsNotMultimap(_)
         | Redb::TypeDefinitionChanged { .. }
-        | Redb::TableDoesNotExist(_)) => crate::catalogue::malformed(path, damage.to_string()),
+        | Redb::TableDoesNotExist(_)) => malformed(path, damage.to_string()),
         // Of all else the file is not to blame: what it holds must not be given up for it.
         other => io(std::io::Error::other(other)),
     }
@@ -49,7 +54,7 @@ mod tests {
     use super::*;
     use gxn_base::Kind;
 
-    /// Only what says that the file is not what was written counts as damage, for which an index is replaced.
+    /// Only a file that is not what was written counts as damage, for which an index is replaced.
     #[test]
     fn what_is_damage_and_what_is_not() {
         let path = Path::new("index/catalogue.redb");

@@ -1,4 +1,4 @@
-//! Files that are complete on disk or not there.
+//! Files that are whole or absent, and their checks.
 
 use gxn_base::{Error, Result};
 use std::fs::{self, File};
@@ -20,10 +20,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Brings a folder's names to disk, where the system can.
+/// Syncs a folder's names, where the system can.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     if cfg!(unix) {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io("cannot bring to disk the folder", dir, e))?;
+        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io("cannot sync the folder", dir, e))?;
     }
     Ok(())
 }

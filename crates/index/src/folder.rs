@@ -1,19 +1,18 @@
-//! The folder of an index, held against other writers.
+//! The folder of an index, locked against other writers.
 
 use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
-use crate::file;
 #[cfg(test)]
-use crate::journal::{self, Deed};
+use crate::crash_simulation::{self, DiskOp};
+use crate::file;
 use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
-use gxn_base::Modality;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Modality, Result};
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const LOCK_FILE: &str = "lock";
-/// A catalogue that could not be read; it goes once another index is in its place.
+/// A catalogue that could not be read, in quarantine until another index has taken its place.
 const DAMAGED_FILE: &str = "catalogue.damaged";
 
 /// A claimed folder.
@@ -46,19 +45,19 @@ impl Folder {
         &self.dir
     }
 
-    /// Puts a catalogue that cannot be read out of the way, to be replaced.
-    pub(crate) fn put_damaged_aside(&self) -> Result<()> {
+    /// Renames a catalogue that cannot be read, to be replaced.
+    pub(crate) fn quarantine(&self) -> Result<()> {
         let path = self.dir.join(CATALOGUE_FILE);
-        fs::rename(&path, self.dir.join(DAMAGED_FILE)).map_err(|e| Error::io("cannot put aside", &path, e))
+        fs::rename(&path, self.dir.join(DAMAGED_FILE)).map_err(|e| Error::io("cannot rename", &path, e))
     }
 
-    /// Puts it back, when nothing took its place.
-    pub(crate) fn put_damaged_back(&self) {
+    /// Puts it back when nothing took its place.
+    pub(crate) fn restore_quarantined(&self) {
         let _ = fs::rename(self.dir.join(DAMAGED_FILE), self.dir.join(CATALOGUE_FILE));
     }
 
-    /// True while a damaged catalogue waits for another in its place. Until then its row files stay too: somebody may
-    /// be able to mend it, or bring it back from a copy.
+    /// True while a damaged catalogue is in quarantine. Until it is replaced its row files stay too: somebody may be able
+    /// to repair it, or to restore it from a copy.
     pub(crate) fn holds_damaged(&self) -> bool {
         self.dir.join(DAMAGED_FILE).exists()
     }
@@ -69,9 +68,9 @@ impl Folder {
         entries.filter_map(|entry| file_number(&entry)).max().map_or(1, |last| last.saturating_add(1))
     }
 
-    /// Makes the folder known as an index, after its first commit, and takes away what an index of an older version or
-    /// a damaged one left. What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
-    pub(crate) fn settle(&self) -> Result<()> {
+    /// Marks the folder as an index, after its first commit, and removes what an index of an older version or a damaged one
+    /// left. What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
+    pub(crate) fn finalize(&self) -> Result<()> {
         if check_identity(&self.dir).is_err() {
             write_identity(&self.dir)?;
         }
@@ -84,21 +83,25 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes every row file but those in `used` and those with numbers below `spared`, and what was derived of them.
-    pub(crate) fn sweep(&self, used: &HashSet<(Modality, u64)>, spared: u64) {
+    /// Removes all but the row files in `used` and those with numbers below `protected_below`, and their sketches.
+    pub(crate) fn sweep(&self, used: &HashSet<(Modality, u64)>, protected_below: u64) {
         let keep: HashSet<PathBuf> =
             used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
-            let is_spared = file_number(&entry).is_some_and(|number| number < spared);
-            if !is_spared && !keep.contains(&entry.path().with_extension("f16")) {
+            let path = entry.path();
+            let is_protected = file_number(&entry).is_some_and(|number| number < protected_below);
+            // Older versions wrote 8-bit codes, `*.i8`.
+            let is_read = path.extension().is_some_and(|extension| extension == "f16" || extension == "sketch");
+            let is_used = is_read && keep.contains(&path.with_extension("f16"));
+            if !is_protected && !is_used {
                 #[cfg(test)]
-                journal::note(|| Deed::Remove(entry.path()));
-                let _ = fs::remove_file(entry.path());
+                crash_simulation::record(|| DiskOp::Remove(path.clone()));
+                let _ = fs::remove_file(path);
             }
         }
     }
 
-    /// Takes away the folder if the claim made it.
+    /// Removes the folder if the claim made it.
     pub(crate) fn undo(&self) {
         if self.made {
             let _ = fs::remove_file(self.dir.join(CATALOGUE_FILE));
@@ -108,26 +111,26 @@ impl Folder {
         }
     }
 
-    /// Brings the names of the row files to disk.
+    /// Syncs the names of the row files.
     pub(crate) fn sync_segments(&self) -> Result<()> {
         #[cfg(test)]
-        journal::note(|| Deed::SyncFolder(self.dir.join(SEGMENT_DIR)));
+        crash_simulation::record(|| DiskOp::SyncFolder(self.dir.join(SEGMENT_DIR)));
         file::sync_dir(&self.dir.join(SEGMENT_DIR))?;
         file::sync_dir(&self.dir)
     }
 }
 
-/// The number of a row file, or of what was derived of one.
+/// The number of a row file, or of the row file that a file belongs to.
 fn file_number(entry: &fs::DirEntry) -> Option<u64> {
     let name = entry.file_name().to_string_lossy().into_owned();
     name.split_once('.')?.0.rsplit_once('-')?.1.parse().ok()
 }
 
-/// Brings the name of a new folder to disk. A folder above it that may be written but not read cannot be synced.
+/// Syncs the name of a new folder. A folder above it that may be written but not read cannot be synced.
 fn sync_name(folder: &Path) -> Result<()> {
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     #[cfg(test)]
-    journal::note(|| Deed::SyncFolder(above.to_path_buf()));
+    crash_simulation::record(|| DiskOp::SyncFolder(above.to_path_buf()));
     match file::sync_dir(above) {
         Err(error) if error.io_kind() == Some(std::io::ErrorKind::PermissionDenied) => Ok(()),
         other => other,

@@ -9,11 +9,11 @@ use std::borrow::Cow;
 /// An indexed image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageItem {
-    /// Unique among the images of an index; of a folder's pictures, the path in it.
+    /// Unique among the images of an index; of a folder's images, the path in it.
     pub id: String,
-    /// Where the picture lies, as the caller wants to show it.
+    /// Path of the image file, as the caller wants to show it.
     pub path: String,
-    /// Lower-case hex SHA-256 of the picture file. Items of equal content share one row. Empty if it is not known:
+    /// Lower-case hex SHA-256 of the image file. Items of equal content share one row. Empty if it is not known:
     /// such an item has a row of its own.
     pub sha256: String,
     /// Size of the file in bytes; 0 if it is not known.
@@ -46,7 +46,7 @@ pub struct CaptionItem {
     pub text: String,
 }
 
-/// What the store asks of both kinds of items.
+/// What both kinds of items have in common.
 pub(crate) trait Item: Serialize + DeserializeOwned {
     const SIDE: Modality;
 

@@ -1,5 +1,5 @@
 //! The index of gxn, a vector database in a folder: exact scores, or candidates scored exactly; filters; changes that
-//! are safe from crashes, beside readers; 8-bit codes and 4-bit sketches; no tensor framework, no async runtime.
+//! are safe from crashes while others read; 4-bit sketches; no tensor framework, no async runtime.
 //!
 //! An [`Index`] is a folder of f16 rows `[h ; l]`, one for each content, and of items, one for each image and, if
 //! wanted, each caption. A query is a list of weighted [`QueryPart`]s; an item's score is Σ wᵢ · scoreᵢ(item), larger
@@ -7,10 +7,10 @@
 //!
 //! | what | modules |
 //! |---|---|
-//! | what is kept | `item`, `meta`, `metric`, `catalogue` (the one commit point), `segment` (row files) |
-//! | changing it | `writer`, `change`, `shelf`, `appender`, `upkeep` (compaction, codes, sketches), `folder` (lock, leftovers) |
-//! | finding | `query` → `search` → `way`: `scan` reads rows by [`kernel`], `codes` and `sketch` (with [`surrogate`]) give candidates; `filter` |
-//! | the whole | `index`, `verify`, `export`, `vector_store` (a folder or another store, such as the feature `milvus`) |
+//! | stored things | `space`, `item`, `meta`, `catalogue` (the one commit point), `segment` (row files), `sidecar` and `quantized` (sketches) |
+//! | writing | `writer`: changes, maintenance (compaction, sketches); `segment_writer`; `folder` (lock, leftovers) |
+//! | reading | `reader`: search by `query`, [`filter`] and strategy; verify; export |
+//! | scoring | `scan` on `kernel`; `surrogate` makes order similarity an inner product |
 //!
 //! ```
 //! use gxn_index::{ImageItem, Index, IndexSettings, IndexWriter, Similarity, PartKind, QueryPart, Modality, Space};
@@ -24,7 +24,7 @@
 //! for (id, embedding) in [("cat", [1.0, 0.0]), ("dog", [0.0, 1.0])] {
 //!     let path = format!("{id}.jpg");
 //!     let item = ImageItem { id: id.into(), path, width: 640, height: 480, ..Default::default() };
-//!     writer.push_image(&item, &embedding)?;
+//!     writer.put_image(&item, &embedding)?;
 //! }
 //! writer.finish()?;
 //!
@@ -38,54 +38,51 @@
 //! ```
 
 #![warn(missing_docs)]
+#![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
-mod appender;
 mod bitmap;
 mod catalogue;
-mod change;
-mod code_scan;
-mod codes;
-mod derived;
-mod export;
+#[cfg(test)]
+mod crash_simulation;
 mod fault;
 mod file;
-mod filter;
+pub mod filter;
 mod folder;
 mod freshness;
-mod index;
 mod item;
-#[cfg(test)]
-mod journal;
+// For gxn's own crates and benchmarks; it may change with any version.
+#[doc(hidden)]
 pub mod kernel;
 mod meta;
+mod quantized;
 mod query;
+mod reader;
 mod scan;
-mod search;
 mod segment;
-mod shelf;
-mod sketch;
+mod segment_writer;
+mod sidecar;
 mod space;
+#[doc(hidden)]
 pub mod surrogate;
 mod top_k;
-mod upkeep;
-mod vector_store;
-mod verify;
-mod way;
 mod writer;
 
-pub use change::Change;
 pub use filter::Filter;
 pub use gxn_base::{Error, Kind, Modality, Remedy, Result, Similarity};
 pub use half::f16;
-pub use index::Index;
 pub use item::{CaptionItem, ImageItem, text_content};
 pub use meta::{Collection, INDEX_VERSION, IndexMeta};
-pub use query::{LevelScores, PartKind, Plan, QueryPart};
-pub use scan::Rows;
-pub use search::{CANDIDATES, Hit, INSTANT_BYTES, LOADING_PAYS, Method, SearchOptions};
-pub use segment::{Header, ROWS_VERSION, Segment};
+pub use query::{LevelScores, PartKind, QueryPart};
+pub use reader::{CANDIDATES, Hit, INSTANT_BYTES, Index, LOADING_PAYS, Method, SearchOptions};
 pub use space::Space;
+pub use writer::{Change, CompactReport, DEAD_SHARE, IndexSettings, IndexWriter};
+
+// For gxn's own crates and benchmarks, as `kernel` is.
+#[doc(hidden)]
+pub use query::{Plan, Term, inverse_length};
+#[doc(hidden)]
+pub use reader::candidates;
+#[doc(hidden)]
+pub use scan::RowView;
+#[doc(hidden)]
 pub use top_k::{Scored, TopK};
-pub use upkeep::CompactReport;
-pub use vector_store::{FolderStore, StoreHit, VectorStore, copy_index};
-pub use writer::{DEAD_SHARE, IndexSettings, IndexWriter};

@@ -1,11 +1,10 @@
-//! What an index is: `meta.json` tells that a folder is one and of which version, the catalogue tells all else.
+//! What an index is made for: `meta.json` marks a folder as an index of one version, the catalogue holds all else.
 
-use crate::catalogue::Catalogue;
 use crate::fault::OTHER_PROGRAM;
 use crate::file;
+use crate::segment::Header;
 use crate::space::Space;
-use gxn_base::Modality;
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Modality, Remedy, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -56,13 +55,22 @@ impl IndexMeta {
         Self { generation, model, space, created_unix_s, images: Collection::default(), captions: None, extra }
     }
 
-    /// Reads what the index in `dir` is.
+    /// Refuses any model but the one that made the index, which messages call `place`.
     ///
     /// # Errors
-    /// If there is none, or it is of another version, unfinished or damaged.
-    pub fn read(dir: &Path) -> Result<Self> {
-        check_identity(dir)?;
-        Ok(Catalogue::open(dir)?.meta().clone())
+    /// If `fingerprint` is another; the error names both.
+    pub(crate) fn require_model(&self, place: &str, fingerprint: &str) -> Result<()> {
+        if fingerprint == self.model {
+            return Ok(());
+        }
+        Err(Error::conflict(format!("model for the {place}"), fingerprint, format!("{}, which made it", self.model))
+            .with_hint("use the model that made the index, or index the images again with this one"))
+    }
+
+    /// The header of a row file.
+    pub(crate) fn header(&self, side: Modality, number: u64) -> Header {
+        let (h, l) = (self.space.dims_abstract as u32, self.space.dims_grounded as u32);
+        Header { dims_abstract: h, dims_grounded: l, side, number }
     }
 
     /// What there is of `side`.

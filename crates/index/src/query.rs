@@ -2,8 +2,8 @@
 
 use crate::kernel::{Element, Kernel, Measure};
 use crate::space::Space;
-use gxn_base::Modality;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Modality, Remedy, Result};
+use serde::Serialize;
 use std::ops::Range;
 
 /// How a part compares with the stored rows.
@@ -27,7 +27,7 @@ pub struct QueryPart<'a> {
 }
 
 /// The share of each level in a score; their sum is the score up to rounding.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LevelScores {
     /// What the abstract embeddings (h) contribute, weights and λ included.
     pub abstract_level: f32,
@@ -37,19 +37,23 @@ pub struct LevelScores {
 
 /// `factor` times a measure of some columns of a row with a vector.
 #[derive(Clone, Debug)]
-pub(crate) struct Term {
-    pub(crate) measure: Measure,
-    pub(crate) columns: Range<usize>,
-    pub(crate) vector: Vec<f32>,
-    pub(crate) factor: f32,
+pub struct Term {
+    /// What is summed.
+    pub measure: Measure,
+    /// The columns of the row.
+    pub columns: Range<usize>,
+    /// One value for each column.
+    pub vector: Vec<f32>,
+    /// What the measure is multiplied by.
+    pub factor: f32,
     /// Divide by the length of the whole row.
-    pub(crate) by_length: bool,
+    pub by_length: bool,
 }
 
 /// A query made ready for a scan: all parts that are dot products are folded into one vector for each kind.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub(crate) terms: Vec<Term>,
+    terms: Vec<Term>,
     dims_abstract: usize,
 }
 
@@ -69,7 +73,7 @@ impl Plan {
         let mut terms = Vec::new();
         for (number, part) in (1..).zip(parts) {
             check_part(number, part, dims)?;
-            match (part.kind, crate::kernel::Measure::of(space.similarity, rows_are)) {
+            match (part.kind, Measure::of(space.similarity, rows_are)) {
                 (PartKind::Cross, Measure::Dot) => {
                     for (columns, level_weight) in levels.clone() {
                         for at in columns {
@@ -104,7 +108,12 @@ impl Plan {
         Ok(Self { terms, dims_abstract: split })
     }
 
-    /// Values of a row.
+    /// What is added up for each row.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// True for rows of at least the width that the plan was made for.
     pub(crate) fn fits(&self, dims: usize) -> bool {
         self.terms.iter().all(|term| term.columns.end <= dims)
     }
@@ -132,7 +141,7 @@ impl Term {
 }
 
 /// 1 / ‖v‖, summed in f64; 0 for the zero vector, whose cosine with anything counts as 0.
-pub(crate) fn inverse_length<E: Element>(vector: &[E]) -> f32 {
+pub fn inverse_length<E: Element>(vector: &[E]) -> f32 {
     let square: f64 = vector.iter().map(|v| f64::from(v.to_f32()).powi(2)).sum();
     if square > 0.0 { (1.0 / square.sqrt()) as f32 } else { 0.0 }
 }
@@ -142,14 +151,14 @@ fn check_part(number: usize, part: &QueryPart<'_>, dims: usize) -> Result<()> {
     if part.vector.len() != dims {
         let found = format!("{} values", part.vector.len());
         return Err(Error::invalid(what(), found, format!("{dims} values, as the index has"))
-            .with_hint("encode the query with the model that made the index"));
+            .with_remedy(Remedy::NameIndexModel));
     }
     if !part.weight.is_finite() {
         return Err(Error::invalid(format!("weight of {}", what()), part.weight.to_string(), "a finite number"));
     }
     if let Some((at, value)) = part.vector.iter().enumerate().find(|(_, v)| !v.is_finite()) {
         return Err(Error::invalid(format!("value {at} of {}", what()), value.to_string(), "a finite number")
-            .with_hint("the encoder gave NaN or infinity: check the model's weights"));
+            .with_hint("the encoder returned NaN or infinity: check the model's weights"));
     }
     Ok(())
 }

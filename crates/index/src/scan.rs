@@ -16,7 +16,7 @@ const RESCORED: usize = 64;
 
 /// Stored rows in memory, or mapped.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a, E> {
+pub struct RowView<'a, E> {
     values: &'a [E],
     /// Values from one row to the next.
     stride: usize,
@@ -32,14 +32,14 @@ enum Lengths<'a> {
     Stored(&'a Segment),
 }
 
-impl<'a> Rows<'a, f16> {
+impl<'a> RowView<'a, f16> {
     /// The rows of a row file.
     pub(crate) fn records(segment: &'a Segment, dims: usize) -> Self {
         Self { values: segment.values(), stride: segment.stride(), dims, lengths: Lengths::Stored(segment) }
     }
 }
 
-impl<'a, E: Element> Rows<'a, E> {
+impl<'a, E: Element> RowView<'a, E> {
     /// `values` is `[row_count, dims]`; `inverse_lengths` holds 1 / ‖row‖ for each (0 for a zero row).
     ///
     /// # Panics
@@ -71,47 +71,8 @@ impl<'a, E: Element> Rows<'a, E> {
             Lengths::Stored(segment) => segment.inverse_length(row),
         }
     }
-}
-
-/// Something that can be scored against plans, row by row.
-pub(crate) trait Scan: Sync {
-    /// The terms of all queries that read the same columns in the same way.
-    type Pass: Sync;
-
-    /// Bytes from one row to the next.
-    fn row_bytes(&self) -> usize;
-
-    /// True if the plan is for rows of this width.
-    fn fits(&self, plan: &Plan) -> bool;
-
-    /// What the plans ask of a row.
-    fn passes(&self, plans: &[Plan]) -> Vec<Self::Pass>;
 
     /// The scores of the rows in `rows`, query after query.
-    fn score_block<'b>(
-        &self,
-        passes: &[Self::Pass],
-        query_count: usize,
-        rows: Range<usize>,
-        buffers: &'b mut Buffers,
-    ) -> ChunksExact<'b, f32>;
-}
-
-impl<E: Element> Scan for Rows<'_, E> {
-    type Pass = Pass;
-
-    fn row_bytes(&self) -> usize {
-        self.stride * size_of::<E>()
-    }
-
-    fn fits(&self, plan: &Plan) -> bool {
-        plan.fits(self.dims)
-    }
-
-    fn passes(&self, plans: &[Plan]) -> Vec<Pass> {
-        passes(plans)
-    }
-
     fn score_block<'b>(
         &self,
         passes: &[Pass],
@@ -120,7 +81,7 @@ impl<E: Element> Scan for Rows<'_, E> {
         buffers: &'b mut Buffers,
     ) -> ChunksExact<'b, f32> {
         let values = &self.values[rows.start * self.stride..rows.end * self.stride];
-        let Buffers { scores, measured, .. } = buffers;
+        let Buffers { scores, measured } = buffers;
         scores.clear();
         scores.resize(query_count * rows.len(), 0.0);
         for pass in passes {
@@ -147,31 +108,31 @@ impl<E: Element> Scan for Rows<'_, E> {
 
 /// Some of the rows to scan.
 #[derive(Debug)]
-pub(crate) struct Piece<'a, S> {
-    pub(crate) rows: S,
-    /// Those to look at.
+pub(crate) struct Piece<'a, E> {
+    pub(crate) rows: RowView<'a, E>,
+    /// Those to score.
     pub(crate) range: Range<usize>,
     /// Number of its first row among all.
     pub(crate) first_row: usize,
-    /// The only rows to look at; `None` for all.
+    /// The only rows to score; `None` for all.
     pub(crate) allowed: Option<&'a Bitmap>,
 }
 
-/// [`Rows::top`] over several pieces.
+/// [`RowView::top`] over several pieces.
 ///
 /// # Panics
 /// If a plan was made for wider rows.
-pub(crate) fn top_of<S: Scan>(pieces: &[Piece<'_, S>], plans: &[Plan], keep: usize) -> Vec<TopK> {
-    let fit = |piece: &Piece<'_, S>| plans.iter().all(|plan| piece.rows.fits(plan));
+pub(crate) fn top_of<E: Element>(pieces: &[Piece<'_, E>], plans: &[Plan], keep: usize) -> Vec<TopK> {
+    let fit = |piece: &Piece<'_, E>| plans.iter().all(|plan| plan.fits(piece.rows.dims));
     assert!(pieces.iter().all(fit), "plans and rows must be of one space");
-    let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plans)).collect();
+    let passes = passes(plans);
     let blocks: Vec<(usize, Range<usize>)> = pieces.iter().enumerate().flat_map(blocks).collect();
     let empty = || vec![TopK::new(keep); plans.len()];
     let work = || (empty(), Buffers::default());
     let scan = |(mut tops, mut buffers): (Vec<TopK>, Buffers), (piece, rows): &(usize, Range<usize>)| {
         let Piece { rows: stored, first_row, allowed, .. } = &pieces[*piece];
-        let mut look_at = |rows: Range<usize>| {
-            let scores = stored.score_block(&passes[*piece], plans.len(), rows.clone(), &mut buffers);
+        let mut score = |rows: Range<usize>| {
+            let scores = stored.score_block(&passes, plans.len(), rows.clone(), &mut buffers);
             for (top, scores) in tops.iter_mut().zip(scores) {
                 for (row, &score) in rows.clone().zip(scores) {
                     top.push(Scored { score, row: first_row + row });
@@ -179,8 +140,8 @@ pub(crate) fn top_of<S: Scan>(pieces: &[Piece<'_, S>], plans: &[Plan], keep: usi
             }
         };
         match allowed {
-            None => look_at(rows.clone()),
-            Some(allowed) => allowed.runs(rows.clone()).for_each(look_at),
+            None => score(rows.clone()),
+            Some(allowed) => allowed.runs(rows.clone()).for_each(score),
         }
         (tops, buffers)
     };
@@ -191,22 +152,22 @@ pub(crate) fn top_of<S: Scan>(pieces: &[Piece<'_, S>], plans: &[Plan], keep: usi
 }
 
 /// The true scores of the rows that each plan's candidates are, to the bit as [`top_of`] has them.
-pub(crate) fn rescore<S: Scan>(
-    pieces: &[Piece<'_, S>],
+pub(crate) fn rescore<E: Element>(
+    pieces: &[Piece<'_, E>],
     plans: &[Plan],
     candidates: Vec<TopK>,
     keep: usize,
 ) -> Vec<TopK> {
     let one = |(plan, candidates): (&Plan, TopK)| {
         let plan = std::slice::from_ref(plan);
-        let passes: Vec<_> = pieces.iter().map(|piece| piece.rows.passes(plan)).collect();
+        let passes = passes(plan);
         let some = |candidates: &[Scored]| {
             let mut buffers = Buffers::default();
             let mut top = TopK::new(keep);
             for &Scored { row, .. } in candidates {
                 let piece = pieces.partition_point(|piece| piece.first_row <= row) - 1;
                 let at = row - pieces[piece].first_row;
-                let mut scores = pieces[piece].rows.score_block(&passes[piece], 1, at..at + 1, &mut buffers);
+                let mut scores = pieces[piece].rows.score_block(&passes, 1, at..at + 1, &mut buffers);
                 top.push(Scored { score: scores.next().expect("one plan, one row")[0], row });
             }
             top
@@ -223,25 +184,23 @@ pub(crate) fn rescore<S: Scan>(
     plans.par_iter().zip(candidates).map(one).collect()
 }
 
-/// The stretches of a piece that a thread takes at once.
-fn blocks<S: Scan>((number, piece): (usize, &Piece<'_, S>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<S> {
-    let (range, block) = (piece.range.clone(), block_rows(piece.rows.row_bytes()));
+/// The rows of a piece that a thread takes at once.
+fn blocks<E>((number, piece): (usize, &Piece<'_, E>)) -> impl Iterator<Item = (usize, Range<usize>)> + use<E> {
+    let (range, block) = (piece.range.clone(), block_rows(piece.rows.stride * size_of::<E>()));
     range.clone().step_by(block).map(move |first| (number, first..range.end.min(first + block)))
 }
 
 /// One thread's working memory.
 #[derive(Default)]
-pub(crate) struct Buffers {
+struct Buffers {
     /// `[query_count, rows]`.
-    pub(crate) scores: Vec<f32>,
+    scores: Vec<f32>,
     /// One pass before its factors, `[owner_count, rows]`.
     measured: Vec<f32>,
-    /// The same of codes.
-    pub(crate) counted: Vec<i32>,
 }
 
 /// The terms of all queries that read the same columns in the same way.
-pub(crate) struct Pass {
+struct Pass {
     measure: Measure,
     columns: Range<usize>,
     by_length: bool,
@@ -255,7 +214,7 @@ pub(crate) struct Pass {
 fn passes(plans: &[Plan]) -> Vec<Pass> {
     let mut by_key = BTreeMap::new();
     for (owner, plan) in plans.iter().enumerate() {
-        for term in &plan.terms {
+        for term in plan.terms() {
             let pass = by_key.entry(term.key()).or_insert_with(|| Pass {
                 measure: term.measure,
                 columns: term.columns.clone(),
@@ -344,7 +303,7 @@ mod tests {
             let halves: Vec<f16> = values[..30 * dims].iter().map(|&v| f16::from_f32(v)).collect();
             let stored: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
             let lengths: Vec<f32> = halves.chunks(dims).map(inverse_length).collect();
-            let rows = Rows::new(&halves, dims, &lengths);
+            let rows = RowView::new(&halves, dims, &lengths);
             let queries: Vec<Vec<QueryPart<'_>>> = queries
                 .iter()
                 .map(|parts| {
@@ -387,7 +346,7 @@ mod tests {
             let space = Space { similarity, lambda: 0.25, dims_abstract: 2, dims_grounded: 2 };
             let plan = Plan::new(&space, Modality::Image, &[QueryPart { vector: &query, weight: 1.0, kind }]).unwrap();
             let score =
-                Rows::new(&row, 4, &lengths).top(std::slice::from_ref(&plan), 1).remove(0).into_page(0)[0].score;
+                RowView::new(&row, 4, &lengths).top(std::slice::from_ref(&plan), 1).remove(0).into_page(0)[0].score;
             (score, plan.level_scores(&row, lengths[0]))
         };
         let order = Similarity::Order;

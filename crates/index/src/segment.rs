@@ -1,4 +1,4 @@
-//! A file of f16 rows that only grows. How many of its rows count, and their checksum, the catalogue says.
+//! A file of f16 rows that only grows. The catalogue holds how many of its rows count, and their checksum.
 //!
 //! All numbers are little-endian. Header of version 2, 128 bytes:
 //!
@@ -17,7 +17,7 @@
 //!
 //! A record is the row `[h ; l]`, zeros up to a multiple of 64 bytes, and in its last 16 bytes: 1 / ‖row‖ as f32 (0 for a
 //! zero row), four zeros, and the first 8 bytes of the SHA-256 of all before. The checksum of the first n rows is
-//! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that a longer file needs no second look at its start.
+//! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that appending rows does not read earlier ones again.
 
 use crate::file::{check_length, hex};
 use crate::query::inverse_length;
@@ -46,7 +46,7 @@ const MAGIC: [u8; 8] = *b"GXNROWS\0";
 /// Checksum of the first rows of a file; see the module.
 pub(crate) type Chain = [u8; 32];
 
-/// What the first bytes of a row file say.
+/// The first bytes of a row file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Values of h.
@@ -86,8 +86,7 @@ impl Header {
         };
         if bytes[..8] != MAGIC {
             let found = format!("\"{}\"", bytes[..8].escape_ascii());
-            return Err(Error::invalid(what("first bytes"), found, "\"GXNROWS\\x00\"")
-                .with_hint("this is no row file of an index, or its writing was cut off"));
+            return Err(crate::fault::damaged(what("first bytes"), found, "\"GXNROWS\\x00\""));
         }
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         if word(8) != ROWS_VERSION {
@@ -102,7 +101,7 @@ impl Header {
         let side = match word(28) {
             0 => Modality::Image,
             1 => Modality::Text,
-            other => return Err(Error::invalid(what("side"), other.to_string(), "0 or 1")),
+            other => return Err(crate::fault::damaged(what("side"), other.to_string(), "0 or 1")),
         };
         let number = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));
         let header = Self { dims_abstract: word(12), dims_grounded: word(16), side, number };
@@ -110,7 +109,11 @@ impl Header {
         let sane = (1..=widest).contains(&header.dims_abstract) && header.dims_grounded <= widest;
         if word(20) != 16 || !sane || record != header.record_bytes() as u64 {
             let found = format!("{} + {} values of {} bits in {record} bytes", word(12), word(16), word(20));
-            return Err(Error::invalid(what("row layout"), found, "at least one value of 16 bits, none left over"));
+            return Err(crate::fault::damaged(
+                what("row layout"),
+                found,
+                "at least one value of 16 bits, none left over",
+            ));
         }
         Ok(header)
     }
@@ -130,7 +133,7 @@ impl Header {
         rows.checked_mul(self.record_bytes() as u64)?.checked_add(HEADER_BYTES as u64)
     }
 
-    /// Refuses a header that is not `expected`, the one the catalogue speaks of.
+    /// Refuses a header that is not `expected`, the one in the catalogue.
     pub(crate) fn require(&self, expected: &Self, name: &Path) -> Result<()> {
         if self == expected {
             return Ok(());
@@ -167,7 +170,7 @@ pub(crate) fn encode_record(record: &mut [u8], id: &str, row: &[f32], dims: usiz
 pub(crate) fn not_finite(id: &str, row: &[f32], at: usize) -> Error {
     let expected = "a finite number within ±65504, the range of f16";
     Error::invalid(format!("embedding of {id}"), format!("{} at place {at}", row[at]), expected)
-        .with_hint("the encoder gave an unusable vector: check the model's weights and this item")
+        .with_hint("the encoder returned an unusable vector: check the model's weights and this item")
 }
 
 /// What the last 8 bytes of a sound record are.
@@ -194,7 +197,7 @@ pub struct Segment {
 
 impl Segment {
     /// Maps the first `rows` rows of `path` and checks its header and that it is long enough; checksums are left to
-    /// [`Index::verify`](crate::Index::verify). What lies behind those rows belongs to a writer.
+    /// [`Index::verify`](crate::Index::verify). What lies after those rows belongs to a writer.
     ///
     /// # Errors
     /// If the file cannot be read, is no row file of this version, or has fewer rows.
@@ -212,7 +215,7 @@ impl Segment {
         Ok(Self { map: map(least as usize)?, header, rows: rows as usize })
     }
 
-    /// What the file says of itself.
+    /// The file's header.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -254,7 +257,7 @@ impl Segment {
         &self.map[HEADER_BYTES + row * bytes..][..bytes]
     }
 
-    /// Reads every row and compares it with its checksum, and all of them with `chain`.
+    /// Compares every row with its checksum, and all of them with `chain`.
     ///
     /// # Errors
     /// If a row was damaged, or rows are in the wrong place; the error names the first.

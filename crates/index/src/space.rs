@@ -23,7 +23,7 @@ impl Space {
         self.dims_abstract + self.dims_grounded
     }
 
-    /// Checks what the field docs say.
+    /// Checks the ranges in the field docs.
     ///
     /// # Errors
     /// If λ or a width is out of range.

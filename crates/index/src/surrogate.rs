@@ -1,7 +1,7 @@
 //! Order violation for engines that only know inner products.
 //!
 //! max(0, v − t)² ≈ Σₖ aₖ(t) · bₖ(v), summed over all places, with tables aₖ and bₖ that are fitted to the values that
-//! occur. An engine stores b(v) and is asked with −a(t): its largest inner products are nearly the smallest violations,
+//! occur. An engine stores b(v) and is queried with −a(t): its largest inner products are nearly the smallest violations,
 //! and some 50 to 100 of its answers scored exactly give the true best. With one term the rows keep their width.
 
 use crate::kernel::Measure;
@@ -88,7 +88,7 @@ impl Surrogate {
         self.look_up(&self.row_tables, values, 1.0)
     }
 
-    /// What an engine is asked with: its inner product with [`Surrogate::row`] is about −`weight` times the violation.
+    /// What an engine is queried with: its inner product with [`Surrogate::row`] is about −`weight` times the violation.
     pub fn query(&self, values: &[f32], weight: f32) -> Vec<f32> {
         self.look_up(&self.query_tables, values, -weight)
     }
@@ -189,15 +189,15 @@ mod tests {
                 let stored: Vec<Vec<f32>> = rows.chunks_exact(dims).map(|row| surrogate.row(row)).collect();
                 let mut found = 0;
                 for query in queries.chunks_exact(dims) {
-                    let asked = surrogate.query(query, 1.0);
-                    assert_eq!(asked.len(), surrogate.width(dims));
+                    let vector = surrogate.query(query, 1.0);
+                    assert_eq!(vector.len(), surrogate.width(dims));
                     let rank = |score: &dyn Fn(usize) -> f32| {
                         let mut order: Vec<usize> = (0..4000).collect();
                         order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
                         order
                     };
                     let exact = rank(&|row| -kernel.pair(measure, &rows[row * dims..][..dims], query));
-                    let near = rank(&|row| kernel.pair(Measure::Dot, &stored[row], &asked));
+                    let near = rank(&|row| kernel.pair(Measure::Dot, &stored[row], &vector));
                     found += exact[..10].iter().filter(|row| near[..100].contains(row)).count();
                 }
                 recalls.push(found as f64 / 500.0);
@@ -214,10 +214,10 @@ mod tests {
         let (rows, queries) = (embeddings(3, 300, dims), embeddings(4, 20, dims));
         let surrogate = Surrogate::fit(Measure::RowAboveQuery, &rows, &queries, 3).unwrap();
         for query in queries.chunks_exact(dims) {
-            let asked = surrogate.query(query, 2.0);
+            let vector = surrogate.query(query, 2.0);
             for row in rows.chunks_exact(dims) {
                 let exact = -2.0 * Kernel::best().pair(Measure::RowAboveQuery, row, query);
-                let near = Kernel::best().pair(Measure::Dot, &surrogate.row(row), &asked);
+                let near = Kernel::best().pair(Measure::Dot, &surrogate.row(row), &vector);
                 assert!((exact - near).abs() < 0.12, "{near} for {exact}");
             }
         }

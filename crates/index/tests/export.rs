@@ -13,13 +13,13 @@ fn build(dir: &Path) -> Index {
     let mut writer = IndexWriter::create(dir, settings("m")).unwrap();
     writer.set_file_bytes(128 + 64 * 5);
     for number in 0..23u8 {
-        writer.push_image(&image(&format!("{:02}", 40 - number), number), &vector(number)).unwrap();
+        writer.put_image(&image(&format!("{:02}", 40 - number), number), &vector(number)).unwrap();
     }
     for number in [3, 17] {
-        writer.push_image(&image(&format!("again {number}"), number), &vector(number)).unwrap();
+        writer.put_image(&image(&format!("again {number}"), number), &vector(number)).unwrap();
     }
     for (id, image_id, text) in [("a", "40", "a dog"), ("b", "39", "a cat"), ("c", "38", "a dog")] {
-        writer.push_caption(&caption(id, image_id, text), &vector(text.as_bytes()[2])).unwrap();
+        writer.put_caption(&caption(id, image_id, text), &vector(text.as_bytes()[2])).unwrap();
     }
     for number in [0, 4, 5, 6, 7, 8, 9, 17, 22] {
         writer.remove(Modality::Image, &format!("{:02}", 40 - number)).unwrap();

@@ -39,14 +39,14 @@ pub fn write(dir: &Path, model: &str) -> Index {
         .chain([("b", "two dogs", [0.0, 1.0, 0.5, 0.75, 0.5]), ("c", "", [0.5, 0.5, 0.0, 0.0, 0.5])]);
     for (number, (image_id, text, embedding)) in captions.enumerate() {
         let item = CaptionItem { id: format!("{image_id}#{number}"), image_id: image_id.into(), text: text.into() };
-        writer.push_caption(&item, &embedding).unwrap();
+        writer.put_caption(&item, &embedding).unwrap();
     }
     for (id, embedding) in ["a", "b", "c"].into_iter().zip(images) {
         let meta = json!({"camera": "none"}).as_object().unwrap().clone();
         let sha256 = id.repeat(64);
         let (path, size, mtime_unix_ms) = (format!("{id}.jpg"), 1000, 1_700_000_000_000);
         let item = ImageItem { id: id.into(), path, sha256, size, mtime_unix_ms, width: 640, height: 480, meta };
-        writer.push_image(&item, &embedding).unwrap();
+        writer.put_image(&item, &embedding).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -104,4 +104,23 @@ fn version_2_opens() {
     let found: Vec<_> = hits.iter().map(|h| (h.id.as_str(), h.score)).collect();
     assert_eq!(found, [("b", 0.0), ("a", -0.25), ("c", -0.25)]);
     assert_eq!((hits[2].parts.abstract_level, hits[2].parts.grounded_level), (-0.0625, -0.1875));
+}
+
+/// Older builds wrote 8-bit codes beside the rows: readers ignore them, a writer removes them.
+#[test]
+fn old_codes_are_ignored_and_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    copy(&committed("v2"), &dir);
+    let codes = ["images-2.i8", "captions-1.i8"].map(|name| dir.join("segments").join(name));
+    codes.iter().for_each(|path| fs::write(path, b"GXNCODE\0 and more").unwrap());
+    let index = Index::open(&dir).unwrap();
+    index.verify().unwrap();
+    assert_eq!((index.count(Modality::Image), index.count(Modality::Text)), (3, 4));
+    let meta = index.meta().clone();
+    assert!(codes.iter().all(|path| path.exists()));
+    let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
+    let index = IndexWriter::update(&dir, settings).unwrap().finish().unwrap();
+    assert_eq!((index.count(Modality::Image), index.count(Modality::Text)), (3, 4));
+    assert!(!codes.iter().any(|path| path.exists()));
 }

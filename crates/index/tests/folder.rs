@@ -41,14 +41,14 @@ fn a_dropped_writer_leaves_the_old_index_and_a_finished_one_replaces_it() {
     let reader = write(&dir, "old");
     let before = files(&dir);
     let mut writer = IndexWriter::create(&dir, settings()).unwrap();
-    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
     assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
     drop(writer);
     assert_eq!(files(&dir), before);
     Index::open(&dir).unwrap().verify().unwrap();
 
     let mut writer = IndexWriter::create(&dir, settings()).unwrap();
-    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
     let new = writer.finish().unwrap();
     new.verify().unwrap();
     assert_eq!((new.meta().model.as_str(), new.count(Modality::Image), new.count(Modality::Text)), ("new", 1, 0));
@@ -120,14 +120,12 @@ fn a_folder_of_other_things_is_not_touched() {
 fn items_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = IndexWriter::create(dir.path(), settings()).unwrap();
-    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
-    let twice = writer.push_image(&image("x"), &[1.0, 0.0]).unwrap_err();
-    assert_eq!(twice.to_string(), "id x: found the same id twice, expected ids that differ");
-    let nan = writer.push_image(&image("y"), &[1.0, f32::NAN]).unwrap_err();
+    writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
+    let nan = writer.put_image(&image("y"), &[1.0, f32::NAN]).unwrap_err();
     assert!(nan.to_string().starts_with("embedding of y: found NaN at place 1"), "{nan}");
-    writer.push_image(&image("y"), &[1.0, 0.5]).unwrap();
+    writer.put_image(&image("y"), &[1.0, 0.5]).unwrap();
     let caption = CaptionItem { id: "c".into(), image_id: "z".into(), text: "words".into() };
-    writer.push_caption(&caption, &[0.0, 1.0]).unwrap();
+    writer.put_caption(&caption, &[0.0, 1.0]).unwrap();
     let orphan = writer.finish().unwrap_err();
     assert_eq!(orphan.to_string(), "image z of a caption: found no such image, expected an image of the index");
     assert!(!Index::exists(dir.path()));
@@ -139,16 +137,16 @@ fn a_foreign_model_is_refused_by_both_names() {
     let index = write(dir.path(), "abc123");
     let error = index.require_model("fff000").unwrap_err();
     assert!(error.to_string().contains("found fff000, expected abc123"), "{error}");
-    assert!(error.hint().unwrap().contains("index the pictures again"));
+    assert!(error.hint().unwrap().contains("index the images again"));
 }
 
-/// Flipped bits are found by verify, unless they lie where nothing is kept: then the index still says the same.
+/// Flipped bits are found by verify, unless they lie where nothing is kept: then the index is still the same.
 #[test]
 fn damage_is_found() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     write(&dir, "m");
-    let told = tell(&dir).unwrap();
+    let content = content_of(&dir).unwrap();
     let (mut found, mut harmless) = (0, 0);
     for path in files(&dir).into_iter().filter(|p| !p.ends_with("lock")) {
         let good = fs::read(&path).unwrap();
@@ -158,9 +156,9 @@ fn damage_is_found() {
             fs::write(&path, &good[..cut]).unwrap();
             // meta.json without its last newline is whole.
             let whole = path.ends_with("meta.json") && cut + 1 == good.len();
-            match tell(&dir) {
+            match content_of(&dir) {
                 // The end of the catalogue may be free pages.
-                Ok(said) => assert!(said == told && (whole || catalogue), "{} cut at {cut}", path.display()),
+                Ok(found) => assert!(found == content && (whole || catalogue), "{} cut at {cut}", path.display()),
                 Err(_) => assert!(!whole),
             }
         }
@@ -174,7 +172,7 @@ fn damage_is_found() {
                     harmless += 1;
                     let name = path.display();
                     assert!(!name.to_string().ends_with("f16"), "{name} changed at {at}");
-                    assert_eq!(tell(&dir).unwrap(), told, "{name} changed at {at}");
+                    assert_eq!(content_of(&dir).unwrap(), content, "{name} changed at {at}");
                 }
             }
         }
@@ -183,21 +181,21 @@ fn damage_is_found() {
         fs::write(&path, &good).unwrap();
     }
     println!("{found} changes found, {harmless} in unused places");
-    assert_eq!(tell(&dir).unwrap(), told);
+    assert_eq!(content_of(&dir).unwrap(), content);
 }
 
 /// All that a reader can learn of an index.
-fn tell(dir: &Path) -> gxn_index::Result<String> {
+fn content_of(dir: &Path) -> gxn_index::Result<String> {
     let index = Index::open(dir)?;
-    let mut told = format!("{:?}", index.meta());
+    let mut content = format!("{:?}", index.meta());
     for side in [Modality::Image, Modality::Text] {
         for row in index.rows(side) {
             let part = QueryPart { vector: &index.row(side, row)?, weight: 1.0, kind: PartKind::Same };
-            told += &format!("{:?}", index.search(&[part], side, 9, 0)?);
+            content += &format!("{:?}", index.search(&[part], side, 9, 0)?);
         }
     }
-    told += &index.rows(Modality::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
-    Ok(told)
+    content += &index.rows(Modality::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
+    Ok(content)
 }
 
 #[test]
@@ -222,7 +220,7 @@ fn another_version_says_so() {
     // One of an earlier version may be replaced, and stays until then.
     fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
-    assert!(error.hint().unwrap().contains("run `gxn index` again"), "{error}");
+    assert!(error.hint().unwrap().contains("index again"), "{error}");
     let before = files(dir.path());
     let writer = IndexWriter::create(dir.path(), settings()).unwrap();
     assert!(before.iter().all(|path| path.exists()));
@@ -235,7 +233,7 @@ fn another_version_says_so() {
         fs::write(dir.path().join("catalogue.redb"), garbage).unwrap();
         Index::open(dir.path()).unwrap_err();
         let mut writer = IndexWriter::update(dir.path(), settings()).unwrap();
-        writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+        writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
         writer.finish().unwrap().verify().unwrap();
         assert!(!dir.path().join("catalogue.damaged").exists());
     }
@@ -247,13 +245,13 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     write(&dir, "m");
-    let told = tell(&dir).unwrap();
+    let content = content_of(&dir).unwrap();
     let catalogue = dir.join("catalogue.redb");
     let good = fs::read(&catalogue).unwrap();
     let rows: Vec<PathBuf> = files(&dir.join("segments"));
     let bytes: Vec<Vec<u8>> = rows.iter().map(|path| fs::read(path).unwrap()).collect();
     let all_there = || rows.iter().zip(&bytes).all(|(path, bytes)| fs::read(path).is_ok_and(|now| now == *bytes));
-    let mut random = crate::candidates::Random(3);
+    let mut random = crate::sketches::Random(3);
     let mut garbage = vec![vec![], vec![0; 5000], good[..good.len() / 2].to_vec(), good[..4096].to_vec()];
     garbage.extend((0..6).map(|_| {
         random.embedding(5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
@@ -263,7 +261,7 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
         Index::open(&dir).unwrap_err();
         // Dropped without a commit: everything is as it was. An empty file is a new catalogue to the database.
         let mut writer = IndexWriter::update(&dir, settings()).unwrap();
-        writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+        writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
         drop(writer);
         assert!(all_there() && files(&dir.join("segments")).len() == rows.len(), "{number}");
         assert!(garbage.is_empty() || fs::read(&catalogue).unwrap() == *garbage, "{number}");
@@ -272,7 +270,7 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     // A catalogue that is lost is no reason either.
     fs::remove_file(&catalogue).unwrap();
     let mut writer = IndexWriter::update(&dir, settings()).unwrap();
-    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
     writer.commit().unwrap();
     drop(writer);
     drop(IndexWriter::update(&dir, settings()).unwrap());
@@ -281,13 +279,13 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     fs::write(&catalogue, &garbage[5]).unwrap();
     // Committed, but not finished: the next writer goes on, and still nothing is removed.
     let mut writer = IndexWriter::update(&dir, settings()).unwrap();
-    writer.push_image(&image("x"), &[1.0, 0.0]).unwrap();
+    writer.put_image(&image("x"), &[1.0, 0.0]).unwrap();
     writer.commit().unwrap();
     drop(writer);
     assert!(all_there() && dir.join("catalogue.damaged").exists());
     let mut writer = IndexWriter::update(&dir, settings()).unwrap();
     assert_eq!(writer.meta().images.count, 1);
-    writer.push_image(&image("y"), &[0.0, 1.0]).unwrap();
+    writer.put_image(&image("y"), &[0.0, 1.0]).unwrap();
     assert!(all_there());
     let new = writer.finish().unwrap();
     new.verify().unwrap();
@@ -299,7 +297,7 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     fs::write(&catalogue, &garbage[5]).unwrap();
     drop(IndexWriter::update(&dir, settings()).unwrap());
     fs::write(&catalogue, &good).unwrap();
-    assert_eq!(tell(&dir).unwrap().len(), told.len());
+    assert_eq!(content_of(&dir).unwrap().len(), content.len());
 }
 
 /// Whatever stands in the catalogue, opening, reading and writing give an answer.
@@ -313,7 +311,7 @@ fn any_catalogue_gives_an_answer() {
     let ran = |bytes: &[u8]| {
         crate::fixture::copy(&good, &dir);
         fs::write(dir.join("catalogue.redb"), bytes).unwrap();
-        let _ = tell(&dir);
+        let _ = content_of(&dir);
         if let Ok(mut writer) = IndexWriter::update(&dir, IndexSettings { model: "m".into(), ..order_settings() }) {
             let _ = writer.put_image(&image("x"), &[1.0, 0.0, 0.5, 0.5, 0.25]);
             let _ = writer.finish().map(|index| index.verify());

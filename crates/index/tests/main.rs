@@ -1,6 +1,5 @@
 //! The crate as its users see it.
 
-mod candidates;
 mod crash;
 mod export;
 mod fixture;
@@ -8,4 +7,4 @@ mod folder;
 mod search;
 mod sketches;
 mod store;
-mod vector_store;
+mod ties;

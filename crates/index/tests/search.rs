@@ -28,7 +28,7 @@ fn images_find_captions() {
 }
 
 #[test]
-fn a_stored_picture_finds_itself() {
+fn a_stored_image_finds_itself() {
     let (_dir, index) = index();
     for row in 0..3 {
         let vector = index.row(Modality::Image, row).unwrap();
@@ -88,7 +88,7 @@ fn rows_that_are_not_there() {
     assert_eq!(index.row_of(Modality::Image, "zebra").unwrap(), None);
 }
 
-/// Two of four items pass; two that share a row are told apart; what was asked before is answered from memory.
+/// Two of four items pass; two that share a row are distinguished; a filter's second result comes from the cache.
 #[test]
 fn filters_narrow_the_search() {
     let parent = tempfile::tempdir().unwrap();
@@ -96,9 +96,9 @@ fn filters_narrow_the_search() {
     let mut writer = IndexWriter::create(&dir, crate::store::settings("m")).unwrap();
     for (id, number, width) in [("x/a", 1, 10), ("x/b", 2, 20), ("y/c", 2, 30), ("y/d", 4, 40)] {
         let item = ImageItem { width, ..crate::store::image(id, number) };
-        writer.push_image(&item, &crate::store::vector(number)).unwrap();
+        writer.put_image(&item, &crate::store::vector(number)).unwrap();
         let caption = gxn_index::CaptionItem { id: id.into(), image_id: id.into(), text: format!("text {width}") };
-        writer.push_caption(&caption, &crate::store::vector(number)).unwrap();
+        writer.put_caption(&caption, &crate::store::vector(number)).unwrap();
     }
     let index = writer.finish().unwrap();
     let vector = crate::store::vector(4);

@@ -35,9 +35,9 @@ fn of_two_equal_files_one_can_go_and_the_other_stays() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut writer = IndexWriter::create(&dir, settings("m")).unwrap();
-    writer.push_image(&image("b", 5), &vector(5)).unwrap();
-    writer.push_image(&image("a", 5), &vector(5)).unwrap();
-    writer.push_image(&image("c", 9), &vector(9)).unwrap();
+    writer.put_image(&image("b", 5), &vector(5)).unwrap();
+    writer.put_image(&image("a", 5), &vector(5)).unwrap();
+    writer.put_image(&image("c", 9), &vector(9)).unwrap();
     assert_eq!((writer.meta().images.count, writer.meta().images.rows), (3, 2));
     let index = writer.finish().unwrap();
     let vector = index.row(Modality::Image, 0).unwrap();
@@ -73,11 +73,11 @@ fn captions_follow_their_image() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut writer = IndexWriter::create(&dir, settings("m")).unwrap();
-    writer.push_image(&image("a", 1), &vector(1)).unwrap();
-    writer.push_image(&image("b", 2), &vector(2)).unwrap();
-    writer.push_caption(&caption("a#0", "a", "a dog"), &vector(3)).unwrap();
-    writer.push_caption(&caption("a#1", "a", "two dogs"), &vector(4)).unwrap();
-    writer.push_caption(&caption("b#0", "b", "a dog"), &vector(3)).unwrap();
+    writer.put_image(&image("a", 1), &vector(1)).unwrap();
+    writer.put_image(&image("b", 2), &vector(2)).unwrap();
+    writer.put_caption(&caption("a#0", "a", "a dog"), &vector(3)).unwrap();
+    writer.put_caption(&caption("a#1", "a", "two dogs"), &vector(4)).unwrap();
+    writer.put_caption(&caption("b#0", "b", "a dog"), &vector(3)).unwrap();
     writer.finish().unwrap().verify().unwrap();
 
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
@@ -101,7 +101,7 @@ fn captions_follow_their_image() {
     writer.remove(Modality::Image, "x/a").unwrap();
     assert_eq!(writer.ids(Modality::Text).unwrap(), ["b#0"]);
     let orphan = caption("z", "x/a", "a cat");
-    writer.push_caption(&orphan, &vector).unwrap();
+    writer.put_caption(&orphan, &vector).unwrap();
     assert!(writer.commit().unwrap_err().to_string().starts_with("image x/a of a caption"));
     writer.remove(Modality::Text, "z").unwrap();
     let index = writer.finish().unwrap();
@@ -115,16 +115,16 @@ fn captions_without_image_are_noticed_in_the_end() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
-    writer.push_image(&image("a", 1), &vector(1)).unwrap();
-    writer.push_caption(&caption("a#0", "a", "a dog"), &vector(3)).unwrap();
-    writer.push_caption(&caption("b#0", "b", "a cat"), &vector(4)).unwrap();
+    writer.put_image(&image("a", 1), &vector(1)).unwrap();
+    writer.put_caption(&caption("a#0", "a", "a dog"), &vector(3)).unwrap();
+    writer.put_caption(&caption("b#0", "b", "a cat"), &vector(4)).unwrap();
     writer.commit().unwrap();
     drop(writer);
     let error = IndexWriter::update(&dir, settings("m")).unwrap().finish().unwrap_err();
     assert_eq!(error.to_string(), "image b of a caption: found no such image, expected an image of the index");
     assert!(!Index::exists(&dir));
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
-    writer.push_image(&image("b", 2), &vector(2)).unwrap();
+    writer.put_image(&image("b", 2), &vector(2)).unwrap();
     writer.finish().unwrap().verify().unwrap();
 }
 
@@ -134,7 +134,7 @@ fn another_model_takes_over_at_the_end() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("index");
     let mut writer = IndexWriter::update(&dir, settings("old")).unwrap();
-    writer.push_image(&image("a", 1), &vector(1)).unwrap();
+    writer.put_image(&image("a", 1), &vector(1)).unwrap();
     writer.commit().unwrap();
     assert!(!Index::exists(&dir), "an unfinished first index");
     drop(writer);
@@ -144,14 +144,14 @@ fn another_model_takes_over_at_the_end() {
     writer.finish().unwrap();
 
     let mut writer = IndexWriter::update(&dir, settings("new")).unwrap();
-    writer.push_image(&image("b", 1), &vector(2)).unwrap();
+    writer.put_image(&image("b", 1), &vector(2)).unwrap();
     writer.commit().unwrap();
     drop(writer);
     assert_eq!(Index::open(&dir).unwrap().meta().model, "old");
     Index::open(&dir).unwrap().verify().unwrap();
     let mut writer = IndexWriter::update(&dir, settings("new")).unwrap();
     assert_eq!(writer.ids(Modality::Image).unwrap(), ["b"]);
-    writer.push_image(&image("c", 3), &vector(3)).unwrap();
+    writer.put_image(&image("c", 3), &vector(3)).unwrap();
     let index = writer.finish().unwrap();
     index.verify().unwrap();
     assert_eq!((index.meta().model.as_str(), index.count(Modality::Image)), ("new", 2));
@@ -168,8 +168,8 @@ fn shards_become_one_index() {
         for number in 0..4 {
             let number = number * 3 + shard;
             let id = format!("{number:02}");
-            writer.push_image(&image(&id, number), &vector(number)).unwrap();
-            writer.push_caption(&caption(&id, &id, &format!("text {}", number / 2)), &vector(number)).unwrap();
+            writer.put_image(&image(&id, number), &vector(number)).unwrap();
+            writer.put_caption(&caption(&id, &id, &format!("text {}", number / 2)), &vector(number)).unwrap();
         }
         shards.push(writer.finish().unwrap());
     }
@@ -199,7 +199,7 @@ fn compaction_changes_no_answer() {
     writer.set_file_bytes(128 + 320);
     for number in 0..23u8 {
         let item = ImageItem { sha256: String::new(), ..image(&format!("{:02}", 40 - number), number) };
-        writer.push_image(&item, &vector(number % 3)).unwrap();
+        writer.put_image(&item, &vector(number % 3)).unwrap();
     }
     writer.finish().unwrap();
     let mut writer = IndexWriter::update(&dir, settings("m")).unwrap();
@@ -221,9 +221,10 @@ fn compaction_changes_no_answer() {
     let after = writer.finish().unwrap();
     after.verify().unwrap();
     let again = after.search(&part, Modality::Image, 100, 0).unwrap();
-    let told = |hits: &[gxn_index::Hit]| hits.iter().map(|h| (h.id.clone(), h.score.to_bits())).collect::<Vec<_>>();
-    assert_eq!(told(&again), told(&hits));
-    assert_eq!(told(&before.search(&part, Modality::Image, 100, 0).unwrap()), told(&hits));
+    let ids_and_scores =
+        |hits: &[gxn_index::Hit]| hits.iter().map(|h| (h.id.clone(), h.score.to_bits())).collect::<Vec<_>>();
+    assert_eq!(ids_and_scores(&again), ids_and_scores(&hits));
+    assert_eq!(ids_and_scores(&before.search(&part, Modality::Image, 100, 0).unwrap()), ids_and_scores(&hits));
     assert_eq!(after.meta().images.dead_rows, 0);
 }
 

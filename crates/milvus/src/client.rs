@@ -1,7 +1,7 @@
-//! Questions to a Milvus server, one at a time; a thread of its own speaks gRPC, so callers need no async runtime.
+//! Requests to a Milvus server, one at a time; a thread of its own speaks gRPC, so callers need no async runtime.
 
-use super::protocol::{Answer, Ask, NO_COLLECTION, SERVICE};
-use crate::error::{Error, Result};
+use crate::protocol::{Answer, Ask, NO_COLLECTION, SERVICE};
+use gxn_base::{Error, Kind, Result};
 use http::uri::PathAndQuery;
 use std::error::Error as _;
 use std::sync::mpsc;
@@ -19,7 +19,7 @@ const CONNECT_SECONDS: u64 = 10;
 const START: &str = "start a server, such as `milvus-lite server --host 127.0.0.1 --data-dir DIR --port 19530` \
                      (`pip install milvus-lite pymilvus`), and name it as http://127.0.0.1:19530";
 
-/// A connection, made by the first question and again whenever it broke.
+/// A connection, made by the first request and again whenever it broke.
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: String,
@@ -48,7 +48,7 @@ impl Client {
         }
         let built = Builder::new_multi_thread().worker_threads(1).thread_name("milvus").enable_all().build();
         let runtime = built.map_err(|e| {
-            Error::invalid("thread of the Milvus client", e.to_string(), "one more thread of this program")
+            Error::new(Kind::Io, "thread of the Milvus client", e.to_string(), "one more thread of this program")
         })?;
         let channel = {
             let _inside = runtime.enter();
@@ -71,7 +71,9 @@ impl Client {
     /// If the server cannot be reached, or refuses.
     pub(super) fn ask<Q: Ask>(&self, question: Q) -> Result<Q::Answer> {
         self.try_ask(question).map_err(|refusal| match refusal {
-            Refusal::NoCollection => self.refused(Q::METHOD, "no such collection"),
+            Refusal::NoCollection => {
+                Error::not_found(self.what(Q::METHOD), "no such collection", "one made by this program")
+            }
             Refusal::Other(error) => error,
         })
     }
@@ -100,7 +102,7 @@ impl Client {
                 Ok(()) => grpc.unary(Request::new(question), path, ProstCodec::default()).await,
                 Err(error) => Err(tonic::Status::from_error(Box::new(error))),
             };
-            // Whoever asked waits for it.
+            // The caller waits for it.
             let _ = answered.send(result);
         });
         match answer.recv().map_err(|_| lost())? {
@@ -116,23 +118,27 @@ impl Client {
             found = format!("{found}: {cause}");
             source = cause.source();
         }
-        let what = format!("{method} by the Milvus server {}", self.endpoint);
+        let what = self.what(method);
         match status.code() {
             Code::Unavailable | Code::Unknown => {
-                Error::invalid(what, found, "a server that answers").with_hint(START)
+                Error::new(Kind::Io, what, found, "a server that answers").with_hint(START)
             }
             Code::DeadlineExceeded | Code::Cancelled => {
                 let expected = format!("an answer within {} s", self.timeout.as_secs());
-                Error::invalid(what, found, expected).with_hint("give the server more time, or fewer items at once")
+                Error::busy(what, found, expected).with_hint("give the server more time, or fewer items at once")
             }
-            Code::Unimplemented => Error::invalid(what, found, "a method that the server has")
+            Code::Unimplemented => Error::unsupported(what, found, "a method that the server has")
                 .with_hint("the adapter is tested with milvus-lite 3.2.2 and Milvus 2.3.5"),
-            code => Error::invalid(what, format!("{found} ({code})"), "an answer"),
+            code => Error::new(Kind::Io, what, format!("{found} ({code})"), "an answer"),
         }
     }
 
     fn refused(&self, method: &str, reason: &str) -> Error {
-        Error::invalid(format!("{method} by the Milvus server {}", self.endpoint), reason, "success")
+        Error::new(Kind::Io, self.what(method), reason, "success")
+    }
+
+    fn what(&self, method: &str) -> String {
+        format!("{method} by the Milvus server {}", self.endpoint)
     }
 }
 

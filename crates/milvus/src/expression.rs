@@ -1,12 +1,12 @@
 //! A filter as the boolean expression of a server that knows texts, whole numbers and plain comparisons, as Milvus does.
 //!
-//! What such an expression cannot say is left open: everything passes it that passes the filter, and whoever asks must
-//! look at the answers again unless the expression is exact. The server has the text fields `id path folder name sha256`
+//! What such an expression cannot express is left open: everything passes it that passes the filter, and unless the
+//! expression is exact the results must be tested again. The server has the text fields `id path folder name sha256`
 //! of images and `id image_id text` of captions, and the whole numbers `size mtime_ms width height`, 0 if not known.
 
-use super::glob::Rest;
-use super::{Comparison, Condition, Filter, Operator};
 use gxn_base::Modality;
+use gxn_index::Filter;
+use gxn_index::filter::{Comparison, Condition, Operator, Pattern};
 
 /// f64 holds whole numbers up to here.
 const EXACT: f64 = (1u64 << 53) as f64;
@@ -19,83 +19,76 @@ pub(crate) enum Bound {
     Some(String),
 }
 
-impl Filter {
-    /// What passes at least all items that pass the filter, and whether it passes no others.
-    pub(crate) fn bound(&self, side: Modality) -> (Bound, bool) {
-        let mut exact = true;
-        let bound = self.condition.bound(side, true, &mut exact);
-        (bound, exact)
+/// What passes at least all items that pass the filter, and whether it passes no others.
+pub(crate) fn bound(filter: &Filter, side: Modality) -> (Bound, bool) {
+    let mut exact = true;
+    let bound = condition(filter.condition(), side, true, &mut exact);
+    (bound, exact)
+}
+
+/// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false where it
+/// differs.
+fn condition(filter: &Condition, side: Modality, wide: bool, exact: &mut bool) -> Bound {
+    match filter {
+        Condition::All(parts) => all(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
+        Condition::Any(parts) => any(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
+        Condition::Not(part) => not(condition(part, side, !wide, exact)),
+        Condition::Has(name) => has(side, name).unwrap_or_else(|| open(wide, exact)),
+        Condition::Compare(with) if with.operator() == Operator::Unequal => {
+            not(comparison(with, Operator::Equal, side, !wide, exact))
+        }
+        Condition::Compare(with) => comparison(with, with.operator(), side, wide, exact),
     }
 }
 
-impl Condition {
-    /// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false
-    /// where it differs.
-    fn bound(&self, side: Modality, wide: bool, exact: &mut bool) -> Bound {
-        match self {
-            Self::All(parts) => all(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
-            Self::Any(parts) => any(parts.iter().map(|part| part.bound(side, wide, exact)).collect()),
-            Self::Not(part) => not(part.bound(side, !wide, exact)),
-            Self::Has(name) => has(side, name).unwrap_or_else(|| open(wide, exact)),
-            Self::Compare(comparison) if comparison.operator == Operator::Unequal => {
-                not(comparison.bound(Operator::Equal, side, !wide, exact))
-            }
-            Self::Compare(comparison) => comparison.bound(comparison.operator, side, wide, exact),
+fn comparison(with: &Comparison, operator: Operator, side: Modality, wide: bool, exact: &mut bool) -> Bound {
+    let bound = match Column::of(side, with.field()) {
+        Some(Column::Text { name, empty_is_missing }) => {
+            let compared = match operator {
+                Operator::Equal => text_equal(with, name, wide, exact),
+                // Texts that are both numbers compare as such.
+                _ if with.number().is_some() => None,
+                _ => Some(Bound::Some(format!("{name} {} {}", operator.symbol(), quoted(with.text())))),
+            };
+            let there = if empty_is_missing { Bound::Some(format!("{name} != \"\"")) } else { Bound::Everything };
+            compared.map(|compared| all(vec![there, compared]))
         }
-    }
+        Some(Column::Number { name }) => with.number().map_or(Some(Bound::Nothing), |n| number(name, operator, n)),
+        Some(Column::Time { name }) => Some(with.moment().map_or(Bound::Nothing, |moment| {
+            let (start, end) = (moment.start, moment.end);
+            let compared = match operator {
+                Operator::Less => format!("{name} < {start}"),
+                Operator::AtMost => format!("{name} < {end}"),
+                Operator::Greater => format!("{name} >= {end}"),
+                Operator::AtLeast => format!("{name} >= {start}"),
+                Operator::Equal | Operator::Unequal => format!("{name} >= {start} and {name} < {end}"),
+            };
+            Bound::Some(format!("({name} != 0 and {compared})"))
+        })),
+        None => None,
+    };
+    bound.unwrap_or_else(|| open(wide, exact))
 }
 
-impl Comparison {
-    fn bound(&self, operator: Operator, side: Modality, wide: bool, exact: &mut bool) -> Bound {
-        let bound = match Column::of(side, &self.field) {
-            Some(Column::Text { name, empty_is_missing }) => {
-                let compared = match operator {
-                    Operator::Equal => self.text_equal(name, wide, exact),
-                    // Texts that are both numbers compare as such.
-                    _ if self.number.is_some() => None,
-                    _ => Some(Bound::Some(format!("{name} {} {}", operator.symbol(), quoted(&self.plain)))),
-                };
-                let there = if empty_is_missing { Bound::Some(format!("{name} != \"\"")) } else { Bound::Everything };
-                compared.map(|compared| all(vec![there, compared]))
-            }
-            Some(Column::Number { name }) => self.number.map_or(Some(Bound::Nothing), |n| number(name, operator, n)),
-            Some(Column::Time { name }) => Some(self.moment.map_or(Bound::Nothing, |moment| {
-                let (start, end) = moment.bounds();
-                let compared = match operator {
-                    Operator::Less => format!("{name} < {start}"),
-                    Operator::AtMost => format!("{name} < {end}"),
-                    Operator::Greater => format!("{name} >= {end}"),
-                    Operator::AtLeast => format!("{name} >= {start}"),
-                    Operator::Equal | Operator::Unequal => format!("{name} >= {start} and {name} < {end}"),
-                };
-                Bound::Some(format!("({name} != 0 and {compared})"))
-            })),
-            None => None,
-        };
-        bound.unwrap_or_else(|| open(wide, exact))
-    }
-
-    /// `None` if nothing can be said.
-    fn text_equal(&self, name: &str, wide: bool, exact: &mut bool) -> Option<Bound> {
-        let (start, rest) = self.glob.shape();
-        let starting = |start: &str| {
-            let end = after(start)?;
-            Some(format!("({name} >= {} and {name} < {})", quoted(start), quoted(&end)))
-        };
-        match rest {
-            Rest::Nothing => Some(Bound::Some(format!("{name} == {}", quoted(&start)))),
-            Rest::Anything if start.is_empty() => Some(Bound::Everything),
-            Rest::Anything => starting(&start).map(Bound::Some),
-            Rest::Below => {
-                let below = starting(&format!("{start}/"))?;
-                Some(Bound::Some(format!("({name} == {} or {below})", quoted(&start))))
-            }
-            Rest::Other if wide && !start.is_empty() => {
-                *exact = false;
-                starting(&start).map(Bound::Some)
-            }
-            Rest::Other => None,
+/// `None` if the server cannot compare it.
+fn text_equal(with: &Comparison, name: &str, wide: bool, exact: &mut bool) -> Option<Bound> {
+    let starting = |start: &str| {
+        let end = after(start)?;
+        Some(format!("({name} >= {} and {name} < {})", quoted(start), quoted(&end)))
+    };
+    match with.pattern() {
+        Pattern::Text(text) => Some(Bound::Some(format!("{name} == {}", quoted(&text)))),
+        Pattern::StartsWith(start) if start.is_empty() => Some(Bound::Everything),
+        Pattern::StartsWith(start) => starting(&start).map(Bound::Some),
+        Pattern::Within(folder) => {
+            let below = starting(&format!("{folder}/"))?;
+            Some(Bound::Some(format!("({name} == {} or {below})", quoted(&folder))))
         }
+        Pattern::Other(start) if wide && !start.is_empty() => {
+            *exact = false;
+            starting(&start).map(Bound::Some)
+        }
+        Pattern::Other(_) => None,
     }
 }
 
@@ -107,7 +100,7 @@ enum Column {
 }
 
 impl Column {
-    /// `None` for the caller's own columns and, of captions, for what is asked of their image.
+    /// `None` for the caller's own columns and, of captions, for fields of their image.
     fn of(side: Modality, field: &str) -> Option<Self> {
         let text = |name| Some(Self::Text { name, empty_is_missing: false });
         match side {
@@ -171,7 +164,7 @@ fn any(parts: Vec<Bound>) -> Bound {
     joined(parts, " or ", &Bound::Everything, &Bound::Nothing)
 }
 
-/// One part that is `decides` decides; those that are `neutral` say nothing.
+/// One part that is `decides` decides; those that are `neutral` have no effect.
 fn joined(parts: Vec<Bound>, word: &str, decides: &Bound, neutral: &Bound) -> Bound {
     if parts.contains(decides) {
         return decides.clone();
@@ -231,8 +224,8 @@ fn after(start: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn bound(side: Modality, filter: &str) -> (String, bool) {
-        let (bound, exact) = Filter::parse(filter).unwrap().bound(side);
+    fn expression(side: Modality, filter: &str) -> (String, bool) {
+        let (bound, exact) = bound(&Filter::parse(filter).unwrap(), side);
         let text = match bound {
             Bound::Everything => "everything".into(),
             Bound::Nothing => "nothing".into(),
@@ -262,9 +255,9 @@ mod tests {
             ("width=1 and (height=2 or id)", "(width != 0 and width == 1)"),
             ("width=wide or height=2", "(height != 0 and height == 2)"),
         ] {
-            assert_eq!(bound(Modality::Image, filter), (expected.to_string(), true), "{filter}");
+            assert_eq!(expression(Modality::Image, filter), (expected.to_string(), true), "{filter}");
         }
-        assert_eq!(bound(Modality::Text, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
+        assert_eq!(expression(Modality::Text, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
     }
 
     /// `not` turns what must be wide into what must be narrow.
@@ -283,7 +276,7 @@ mod tests {
             (Modality::Image, "size>1e300", "everything"),
             (Modality::Text, "folder=a and text=dog", "text == \"dog\""),
         ] {
-            assert_eq!(bound(side, filter), (expected.to_string(), false), "{filter}");
+            assert_eq!(expression(side, filter), (expected.to_string(), false), "{filter}");
         }
     }
 

@@ -1,5 +1,20 @@
-//! The same store in a Milvus server (feature `milvus`), for collections that outgrow one machine's memory or must be
-//! served to several programs. Scores, filters and λ are those of the index in a folder.
+//! The index of gxn in a Milvus server, for collections that outgrow one machine's memory or must be served to several
+//! programs. Scores, filters and λ are those of [`gxn_index`]; a [`VectorStore`] is either of both.
+//!
+//! ```no_run
+//! use gxn_index::{Index, IndexSettings};
+//! use gxn_milvus::{MilvusOptions, MilvusPlace, MilvusStore, copy_index};
+//!
+//! # fn main() -> gxn_base::Result<()> {
+//! let index = Index::open("index".as_ref())?;
+//! let meta = index.meta().clone();
+//! let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
+//! let place = MilvusPlace::new("http://127.0.0.1:19530", "photos");
+//! let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None)?;
+//! copy_index(&index, &mut store)?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # A server
 //! ```text
@@ -11,48 +26,48 @@
 //! pip install milvus==2.3.5
 //! milvus-server --data DIR --proxy-port 19530
 //! ```
-//! Both are tested by `crates/index/tests/milvus.sh` on one machine. Several nodes: untested. Neither TLS nor a login is
-//! spoken: keep the server in a private network.
+//! Both are tested by `crates/milvus/tests/milvus.sh` on one machine. Several nodes: untested. Neither TLS nor a login is
+//! supported: keep the server in a private network.
 //!
 //! # What is stored
 //! `NAME_images` and `NAME_captions`, one entity for each item, with the item's id as primary key. Fields: what filters
-//! ask for, the whole item as JSON (`item`), the row `[h ; l]` as f16 in base64 (`row`), and `vector`, which is the row
-//! and, for order similarity, b of it ([`Surrogate`](crate::surrogate::Surrogate)) behind it; metric IP. The model's
+//! compare, the whole item as JSON (`item`), the row `[h ; l]` as f16 in base64 (`row`), and `vector`, which is the row
+//! and, for order similarity, b of it ([`Surrogate`](gxn_index::surrogate::Surrogate)) behind it; metric IP. The model's
 //! fingerprint, the space, the surrogate and the caller's own settings are a property of each collection.
 //!
 //! # A search
-//! The query becomes one vector. Its largest inner products, four for each wanted hit and
-//! [`CANDIDATES`](crate::CANDIDATES) at least, are scored exactly by this crate's kernels from their rows. With the index
+//! The query becomes one vector. Its largest inner products, two for each wanted hit and
+//! [`CANDIDATES`](gxn_index::CANDIDATES) at least, are scored exactly by the index's kernels from their rows. With the index
 //! kind `FLAT` and the cosine that is the exact answer; order similarity can miss a hit that its surrogate puts far
-//! behind, as any approximate index can. [`Method::Exact`](crate::Method::Exact) scores all items, of which there may be
+//! behind, as any approximate index can. [`Method::Exact`](gxn_index::Method::Exact) scores all items, of which there may be
 //! [`MOST_CANDIDATES`]. Of equal scores the item whose id comes first is first. For parts of the kind
-//! [`PartKind::Same`](crate::PartKind::Same) candidates are found as if all rows were equally long, which embeddings of
+//! [`PartKind::Same`](gxn_index::PartKind::Same) candidates are found as if all rows were equally long, which embeddings of
 //! unit length at each level are.
 //!
-//! Filters are asked of Milvus as far as it can answer exactly: comparisons of `id path folder name sha256 size mtime
+//! Milvus applies filters as far as it can do so exactly: comparisons of `id path folder name sha256 size mtime
 //! width height`, of captions `id image_id text`, and patterns that end with their only wildcard. All else (the caller's
-//! own columns, other patterns, and what a caption asks of its image) is looked at here, in as many candidates as it
+//! own columns, other patterns, and fields of a caption's image) is tested here, in as many candidates as it
 //! takes; when [`MOST_CANDIDATES`] are not enough the search is refused.
 //!
 //! Unlike an index in a folder, each change counts when its call returns, images of equal content have a row each, and
 //! an image must be there before its captions. A store finds its own changes at once, and what others changed before it
 //! was opened; later changes of others it finds when the server has spread them, within moments.
 
+#![warn(missing_docs)]
+
 mod client;
+mod expression;
 mod protocol;
 mod schema;
 mod search;
+mod store;
 mod write;
 
-use crate::error::{Error, Result};
-use crate::item::{CaptionItem, ImageItem};
-use gxn_base::Modality;
-use crate::space::Space;
-use crate::query::QueryPart;
-use crate::search::SearchOptions;
-use crate::vector_store::{StoreHit, VectorStore};
-use crate::writer::IndexSettings;
+pub use store::{FolderStore, StoreHit, VectorStore, copy_index};
+
 use client::{Client, Refusal};
+use gxn_base::{Error, Modality, Result};
+use gxn_index::{CaptionItem, ImageItem, IndexSettings, QueryPart, SearchOptions, Space};
 use prost::Message;
 use protocol::*;
 use schema::{Description, VECTOR, pair};
@@ -110,7 +125,7 @@ pub struct Samples<'a> {
     pub captions: &'a [f32],
 }
 
-/// An index in a Milvus server; see the [module](self).
+/// An index in a Milvus server; see the [crate](self).
 #[derive(Debug)]
 pub struct MilvusStore {
     client: Client,
@@ -141,7 +156,7 @@ impl MilvusStore {
         for side in SIDES {
             if store.describe(side)?.is_some() {
                 let what = format!("collection {} of {}", store.collection(side), place.endpoint);
-                return Err(Error::invalid(what, "one that is there already", "none")
+                return Err(Error::conflict(what, "one that is there already", "none")
                     .with_hint("open it, name another one, or drop it first"));
             }
         }
@@ -163,12 +178,9 @@ impl MilvusStore {
         let read = |side| {
             let name = collection(&place.name, side);
             let description = describe(&client, &name)?.ok_or_else(|| {
-                Error::invalid(
-                    format!("collection {name} of {}", place.endpoint),
-                    "none",
-                    "one made by this program",
-                )
-                .with_hint("make the index first, or name the one that is there")
+                let what = format!("collection {name} of {}", place.endpoint);
+                Error::not_found(what, "none", "one made by this program")
+                    .with_hint("make the index first, or name the one that is there")
             })?;
             load(&client, &name)?;
             Ok(description)
@@ -176,8 +188,9 @@ impl MilvusStore {
         let (images, captions) = (read(Modality::Image)?, read(Modality::Text)?);
         if !images.belongs_to(&captions) {
             let what = format!("collections {0}_images and {0}_captions of {1}", place.name, place.endpoint);
-            return Err(Error::invalid(what, "two models or spaces", "one")
-                .with_hint("drop both and index the pictures again"));
+            return Err(
+                Error::conflict(what, "two models or spaces", "one").with_hint("drop both and index the images again")
+            );
         }
         let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
         // The server waits here, once, until it has all that was written before.
@@ -312,12 +325,8 @@ fn load(client: &Client, name: &str) -> Result<()> {
     while client.ask(GetLoadStateRequest { collection_name: name.into() })?.state != LOADED {
         if Instant::now() > end {
             let found = format!("still loading after {} s", client.timeout().as_secs());
-            return Err(Error::invalid(
-                format!("collection {name} of {}", client.endpoint()),
-                found,
-                "one in memory",
-            )
-            .with_hint("give the server more time or more memory"));
+            let what = format!("collection {name} of {}", client.endpoint());
+            return Err(Error::busy(what, found, "one in memory").with_hint("give the server more time or more memory"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

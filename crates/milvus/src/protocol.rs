@@ -20,7 +20,7 @@ pub(super) const BOOL_EXPR: i32 = 1;
 /// `Status::code` and, in old servers, the only sign of a collection that is missing.
 pub(super) const NO_COLLECTION: i32 = 100;
 
-/// What is asked, and of which method.
+/// A request, and its method.
 pub(super) trait Ask: prost::Message + 'static {
     const METHOD: &'static str;
     type Answer: Answer;

@@ -1,14 +1,13 @@
-//! What the collections of an index are, and what they say of themselves.
+//! The collections of an index, and the description that each holds.
 
-use super::protocol::{
+use crate::protocol::{
     CollectionSchema, DescribeCollectionResponse, FLOAT_VECTOR, FieldSchema, INT64, KeyValuePair, VAR_CHAR,
 };
-use super::{MilvusOptions, Samples};
-use crate::error::{Error, Result};
-use gxn_base::{Modality, Similarity};
-use crate::space::Space;
-use crate::surrogate::Surrogate;
-use crate::writer::IndexSettings;
+use crate::{MilvusOptions, Samples};
+use gxn_base::{Error, Kind, Modality, Result, Similarity};
+use gxn_index::kernel::Measure;
+use gxn_index::surrogate::Surrogate;
+use gxn_index::{IndexSettings, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -49,17 +48,14 @@ impl Description {
         space.check()?;
         let surrogate = match (space.similarity, samples) {
             (Similarity::Cosine, _) => None,
-            (Similarity::Order { .. }, None) => {
-                return Err(Error::invalid(
-                    "samples for order similarity",
-                    "none",
-                    "embeddings of images and captions",
-                )
-                .with_hint("give some hundred embeddings of each side: what Milvus compares is fitted to them"));
+            (Similarity::Order | Similarity::OrderReversed, None) => {
+                let what = "samples for order similarity";
+                return Err(Error::invalid(what, "none", "embeddings of images and captions")
+                    .with_hint("give some hundred embeddings of each side: what Milvus compares is fitted to them"));
             }
-            (Similarity::Order { .. }, Some(Samples { images, captions })) => {
+            (similarity, Some(Samples { images, captions })) => {
                 let (rows, queries) = if side == Modality::Image { (images, captions) } else { (captions, images) };
-                Some(Surrogate::crate::kernel::Measure::of(fit(space.similarity, side), rows, queries, options.surrogate_terms)?)
+                Some(Surrogate::fit(Measure::of(similarity, side), rows, queries, options.surrogate_terms)?)
             }
         };
         let description = Self {
@@ -74,28 +70,29 @@ impl Description {
         };
         if description.width() > WIDEST {
             let found = format!("{} values", description.width());
-            return Err(Error::invalid("width of a vector in Milvus", found, format!("at most {WIDEST} values"))
+            return Err(Error::unsupported("width of a vector in Milvus", found, format!("at most {WIDEST} values"))
                 .with_hint("fewer terms of the surrogate make it narrower"));
         }
         Ok(description)
     }
 
-    /// Reads what the collection `name` says of itself.
+    /// Reads the description of the collection `name`.
     pub(super) fn of(name: &str, answer: &DescribeCollectionResponse) -> Result<Self> {
-        let malformed = |found: String| {
-            Error::invalid(format!("collection {name}"), found, format!("one of version {VERSION} of this program"))
-                .with_hint("name another collection, or drop this one and index the pictures again")
+        let unfit = |kind: Kind, found: String| {
+            Error::new(kind, format!("collection {name}"), found, format!("one of version {VERSION} of this program"))
+                .with_hint("name another collection, or drop this one and index the images again")
         };
+        let malformed = |found: String| unfit(Kind::Damaged, found);
         let property = answer.properties.iter().find(|property| property.key == PROPERTY);
-        let text = &property.ok_or_else(|| malformed("one of another program".into()))?.value;
+        let text = &property.ok_or_else(|| unfit(Kind::Conflict, "one of another program".into()))?.value;
         let value: Value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
         if value["format"] != FORMAT || value["version"] != VERSION {
-            return Err(malformed(format!("{} {}", value["format"], value["version"])));
+            return Err(unfit(Kind::Unsupported, format!("{} {}", value["format"], value["version"])));
         }
         let description: Self = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
         description.space.check()?;
         if description.surrogate.is_some() == (description.space.similarity == Similarity::Cosine) {
-            return Err(malformed("a surrogate that does not belong to the metric".into()));
+            return Err(malformed("a surrogate that does not belong to the similarity".into()));
         }
         Ok(description)
     }

@@ -1,20 +1,17 @@
-//! Searching in Milvus: its candidates, scored by the kernels of this crate.
+//! Searching in Milvus: its candidates, scored by the kernels of the index.
 
-use super::protocol::*;
-use super::schema::{VECTOR, pair};
-use super::write::{IDS, from_base64, one_of};
-use super::{MOST_CANDIDATES, MilvusStore};
-use crate::error::{Error, Result};
-use crate::filter::{Bound, Filter};
-use crate::item::{CaptionItem, ImageItem, Item};
-use crate::kernel::Measure;
-use gxn_base::Modality;
-use crate::space::Space;
-use crate::query::{Plan, QueryPart, inverse_length};
-use crate::scan::Rows;
-use crate::search::{Method, SearchOptions};
-use crate::top_k::Scored;
-use crate::vector_store::StoreHit;
+use crate::expression::{Bound, bound};
+use crate::protocol::*;
+use crate::schema::{VECTOR, pair};
+use crate::store::StoreHit;
+use crate::write::{Columns, IDS, from_base64, one_of};
+use crate::{MOST_CANDIDATES, MilvusStore};
+use gxn_base::{Error, Modality, Result};
+use gxn_index::kernel::Measure;
+use gxn_index::{
+    CaptionItem, Filter, ImageItem, Method, Plan, QueryPart, RowView, Scored, SearchOptions, Space, candidates,
+    inverse_length,
+};
 use half::f16;
 use prost::Message;
 use serde_json::{Value, json};
@@ -45,7 +42,7 @@ impl MilvusStore {
         let space = Space { lambda: lambda.unwrap_or(own.lambda), ..own };
         space.check()?;
         let plan = Plan::new(&space, target, parts)?;
-        let (bound, exact) = filter.map_or((Bound::Everything, true), |filter| filter.bound(target));
+        let (bound, exact) = filter.map_or((Bound::Everything, true), |filter| bound(filter, target));
         let expression = match bound {
             Bound::Nothing => return Ok(Vec::new()),
             Bound::Everything => String::new(),
@@ -57,13 +54,13 @@ impl MilvusStore {
         }
         let wanted = match method {
             Method::Exact => self.all(target)?,
-            Method::Auto | Method::Candidates | Method::Sketches => crate::way::candidates(keep).min(MOST_CANDIDATES),
+            Method::Auto | Method::Sketches => candidates(keep).min(MOST_CANDIDATES),
         };
-        let asked = self.asked(target, &plan);
+        let vector = self.query_vector(target, &plan);
         let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
         let (mut seen, mut images, mut candidates) = (HashSet::new(), Images::new(), Vec::new());
         loop {
-            let found = self.nearest(target, &asked, &expression, limit)?;
+            let found = self.nearest(target, &vector, &expression, limit)?;
             let is_all = found.len() < limit;
             let new: Vec<String> = found.into_iter().filter(|id| seen.insert(id.clone())).collect();
             for ids in new.chunks(FETCHED) {
@@ -91,7 +88,7 @@ impl MilvusStore {
         let count = self.count_items(side)? as usize;
         if count > MOST_CANDIDATES {
             let found = format!("{count} {}", side.plural());
-            return Err(Error::invalid("exact search in Milvus", found, format!("at most {MOST_CANDIDATES}"))
+            return Err(Error::unsupported("exact search in Milvus", found, format!("at most {MOST_CANDIDATES}"))
                 .with_hint("search by candidates, whose scores are exact, or use an index in a folder"));
         }
         // One more, so that a full answer is known to be all.
@@ -99,33 +96,33 @@ impl MilvusStore {
     }
 
     /// The vector whose inner products with the stored ones are the scores, nearly.
-    fn asked(&self, side: Modality, plan: &Plan) -> Vec<f32> {
+    fn query_vector(&self, side: Modality, plan: &Plan) -> Vec<f32> {
         let description = self.description(side);
         let dims = description.space.dims();
         // Embeddings have unit length at each level, so all rows have one length.
         let levels = if description.space.dims_grounded == 0 { 1.0f32 } else { 2.0 };
-        let mut asked = vec![0.0; description.width()];
-        for term in &plan.terms {
+        let mut vector = vec![0.0; description.width()];
+        for term in plan.terms() {
             match &description.surrogate {
                 Some(surrogate) if term.measure != Measure::Dot => {
                     let table_rows = surrogate.query(&term.vector, -term.factor);
                     for (number, values) in table_rows.chunks_exact(term.vector.len()).enumerate() {
                         let start = dims * (number + 1) + term.columns.start;
-                        asked[start..start + values.len()].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+                        vector[start..start + values.len()].iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
                     }
                 }
                 _ => {
                     let factor = if term.by_length { term.factor / levels.sqrt() } else { term.factor };
-                    let columns = &mut asked[term.columns.clone()];
+                    let columns = &mut vector[term.columns.clone()];
                     columns.iter_mut().zip(&term.vector).for_each(|(sum, v)| *sum += factor * v);
                 }
             }
         }
-        asked
+        vector
     }
 
     /// Ids of the nearest, at most `limit`.
-    fn nearest(&self, side: Modality, asked: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
+    fn nearest(&self, side: Modality, vector: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
         let description = self.description(side);
         let mut params = description.search_params.clone();
         if description.index_kind == "HNSW" {
@@ -133,7 +130,7 @@ impl MilvusStore {
             let given = params.get("ef").and_then(Value::as_u64).unwrap_or(0);
             params.insert("ef".into(), json!(given.max(limit as u64)));
         }
-        let value = asked.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let value = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
         let placeholder = PlaceholderValue { tag: "$0".into(), placeholder_type: FLOAT_VECTOR, values: vec![value] };
         let request = SearchRequest {
             collection_name: self.collection(side),
@@ -204,7 +201,7 @@ impl MilvusStore {
         Ok(())
     }
 
-    fn parse<T: Item>(&self, items: &[String]) -> Result<Vec<T>> {
+    fn parse<T: Columns>(&self, items: &[String]) -> Result<Vec<T>> {
         let parse = |item: &String| {
             serde_json::from_str(item).map_err(|e| self.malformed(T::SIDE, &format!("an item that is damaged: {e}")))
         };
@@ -223,7 +220,7 @@ impl MilvusStore {
         candidates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let values: Vec<f16> = candidates.iter().flat_map(|candidate| candidate.row.iter().copied()).collect();
         let lengths: Vec<f32> = candidates.iter().map(|candidate| inverse_length(&candidate.row)).collect();
-        let rows = Rows::new(&values, self.description(options.target).space.dims(), &lengths);
+        let rows = RowView::new(&values, self.description(options.target).space.dims(), &lengths);
         let keep = options.top.saturating_add(options.offset);
         let best = rows.top(std::slice::from_ref(plan), keep).remove(0).into_page(options.offset);
         let hit = |Scored { score, row }: Scored| {
@@ -248,7 +245,7 @@ fn too_few(found: usize, keep: usize, filter: Option<&Filter>) -> Error {
         None => "search in Milvus".to_string(),
     };
     let found = format!("{found} that pass among the {MOST_CANDIDATES} nearest items");
-    Error::invalid(what, found, format!("{keep}")).with_hint(
+    Error::unsupported(what, found, format!("{keep}")).with_hint(
         "ask for fewer hits, or narrow the filter by fields that Milvus compares itself, such as folder or width",
     )
 }

@@ -1,18 +1,18 @@
 //! Adding, replacing and removing items in Milvus.
 
-use super::MilvusStore;
-use super::protocol::*;
-use super::schema::{Description, LONGEST_TEXT, VECTOR, numbers, pair, texts};
-use crate::change::to_json;
-use crate::error::{Error, Result};
-use crate::filter::quoted;
-use crate::item::{CaptionItem, ImageItem, Item};
-use gxn_base::Modality;
-use crate::vector_store::check_rows;
+use crate::MilvusStore;
+use crate::expression::quoted;
+use crate::protocol::*;
+use crate::schema::{Description, LONGEST_TEXT, VECTOR, numbers, pair, texts};
+use crate::store::check_rows;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use gxn_base::{Error, Modality, Result};
+use gxn_index::{CaptionItem, ImageItem};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,12 @@ const SENT_BYTES: usize = 4 << 20;
 pub(super) const IDS: usize = 500;
 
 /// An item that Milvus can keep.
-pub(super) trait Columns: Item {
+pub(super) trait Columns: Serialize + DeserializeOwned {
+    /// Images or captions.
+    const SIDE: Modality;
+
+    fn id(&self) -> &str;
+
     /// The value of a text field, if it is one of the item's own.
     fn text(&self, field: &str) -> Option<&str>;
 
@@ -31,6 +36,12 @@ pub(super) trait Columns: Item {
 }
 
 impl Columns for ImageItem {
+    const SIDE: Modality = Modality::Image;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn text(&self, field: &str) -> Option<&str> {
         let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
         Some(match field {
@@ -54,6 +65,12 @@ impl Columns for ImageItem {
 }
 
 impl Columns for CaptionItem {
+    const SIDE: Modality = Modality::Text;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn text(&self, field: &str) -> Option<&str> {
         Some(match field {
             "id" => &self.id,
@@ -83,7 +100,7 @@ impl<'a, T: Columns> Entity<'a, T> {
         let kept: Vec<f32> = half.iter().map(|v| v.to_f32()).collect();
         let entity = Self {
             item,
-            json: String::from_utf8(to_json(item)).expect("JSON is UTF-8"),
+            json: serde_json::to_string(item).expect("items are plain data"),
             row: STANDARD.encode(bytes),
             vector: description.vector(&kept),
         };
@@ -93,7 +110,7 @@ impl<'a, T: Columns> Entity<'a, T> {
                 let shown: String = item.id().chars().take(100).collect();
                 let what = format!("field {field} of {shown}");
                 let (found, expected) = (format!("{length} bytes"), format!("at most {LONGEST_TEXT} bytes"));
-                return Err(Error::invalid(what, found, format!("{expected}, the limit of Milvus"))
+                return Err(Error::unsupported(what, found, format!("{expected}, the limit of Milvus"))
                     .with_hint("keep less with the item, or use an index in a folder"));
             }
         }
@@ -120,7 +137,7 @@ impl MilvusStore {
         kept.sort_unstable();
         let entities =
             kept.into_iter().map(|at| Entity::new(description, &items[at], &embeddings[at * dims..][..dims]));
-        // All are looked at before the first is sent.
+        // All are checked before the first is sent.
         let entities = entities.collect::<Result<Vec<_>>>()?;
         let at_once = (SENT_BYTES / (4 * description.width())).clamp(1, 1000);
         entities.chunks(at_once).try_for_each(|entities| self.send(description, entities))
@@ -148,12 +165,12 @@ impl MilvusStore {
             fields_data: fields.collect(),
             num_rows: entities.len() as u32,
         };
-        self.note(&self.client.ask(request)?);
+        self.written(&self.client.ask(request)?);
         Ok(())
     }
 
-    /// What was written is to be found from now on.
-    fn note(&self, written: &MutationResult) {
+    /// Later searches wait until the server finds what was written.
+    fn written(&self, written: &MutationResult) {
         self.last_write.fetch_max(written.timestamp, Ordering::Relaxed);
     }
 
@@ -172,7 +189,7 @@ impl MilvusStore {
         match wanted.iter().find(|id| !found.iter().any(|found| found == *id)) {
             None => Ok(()),
             Some(id) => {
-                Err(Error::invalid(format!("image {id} of a caption"), "no such image", "an image of the index")
+                Err(Error::not_found(format!("image {id} of a caption"), "no such image", "an image of the index")
                     .with_hint("add the image first, or leave its captions out"))
             }
         }
@@ -204,7 +221,7 @@ impl MilvusStore {
     fn delete_ids(&self, side: Modality, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(IDS) {
             let request = DeleteRequest { collection_name: self.collection(side), expr: one_of("id", ids) };
-            self.note(&self.client.ask(request)?);
+            self.written(&self.client.ask(request)?);
         }
         Ok(())
     }
@@ -235,7 +252,7 @@ impl MilvusStore {
             collection_name: self.collection(side),
             expr: expression.into(),
             output_fields: fields.iter().map(|field| field.to_string()).collect(),
-            query_params: vec![pair("limit", super::MOST_CANDIDATES.to_string())],
+            query_params: vec![pair("limit", crate::MOST_CANDIDATES.to_string())],
             guarantee_timestamp: self.seen_until(),
             consistency_level: SESSION,
         };
@@ -264,12 +281,12 @@ impl MilvusStore {
 
     pub(super) fn malformed(&self, side: Modality, found: &str) -> Error {
         let what = format!("collection {} of {}", self.collection(side), self.client.endpoint());
-        Error::invalid(what, found, "what this program stored")
-            .with_hint("another program may have changed it: drop it and index the pictures again")
+        Error::damaged(what, found, "what this program stored")
+            .with_hint("another program may have changed it: drop it and index the images again")
     }
 }
 
-/// The expression that asks for some values of a text field.
+/// The expression for some values of a text field.
 pub(super) fn one_of(field: &str, values: &[impl AsRef<str>]) -> String {
     let values: Vec<String> = values.iter().map(|value| quoted(value.as_ref())).collect();
     format!("{field} in [{}]", values.join(", "))
@@ -281,7 +298,11 @@ fn to_half(id: &str, embedding: &[f32]) -> Result<Vec<f16>> {
     half.convert_from_f32_slice(embedding);
     match half.iter().position(|v| !v.is_finite()) {
         None => Ok(half),
-        Some(at) => Err(crate::segment::not_finite(id, embedding, at)),
+        Some(at) => {
+            let (found, expected) = (format!("{} at place {at}", embedding[at]), "a finite number within ±65504");
+            Err(Error::invalid(format!("embedding of {id}"), found, format!("{expected}, the range of f16"))
+                .with_hint("the encoder returned an unusable vector: check the model's weights and this item"))
+        }
     }
 }
 

@@ -1,16 +1,13 @@
 //! An index in a real Milvus server beside the embedded one: the same ids in the same order, the same scores.
 //!
 //! `GXN_MILVUS_LITE` names the executable `milvus-lite`, which is started here; `GXN_MILVUS_ENDPOINT` a server that runs
-//! already. `tests/milvus.sh` sets them.
+//! already. `milvus.sh` sets them.
 
-mod data;
-
-use data::{DIMS, Random, caption, id, picture, queries, settings};
-use gxn_index::milvus::{MilvusOptions, MilvusPlace, MilvusStore, Samples};
+use crate::data::{DIMS, Random, caption, id, image, queries, settings};
 use gxn_index::{
-    Filter, FolderStore, ImageItem, IndexSettings, Method, Similarity, PartKind, QueryPart, SearchOptions, Modality, Space,
-    StoreHit, VectorStore, copy_index,
+    Filter, ImageItem, IndexSettings, Method, Modality, PartKind, QueryPart, SearchOptions, Similarity, Space,
 };
+use gxn_milvus::{FolderStore, MilvusOptions, MilvusPlace, MilvusStore, Samples, StoreHit, VectorStore, copy_index};
 use serde_json::json;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -86,7 +83,7 @@ fn spawn(program: &PathBuf, data: &tempfile::TempDir, port: u16) -> Child {
 
 fn fill(store: &mut dyn VectorStore, images: &[f32], captions: &[f32]) -> Duration {
     let start = Instant::now();
-    store.put_images(&(0..IMAGES).map(picture).collect::<Vec<_>>(), images).unwrap();
+    store.put_images(&(0..IMAGES).map(image).collect::<Vec<_>>(), images).unwrap();
     store.put_captions(&(0..IMAGES).map(caption).collect::<Vec<_>>(), captions).unwrap();
     store.commit().unwrap();
     start.elapsed()
@@ -115,9 +112,8 @@ fn milvus_equals_the_embedded_index() {
     let (images, captions) = (random.embeddings(0..IMAGES), random.embeddings(0..IMAGES));
     let folder = tempfile::tempdir().unwrap();
     cosine(&mut server, &folder.path().join("cosine"), &images, &captions);
-    for image_minus_caption in [true, false] {
-        let similarity = Similarity::Order { image_minus_caption };
-        order(&server, &folder.path().join(format!("order-{image_minus_caption}")), similarity, &images, &captions);
+    for similarity in [Similarity::Order, Similarity::OrderReversed] {
+        order(&server, &folder.path().join(format!("{similarity:?}")), similarity, &images, &captions);
     }
     too_many(&server);
     mistakes(&server);
@@ -138,7 +134,7 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
 
     // Replaced, added, removed; a former embedding must not be found again.
     let moved: Vec<ImageItem> = (100..140)
-        .map(|number| ImageItem { sha256: String::new(), path: format!("moved/{number}.png"), ..picture(number) })
+        .map(|number| ImageItem { sha256: String::new(), path: format!("moved/{number}.png"), ..image(number) })
         .collect();
     let fresh: Vec<f32> = Random(77).embeddings(1000..1040);
     let gone: Vec<String> = (0..400).step_by(3).map(id).collect();
@@ -154,8 +150,8 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     same_answers("cosine, changed", &store, &embedded);
 
     // Nothing that was acknowledged is lost.
-    store.put_images(&[picture(9000)], &Random(9).embedding(3)).unwrap();
-    embedded.put_images(&[picture(9000)], &Random(9).embedding(3)).unwrap();
+    store.put_images(&[image(9000)], &Random(9).embedding(3)).unwrap();
+    embedded.put_images(&[image(9000)], &Random(9).embedding(3)).unwrap();
     embedded.commit().unwrap();
     if server.kill_and_restart() {
         println!("cosine: killed and restarted");
@@ -360,7 +356,7 @@ fn too_many(server: &Server) {
     let narrow = IndexSettings { space, ..settings(Similarity::Cosine) };
     let mut store = MilvusStore::create(&place, &narrow, &MilvusOptions::default(), None).unwrap();
     let rows: Vec<f32> = (0..17_000).flat_map(|number| <[f32; 2]>::from((number as f32 * 1e-4).sin_cos())).collect();
-    store.put_images(&(0..17_000).map(picture).collect::<Vec<_>>(), &rows).unwrap();
+    store.put_images(&(0..17_000).map(image).collect::<Vec<_>>(), &rows).unwrap();
     let find = |filter: &str, top: usize, method: Method| {
         let filter = Filter::parse(filter).unwrap();
         let query = [QueryPart { vector: &[0.0, 1.0], weight: 1.0, kind: PartKind::Cross }];
@@ -409,18 +405,18 @@ fn mistakes(server: &Server) {
     }
     let error = store.put_captions(&[caption(3)], &row).unwrap_err();
     assert!(error.to_string().starts_with("image 00003 of a caption: found no such image"), "{error}");
-    let error = store.put_images(&[picture(3)], &row[1..]).unwrap_err();
+    let error = store.put_images(&[image(3)], &row[1..]).unwrap_err();
     assert!(error.to_string().starts_with("embeddings of 1 items: found 127 values"), "{error}");
-    let error = store.put_images(&[picture(3)], &vec![f32::NAN; DIMS]).unwrap_err();
+    let error = store.put_images(&[image(3)], &vec![f32::NAN; DIMS]).unwrap_err();
     assert!(error.to_string().starts_with("embedding of 00003: found NaN at place 0"), "{error}");
-    let long = ImageItem { path: "x".repeat(70_000), ..picture(3) };
+    let long = ImageItem { path: "x".repeat(70_000), ..image(3) };
     let error = store.put_images(&[long], &row).unwrap_err();
     assert!(error.to_string().contains("found 70000 bytes, expected at most 65535 bytes"), "{error}");
     assert_eq!(store.count(Modality::Image).unwrap(), 0);
     store.put_images(&[], &[]).unwrap();
     // Twice at once: the last counts.
-    let second = ImageItem { path: "second.jpg".into(), ..picture(3) };
-    store.put_images(&[picture(3), second], &[row.clone(), row.clone()].concat()).unwrap();
+    let second = ImageItem { path: "second.jpg".into(), ..image(3) };
+    store.put_images(&[image(3), second], &[row.clone(), row.clone()].concat()).unwrap();
     let hits = store.search(&query, &SearchOptions::new(Modality::Image, 5)).unwrap();
     assert_eq!((hits.len(), hits[0].path.as_str(), store.count(Modality::Image).unwrap()), (1, "second.jpg", 1));
     let error = store.search(&query, &SearchOptions { lambda: Some(2.0), ..SearchOptions::new(Modality::Image, 5) });

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests the Milvus adapter against a real server on this machine, installed from PyPI into a temporary folder.
 #
-#   crates/index/tests/milvus.sh [lite | server] [DIR]
+#   crates/milvus/tests/milvus.sh [lite | server] [DIR]
 #
 # lite (the default): milvus-lite 3.2.2. server: milvus 2.3.5, which listens on all interfaces at fixed ports.
 # DIR keeps the installed server for the next time. Exits with 77 if it cannot be installed here.
@@ -44,4 +44,4 @@ else
     pid=$!
     export GXN_MILVUS_ENDPOINT="http://127.0.0.1:${PORT:-19530}"
 fi
-cargo test --release -p gxn-index --features milvus --test main -- --nocapture milvus::
+cargo test --release -p gxn-milvus --test main -- --nocapture milvus::

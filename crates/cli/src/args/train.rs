@@ -6,7 +6,7 @@ use clap::Args;
 use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
-const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "joint"];
+const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "i2t_t2i"];
 /// What `--model` takes; the configuration's `look.backbone`.
 const BACKBONES: [&str; 6] = ["efficientnet_lite0", "efficientnet_lite2", "resnet50", "resnet152", "vgg19", "small"];
 
@@ -47,7 +47,7 @@ pub struct TrainArgs {
     /// Start from the weights of a run or checkpoint, and inherit its data, model and matching configuration
     #[arg(long, alias = "start-from", value_name = "RUN", help_heading = "Model")]
     pub init_from: Option<String>,
-    /// For the joint stage: a run of stage t2i whose sentence encoder, generator and discriminator are taken
+    /// For stage i2t_t2i: a run of stage t2i whose sentence encoder, generator and discriminator are taken
     #[arg(long, value_name = "RUN", help_heading = "Model", hide_short_help = true)]
     pub merge_from: Option<String>,
     /// What to train
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_configuration() {
         let known =
-            |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.start_from=x".into()]);
+            |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.init_from=x".into()]);
         assert!(BACKBONES.iter().all(|name| known("look.backbone", name).is_ok()));
         assert!(STAGES.iter().all(|name| known("train.stage", name).is_ok()));
     }

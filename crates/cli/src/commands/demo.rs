@@ -8,6 +8,8 @@ use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
 use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
+use gxn::train::Trainer;
+use gxn_base::Kind;
 use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
 use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
@@ -31,7 +33,7 @@ const ENOUGH_IMAGES: usize = 100;
 /// Renders, checks, trains, evaluates, indexes and searches.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
@@ -47,11 +49,16 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), stop)?;
-    if outcome.interrupted {
-        eprintln!("stopped; continue with: gxn train --resume {}", run.display());
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
+    let reporter = train::Reporter::new();
+    let trained =
+        Trainer::new(config, &run, &logs.join("features"), &reporter).and_then(|mut trainer| trainer.run(&reporter));
+    match trained {
+        Err(error) if error.kind() == Kind::Interrupted => {
+            eprintln!("stopped; continue with: gxn train --resume {}", run.display());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        trained => trained?,
+    };
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
@@ -127,7 +134,8 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error =
+            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {

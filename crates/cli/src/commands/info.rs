@@ -78,7 +78,6 @@ fn index_facts(index: &Index) -> Result<Value> {
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),
         "rows": both(&|side| index.rows(side).count().into()),
         "dead_rows": both(&|side| dead_rows(side).into()),
-        "rows_with_codes": both(&|side| index.coded_rows(side).into()),
         "rows_with_sketches": both(&|side| index.sketched_rows(side).into()),
         "bytes": bytes_below(index.dir()),
         "created_unix_s": meta.created_unix_s,

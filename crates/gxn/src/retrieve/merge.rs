@@ -148,7 +148,7 @@ mod tests {
         let settings = IndexSettings { model: model.into(), space: SPACE, extra: extra.as_object().unwrap().clone() };
         let mut writer = IndexWriter::create(dir, settings).unwrap();
         let item = ImageItem { id: id.into(), path: id.into(), ..Default::default() };
-        writer.push_image(&item, &[1.0, 0.5]).unwrap();
+        writer.put_image(&item, &[1.0, 0.5]).unwrap();
         writer.finish().unwrap();
         dir.to_path_buf()
     }

@@ -13,17 +13,18 @@
 //! N is a generation and SIDE `images` or `captions`. All of an index is of one generation, `current`; a second one,
 //! `building`, is made beside it when another model takes over, and becomes the current one in a single transaction.
 
-mod ledger;
 mod overlay;
 mod reader;
+mod writer;
 
-pub(crate) use ledger::Ledger;
 pub(crate) use overlay::check_integrity;
 pub(crate) use reader::{Catalogue, StoredItem};
+pub(crate) use writer::CatalogueWriter;
+
+use crate::fault::malformed;
 
 use crate::segment::Chain;
-use gxn_base::Modality;
-use gxn_base::{Error, Result};
+use gxn_base::{Modality, Result};
 use redb::{Builder, ConcurrencyMode, TableDefinition};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -118,11 +119,6 @@ pub(crate) fn segment_path(dir: &Path, side: Modality, number: u64) -> PathBuf {
     dir.join(SEGMENT_DIR).join(format!("{}-{number}.f16", side.plural()))
 }
 
-/// Path of the codes of a row file.
-pub(crate) fn codes_path(rows: &Path) -> PathBuf {
-    rows.with_extension("i8")
-}
-
 /// Path of the sketches of a row file.
 pub(crate) fn sketch_path(rows: &Path) -> PathBuf {
     rows.with_extension("sketch")
@@ -149,11 +145,6 @@ fn guard<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Resul
         Ok(done) => done.map_err(|e| crate::fault::redb_error(path, e)),
         Err(_) => Err(malformed(path, "content that makes no sense")),
     }
-}
-
-pub(crate) fn malformed(path: &Path, found: impl Into<String>) -> Error {
-    let what = format!("catalogue {}", path.display());
-    crate::fault::damaged(what, found, "a sound catalogue")
 }
 
 fn parse_json<T: serde::de::DeserializeOwned>(path: &Path, name: &str, bytes: &[u8]) -> Result<T> {

@@ -1,4 +1,4 @@
-//! A snapshot of the catalogue; a writer that goes on does not disturb it.
+//! A snapshot of the catalogue; writers do not disturb it.
 
 use super::{
     BUILDING, CATALOGUE_FILE, CURRENT, DEAD_CHUNK, Names, STATE, SegmentRecord, builder, generation_key, guard,
@@ -7,8 +7,7 @@ use super::{
 use crate::bitmap::Bitmap;
 use crate::item::Item;
 use crate::meta::IndexMeta;
-use gxn_base::Modality;
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Modality, Remedy, Result};
 use redb::{DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -188,7 +187,7 @@ impl Tables {
 fn read_state(path: &Path, transaction: &ReadTransaction) -> Result<Result<IndexMeta>, redb::Error> {
     let unfinished = || {
         let what = format!("index {}", path.parent().unwrap_or(path).display());
-        Error::invalid(what, "an unfinished one", "a finished index").with_remedy(Remedy::IndexAgain)
+        Error::not_found(what, "an unfinished one", "a finished index").with_remedy(Remedy::IndexAgain)
     };
     let state = match transaction.open_table(STATE) {
         Ok(state) => state,
@@ -211,9 +210,9 @@ fn read_state(path: &Path, transaction: &ReadTransaction) -> Result<Result<Index
     })
 }
 
-/// Opens the database beside whoever writes it; after a crash of its writer it is first made sound again.
+/// Opens the database while others may write it; after a crash of its writer it is repaired first.
 fn open_database(path: &Path) -> Result<ReadOnlyDatabase> {
-    // The database would say of a folder or a missing file what the system says, but not which file.
+    // The database's errors do not name the file.
     std::fs::File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
     for _ in 0..PATIENCE {
         let opened = guard(path, || match builder(CACHE_BYTES).open_read_only(path) {
@@ -224,7 +223,7 @@ fn open_database(path: &Path) -> Result<ReadOnlyDatabase> {
             return Ok(database);
         }
         let repaired = guard(path, || match builder(CACHE_BYTES).open(path) {
-            // Another program is at it.
+            // Another program repairs it.
             Err(DatabaseError::DatabaseAlreadyOpen) => Ok(false),
             other => Ok(other.map(|_| true)?),
         })?;

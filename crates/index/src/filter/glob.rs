@@ -1,4 +1,7 @@
 //! Patterns with `*`, `**` and `?`.
+//!
+//! The crate globset has another language: its `?` is one byte, not one character, and its `**` is whole parts of a path
+//! only, so that `IMG**.jpg` would stop at `/`, and `2024/**` would not be `2024`.
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,20 +20,21 @@ enum Part {
     Many {
         crosses: bool,
     },
-    /// The next so many parts may be left out.
+    /// This many of the next parts may be left out.
     Optional(usize),
 }
 
-/// What follows the first characters of a pattern.
-// milvus: used by gxn-milvus
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    Nothing,
-    /// Any characters at all.
-    Anything,
-    /// Nothing, or `/` and any characters.
-    Below,
-    Other,
+/// What a pattern lets pass, as far as plain comparisons of texts can express it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// This text alone.
+    Text(String),
+    /// All texts that start with this one.
+    StartsWith(String),
+    /// This folder, and all paths below it.
+    Within(String),
+    /// Some of the texts that start with this one.
+    Other(String),
 }
 
 impl Glob {
@@ -75,18 +79,16 @@ impl Glob {
         Self { parts }
     }
 
-    /// The characters that each fitting text starts with, and what comes after them.
-    // milvus: used by gxn-milvus
-    pub(super) fn shape(&self) -> (String, Rest) {
+    /// What it lets pass.
+    pub(super) fn pattern(&self) -> Pattern {
         let literal = self.parts.iter().map_while(|part| part.literal()).count();
         let start = self.parts[..literal].iter().filter_map(|part| part.literal()).collect();
-        let rest = match &self.parts[literal..] {
-            [] => Rest::Nothing,
-            [Part::Many { crosses: true }] => Rest::Anything,
-            [Part::Optional(2), Part::Character('/'), Part::Many { crosses: true }] => Rest::Below,
-            _ => Rest::Other,
-        };
-        (start, rest)
+        match &self.parts[literal..] {
+            [] => Pattern::Text(start),
+            [Part::Many { crosses: true }] => Pattern::StartsWith(start),
+            [Part::Optional(2), Part::Character('/'), Part::Many { crosses: true }] => Pattern::Within(start),
+            _ => Pattern::Other(start),
+        }
     }
 
     /// True if the whole of `text` fits. Time grows with the product of both lengths, never faster.
@@ -115,7 +117,7 @@ impl Glob {
         reached[self.parts.len()]
     }
 
-    /// Goes on over parts that may stand for nothing.
+    /// Moves on over parts that may stand for nothing.
     fn pass_over(&self, reached: &mut [bool]) {
         for (at, part) in self.parts.iter().enumerate() {
             if reached[at] {

@@ -1,4 +1,4 @@
-//! Which items a search may find: `folder=2024/** and (width>=1000 or camera="Pixel 8") and not name=*.gif`.
+//! [`Filter`]: which items a search may find, such as `folder=2024/** and (width>=1000 or camera="Pixel 8") and not name=*.gif`.
 //!
 //! ```text
 //! filter     = all { "or" all }
@@ -9,14 +9,14 @@
 //!
 //! Fields of images are `id`, `path`, `folder` (of the path), `name` (its last part), `sha256`, `size` (bytes), `mtime`,
 //! `width`, `height`, and any other name is a column of the caller's own (`a.b` looks into objects; `meta.NAME` if the
-//! name is one of those above). Of captions they are `id`, `image_id`, `text`; all else is asked of their image, and
-//! `image.NAME` if the name is one of the three.
+//! name is one of those above). Of captions they are `id`, `image_id`, `text`; all else are fields of their image, as is
+//! `image.NAME`, for use if the name is one of the three.
 //!
 //! In a value compared by `=` or `!=`, `*` stands for any characters and `?` for one; in `id`, `image_id`, `path` and
 //! `folder` neither stands for `/`, but `**` does, and `2024/**` is `2024` too. Numbers compare as numbers, `mtime` with
 //! a date such as `2024-05-31` (UTC; all of that day is equal to it) or seconds since 1970, other texts by their
 //! characters. A list is equal to a value if one of its elements is. What an item does not have is not equal to anything,
-//! nor smaller or larger. A field alone asks whether it is there and not `false`.
+//! nor smaller or larger. A field alone is true if it is there and not `false`.
 
 mod glob;
 mod parse;
@@ -24,68 +24,89 @@ mod value;
 
 use crate::item::{CaptionItem, ImageItem};
 use glob::Glob;
-use gxn_base::Modality;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Modality, Result};
 use std::fmt;
+use std::ops::Range;
 use value::{Field, Moment};
+
+pub use glob::Pattern;
 
 /// A parsed filter; see [`Filter::parse`] for the language.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     condition: Condition,
-    /// A field that captions do not have is asked for.
-    asks_image: bool,
+    /// A caption alone cannot answer.
+    needs_image: bool,
 }
 
+/// The syntax tree of a filter, for stores that translate it into their own language.
 #[derive(Clone, Debug, PartialEq)]
-enum Condition {
+pub enum Condition {
+    /// Every one of these.
     All(Vec<Condition>),
+    /// At least one of these.
     Any(Vec<Condition>),
+    /// All but this.
     Not(Box<Condition>),
+    /// The field of this name is there and not `false`.
     Has(String),
+    /// A field compared with a value.
     Compare(Comparison),
 }
 
+/// A field compared with a value.
 #[derive(Clone, Debug, PartialEq)]
-struct Comparison {
+pub struct Comparison {
     field: String,
     operator: Operator,
     /// As written between quotes.
     value: String,
-    // What the value is where a number, a date, a pattern, or a plain text is wanted.
+    // The value as a number, a date, a pattern, and a plain text.
     number: Option<f64>,
     moment: Option<Moment>,
     glob: Glob,
     plain: String,
 }
 
+/// How a field is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
+pub enum Operator {
+    /// `=`
     Equal,
+    /// `!=`
     Unequal,
+    /// `<`
     Less,
+    /// `<=`
     AtMost,
+    /// `>`
     Greater,
+    /// `>=`
     AtLeast,
 }
 
 impl Filter {
     /// Reads a filter such as `folder=2024/** and (width>=1000 or camera="Pixel 8") and not name=*.gif`.
     ///
-    /// `=`, `!=`, `<`, `<=`, `>`, `>=`, `and`, `or`, `not`, parentheses; a field alone asks whether an item has it.
+    /// `=`, `!=`, `<`, `<=`, `>`, `>=`, `and`, `or`, `not`, parentheses; a field alone is true for items that have it.
     /// Fields are `id path folder name sha256 size mtime width height` of images, `id image_id text` of captions (all
-    /// else is asked of their image, `image.NAME` in any case), and the caller's own columns. `*` and `?` are wildcards,
+    /// else are fields of their image, `image.NAME` in any case), and the caller's own columns. `*` and `?` are wildcards,
     /// which in paths stop at `/`; `**` does not. `mtime` is compared with dates such as `2024-05-31`.
     ///
     /// # Errors
     /// If the text is no filter; the error names the place.
     pub fn parse(text: &str) -> Result<Self> {
         let condition = parse::parse(text)?;
-        let asks_image = condition.asks_image();
-        Ok(Self { condition, asks_image })
+        let needs_image = condition.needs_image();
+        Ok(Self { condition, needs_image })
     }
 
-    /// The fields asked for that neither images nor, where these are the target, captions have of themselves: columns of
+    /// The syntax tree.
+    pub fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// The fields that neither images nor, where these are the target, captions have of themselves: columns of
     /// the caller's, or misspelt. Each once.
     pub(crate) fn columns(&self, target: Modality) -> Vec<&str> {
         let mut fields = Vec::new();
@@ -102,8 +123,7 @@ impl Filter {
         self.condition.holds(&|name| Field::of_image(image, name))
     }
 
-    /// True if the filter lets the caption pass; `image`, to which it belongs, is called for if a field of it is asked
-    /// for.
+    /// True if the filter lets the caption pass; `image`, to which it belongs, is called if the filter has a field of it.
     ///
     /// # Errors
     /// Those of `image`.
@@ -112,7 +132,7 @@ impl Filter {
         caption: &CaptionItem,
         image: impl FnOnce() -> std::result::Result<ImageItem, E>,
     ) -> std::result::Result<bool, E> {
-        let image = if self.asks_image { Some(image()?) } else { None };
+        let image = if self.needs_image { Some(image()?) } else { None };
         Ok(self.condition.holds(&|name| Field::of_caption(caption, image.as_ref(), name)))
     }
 }
@@ -150,10 +170,10 @@ impl Condition {
         }
     }
 
-    fn asks_image(&self) -> bool {
+    fn needs_image(&self) -> bool {
         match self {
-            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::asks_image),
-            Self::Not(condition) => condition.asks_image(),
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::needs_image),
+            Self::Not(condition) => condition.needs_image(),
             Self::Has(name) => !value::is_of_caption(name),
             Self::Compare(comparison) => !value::is_of_caption(&comparison.field),
         }
@@ -168,10 +188,41 @@ impl Comparison {
         let glob = Glob::new(&value, value::is_path(&field));
         Self { field, operator, value, number, moment, glob, plain }
     }
+
+    /// Name of the field.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// How it is compared.
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// The value as a text, to which `<` and the like compare.
+    pub fn text(&self) -> &str {
+        &self.plain
+    }
+
+    /// The value as a pattern, with which `=` and `!=` compare texts.
+    pub fn pattern(&self) -> Pattern {
+        self.glob.pattern()
+    }
+
+    /// The value as a number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        self.number
+    }
+
+    /// The value as a time, if it is one: first millisecond since 1970 UTC, and the first after it.
+    pub fn moment(&self) -> Option<Range<i64>> {
+        self.moment.map(Moment::bounds)
+    }
 }
 
 impl Operator {
-    fn symbol(self) -> &'static str {
+    /// As it is written.
+    pub fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "=",
             Self::Unequal => "!=",

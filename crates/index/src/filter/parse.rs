@@ -1,4 +1,4 @@
-//! The words of a filter, and what they say.
+//! Reading and quoting the filter language.
 
 use super::{Comparison, Condition, Operator};
 use gxn_base::{Error, Result};

@@ -126,15 +126,15 @@ fn comparisons() {
 }
 
 #[test]
-fn captions_ask_their_image() {
+fn captions_have_the_fields_of_their_image() {
     let caption = CaptionItem { id: "c".into(), image_id: "2024/05/cat.jpg".into(), text: "a cat on a sofa".into() };
     let passes = |filter: &str| {
-        let mut asked = false;
+        let mut called = false;
         let image = || -> std::result::Result<ImageItem, ()> {
-            asked = true;
+            called = true;
             Ok(photo())
         };
-        (Filter::parse(filter).unwrap().passes_caption(&caption, image).unwrap(), asked)
+        (Filter::parse(filter).unwrap().passes_caption(&caption, image).unwrap(), called)
     };
     assert_eq!(passes("text=*cat* and id=c"), (true, false));
     assert_eq!(passes("text=*dog* or folder=2024/**"), (true, true));

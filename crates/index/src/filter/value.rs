@@ -1,9 +1,12 @@
-//! What an item has under the name of a field, and how it compares.
+//! The value of a field of an item, and how it compares.
 
 use super::{Comparison, Operator};
 use crate::item::{CaptionItem, ImageItem};
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -18,12 +21,12 @@ pub(super) enum Field<'a> {
     Json(&'a Value),
 }
 
-/// True if a caption answers for the field itself.
+/// True if the field is a caption's own.
 pub(super) fn is_of_caption(name: &str) -> bool {
     ["id", "image_id", "text"].contains(&name)
 }
 
-/// True if every image answers for the field, be it by saying that it is not known.
+/// True if the field is one of every image, though its value may not be known.
 pub(super) fn is_of_image(name: &str) -> bool {
     let own = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
     own.contains(&name.strip_prefix("image.").unwrap_or(name))
@@ -103,7 +106,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// How it lies to the value; `None` if they cannot be compared.
+    /// How it compares with the value; `None` if it cannot.
     fn order(self, with: &Comparison) -> Option<Ordering> {
         match self {
             Self::Number(number) => number.partial_cmp(&with.number?),
@@ -140,13 +143,12 @@ impl Moment {
             Some((date, time)) => (date, Some(time.strip_suffix('Z').unwrap_or(time))),
             None => (text, None),
         };
-        let start = days_since_1970(&numbers::<3>(date, '-')?)?.checked_mul(DAY_MS)?;
-        let Some(time) = time else { return Self::new(start, DAY_MS) };
-        let [hour, minute, second] = numbers::<3>(time, ':')?;
-        if hour > 23 || minute > 59 || second > 59 {
-            return None;
+        let date = Date::strptime("%Y-%m-%d", date).ok()?;
+        let at = |time| Some(TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?.as_millisecond());
+        match time {
+            None => Self::new(at(Time::midnight())?, DAY_MS),
+            Some(time) => Self::new(at(Time::strptime("%H:%M:%S", time).ok()?)?, 1000),
         }
-        Self::new(start + ((hour * 60 + minute) * 60 + second) * 1000, 1000)
     }
 
     fn new(start: i64, length: i64) -> Option<Self> {
@@ -154,9 +156,8 @@ impl Moment {
     }
 
     /// First millisecond since 1970, and the first after it.
-    // milvus: used by gxn-milvus
-    pub(super) fn bounds(self) -> (i64, i64) {
-        (self.start, self.end)
+    pub(super) fn bounds(self) -> Range<i64> {
+        self.start..self.end
     }
 
     #[cfg(test)]
@@ -164,7 +165,7 @@ impl Moment {
         self.start == other.start
     }
 
-    /// How a time lies to it.
+    /// How a time compares with it.
     fn order(self, ms: i64) -> Ordering {
         if ms < self.start {
             Ordering::Less
@@ -174,26 +175,4 @@ impl Moment {
             Ordering::Greater
         }
     }
-}
-
-/// Numbers of up to four digits with a separator between them.
-fn numbers<const COUNT: usize>(text: &str, separator: char) -> Option<[i64; COUNT]> {
-    let parts = text.split(separator).map(|part| {
-        let digits = (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-        if digits { part.parse().ok() } else { None }
-    });
-    parts.collect::<Option<Vec<i64>>>()?.try_into().ok()
-}
-
-fn days_since_1970(&[year, month, day]: &[i64; 3]) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *lengths.get(usize::try_from(month - 1).ok()?)?;
-    if !(1..=length).contains(&day) {
-        return None;
-    }
-    let before = lengths[..month as usize - 1].iter().sum::<i64>() + day - 1;
-    // Leap years before this one, counted from the year 0.
-    let leaps = |year: i64| (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
-    Some((year - 1970) * 365 + leaps(year) - leaps(1970) + before)
 }

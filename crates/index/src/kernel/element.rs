@@ -31,7 +31,7 @@ impl Element for f16 {
     const HALF: bool = true;
 
     fn to_f32(self) -> f32 {
-        // The const form: the other one asks the processor for its features at every value.
+        // The const form: the other one checks the processor's features at every value.
         self.to_f32_const()
     }
 }

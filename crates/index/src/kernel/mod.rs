@@ -9,7 +9,6 @@ mod tile;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod codes;
 mod element;
 mod matrix;
 #[cfg(target_arch = "aarch64")]
@@ -18,12 +17,11 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-pub use codes::{CodeKernel, MOST_COLUMNS};
 pub use element::Element;
 pub use matrix::score_matrix;
 
 use gxn_base::{Modality, Similarity};
-use std::ops::{AddAssign, Range};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// What is summed over the values `a` of a row and `b` of a query.
@@ -175,20 +173,17 @@ impl Kernel {
     }
 }
 
-/// The arguments of one block, checked before any pointer is formed: rows of `R`, queries of `Q`.
-struct Block<'a, R, Q> {
+/// The arguments of one block, checked before any pointer is formed.
+struct Job<'a, E> {
     measure: Measure,
-    rows: &'a [R],
+    rows: &'a [E],
     stride: usize,
     start: usize,
     len: usize,
-    queries: &'a [Q],
+    queries: &'a [f32],
 }
 
-/// Rows of either kind of float with queries of `f32`.
-type Job<'a, E> = Block<'a, E, f32>;
-
-impl<R, Q> Block<'_, R, Q> {
+impl<E> Job<'_, E> {
     fn row_count(&self) -> usize {
         self.rows.len() / self.stride
     }
@@ -198,7 +193,7 @@ impl<R, Q> Block<'_, R, Q> {
     }
 
     /// Fills `out[query * row_count + row]` pair by pair.
-    fn fill<S>(&self, out: &mut [S], pair: impl Fn(&[R], &[Q], Measure) -> S) {
+    fn fill(&self, out: &mut [f32], pair: impl Fn(&[E], &[f32], Measure) -> f32) {
         let row_count = self.row_count();
         for (query, out) in self.queries.chunks_exact(self.len).zip(out.chunks_exact_mut(row_count)) {
             for (row, out) in self.rows.chunks_exact(self.stride).zip(out) {
@@ -209,26 +204,16 @@ impl<R, Q> Block<'_, R, Q> {
 
     /// Adds the columns from `from` on, too few for a vector, to what `out` holds.
     #[inline(never)]
-    fn add_rest<S: AddAssign>(
-        &self,
-        from: usize,
-        rows: Range<usize>,
-        queries: Range<usize>,
-        out: &mut [S],
-        pair: impl Fn(&[R], &[Q], Measure) -> S,
-    ) {
+    fn add_rest(&self, from: usize, out: &mut [f32], pair: impl Fn(&[E], &[f32], Measure) -> f32) {
         let row_count = self.row_count();
-        for query in queries {
-            let values = &self.queries[query * self.len + from..(query + 1) * self.len];
-            for row in rows.clone() {
-                let start = row * self.stride + self.start;
-                let stored = &self.rows[start + from..start + self.len];
-                out[query * row_count + row] += pair(stored, values, self.measure);
+        for (query, out) in self.queries.chunks_exact(self.len).zip(out.chunks_exact_mut(row_count)) {
+            for (row, out) in self.rows.chunks_exact(self.stride).zip(out) {
+                *out += pair(&row[self.start + from..self.start + self.len], &query[from..], self.measure);
             }
         }
     }
 
-    fn check<S>(&self, end: usize, out: &[S]) {
+    fn check(&self, end: usize, out: &[f32]) {
         assert!(self.len > 0, "no columns to compare");
         assert!(end <= self.stride, "columns up to {end} of rows with {} columns", self.stride);
         assert_eq!(self.rows.len() % self.stride, 0, "rows must be whole");

@@ -1,0 +1,181 @@
+//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen CNN, or images through a CNN that is
+//! trained.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
+use rayon::prelude::*;
+
+use crate::look::ImagePipeline;
+use crate::look::backbone::{Backbone, Inference};
+use crate::look::features::{FeatureStore, ViewChoice};
+use crate::look::{Init, Phase};
+use crate::model::Gxn;
+use crate::seed::mix;
+use gxn_base::{Error, Kind, Progress, Result};
+use gxn_data::{ContentHash, ImageLimits, ImageSource, load_image};
+
+/// Bytes of decoded images that are kept; beyond it an image is decoded again in every step.
+const DECODED_BYTES: usize = 2 << 30;
+
+/// The features of a dataset's images, by their position in it.
+#[derive(Debug)]
+pub enum FeatureSource {
+    /// Features of a frozen CNN.
+    Cached {
+        /// The cache.
+        store: Box<FeatureStore>,
+        /// Content of each image.
+        contents: Vec<ContentHash>,
+        /// Width `F`.
+        feature_dim: usize,
+        /// Views of an image.
+        views: usize,
+    },
+    /// Images for a CNN that is trained.
+    Images {
+        /// Where each image is.
+        sources: Vec<ImageSource>,
+        /// Decoded images, as many as fit.
+        decoded: Vec<Option<RgbImage>>,
+        /// The CNN's input.
+        input: ImagePipeline,
+    },
+}
+
+impl FeatureSource {
+    /// Decodes the images at `sources` and keeps as many as fit into memory. Those that cannot be read are left out; the
+    /// second result has their positions in `sources`, ascending, and the reasons.
+    ///
+    /// # Errors
+    /// [`Kind::Interrupted`] when `progress` is cancelled.
+    pub fn decode(
+        sources: Vec<ImageSource>,
+        input: ImagePipeline,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Vec<(usize, String)>)> {
+        let room = AtomicUsize::new(DECODED_BYTES);
+        let decode = |source: &ImageSource| -> Result<Option<RgbImage>> {
+            if progress.cancelled() {
+                return Err(Error::interrupted());
+            }
+            let image = load_image(source, &ImageLimits::default())?;
+            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(image.len()));
+            Ok(fits.is_ok().then_some(image))
+        };
+        let outcomes: Vec<Result<Option<RgbImage>>> = sources.par_iter().map(decode).collect();
+        let (mut kept, mut decoded, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (source, outcome)) in sources.into_iter().zip(outcomes).enumerate() {
+            match outcome {
+                Ok(image) => {
+                    kept.push(source);
+                    decoded.push(image);
+                }
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                Err(error) => bad.push((at, error.to_string())),
+            }
+        }
+        Ok((Self::Images { sources: kept, decoded, input }, bad))
+    }
+
+    /// The features of a training step: of each image one view, drawn from the step's seed.
+    ///
+    /// # Errors
+    /// When an image can no longer be read.
+    ///
+    /// # Shapes
+    /// `B` positions → `[B, F]`
+    pub fn step_features(&self, model: &Gxn, images: &[usize], phase: Phase, device: &Device) -> Result<Tensor<2>> {
+        let view_of = |slot: usize, views: usize| match phase {
+            Phase::Train { seed } => (mix(seed, 1000 + slot as u64) % views as u64) as usize,
+            Phase::Evaluate => 0,
+        };
+        match self {
+            Self::Cached { store, contents, feature_dim, views } => {
+                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, *views)).collect();
+                let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
+                Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
+            }
+            Self::Images { input, .. } => {
+                let views: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, input.views.len())).collect();
+                let pixels = self.pixels(images, &views, device)?;
+                Ok(trained_backbone(model).forward(pixels))
+            }
+        }
+    }
+
+    /// The features that stand for images outside training: the mean over views, `[N, F]` row-major.
+    ///
+    /// # Errors
+    /// When an image can no longer be read.
+    pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
+        match self {
+            Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
+            Self::Images { sources, decoded, input } => {
+                let inference = Inference::new(trained_backbone(model));
+                let features: Result<Vec<Vec<f32>>> = images
+                    .par_iter()
+                    .map(|&image| match &decoded[image] {
+                        Some(image) => input.mean_feature(&inference, image),
+                        None => input.mean_feature(&inference, &load_image(&sources[image], &ImageLimits::default())?),
+                    })
+                    .collect();
+                Ok(features?.concat())
+            }
+        }
+    }
+
+    /// Fits the model's feature transform on `images`: on all views where features are cached, on the mean features of
+    /// the first weights where the CNN is trained.
+    ///
+    /// # Errors
+    /// When an image can no longer be read.
+    pub fn fit_transform(&self, model: &mut Gxn, images: &[usize], init: &Init) -> Result<()> {
+        if !model.image.standardises() {
+            return Ok(());
+        }
+        match self {
+            Self::Cached { store, contents, feature_dim, .. } => {
+                let row = |&image: &usize| store.row(&contents[image]).unwrap_or_default();
+                let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
+                model.image.fit(values, *feature_dim, init);
+            }
+            Self::Images { .. } => {
+                let width = trained_backbone(model).kind().feature_dim();
+                let features = self.mean_features(model, images)?;
+                model.image.fit(std::iter::once(features), width, init);
+            }
+        }
+        Ok(())
+    }
+
+    /// The CNN's input, `[B, 3, S, S]`.
+    fn pixels(&self, images: &[usize], views: &[usize], device: &Device) -> Result<Tensor<4>> {
+        let Self::Images { sources, decoded, input } = self else {
+            unreachable!("only images have pixels");
+        };
+        let side = input.preprocess.side_px as usize;
+        let planes: Result<Vec<Vec<f32>>> = images
+            .par_iter()
+            .zip(views)
+            .map(|(&image, &view)| {
+                let view = input.views[view];
+                match &decoded[image] {
+                    Some(image) => Ok(input.preprocess.apply(image, view)),
+                    None => Ok(input.preprocess.apply(&load_image(&sources[image], &ImageLimits::default())?, view)),
+                }
+            })
+            .collect();
+        Ok(Tensor::from_data(TensorData::new(planes?.concat(), [images.len(), 3, side, side]), device))
+    }
+}
+
+/// The contents of the images at these positions.
+fn of(contents: &[ContentHash], images: &[usize]) -> Vec<ContentHash> {
+    images.iter().map(|&image| contents[image]).collect()
+}
+
+fn trained_backbone(model: &Gxn) -> &Backbone {
+    model.backbone.as_ref().expect("a model that reads images in training has a backbone")
+}
