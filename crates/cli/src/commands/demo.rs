@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
+use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
-use gxn_eval::Protocol;
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::config::config_text;
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::{data, index, search, train};
 use crate::demo_scenes;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
@@ -53,7 +55,11 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, stop)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
