@@ -6,13 +6,14 @@ mod train;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use gxn_data::SourceOptions;
 
 pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
-/// Look, Imagine and Match: train a retrieval model on your own captioned pictures, know how good it is, search with
-/// words or pictures.
+/// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with
+/// words or images.
 #[derive(Debug, Parser)]
 #[command(name = "gxn", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -22,31 +23,31 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Look at, convert or begin a data set
+    /// Check, convert or scaffold a dataset
     Data {
         #[command(subcommand)]
         command: DataCommand,
     },
     /// Train a model
     Train(Box<TrainArgs>),
-    /// Run all stages of the paper with their controls and set them side by side
+    /// Train all stages of the paper with their controls and compare them
     Ablate(AblateArgs),
-    /// Measure retrieval: recall, ranks, confidence intervals
+    /// Measure retrieval: recall and ranks with confidence intervals
     Evaluate(Box<EvaluateArgs>),
-    /// Compare result files, with a paired bootstrap over images
+    /// Compare result files with a paired bootstrap over images
     Compare(CompareArgs),
-    /// Score captions against references: BLEU-1..4, ROUGE-L, CIDEr
+    /// Score captions against references: BLEU-1 to 4, ROUGE-L, CIDEr
     ///
-    /// The numbers are those of the coco-caption package (PyPI pycocoevalcap), its tokeniser included, without Java. METEOR
-    /// is not computed: it needs WordNet and tables of paraphrases, and anything less would not be METEOR.
+    /// The numbers equal those of the coco-caption package (PyPI pycocoevalcap), its tokeniser included, without Java.
+    /// METEOR is not computed: it needs WordNet and tables of paraphrases.
     ScoreCaptions(ScoreCaptionsArgs),
-    /// Say what the model imagines a picture's caption to be
+    /// Generate captions for images
     Caption(CaptionArgs),
-    /// Draw what the model imagines a sentence's picture to be, 64×64
+    /// Generate 64×64 images from text
     Imagine(ImagineArgs),
-    /// Write embeddings of a data set as npy files
+    /// Write the embeddings of a dataset as npy files
     Encode(EncodeArgs),
-    /// Learn from a split with known pairs what scores mean: the probability that a hit is relevant
+    /// Turn scores into probabilities of relevance, fitted on a split with known pairs
     Calibrate(CalibrateArgs),
     /// Make or refresh the index of a folder of images or of a dataset; only what is new or changed is encoded
     ///
@@ -56,19 +57,54 @@ pub enum Command {
     /// deleted from the index; one that cannot be read, or lies in a folder or behind a link that cannot, stays and is
     /// named. An index of a dataset stays one, and so does an index of images without captions.
     Index(Box<IndexArgs>),
-    /// Search an index with words and pictures
+    /// Search an index with words and images
     Search(SearchArgs),
-    /// Describe a checkpoint, a run or an index
+    /// Describe a run, a checkpoint or an index
     Info(InfoArgs),
-    /// Render a small data set and do everything with it: check, train, evaluate, index, search
+    /// List and print the recipes: configurations that the program contains
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Render a small dataset, then check, train, evaluate, index and search
     Demo(DemoArgs),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Write a man page for each command
+    Man(ManArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Name and describe each recipe
+    List,
+    /// Print a recipe (TOML), as a start for a configuration of your own
+    Show(RecipeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
+    /// Name of the recipe
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// A new or empty folder
+    pub dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Recognise the format and report pairs, splits, bad pictures, duplicates, leaks and unknown words
+    /// Recognise the format and report pairs, splits, unreadable images, duplicates, leaks between splits and unknown words
     Check(CheckArgs),
-    /// Write the data set in another format
+    /// Write a dataset in another format
     Convert(ConvertArgs),
     /// Print a commented sample of each format
     Init,
@@ -76,15 +112,15 @@ pub enum DataCommand {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The data: a file or folder of any supported format
+    /// The dataset: a file or folder of any supported format
     pub source: PathBuf,
     #[command(flatten)]
     pub reading: SourceOptions,
-    /// Decode every picture completely instead of reading its header
+    /// Decode every image completely instead of reading its header only
     #[arg(long)]
     pub full: bool,
-    /// Captions with more words than this are counted
-    #[arg(long, default_value_t = 50)]
+    /// Report captions with more than N words
+    #[arg(long, default_value_t = 50, value_name = "N")]
     pub max_tokens: usize,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
@@ -92,16 +128,16 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// The data
+    /// The dataset
     pub source: PathBuf,
-    /// Where to write it; must not exist
+    /// Where to write; must not exist
     pub out: PathBuf,
-    /// The format to write
+    /// Format to write
     #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset"])]
     pub to: String,
     #[command(flatten)]
     pub reading: SourceOptions,
-    /// Copy the pictures beside the table instead of referring to them
+    /// Copy the images beside the table instead of referring to them
     #[arg(long)]
     pub copy_images: bool,
 }
@@ -120,18 +156,18 @@ pub struct EvaluateArgs {
     /// A run or checkpoint
     #[arg(required_unless_present = "image_embeddings")]
     pub model: Option<PathBuf>,
-    /// The data
+    /// The dataset
     #[arg(required_unless_present = "image_embeddings")]
     pub source: Option<PathBuf>,
     #[command(flatten)]
     pub reading: SourceOptions,
-    /// Which split is measured
+    /// Split to measure
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
-    /// How it is scored; all but full ask for the counts of a published test set
+    /// How to score; every protocol except full requires the size of its published test set
     #[arg(long, default_value = "full", value_parser = ["full", "coco1k-5fold", "coco5k", "f30k1k", "flickr8k1k"])]
     pub protocol: String,
-    /// Weight of the abstract level, in place of the model's own
+    /// Weight of the abstract level, 0 to 1, in place of the model's λ
     #[arg(long)]
     pub lambda: Option<f32>,
     /// Image embeddings of another model, npy [N, D]
@@ -140,26 +176,26 @@ pub struct EvaluateArgs {
     /// Caption embeddings of another model, npy [M, D]
     #[arg(long, value_name = "NPY", requires = "image_embeddings")]
     pub caption_embeddings: Option<PathBuf>,
-    /// Ids of the image rows, one a line
+    /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,
-    /// Image id of each caption row, one a line
+    /// Image id of each caption row, one per line
     #[arg(long, value_name = "TXT", requires = "image_ids")]
     pub caption_image_ids: Option<PathBuf>,
-    /// How foreign embeddings are compared: cosine or order
+    /// How to compare embeddings of another model
     #[arg(long, default_value = "cosine", value_parser = ["cosine", "order"])]
     pub similarity: String,
-    /// Also describe every picture, score the captions, and write them into this folder
+    /// Also generate a caption for every image, score the captions, and write them into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "image_embeddings")]
     pub captions: Option<PathBuf>,
-    /// Also imagine a picture for every image's first caption, measure the pictures, and write them into this folder
+    /// Also generate an image for the first caption of every image, measure the images, and write them into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "image_embeddings")]
     pub imagine: Option<PathBuf>,
-    /// Width of the beam for --captions
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    /// Beam width for --captions
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub beam: u16,
     /// Seed of the bootstrap
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Also write the JSON to this file
     #[arg(short, long, value_name = "JSON")]
@@ -170,12 +206,12 @@ pub struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Result files of `gxn evaluate`; the first is what the others are compared with. Several runs of one setting are one
-    /// argument with commas: a1.json,a2.json,a3.json
+    /// Result files of `gxn evaluate`; the others are compared with the first. Several runs of one setting are one argument
+    /// with commas: a1.json,a2.json,a3.json
     #[arg(required = true, num_args = 2..)]
     pub results: Vec<PathBuf>,
     /// Seed of the bootstrap
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
@@ -183,16 +219,16 @@ pub struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub struct ScoreCaptionsArgs {
-    /// The captions: [{"image_id": 42, "caption": "two dogs"}, ...], one an image
+    /// The captions, one per image: [{"image_id": 42, "caption": "two dogs"}, ...]
     pub results: PathBuf,
-    /// What people wrote: COCO captions JSON or Karpathy's JSON
+    /// Captions that people wrote: COCO captions JSON or Karpathy's JSON
     #[arg(long, value_name = "JSON")]
     pub references: PathBuf,
-    /// A corpus for document frequencies, usually the training captions (of a file with splits, train and restval are
-    /// taken); adds cider_d
+    /// Corpus for document frequencies, usually the training captions; adds cider_d. Of a file with splits, train and restval
+    /// are used
     #[arg(long, value_name = "JSON")]
     pub df: Option<PathBuf>,
-    /// Also write ..._eval.json and ..._evalImgs.json, with the package's keys, into this folder
+    /// Also write ..._eval.json and ..._evalImgs.json, with the keys of coco-caption, into this folder
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
@@ -201,16 +237,16 @@ pub struct ScoreCaptionsArgs {
 
 #[derive(Debug, Args)]
 pub struct CaptionArgs {
-    /// A run or checkpoint of a stage that makes captions
+    /// A run or checkpoint of a stage that trains the caption decoder
     pub model: PathBuf,
-    /// Pictures
-    #[arg(required = true, value_name = "IMG")]
-    pub pictures: Vec<PathBuf>,
-    /// Width of the beam; 1 takes the likeliest word each time
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    /// Image files
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// Beam width; 1 takes the most likely word each time
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub beam: u16,
-    /// Captions a picture, the likeliest first; at most the width of the beam
-    #[arg(short = 'n', long, default_value_t = 1)]
+    /// Captions per image, the most likely first
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "N")]
     pub count: u16,
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptionFormat,
@@ -218,18 +254,18 @@ pub struct CaptionArgs {
 
 #[derive(Debug, Args)]
 pub struct ImagineArgs {
-    /// A run or checkpoint of a stage that makes pictures
+    /// A run or checkpoint of a stage that trains the image generator
     pub model: PathBuf,
-    /// Sentences
+    /// Texts to generate images from
     #[arg(required = true, value_name = "TEXT")]
     pub texts: Vec<String>,
-    /// Pictures a sentence, each with a noise of its own
-    #[arg(short = 'n', long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Images per text, each from its own noise
+    #[arg(short = 'n', long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub count: u16,
-    /// Seed of the first noise; the same seeds are used for every sentence
-    #[arg(long, default_value_t = 1)]
+    /// Seed of the first noise; every text gets the same seeds
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Where the pictures are written
+    /// Folder for the images
     #[arg(short, long, default_value = "imagined", value_name = "DIR")]
     pub output: PathBuf,
 }
@@ -239,7 +275,7 @@ pub enum CaptionFormat {
     /// Path and caption
     #[default]
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Jsonl,
 }
 
@@ -247,11 +283,11 @@ pub enum CaptionFormat {
 pub struct EncodeArgs {
     /// A run or checkpoint
     pub model: PathBuf,
-    /// The data
+    /// The dataset
     pub source: PathBuf,
     #[command(flatten)]
     pub reading: SourceOptions,
-    /// One split instead of everything
+    /// Encode one split only
     #[arg(long, value_parser = ["train", "val", "test"])]
     pub split: Option<String>,
     /// Where to write; must not exist
@@ -261,16 +297,16 @@ pub struct EncodeArgs {
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// A run or checkpoint; the calibration is kept in it, and search finds it there
+    /// A run or checkpoint; the calibration is stored in it, and search finds it there
     pub model: PathBuf,
-    /// The data
+    /// The dataset
     pub source: PathBuf,
     #[command(flatten)]
     pub reading: SourceOptions,
-    /// Which split it is fitted on
+    /// Split to fit on
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
-    /// Measure the calibration that the model has on this split instead of making one
+    /// Measure the model's calibration on this split instead of fitting one
     #[arg(long, value_parser = ["train", "val", "test"], conflicts_with = "split")]
     pub measure: Option<String>,
     #[arg(long, value_enum, default_value_t)]
@@ -279,7 +315,7 @@ pub struct CalibrateArgs {
 
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Words and pictures: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
+    /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
     pub query: Vec<String>,
     /// Add to the query
@@ -288,40 +324,40 @@ pub struct SearchArgs {
     /// Subtract from the query
     #[arg(short, long, value_name = "PART")]
     pub subtract: Vec<String>,
-    /// Where to look for the index, here and above
+    /// Folder to search; the index is there or above
     #[arg(long, short = 'C', default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
-    /// The index itself
+    /// The index, if it is elsewhere
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
     /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
-    /// Hits
-    #[arg(short, long, default_value_t = 10)]
+    /// Number of hits
+    #[arg(short, long, default_value_t = 10, value_name = "N")]
     pub top: usize,
-    /// Skip so many hits: the next page is --offset 10
-    #[arg(long, default_value_t = 0)]
+    /// Skip N hits; the second page is --offset 10
+    #[arg(long, default_value_t = 0, value_name = "N")]
     pub offset: usize,
-    /// What is searched
+    /// What to search for
     #[arg(long, value_enum, default_value_t)]
     pub target: Target,
     /// Only items that pass, such as 'folder=2024/** and width>=1000 and not name=*.gif'
     ///
-    /// Fields: id path folder name sha256 size mtime width height, every column of the data set, and of captions text and
-    /// image_id (there image.id is the picture's). = != < <= > >=, and, or, not, parentheses; a field alone asks whether it
-    /// is there. * and ? are wildcards, which in paths stop at /, ** does not. mtime is compared with dates such as
-    /// 2024-05-31 (UTC). Paths are those below the source.
+    /// Fields: id path folder name sha256 size mtime width height and every column of the dataset; captions also have text
+    /// and image_id, and image.id is their image's. Operators: = != < <= > >=, and, or, not, parentheses; a field alone tests
+    /// whether it exists. * and ? are wildcards that stop at / in paths; ** does not. mtime is compared with dates such as
+    /// 2024-05-31 (UTC). Paths are relative to the source.
     #[arg(long = "where", visible_alias = "filter", value_name = "FILTER")]
     pub filter: Option<String>,
-    /// Weight of the abstract level, 0 to 1, instead of the model's λ
+    /// Weight of the abstract level, 0 to 1, in place of the model's λ
     #[arg(long)]
     pub lambda: Option<f32>,
-    /// Read every embedding; without it a large index is searched by candidates, which are scored exactly
+    /// Score every embedding; otherwise a large index is searched for candidates, which are scored exactly
     #[arg(long)]
     pub exact: bool,
-    /// Only hits that are relevant with at least this probability, 0 to 1; the model must be calibrated (gxn calibrate). One
-    /// sentence that looks for pictures, or one picture that looks for captions
+    /// Only hits that are relevant with at least probability P, 0 to 1; needs a calibrated model (gxn calibrate), and one text
+    /// that searches images or one image that searches captions
     #[arg(long, value_name = "P")]
     pub min_relevance: Option<f32>,
     #[arg(long, value_enum, default_value_t)]
@@ -333,7 +369,7 @@ pub struct SearchArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Target {
-    /// Pictures
+    /// Images
     #[default]
     Image,
     /// Captions
@@ -345,9 +381,9 @@ pub enum HitFormat {
     /// Score and path
     #[default]
     Text,
-    /// One path a line
+    /// One path per line
     Paths,
-    /// One JSON object a line
+    /// One JSON object per line
     Jsonl,
 }
 
@@ -361,16 +397,16 @@ pub struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where everything is written
+    /// Folder for everything that is written
     #[arg(default_value = "demo")]
     pub dir: PathBuf,
-    /// Seed of pictures and training
-    #[arg(long, default_value_t = 1)]
+    /// Seed of images and training
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Pictures to render
-    #[arg(long, default_value_t = 800)]
-    pub pictures: usize,
-    /// Begin anew if DIR holds an earlier demo
+    /// Images to render
+    #[arg(long, alias = "pictures", default_value_t = 800, value_name = "N")]
+    pub images: usize,
+    /// Replace an earlier demo in DIR
     #[arg(long)]
     pub force: bool,
 }

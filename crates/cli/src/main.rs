@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, DataCommand};
+use args::{Cli, Command, ConfigCommand, DataCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,6 +34,12 @@ fn main() -> ExitCode {
         Command::Index(args) => commands::index::index(args),
         Command::Search(args) => commands::search::search(args),
         Command::Info(args) => commands::info::info(args),
+        Command::Config { command } => match command {
+            ConfigCommand::List => commands::config::list(),
+            ConfigCommand::Show(args) => commands::config::show(args),
+        },
+        Command::Completions(args) => commands::manual::completions(args),
+        Command::Man(args) => commands::manual::man(args),
         Command::Demo(args) => commands::demo::demo(args),
     };
     match outcome {

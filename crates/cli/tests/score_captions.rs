@@ -190,7 +190,7 @@ fn bad_files_are_refused_with_what_is_wrong_in_them() {
     let corpus = write(folder.path(), "tested.json", &tested);
     refused(
         ["score-captions", text(&results), "--references", text(&references), "--df", text(&corpus)],
-        &["tested.json: found no image to learn from among 1"],
+        &["tested.json: found 1 images, none of the train split"],
     );
     std::fs::write(folder.path().join("latin.json"), b"[{\"image_id\": 1, \"caption\": \"caf\xe9\"}]").unwrap();
     let latin = folder.path().join("latin.json");

@@ -5,114 +5,82 @@ use std::path::PathBuf;
 use clap::Args;
 use gxn_data::SourceOptions;
 
+/// What `--stage` takes; the configuration's `train.stage`.
+const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "joint"];
+/// What `--model` takes; the configuration's `look.backbone`.
+const BACKBONES: [&str; 6] = ["efficientnet_lite0", "efficientnet_lite2", "resnet50", "resnet152", "vgg19", "small"];
+
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Configuration (TOML); see configs/
+    /// A recipe (see `gxn config list`) or a configuration file (TOML)
+    #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
-    /// The data, in place of data.source
-    #[arg(long, value_name = "SRC")]
+    /// The dataset to train on, in place of data.source
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub train_data: Option<String>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub reading: SourceOptions,
     /// Name of the run; its folder is LOGS/NAME
-    #[arg(long)]
+    #[arg(long, help_heading = "Run")]
     pub name: Option<String>,
-    /// Folder of runs
-    #[arg(long, default_value = "runs", value_name = "DIR")]
+    /// Folder of all runs
+    #[arg(long, default_value = "runs", value_name = "DIR", help_heading = "Run")]
     pub logs: PathBuf,
     /// Folder of cached CNN features [default: LOGS/features]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
     pub features: Option<PathBuf>,
     /// Continue a run: its folder, or `latest` for the last one in LOGS
-    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest")]
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest", help_heading = "Run")]
     pub resume: Option<String>,
-    /// What is trained: match, i2t_xe, i2t_mix, t2i_pretrain, t2i, joint
-    #[arg(long)]
-    pub stage: Option<String>,
-    /// Begin with the weights of this run or checkpoint; its data, look, matching and imagine tables are the defaults
-    #[arg(long, value_name = "RUN")]
-    pub start_from: Option<String>,
-    /// For stage joint: a run of stage t2i whose sentence side, generator and discriminator are taken
-    #[arg(long, value_name = "RUN")]
-    pub merge_from: Option<String>,
-    /// Set any key of the configuration, such as --set look.sentence.hidden=512 (in the environment, before all flags:
-    /// GXN_LOOK__SENTENCE__HIDDEN=512)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Epochs
-    #[arg(long, alias = "num_epochs")]
-    pub epochs: Option<String>,
-    /// Pairs per step
-    #[arg(long, alias = "batch_size")]
-    pub batch_size: Option<String>,
-    /// First learning rate
-    #[arg(long, alias = "learning_rate")]
-    pub lr: Option<String>,
-    /// Seed of weights, sampling and dropout
-    #[arg(long)]
-    pub seed: Option<String>,
-    /// Weight file of the CNN
-    #[arg(long, value_name = "PATH")]
-    pub pretrained_image: Option<String>,
-    /// The CNN: efficientnet_lite0, efficientnet_lite2, resnet50, resnet152, vgg19, small
-    #[arg(long, alias = "cnn_type", value_name = "NAME")]
-    pub model: Option<String>,
-    /// Train the CNN too
-    #[arg(long)]
-    pub finetune: bool,
-    /// order, order_reversed or cosine
-    #[arg(long, value_name = "NAME")]
-    pub measure: Option<String>,
-    /// Margin of the hinge losses
-    #[arg(long)]
-    pub margin: Option<String>,
-    /// Hardest negatives (VSE++)
-    #[arg(long, alias = "max_violation")]
-    pub max_violation: bool,
-    /// Width of the joint space
-    #[arg(long, alias = "embed_size", hide = true)]
-    pub embed_size: Option<String>,
-    /// Width of word vectors
-    #[arg(long, alias = "word_dim", hide = true)]
-    pub word_dim: Option<String>,
-    /// Global gradient norm
-    #[arg(long, alias = "grad_clip", alias = "grad-clip-norm", hide = true)]
-    pub grad_clip: Option<String>,
-    /// Epochs between cuts of the learning rate
-    #[arg(long, alias = "lr_update", hide = true)]
-    pub lr_update: Option<String>,
-    /// Decoupled weight decay
-    #[arg(long, hide = true)]
-    pub wd: Option<String>,
-    /// Steps of linear warm-up
-    #[arg(long, hide = true)]
-    pub warmup: Option<String>,
-    /// Epochs of summed negatives before the hardest
-    #[arg(long, alias = "vse_mean_warmup_epochs", hide = true)]
-    pub vse_mean_warmup_epochs: Option<String>,
-    /// Layers of the GRUs: 1
-    #[arg(long, alias = "num_layers", hide = true, value_parser = ["1"])]
-    pub num_layers: Option<String>,
-    /// Train on Karpathy's restval images too (the default)
-    #[arg(long = "use-restval", alias = "use_restval", hide = true)]
-    pub restval: bool,
     /// Worker threads [default: all cores]
-    #[arg(long)]
+    #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,
-    /// Run two batches, print memory and the projected time, and stop
-    #[arg(long)]
+    /// Run two steps, print time and memory, and stop
+    #[arg(long, help_heading = "Run")]
     pub dry_run: bool,
-    /// Print the resolved configuration and stop
-    #[arg(long)]
+    /// The CNN
+    #[arg(long, value_name = "NAME", value_parser = BACKBONES, help_heading = "Model")]
+    pub model: Option<String>,
+    /// Weight file of the CNN
+    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    pub pretrained_image: Option<String>,
+    /// Start from the weights of a run or checkpoint, and inherit its data, model and matching configuration
+    #[arg(long, alias = "start-from", value_name = "RUN", help_heading = "Model")]
+    pub init_from: Option<String>,
+    /// For the joint stage: a run of stage t2i whose sentence encoder, generator and discriminator are taken
+    #[arg(long, value_name = "RUN", help_heading = "Model", hide_short_help = true)]
+    pub merge_from: Option<String>,
+    /// What to train
+    #[arg(long, value_parser = STAGES, help_heading = "Training")]
+    pub stage: Option<String>,
+    /// Passes over the data
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub epochs: Option<u64>,
+    /// Pairs per step
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Training")]
+    pub batch_size: Option<u64>,
+    /// Learning rate
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    pub lr: Option<f64>,
+    /// Seed of weights, sampling and dropout
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub seed: Option<u64>,
+    /// Set any configuration key, such as --set matching.margin=0.1; the environment variable GXN_MATCHING__MARGIN=0.1
+    /// does the same before all flags
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Configuration")]
+    pub set: Vec<String>,
+    /// Print the complete configuration and stop
+    #[arg(long, help_heading = "Configuration")]
     pub print_config: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct AblateArgs {
-    /// Plan (TOML): a configuration with one [[stage]] for each stage; see configs/flickr8k-ablation.toml
+    /// A recipe (flickr8k-ablation) or a file: a configuration with one [[stage]] for each stage (TOML)
+    #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
-    /// Seeds 1 to so many
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    /// Train every stage with the seeds 1 to N
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub seeds: u64,
     /// Folder of the runs and of the tables; finished runs are not repeated, interrupted ones continue
     #[arg(long, default_value = "ablation", value_name = "DIR")]
@@ -120,13 +88,39 @@ pub struct AblateArgs {
     /// Folder of cached CNN features [default: LOGS/features]
     #[arg(long, value_name = "DIR")]
     pub features: Option<PathBuf>,
-    /// Which split the table is about
+    /// The split that the table is about
     #[arg(long, default_value = "test", value_parser = ["val", "test"])]
     pub split: String,
     /// Set any key of the common tables, such as --set train.batch_size=64
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Print the arms with their controls and stop
+    /// Print the stages with their controls and stop
     #[arg(long)]
     pub print_plan: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use gxn::config::RunConfig;
+
+    /// More is for the configuration.
+    #[test]
+    fn twenty_five_flags_at_most() {
+        let command = crate::args::Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set() && !arg.is_hide_short_help_set();
+        let flags: Vec<String> = train.get_arguments().filter(visible).map(|arg| arg.get_id().to_string()).collect();
+        assert!(flags.len() <= 25, "{}: {flags:?}", flags.len());
+        assert!(train.get_opts().filter(visible).all(|arg| arg.get_help_heading().is_some()));
+    }
+
+    #[test]
+    fn names_are_those_of_the_configuration() {
+        let known =
+            |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.start_from=x".into()]);
+        assert!(BACKBONES.iter().all(|name| known("look.backbone", name).is_ok()));
+        assert!(STAGES.iter().all(|name| known("train.stage", name).is_ok()));
+    }
 }

@@ -25,7 +25,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     // Refused before the images are encoded.
     encoder.caption_features(&[], beam)?;
     let mut unreadable = 0;
-    for chunk in args.pictures.chunks(BATCH) {
+    for chunk in args.images.chunks(BATCH) {
         if stop.load(Ordering::Relaxed) {
             return Err(gxn_base::Error::interrupted().into());
         }
@@ -64,7 +64,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         print(&out)?;
     }
     if unreadable > 0 {
-        eprintln!("{unreadable} of {} images could not be read", args.pictures.len());
+        eprintln!("{unreadable} of {} images could not be read", args.images.len());
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `gxn demo`: the whole main job on rendered images, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,25 +6,26 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
+use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
-use gxn_eval::Protocol;
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::config::config_text;
+use crate::commands::{data, index, search, train};
 use crate::demo_scenes;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
-/// The run's configuration; the dataset is named at run time.
-const CONFIG: &str = include_str!("../../../../configs/demo.toml");
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test images chance alone finds so much that the multiple says nothing.
+/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
@@ -33,8 +34,8 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
-    eprintln!("1/6 rendering {} captioned scenes into {}", args.pictures, pictures.display());
-    let source = demo_scenes::render(&pictures, args.seed, args.pictures)?;
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
+    let source = demo_scenes::render(&pictures, args.seed, args.images)?;
     let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
@@ -43,10 +44,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
         bail!("the rendered dataset failed its check");
     }
 
-    eprintln!("3/6 gxn train configs/demo.toml --train-data {}", source.display());
+    eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), stop)?;
+    let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
     if outcome.interrupted {
         eprintln!("stopped; continue with: gxn train --resume {}", run.display());
         return Ok(ExitCode::from(INTERRUPTED));
@@ -54,7 +55,11 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, stop)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
@@ -75,7 +80,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!("note: {} test images are too few to judge the model by; --pictures 800 has enough", report.n_images);
+        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -83,11 +88,10 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn config(source: &Path, seed: u64) -> Result<RunConfig> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), CONFIG)?;
+    let recipe = config_text(Path::new("demo"))?;
     let name = serde_json::Value::from(source.display().to_string());
     let set = [format!("data.source={name}"), format!("train.seed={seed}")];
-    Ok(RunConfig::load(Some(file.path()), &set)?)
+    Ok(RunConfig::parse(Some(&recipe), &set)?)
 }
 
 /// The rsum of random ranks: an image has `captions / images` right answers among all captions, a caption one among all
@@ -105,7 +109,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
 fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
@@ -123,15 +127,14 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error =
-            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error = gxn_base::Error::invalid(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("images or runs of something else", "name another folder");
+        return refuse("pictures or runs of something else", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "replace it with --force, or name another folder");
+        return refuse("an earlier demo", "begin anew with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -141,10 +144,10 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own images:
+With your own pictures:
   gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
-  gxn train configs/own.toml --train-data MY_DATA --pretrained-image WEIGHTS --name mine
+  gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test
   gxn index MY_PHOTOS --model runs/mine
   gxn search \"two dogs on the beach\" MY_PHOTOS

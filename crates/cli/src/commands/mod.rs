@@ -1,8 +1,9 @@
-//! One module a command; each reads its arguments, calls the library and prints.
+//! One module for each command; each reads its arguments, calls the library and prints.
 
 pub mod ablate;
 pub mod calibrate;
 pub mod caption;
+pub mod config;
 pub mod data;
 pub mod demo;
 pub mod encode;
@@ -11,6 +12,7 @@ pub mod imagine;
 pub mod index;
 pub mod index_options;
 pub mod info;
+pub mod manual;
 pub mod score_captions;
 pub mod search;
 pub mod train;

@@ -15,6 +15,7 @@ use gxn_data::SourceOptions;
 use serde_json::Value;
 
 use crate::args::TrainArgs;
+use crate::commands::config::config_text;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::ProgressLine;
@@ -37,7 +38,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         let stop = stop_flag()?;
         return finish(&run, resume_run(&run, &features, stop)?);
     }
-    let config = gxn::train::configuration(args.config.as_deref(), &overrides(args)?)?;
+    let text = args.config.as_deref().map(config_text).transpose()?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -209,55 +211,30 @@ fn picture_figures(figures: &PictureFigures) -> String {
     )
 }
 
-fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
-    let given = [
-        ("data.source", &args.train_data),
-        ("train.stage", &args.stage),
-        ("train.start_from", &args.start_from),
-        ("train.merge_from", &args.merge_from),
-        ("train.epochs", &args.epochs),
-        ("train.batch_size", &args.batch_size),
-        ("train.learning_rate", &args.lr),
-        ("train.seed", &args.seed),
-        ("look.weights", &args.pretrained_image),
-        ("look.backbone", &args.model),
-        ("matching.similarity", &args.measure),
-        ("matching.margin", &args.margin),
-        ("look.embed_dim", &args.embed_size),
-        ("look.sentence.word_dim", &args.word_dim),
-        ("train.grad_clip", &args.grad_clip),
-        ("train.cut_every", &args.lr_update),
-        ("train.weight_decay", &args.wd),
-        ("train.warmup_steps", &args.warmup),
-        ("matching.sum_epochs", &args.vse_mean_warmup_epochs),
+/// What the flags set, in the order of precedence: environment, flags, `--set`.
+fn overrides(args: &TrainArgs) -> Vec<String> {
+    let texts = [
+        ("data.source", args.train_data.clone()),
+        ("look.backbone", args.model.clone()),
+        ("look.weights", args.pretrained_image.clone()),
+        ("train.stage", args.stage.clone()),
+        ("train.start_from", args.init_from.clone()),
+        ("train.merge_from", args.merge_from.clone()),
     ];
-    let text_keys = ["data.source", "look.weights", "train.start_from", "train.merge_from"];
-    let flags = given
-        .into_iter()
-        .filter_map(|(key, value)| value.as_ref().map(|v| (key, v)))
-        // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
-        .map(|(key, v)| match text_keys.iter().any(|start| key.starts_with(start)) {
-            true => format!("{key}={}", serde_json::Value::from(v.as_str())),
-            false => format!("{key}={v}"),
-        });
+    let numbers = [
+        ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
+        ("train.batch_size", args.batch_size.map(|pairs| pairs.to_string())),
+        ("train.learning_rate", args.lr.map(|rate| format!("{rate:?}"))),
+        ("train.seed", args.seed.map(|seed| seed.to_string())),
+    ];
+    // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
+    let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
+    let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    differing(
-        "data",
-        &serde_json::to_value(&args.reading)?,
-        &serde_json::to_value(SourceOptions::default())?,
-        &mut pairs,
-    );
-    if args.finetune {
-        pairs.push("look.finetune=true".into());
-    }
-    if args.restval {
-        pairs.push("data.use_restval=true".into());
-    }
-    if args.max_violation {
-        pairs.push("matching.loss=hardest".into());
-    }
+    let source = |options: &SourceOptions| serde_json::to_value(options).expect("options are plain data");
+    differing("data", &source(&args.reading), &source(&SourceOptions::default()), &mut pairs);
     pairs.extend(args.set.iter().cloned());
-    Ok(pairs)
+    pairs
 }
 
 /// What differs from the default, as `key=value`.
@@ -285,13 +262,13 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
+    let (asked, kept) = (overrides(args), run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }
     let own = RunConfig::load(Some(&kept), &[])?;
     let wanted = match &args.config {
-        Some(config) => gxn::train::configuration(Some(config), &asked)?,
+        Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load(Some(&kept), &asked)?,
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());

@@ -21,7 +21,7 @@ pub use matching::{Levels, LossKind, MatchingConfig};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
 use gxn_data::SourceOptions;
 
 /// Largest input of a CNN; beyond it a typing error is likelier than a wish.
@@ -66,23 +66,50 @@ impl Default for DataConfig {
     }
 }
 
+/// A configuration as TOML, and what errors call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigText {
+    /// Its path, or the name of a recipe.
+    pub name: String,
+    /// TOML.
+    pub text: String,
+}
+
+impl ConfigText {
+    /// A file's text.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
+        Ok(Self { name: path.display().to_string(), text })
+    }
+}
+
 impl RunConfig {
-    /// Reads a TOML file. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare words
-    /// are taken as strings).
+    /// Reads a TOML file; as [`RunConfig::parse`].
     ///
     /// # Errors
     /// Names the file, and the key that is unknown or has the wrong type.
     pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        Self::from_table(Self::table(path, overrides)?, path)
+        Self::parse(path.map(ConfigText::read).transpose()?.as_ref(), overrides)
     }
 
-    /// The keys that a file and overrides give, before defaults and checks.
-    pub(crate) fn table(path: Option<&Path>, overrides: &[String]) -> Result<toml::Table> {
-        let mut table = match path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
-                text.parse::<toml::Table>().map_err(|e| not_toml(path, &e))?
-            }
+    /// The configuration of a text. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare
+    /// words are taken as strings).
+    ///
+    /// # Errors
+    /// Names the text, and the key that is unknown or has the wrong type.
+    pub fn parse(text: Option<&ConfigText>, overrides: &[String]) -> Result<Self> {
+        Self::from_table(Self::table(text, overrides)?, name_of(text))
+    }
+
+    /// The keys that a text and overrides give, before defaults and checks.
+    pub(crate) fn table(text: Option<&ConfigText>, overrides: &[String]) -> Result<toml::Table> {
+        let mut table = match text {
+            Some(ConfigText { name, text }) => text
+                .parse::<toml::Table>()
+                .map_err(|e| Error::invalid(name.clone(), e.to_string().trim().to_string(), "a TOML file"))?,
             None => toml::Table::new(),
         };
         for pair in overrides {
@@ -91,12 +118,11 @@ impl RunConfig {
         Ok(table)
     }
 
-    /// The configuration in `table`, which came from `path`.
-    pub(crate) fn from_table(table: toml::Table, path: Option<&Path>) -> Result<Self> {
-        let place = path.map_or_else(|| "the configuration".to_string(), |p| p.display().to_string());
+    /// The configuration in `table`; errors call it `name`.
+    pub(crate) fn from_table(table: toml::Table, name: &str) -> Result<Self> {
         let config: Self = table.try_into().map_err(|e: toml::de::Error| {
-            Error::invalid(place, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
-                .with_hint("`gxn train --print-config` prints every key with its default")
+            Error::invalid(name, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
+                .with_remedy(Remedy::ShowConfig)
         })?;
         config.validate()?;
         Ok(config)
@@ -240,6 +266,11 @@ impl RunConfig {
     }
 }
 
+/// What errors call a configuration.
+pub(crate) fn name_of(text: Option<&ConfigText>) -> &str {
+    text.map_or("the configuration", |text| &text.name)
+}
+
 /// Replaces `$NAME`, `${NAME}` and a leading `~/` in a path of the configuration.
 ///
 /// # Errors
@@ -276,10 +307,6 @@ pub fn expand(path: &str) -> Result<PathBuf> {
     }
     out.push_str(rest);
     Ok(PathBuf::from(out))
-}
-
-fn not_toml(path: &Path, e: &toml::de::Error) -> Error {
-    Error::invalid(path.display().to_string(), e.to_string().trim().to_string(), "a TOML file")
 }
 
 fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {

@@ -13,7 +13,7 @@ use super::feed::Feed;
 use super::pixels::PixelStore;
 use super::preparation::Prepared;
 use crate::config::RunConfig;
-use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
+use crate::evaluate::generated_images::{own_image_ranks, own_noise};
 use crate::imagine::picture::{SmallPicture, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
 use crate::model::{EmbeddingRows, Gxn};
@@ -139,7 +139,7 @@ impl PictureTask {
         let validation = PictureValidation {
             same_sentence: mean(same),
             other_sentence: mean(other),
-            own_photo: mean(own_photo_ranks(&encoded, &photos)?),
+            own_photo: mean(own_image_ranks(&encoded, &photos)?),
         };
         let sheet: Vec<RgbImage> = shown.iter().map(|picture| picture.to_rgb()).collect();
         Ok((validation, contact_sheet(&sheet, SHEET_ROW)))

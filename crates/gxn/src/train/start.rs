@@ -1,9 +1,7 @@
 //! Runs that begin with the weights of another one.
 
-use std::path::Path;
-
 use crate::checkpoint::{Ancestor, Checkpoint, fingerprint_of, resolve};
-use crate::config::{RunConfig, expand};
+use crate::config::{ConfigText, RunConfig, expand, name_of};
 use gxn_base::{Error, Result};
 
 /// The tables that a run takes over from the one it begins with.
@@ -14,19 +12,19 @@ const INHERITED: [&str; 4] = ["data", "look", "matching", "imagine"];
 ///
 /// # Errors
 /// As [`RunConfig::load`], and when there is no such checkpoint.
-pub fn configuration(file: Option<&Path>, overrides: &[String]) -> Result<RunConfig> {
-    let table = RunConfig::table(file, overrides)?;
+pub fn configuration(text: Option<&ConfigText>, overrides: &[String]) -> Result<RunConfig> {
+    let table = RunConfig::table(text, overrides)?;
     let named = table.get("train").and_then(|train| train.get("start_from")).and_then(toml::Value::as_str);
-    let Some(named) = named else { return RunConfig::from_table(table, file) };
+    let Some(named) = named else { return RunConfig::from_table(table, name_of(text)) };
     let stored = resolve(&expand(named)?)?.join("config.toml");
-    let mut base = RunConfig::table(Some(&stored), &[])?;
+    let mut base = RunConfig::table(Some(&ConfigText::read(&stored)?), &[])?;
     base.retain(|key, _| INHERITED.contains(&key));
     merge(&mut base, table);
-    RunConfig::from_table(base, file)
+    RunConfig::from_table(base, name_of(text))
 }
 
 /// Puts every value of `over` into `base`; tables are merged.
-pub(super) fn merge(base: &mut toml::Table, over: toml::Table) {
+pub(crate) fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value),

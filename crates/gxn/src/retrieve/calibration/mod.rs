@@ -21,7 +21,7 @@ mod standard;
 use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_eval::metrics::isotonic::{Isotonic, expected_calibration_error};
+use gxn_eval::metrics::{Isotonic, expected_calibration_error};
 use gxn_index::{Modality, PartKind, Plan, QueryPart, SearchOptions, Space};
 use serde::{Deserialize, Serialize};
 
