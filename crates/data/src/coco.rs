@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
 use super::options::SourceOptions;
-use super::parsed_source::{ParsedSource, Record, plain};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
@@ -48,10 +48,13 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
         file.images.len(),
         file.annotations.len()
     ));
-    let mut captions: HashMap<String, Vec<(Option<String>, String)>> = HashMap::new();
+    let mut captions: HashMap<String, Vec<ParsedCaption>> = HashMap::new();
     for annotation in file.annotations {
         let text = annotation.caption.unwrap_or_default();
-        captions.entry(plain(&annotation.image_id)).or_default().push((annotation.id.as_ref().map(plain), text));
+        captions
+            .entry(plain(&annotation.image_id))
+            .or_default()
+            .push(ParsedCaption { id: annotation.id.as_ref().map(plain), text });
     }
     for entry in file.images {
         let id = plain(&entry.id);

@@ -7,7 +7,7 @@ use serde_json::Map;
 use walkdir::WalkDir;
 
 use super::image_source::{ImageSource, has_image_extension};
-use super::parsed_source::{ParsedSource, Record};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record};
 use super::split::Split;
 use gxn_base::{Error, Result};
 
@@ -18,7 +18,7 @@ const TEXT_FOLDERS: [&str; 5] = ["captions", "texts", "text", "txt", "labels"];
 pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let images = folder.join("images");
     let texts = TEXT_FOLDERS.iter().map(|name| folder.join(name)).find(|texts| texts.is_dir())?;
-    let holds_texts = files_below(&texts).ok()?.iter().any(|(name, _)| name.ends_with(".txt"));
+    let holds_texts = walk(&texts).ok()?.files.iter().any(|(name, _)| name.ends_with(".txt"));
     (images.is_dir() && holds_texts).then_some((images, texts))
 }
 
@@ -89,12 +89,12 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
     Ok(parsed)
 }
 
-fn read_captions(path: &Path) -> std::result::Result<Vec<(Option<String>, String)>, String> {
+fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String> {
     let text = gxn_base::text::read_text(path).map_err(|error| match error.found() {
         Some(found) => found.to_owned(),
         None => error.to_string(),
     })?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| (None, line.to_owned())).collect())
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| ParsedCaption::new(line)).collect())
 }
 
 /// `a/b.jpg` → `a/b`.
@@ -102,12 +102,7 @@ fn stem(name: &str) -> String {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
 }
 
-/// Every visible file below `folder`, by its path from there with `/`, in a fixed order.
-pub fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    Ok(walk(folder)?.files)
-}
-
-/// What lies below a folder, by paths from there with `/`.
+/// Every visible file below a folder in a fixed order, by its path from there with `/`.
 struct Walk {
     files: Vec<(String, PathBuf)>,
     /// What could not be read, and why.

@@ -56,7 +56,7 @@ impl ImageSource {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn byte_count(&self) -> Result<u64> {
+    pub(super) fn byte_count(&self) -> Result<u64> {
         match self {
             Self::File(path) => {
                 std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
@@ -128,7 +128,7 @@ impl ContentHash {
     }
 
     /// A number in `[0, 1)` that depends on the content alone; its first 53 bits.
-    pub fn unit(&self) -> f64 {
+    pub(super) fn unit(&self) -> f64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.0[..8]);
         (u64::from_be_bytes(first) >> 11) as f64 / (1u64 << 53) as f64

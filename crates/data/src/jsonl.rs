@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::image_resolver::ImageResolver;
 use super::options::SourceOptions;
-use super::parsed_source::{ParsedSource, plain};
+use super::parsed_source::{ParsedCaption, ParsedSource, plain};
 use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
@@ -77,7 +77,7 @@ fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
 }
 
 /// The captions of an object, one string or several, with their ids where `ids` gives as many.
-pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<(Option<String>, String)> {
+pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<ParsedCaption> {
     let texts: Vec<String> = match CAPTION.iter().find_map(|key| object.remove(*key)) {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(texts)) => texts.into_iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
@@ -85,7 +85,7 @@ pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>
     };
     let ids = ids.and_then(Value::as_array).filter(|ids| ids.len() == texts.len());
     let id = |at: usize| ids.map(|ids| plain(&ids[at]));
-    texts.into_iter().enumerate().map(|(at, text)| (id(at), text)).collect()
+    texts.into_iter().enumerate().map(|(at, text)| ParsedCaption { id: id(at), text }).collect()
 }
 
 fn keys(object: &Map<String, Value>) -> String {

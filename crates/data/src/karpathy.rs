@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
 use super::options::SourceOptions;
-use super::parsed_source::{ParsedSource, Record, plain};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use super::split::Split;
 use gxn_base::Result;
 use gxn_base::text::parse_json;
@@ -20,7 +20,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct Entry {
-    /// Not part of Karpathy's layout: written by [`convert`](crate::convert), so that ids survive.
+    /// Not part of Karpathy's layout: written by [`convert`](crate::convert()), so that ids survive.
     id: Option<String>,
     filename: String,
     filepath: Option<String>,
@@ -88,7 +88,7 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
         }
         let captions = entry.sentences.into_iter().map(|sentence| {
             let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-            (sentence.sentid.as_ref().map(plain), text)
+            ParsedCaption { id: sentence.sentid.as_ref().map(plain), text }
         });
         parsed.records.push(Record { id, source, split, captions: captions.collect(), meta });
     }

@@ -34,6 +34,7 @@ mod coco;
 mod convert;
 mod dataset;
 mod folder;
+mod format;
 mod image;
 mod image_resolver;
 mod image_source;

@@ -18,9 +18,23 @@ pub(super) struct Record {
     pub id: String,
     pub source: ImageSource,
     pub split: Option<Split>,
-    /// Given id, text.
-    pub captions: Vec<(Option<String>, String)>,
+    pub captions: Vec<ParsedCaption>,
     pub meta: Map<String, Value>,
+}
+
+/// A caption as a source gives it.
+#[derive(Debug, Clone)]
+pub(super) struct ParsedCaption {
+    /// Its id, where the source gives one.
+    pub id: Option<String>,
+    pub text: String,
+}
+
+impl ParsedCaption {
+    /// A caption without an id.
+    pub fn new(text: &str) -> Self {
+        Self { id: None, text: text.to_owned() }
+    }
 }
 
 /// Everything a format reader found.
@@ -46,9 +60,9 @@ impl ParsedSource {
         let mut kept = Vec::with_capacity(records.len());
         for mut record in records {
             let before = record.captions.len();
-            record.captions.retain_mut(|(_, text)| {
-                *text = text.trim().to_owned();
-                !text.is_empty()
+            record.captions.retain_mut(|caption| {
+                caption.text = caption.text.trim().to_owned();
+                !caption.text.is_empty()
             });
             if record.captions.is_empty() {
                 self.account
@@ -67,12 +81,12 @@ impl ParsedSource {
         let kept = self.assign_splits(kept, options)?;
         let Self { format, account, .. } = self;
         let mut data = Dataset { name, format, account, ..Dataset::default() };
-        let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.0.as_deref()).collect();
+        let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.id.as_deref()).collect();
         // Ids that do not tell captions apart are no ids.
         let use_given = given.iter().collect::<HashSet<_>>().len() == given.len();
         for (record, content) in kept {
             let image = data.images.len();
-            for (k, (id, text)) in record.captions.into_iter().enumerate() {
+            for (k, ParsedCaption { id, text }) in record.captions.into_iter().enumerate() {
                 let id = id.filter(|id| use_given && !id.is_empty()).unwrap_or_else(|| format!("{}#{k}", record.id));
                 data.captions.push(Caption { id, image, text });
             }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
 use super::options::SourceOptions;
-use super::parsed_source::{ParsedSource, Record};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record};
 use super::split::Split;
 
 /// What one row says about an image.
@@ -19,8 +19,7 @@ pub(super) struct Row {
     pub id: Option<String>,
     /// Its split as written.
     pub split: Option<String>,
-    /// Given id, text.
-    pub captions: Vec<(Option<String>, String)>,
+    pub captions: Vec<ParsedCaption>,
     /// Further columns.
     pub meta: Map<String, Value>,
 }

@@ -1,22 +1,15 @@
 //! [`Dataset::open`]: recognises a source's format by its content.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
-
 use super::dataset::Dataset;
+use super::format::Format;
 use super::image_source::EXTENSIONS;
 use super::options::SourceOptions;
 use super::parsed_source::ParsedSource;
-use super::table::Header;
-use super::{coco, folder, jsonl, karpathy, table, webdataset};
-use gxn_base::text::read_text;
-use gxn_base::{Error, Kind, Remedy, Result};
+use super::{folder, webdataset};
+use gxn_base::{Error, Result};
 
 impl Dataset {
     /// Opens a file, a folder, several sources joined by `::`, or shards `name-{0000..0042}.tar`, whose format is
@@ -33,7 +26,7 @@ impl Dataset {
             return read_folder(source, options)?.into_dataset(stem(source), options);
         }
         if source.exists() {
-            return read_file(source, options)?.into_dataset(stem(source), options);
+            return Format::of(source, options)?.read(source, options)?.into_dataset(stem(source), options);
         }
         let text = source.to_string_lossy();
         if text.contains("::") {
@@ -49,111 +42,6 @@ impl Dataset {
     }
 }
 
-/// The formats of a single file, told by its content.
-enum Format {
-    Karpathy(String),
-    Coco(String),
-    List(String),
-    Lines(String),
-    Token(String),
-    Table(String, Header),
-    Tar,
-}
-
-/// Reads a file of any format.
-fn read_file(path: &Path, options: &SourceOptions) -> Result<ParsedSource> {
-    match Format::of(path, options)? {
-        Format::Karpathy(text) => karpathy::read(path, &text, options),
-        Format::Coco(text) => coco::read(path, &text, options),
-        Format::List(text) => jsonl::read_list(path, &text, options),
-        Format::Lines(text) => jsonl::read_lines(path, &text, options),
-        Format::Token(text) => table::read_token(path, &text, options),
-        Format::Table(text, header) => table::read_table(path, &text, header, options),
-        Format::Tar => webdataset::read(&[path.to_path_buf()]),
-    }
-}
-
-const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, a tar";
-
-impl Format {
-    fn of(path: &Path, options: &SourceOptions) -> Result<Self> {
-        let other = |kind: Kind, found: String| {
-            Error::new(kind, path.display().to_string(), found, EXPECTED).with_remedy(Remedy::ShowFormats)
-        };
-        let unknown = |found| other(Kind::Invalid, found);
-        let unsupported = |found: &str| other(Kind::Unsupported, found.to_owned());
-        let mut start = Vec::new();
-        let file = File::open(path).map_err(|error| Error::io("cannot open", path, error))?;
-        file.take(4096).read_to_end(&mut start).map_err(|error| Error::io("cannot read", path, error))?;
-        if webdataset::is_tar(path, &start) {
-            return Ok(Self::Tar);
-        }
-        match start {
-            _ if start.is_empty() => return Err(unknown("an empty file".into())),
-            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
-            _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
-            _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
-                return Err(unsupported("a binary file"));
-            }
-            _ => {}
-        }
-        let text = read_text(path)?;
-        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        if table::is_token_line(first) {
-            return Ok(Self::Token(text));
-        }
-        if text.trim_start().starts_with('[') {
-            return Ok(Self::List(text));
-        }
-        if text.trim_start().starts_with('{') {
-            if let Ok(Value::Object(object)) = serde_json::from_str(first)
-                && jsonl::is_row(&object)
-            {
-                return Ok(Self::Lines(text));
-            }
-            let outline: Outline = match serde_json::from_str(&text) {
-                Ok(outline) => outline,
-                // Several objects one after the other: lines, whose faults the reader names one by one.
-                Err(_) if serde_json::from_str::<Map<String, Value>>(first).is_ok() => return Ok(Self::Lines(text)),
-                Err(error) => return Err(unknown(format!("damaged JSON ({error})"))),
-            };
-            return match outline {
-                Outline { images: Some(_), annotations: Some(_), .. } => Ok(Self::Coco(text)),
-                Outline { images: Some(images), .. }
-                    if images.is_empty() || images.iter().any(|image| image.sentences.is_some()) =>
-                {
-                    Ok(Self::Karpathy(text))
-                }
-                Outline { images: Some(_), .. } => {
-                    Err(unknown("JSON whose images have no `sentences`, and no `annotations` beside them".into()))
-                }
-                Outline { rest, .. } => {
-                    let keys = rest.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
-                    Err(unknown(format!("JSON with the keys {keys}")))
-                }
-            };
-        }
-        match Header::find(path, first, &options.csv)? {
-            Some(header) => Ok(Self::Table(text, header)),
-            None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
-        }
-    }
-}
-
-/// As much of a JSON file as tells its layout; what is skipped costs no memory.
-#[derive(Deserialize)]
-struct Outline {
-    images: Option<Vec<OutlineImage>>,
-    annotations: Option<IgnoredAny>,
-    #[serde(flatten)]
-    rest: BTreeMap<String, IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct OutlineImage {
-    sentences: Option<IgnoredAny>,
-}
-
 /// Reads a folder: two folders of equal stems, one table or JSON with its images, tar shards, or pairs.
 fn read_folder(folder: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     if let Some(texts) = &options.texts {
@@ -164,16 +52,16 @@ fn read_folder(folder: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     files.sort();
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     files.retain(|path| !name(path).starts_with('.'));
-    let tables: Vec<&PathBuf> =
-        files.iter().filter(|path| may_be_table(&name(path), path) && Format::of(path, options).is_ok()).collect();
-    match tables[..] {
-        [] => {}
-        [table] => return read_file(table, options),
-        _ => {
-            let names = tables.iter().take(5).map(|path| name(path)).collect::<Vec<_>>().join(", ");
-            return Err(Error::invalid(folder.display().to_string(), format!("several tables: {names}"), "one")
-                .with_hint("name the file itself"));
-        }
+    let candidates = files.iter().filter(|path| may_be_table(&name(path), path));
+    let mut tables: Vec<(&PathBuf, Format)> =
+        candidates.filter_map(|path| Some((path, Format::of(path, options).ok()?))).collect();
+    if tables.len() > 1 {
+        let names = tables.iter().take(5).map(|(path, _)| name(path)).collect::<Vec<_>>().join(", ");
+        return Err(Error::invalid(folder.display().to_string(), format!("several tables: {names}"), "one")
+            .with_hint("name the file itself"));
+    }
+    if let Some((path, format)) = tables.pop() {
+        return format.read(path, options);
     }
     let shards: Vec<PathBuf> = files.iter().filter(|path| name(path).ends_with(".tar")).cloned().collect();
     if !shards.is_empty() {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::testing::{folder, png, published_data};
-use crate::{CsvColumns, Split, SplitBy, load_image};
+use crate::{CsvColumns, Remedy, Split, SplitBy, load_image};
 
 fn open(folder: &TempDir, name: &str) -> Dataset {
     open_with(folder, name, &SourceOptions::default()).unwrap_or_else(|error| panic!("{error} {:?}", error.hint()))

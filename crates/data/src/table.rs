@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::image_resolver::ImageResolver;
 use super::options::{CsvColumns, SourceOptions};
-use super::parsed_source::ParsedSource;
+use super::parsed_source::{ParsedCaption, ParsedSource};
 use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Kind, Remedy, Result};
@@ -42,7 +42,7 @@ pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Re
         builder.add(Row {
             image: image.to_owned(),
             split: splits.get(image).map(|split| (*split).to_owned()),
-            captions: vec![(Some(format!("{image}#{number}")), caption.to_owned())],
+            captions: vec![ParsedCaption { id: Some(format!("{image}#{number}")), text: caption.to_owned() }],
             ..Row::default()
         });
     }
@@ -138,13 +138,13 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
         }
         let mut row = Row { image: record[header.image].trim().to_owned(), ..Row::default() };
         // An unquoted separator inside a caption in the last column.
-        let caption = match header.caption + 1 == width {
-            true => record.iter().skip(header.caption).collect::<Vec<_>>().join(&header.separator.to_string()),
-            false if record.len() > width => {
-                builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
-                continue;
-            }
-            false => record[header.caption].to_owned(),
+        let caption = if header.caption + 1 == width {
+            record.iter().skip(header.caption).collect::<Vec<_>>().join(&header.separator.to_string())
+        } else if record.len() > width {
+            builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
+            continue;
+        } else {
+            record[header.caption].to_owned()
         };
         let mut caption_id = None;
         for (at, name) in header.names.iter().enumerate() {
@@ -157,7 +157,7 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
                 _ => drop(row.meta.insert(name.clone(), Value::from(value))),
             }
         }
-        row.captions.push((caption_id, caption));
+        row.captions.push(ParsedCaption { id: caption_id, text: caption });
         builder.add(row);
     }
     Ok(builder.finish(format!("{count} rows")))

@@ -92,18 +92,13 @@ impl Vocabulary {
         &self.tokens
     }
 
-    /// The threshold it was built with.
-    pub fn min_count(&self) -> usize {
-        self.min_count
-    }
-
     /// The number of a word as [`tokenize`] gives it; [`UNKNOWN`] when it has none.
     pub fn number(&self, word: &str) -> u32 {
         self.numbers.get(word).copied().unwrap_or(UNKNOWN)
     }
 
     /// The word of a number; `<unk>` beyond the end.
-    pub fn token(&self, number: u32) -> &str {
+    fn token(&self, number: u32) -> &str {
         self.tokens.get(number as usize).map_or(SPECIALS[UNKNOWN as usize], String::as_str)
     }
 
@@ -135,7 +130,7 @@ impl Vocabulary {
     }
 
     /// The JSON text `{"version":1,"min_count":…,"tokens":[…]}`.
-    pub fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         let stored = Stored { version: VERSION, min_count: self.min_count, tokens: self.tokens.clone() };
         serde_json::to_string(&stored).expect("strings and numbers always serialise")
     }
@@ -144,7 +139,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// Bad JSON, another version, missing specials, a word given twice.
-    pub fn from_json(text: &str, name: &str) -> Result<Self> {
+    fn from_json(text: &str, name: &str) -> Result<Self> {
         let stored: Stored = serde_json::from_str(text)
             .map_err(|error| Error::damaged(name, error.to_string(), "a vocabulary in JSON"))?;
         if stored.version != VERSION {
@@ -175,7 +170,7 @@ impl Vocabulary {
     /// Reads what [`Vocabulary::save`] wrote.
     ///
     /// # Errors
-    /// As [`Vocabulary::from_json`], and when the file cannot be read.
+    /// The file cannot be read, bad JSON, another version, missing specials, a word given twice.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io("cannot read", path, error))?;
         Self::from_json(&text, &path.display().to_string())

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::image_resolver::check_relative;
 use super::image_source::{ImageSource, is_image_extension};
 use super::jsonl::take_captions;
-use super::parsed_source::{ParsedSource, Record, plain};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use gxn_base::{Error, Result};
 
 /// Caption and JSON members larger than this are not captions.
@@ -46,7 +46,7 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
 struct Sample {
     key: String,
     image: Option<ImageSource>,
-    text: Option<Vec<(Option<String>, String)>>,
+    text: Option<Vec<ParsedCaption>>,
     json: Option<Map<String, Value>>,
     endings: Vec<String>,
 }
@@ -136,7 +136,7 @@ impl Reader {
                 "txt" | "json" => match read_text(&mut entry, size) {
                     Ok(text) if ending == "txt" => {
                         let lines = text.lines().filter(|line| !line.trim().is_empty());
-                        sample.text = Some(lines.map(|line| (None, line.to_owned())).collect());
+                        sample.text = Some(lines.map(|line| ParsedCaption::new(line)).collect());
                     }
                     Ok(text) => match serde_json::from_str(&text) {
                         Ok(Value::Object(object)) => sample.json = Some(object),

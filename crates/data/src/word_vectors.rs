@@ -30,12 +30,6 @@ impl WordVectors {
         if words == 0 { 1.0 } else { self.numbers.len() as f64 / words as f64 }
     }
 
-    /// The vector of a vocabulary number, `[E]`.
-    pub fn vector(&self, number: u32) -> Option<&[f32]> {
-        let row = self.numbers.binary_search(&number).ok()?;
-        Some(&self.values[row * self.dimension..][..self.dimension])
-    }
-
     /// Reads the vectors of the vocabulary's words. The layout is recognised by its content: GloVe text (`word v1 … vE`), word2vec text
     /// (the same after a line `count E`), word2vec binary, safetensors with one matrix and a list of its words (one a
     /// line) in a `.txt` of the same stem, or a folder with one such safetensors file.

@@ -14,8 +14,8 @@ use crate::progress::ProgressLine;
 /// Reports on a dataset; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let dataset = Dataset::open(&args.source, &args.reading)?;
-    let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     stop_flag()?;
+    let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     let healthy = report(&dataset, &options, args.format)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -80,7 +80,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
+        eprintln!("note: {} test images are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -127,7 +127,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn_base::Error::invalid(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error = gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
