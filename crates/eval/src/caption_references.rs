@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::caption_results::{ImageId, some};
+use crate::caption_results::ImageId;
+use crate::words::{counted, first_few};
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::{Error, Result};
 
@@ -97,7 +98,7 @@ impl ReferenceCaptions {
         };
         let corpus: Vec<_> = self.images.iter().filter(training).map(|image| image.captions.clone()).collect();
         if corpus.is_empty() {
-            let found = format!("{} images, none of the train split", self.images.len());
+            let found = format!("{}, none of the train split", counted(self.images.len(), "image"));
             return Err(Error::invalid(&self.name, found, "images of the split train, or without splits")
                 .with_hint("document frequencies come from the captions a model was trained on"));
         }
@@ -131,13 +132,12 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
             (None, _) => orphans.push(annotation.image_id),
         }
     }
-    let left_out =
-        [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
+    let left_out = [("of images that are not listed", &orphans), ("without a caption", &wordless)];
     for (what, ids) in left_out.into_iter().filter(|(_, ids)| !ids.is_empty()) {
-        references.notes.push(format!("left out: {} {what} (images {})", ids.len(), some(ids)));
+        references.notes.push(format!("left out: {} {what} ({})", counted(ids.len(), "annotation"), first_few(ids)));
     }
     if nameless > 0 {
-        references.notes.push(format!("left out: {nameless} images without an id"));
+        references.notes.push(format!("left out: {} without an id", counted(nameless, "image")));
     }
     Ok(references)
 }
@@ -190,9 +190,9 @@ mod tests {
         assert_eq!(
             found.notes,
             [
-                "left out: 1 annotations of images that are not listed (images 9)",
-                "left out: 1 annotations without a caption (images 1)",
-                "left out: 1 images without an id"
+                "left out: 1 annotation of images that are not listed (9)",
+                "left out: 1 annotation without a caption (1)",
+                "left out: 1 image without an id"
             ]
         );
         assert_eq!(found.corpus().unwrap(), [vec!["a", "c"], vec!["b"]]);
@@ -226,6 +226,6 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
         }
         let tested = r#"{"images": [{"filename": "a", "split": "test", "sentences": [{"raw": "a"}]}]}"#;
-        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("1 images, none of the train split"));
+        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("1 image, none of the train split"));
     }
 }

@@ -111,13 +111,6 @@ impl ResultNames {
     }
 }
 
-/// The first few of many, and how many more.
-pub(crate) fn some<T: Display>(items: &[T]) -> String {
-    const NAMED: usize = 5;
-    let named = items.iter().take(NAMED).map(T::to_string).collect::<Vec<_>>().join(", ");
-    if items.len() > NAMED { format!("{named} and {} more", items.len() - NAMED) } else { named }
-}
-
 /// Writes JSON on one line, whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_atomically(path, |file| {

@@ -8,8 +8,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::caption_references::ReferenceCaptions;
-use crate::caption_results::{CaptionResults, ImageId, ResultNames, some, write_json};
+use crate::caption_results::{CaptionResults, ImageId, ResultNames, write_json};
 use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all};
+use crate::words::{counted, first_few};
 use gxn_base::{Error, Result};
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.
@@ -60,8 +61,8 @@ impl CaptionEvaluation {
             .filter_map(|(_, image)| image.ids.iter().flatten().next().cloned())
             .collect();
         if !missing.is_empty() {
-            let count = missing.len();
-            notes.push(format!("{count} images with references have no caption here: {}", some(&missing)));
+            let count = counted(missing.len(), "image");
+            notes.push(format!("no caption for {count} with references: {}", first_few(&missing)));
         }
         let (scored, bare): (Vec<_>, Vec<_>) = results
             .captions
@@ -70,7 +71,7 @@ impl CaptionEvaluation {
             .partition(|(_, place)| !references.images[**place].captions.is_empty());
         if !bare.is_empty() {
             let ids: Vec<_> = bare.iter().map(|(result, _)| &result.image_id).collect();
-            notes.push(format!("left out: {} captions of images without references ({})", ids.len(), some(&ids)));
+            notes.push(format!("left out: {} without references ({})", counted(ids.len(), "caption"), first_few(&ids)));
         }
         let image_ids: Vec<ImageId> = scored.iter().map(|(result, _)| result.image_id.clone()).collect();
         let captions: Vec<Vec<String>> = scored.iter().map(|(result, _)| vec![result.caption.clone()]).collect();
@@ -91,14 +92,14 @@ impl CaptionEvaluation {
         let empty: Vec<_> =
             image_ids.iter().zip(&candidates).filter(|(_, tokens)| tokens.is_empty()).map(|(id, _)| id).collect();
         if !empty.is_empty() {
-            notes.push(format!("{} captions hold no word and score 0: {}", empty.len(), some(&empty)));
+            notes.push(format!("{} without a word, score 0: {}", counted(empty.len(), "caption"), first_few(&empty)));
         }
         let wordless: Vec<_> = (image_ids.iter().zip(&reference_tokens))
             .flat_map(|(id, captions)| captions.iter().filter(|tokens| tokens.is_empty()).map(move |_| id))
             .collect();
         if !wordless.is_empty() {
-            let (count, named) = (wordless.len(), some(&wordless));
-            notes.push(format!("{count} references hold no word; they count, as in the package: {named}"));
+            let count = counted(wordless.len(), "reference");
+            notes.push(format!("{count} without a word, counted as in the package: {}", first_few(&wordless)));
         }
         Ok(Self {
             scores,
@@ -130,7 +131,11 @@ impl CaptionEvaluation {
 
     /// A table for people.
     pub fn text(&self) -> String {
-        let mut out = format!("{} captions against {} references\n", self.image_ids.len(), self.reference_count);
+        let mut out = format!(
+            "{} against {}\n",
+            counted(self.image_ids.len(), "caption"),
+            counted(self.reference_count, "reference")
+        );
         for (key, score) in self.scores.keyed() {
             let about = match (key, self.corpus_images) {
                 ("cider", _) => "   document frequencies of the scored references".to_owned(),
@@ -184,7 +189,7 @@ fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Ve
     let twice: BTreeSet<&String> = ids.iter().filter(|id| !seen.insert(*id)).collect();
     if !twice.is_empty() {
         let twice: Vec<_> = twice.into_iter().collect();
-        let found = format!("more than one caption for {} images ({})", twice.len(), some(&twice));
+        let found = format!("more than one caption for {} ({})", counted(twice.len(), "image"), first_few(&twice));
         return Err(Error::invalid(&results.name, found, "one caption per image")
             .with_hint("keep the best one of each image; the metrics compare one with all references"));
     }
@@ -208,10 +213,14 @@ fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Ve
     if !unknown.is_empty() {
         let known: Vec<_> = references.images.iter().filter_map(|image| image.ids[0].as_ref()).take(3).collect();
         let known =
-            if known.is_empty() { "it lists none".to_owned() } else { format!("its ids begin {}", some(&known)) };
-        let what = format!("{} captions of images that {} does not list", unknown.len(), references.name);
-        return Err(Error::conflict(&results.name, format!("{what} ({})", some(&unknown)), "images of the references")
-            .with_hint(format!("compare the ids: {known}")));
+            if known.is_empty() { "it lists none".to_owned() } else { format!("its ids begin {}", first_few(&known)) };
+        let what = format!("{} of images that {} does not list", counted(unknown.len(), "caption"), references.name);
+        return Err(Error::conflict(
+            &results.name,
+            format!("{what} ({})", first_few(&unknown)),
+            "images of the references",
+        )
+        .with_hint(format!("compare the ids: {known}")));
     }
     Ok(found.into_iter().flatten().collect())
 }
@@ -256,10 +265,10 @@ mod tests {
         assert_eq!(
             found.notes,
             [
-                "2 images with references have no caption here: 11, 14",
-                "left out: 1 captions of images without references (12)",
-                "1 captions hold no word and score 0: 13",
-                "1 references hold no word; they count, as in the package: 13",
+                "no caption for 2 images with references: 11, 14",
+                "left out: 1 caption without references (12)",
+                "1 caption without a word, score 0: 13",
+                "1 reference without a word, counted as in the package: 13",
             ]
         );
         assert!(found.scores.images[1].bleu[0] > 0.999 && found.scores.images[0].cider == 0.0);
@@ -286,7 +295,7 @@ mod tests {
         assert_eq!(found.scores.cider, 0.0);
         assert!((found.scores.cider_d.unwrap() - 5.0).abs() < 1e-12, "{:?}", found.scores);
         let text = found.text();
-        assert!(text.contains("1 captions against 1 references\nbleu_1   1.0000\n"), "{text}");
+        assert!(text.contains("1 caption against 1 reference\nbleu_1   1.0000\n"), "{text}");
         assert!(text.ends_with("cider_d  5.0000   document frequencies of 2 images of the corpus\n"), "{text}");
     }
 
@@ -299,7 +308,7 @@ mod tests {
         };
         assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption per image");
         let (twice, hint) = refused(&[(10, "a"), (11, "b"), (10, "c"), (10, "d")]);
-        assert!(twice.contains("more than one caption for 1 images (10)"), "{twice}");
+        assert!(twice.contains("more than one caption for 1 image (10)"), "{twice}");
         assert!(hint.contains("best one"), "{hint}");
         let (unknown, hint) = refused(&[(10, "a"), (99, "b"), (98, "c")]);
         assert!(unknown.contains("2 captions of images that refs.json does not list (99, 98)"), "{unknown}");

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
 use crate::npy::{NpyMatrix, read_npy};
 use crate::protocol::{Evaluation, Protocol};
-use crate::ranks::{Embeddings, LevelEmbeddings, Scoring, check_rows};
-use crate::report::first_few;
+use crate::words::{counted, first_few};
 use gxn_base::{Error, Remedy, Result, Similarity};
 
 /// The files of external embeddings.
@@ -95,7 +95,7 @@ fn check_zero_rows(name: &str, rows: &NpyMatrix, similarity: Similarity, notes: 
     if zero.is_empty() {
         return Ok(());
     }
-    let found = format!("{} zero rows (from 0: {})", zero.len(), first_few(&zero));
+    let found = format!("{} (from 0: {})", counted(zero.len(), "zero row"), first_few(&zero));
     if similarity == Similarity::Cosine {
         return Err(Error::invalid(name, found, "rows with a direction, for the cosine")
             .with_hint("an encoder that failed often leaves zero rows; leave these items out or encode them again"));
@@ -136,7 +136,7 @@ fn owners_by_id(owners: &Path, captions: usize, ids: &Path, image_ids: &[String]
     let lines = read_lines(owners, captions)?;
     let unknown: Vec<String> = lines.iter().filter(|id| !rows.contains_key(id)).cloned().collect();
     if !unknown.is_empty() {
-        let found = format!("{} ids of no image ({})", unknown.len(), first_few(&unknown));
+        let found = format!("{} of no image ({})", counted(unknown.len(), "id"), first_few(&unknown));
         return Err(Error::conflict(owners.display().to_string(), found, format!("ids of {}", ids.display())));
     }
     Ok(lines.iter().map(|id| rows[id]).collect())
@@ -161,7 +161,7 @@ fn owners_in_order(
         );
     }
     let each = captions / images.rows;
-    notes.push(format!("no caption ids: took {each} captions for each image, in order"));
+    notes.push(format!("no caption ids: took {} for each image, in order", counted(each, "caption")));
     Ok((0..captions).map(|caption| caption / each).collect())
 }
 
@@ -266,6 +266,6 @@ mod tests {
     fn zero_rows_give_a_note_under_order() {
         let case = Case::new(&IMAGES, &[1.0, 0.1, 0.0, 0.0, 0.1, 1.0, 0.0, 0.8]);
         let found = case.read(None, None, ORDER).unwrap();
-        assert!(found.notes[0].contains("1 zero rows (from 0: 1)"), "{:?}", found.notes);
+        assert!(found.notes[0].contains("1 zero row (from 0: 1)"), "{:?}", found.notes);
     }
 }

@@ -64,7 +64,7 @@ fn ranks_and_metrics_equal_numpy() {
     let similarities = [Similarity::Order, Similarity::OrderReversed];
     for expected in golden().results {
         let similarity = (similarities.into_iter().chain([Similarity::Cosine]))
-            .find(|similarity| crate::ranks::similarity_name(*similarity) == expected.similarity)
+            .find(|similarity| crate::embeddings::similarity_name(*similarity) == expected.similarity)
             .unwrap();
         let found = evaluation(similarity, expected.lambda);
         assert_eq!(found.ranks.image_to_text, expected.i2t, "{similarity:?} λ {}", expected.lambda);

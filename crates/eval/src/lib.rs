@@ -47,6 +47,7 @@ mod caption_references;
 mod caption_results;
 mod captions;
 mod compare;
+mod embeddings;
 mod external_embeddings;
 #[cfg(test)]
 mod golden;
@@ -57,15 +58,17 @@ mod npy;
 mod protocol;
 mod ranks;
 mod report;
+mod words;
 
 pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelScores, VariantResult, VariantResults};
 pub use caption_references::ReferenceCaptions;
 pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
 pub use captions::CaptionEvaluation;
 pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
+pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};
 pub use protocol::{Evaluation, Protocol, Selection};
-pub use ranks::{Embeddings, LevelEmbeddings, Ranks, Relevance, Scoring, best_captions, ranks};
+pub use ranks::{Ranks, best_captions, ranks};
 pub use report::{About, Report};

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
 use crate::metrics::{Metrics, RankedQueries};
-use crate::ranks::{Embeddings, LevelEmbeddings, Ranks, Relevance, Scoring, check_rows, ranks};
+use crate::ranks::{Ranks, ranks};
 use gxn_base::{Error, Result};
 
 /// A way to score a split that others use too, so that numbers can be compared.

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::embeddings::similarity_name;
 use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
 use crate::protocol::Evaluation;
-use crate::ranks::{Ranks, similarity_name};
+use crate::ranks::Ranks;
+use crate::words::first_few;
 use gxn_base::fs::write_text;
 use gxn_base::{Error, Remedy, Result};
 
@@ -270,12 +272,6 @@ fn unlike(name: &str, found: String) -> Error {
 fn now() -> String {
     let seconds = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(seconds).expect("the time is in range without its fraction too").to_string()
-}
-
-/// The first names of a list, then how many more there are.
-pub(crate) fn first_few(names: &[String]) -> String {
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
 }
 
 #[cfg(test)]

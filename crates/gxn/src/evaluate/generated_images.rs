@@ -1,13 +1,11 @@
 //! [`GeneratedImagesEvaluation`]: do generated images match their captions, and do they differ from each other?
 
 use gxn_index::kernel::{Measure, score_matrix};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::encode::{EncodedDataset, paired};
+use super::permutation_test::{ORDERS, PermutationTest};
 use crate::encoder::Encoder;
 use crate::imagine::picture::{SmallPicture, root_mean_square};
 use crate::model::EmbeddingRows;
@@ -19,9 +17,7 @@ use gxn_eval::{Embeddings, LevelEmbeddings, Relevance, Scoring, Similarity, rank
 
 /// Captions whose images are generated a second time with another noise.
 const TWICE: usize = 200;
-/// Random orders of the permutation test.
-const ORDERS: usize = 9_999;
-/// Generated images that take part in it: their ranks for all images are held in memory.
+/// Generated images that take part in the permutation test: their ranks for all images are held in memory.
 const COMPARED: usize = 2_000;
 
 /// Measures of the images generated from the first caption of every image.
@@ -163,7 +159,7 @@ impl GeneratedImagesEvaluation {
         };
         let rows = encoded_again(&generated)?;
         let own = own_image_ranks(&rows, &encoded.images)?;
-        let test = PermutationTest::of(&image_ranks(&rows, &encoded.images, COMPARED), seed);
+        let test = PermutationTest::new(&image_ranks(&rows, &encoded.images, COMPARED), seed);
 
         let captions = paired(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let sources = encoded.sources(dataset);
@@ -269,52 +265,12 @@ fn image_ranks(generated: &EmbeddingRows, images: &EmbeddingRows, most: usize) -
     scores.par_chunks(images.count.max(1)).map(ranked).collect()
 }
 
-/// Whether row `i` is better in column `i` than under a random order of the rows.
-struct PermutationTest {
-    /// Mean of the other columns.
-    others: f64,
-    /// Share of random orders (and this one) whose mean is at most that of the diagonal.
-    p: f64,
-}
-
-impl PermutationTest {
-    /// `ranks` is square.
-    fn of(ranks: &[Vec<f64>], seed: u64) -> Self {
-        let count = ranks.len();
-        let own: f64 = ranks.iter().enumerate().map(|(row, ranks)| ranks[row]).sum();
-        let all: f64 = ranks.iter().flatten().sum();
-        let as_good = (0..ORDERS)
-            .into_par_iter()
-            .filter(|&number| {
-                let mut order: Vec<usize> = (0..count).collect();
-                order.shuffle(&mut ChaCha8Rng::seed_from_u64(mix(seed, number as u64)));
-                // Equal sums in another order of addition are no difference.
-                ranks.iter().zip(&order).map(|(ranks, &column)| ranks[column]).sum::<f64>() <= own + 1e-9
-            })
-            .count();
-        let pairs = (count * count.saturating_sub(1)).max(1) as f64;
-        Self { others: (all - own) / pairs, p: (as_good + 1) as f64 / (ORDERS + 1) as f64 }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rand::RngExt;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
-
-    /// Five generated images that all find their own image: one order of 5! = 120 is as good, p near 1/120; ranks that are the same in
-    /// every column: p = 1.
-    #[test]
-    fn worked_permutations() {
-        let ranks: Vec<Vec<f64>> =
-            (0..5).map(|row| (0..5).map(|column| if row == column { 0.0 } else { 0.5 }).collect()).collect();
-        let test = PermutationTest::of(&ranks, 3);
-        assert!((test.p - 1.0 / 120.0).abs() < 0.003, "{}", test.p);
-        assert_eq!(test.others, 0.5);
-        let same = vec![vec![0.1; 5], vec![0.7; 5], vec![0.3; 5], vec![0.2; 5], vec![0.9; 5]];
-        assert_eq!(PermutationTest::of(&same, 3).p, 1.0);
-    }
 
     #[test]
     fn the_matrix_of_ranks_holds_the_own_ones_on_its_diagonal() {
