@@ -231,7 +231,12 @@ fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
     let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
     let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    differing("data", &serde_json::to_value(&args.reading)?, &serde_json::to_value(SourceOptions::default())?, &mut pairs);
+    differing(
+        "data",
+        &serde_json::to_value(&args.reading)?,
+        &serde_json::to_value(SourceOptions::default())?,
+        &mut pairs,
+    );
     pairs.extend(args.set.iter().cloned());
     Ok(pairs)
 }
