@@ -8,7 +8,7 @@
 //! # use std::sync::{Arc, atomic::AtomicBool};
 //!
 //! # fn main() -> Result<()> {
-//! let config = gxn::train::configuration(Some("configs/own.toml".as_ref()), &["data.source=captions.jsonl".into()])?;
+//! let config = RunConfig::load(Some("configs/own.toml".as_ref()), &["data.source=captions.jsonl".into()])?;
 //! let (run, features, stop) = (Path::new("runs/own"), Path::new("runs/features"), AtomicBool::new(false));
 //! Trainer::new(config, run, features, &stop, &mut |_| {})?.run(&stop, &mut |_| {})?;
 //!
