@@ -94,7 +94,7 @@ impl Progress for ProgressLine {
     }
 
     fn note(&self, message: &str) {
-        self.note(message);
+        self.note(&format!("note: {message}"));
     }
 
     fn cancelled(&self) -> bool {

@@ -124,11 +124,11 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let model = text(&paper().folder);
-    refused(["index", text(&empty), "--model", model], &["none among 0 files", "hint: hidden files"]);
+    refused(["index", text(&empty), "--model", model], &["found no files", "hint: hidden files"]);
     std::fs::write(empty.join("notes.md"), "text").unwrap();
-    refused(["index", text(&empty), "--model", model], &["none among 1 files"]);
+    refused(["index", text(&empty), "--model", model], &["found 1 file of another kind"]);
     std::fs::write(empty.join("text.jpg"), "not a picture").unwrap();
-    refused(["index", text(&empty), "--model", model], &["none of them readable", "text.jpg", "text beginning"]);
+    refused(["index", text(&empty), "--model", model], &["none readable of 1", "text.jpg", "text beginning"]);
     assert!(!empty.join(".gxn").exists());
     refused(["index", text(&folder.path().join("gone")), "--model", model], &["cannot open the data", "gone"]);
     refused(
@@ -203,7 +203,7 @@ fn what_cannot_be_read_any_more_stays() {
     std::fs::rename(&photos, &away).unwrap();
     std::fs::create_dir(&photos).unwrap();
     std::fs::rename(away.join(".gxn"), photos.join(".gxn")).unwrap();
-    refused(["index", text(&photos)], &["none among 0 files"]);
+    refused(["index", text(&photos)], &["found no files"]);
     assert_eq!(listed().len(), 24);
 }
 

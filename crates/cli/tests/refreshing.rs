@@ -177,7 +177,7 @@ fn a_merge_checks_its_target_and_its_parts() {
     let own = photos.join(".gxn");
     refused(
         ["index", "merge", text(&own), text(&parts[1]), "--only-parts"],
-        &["found no shard 1/2, expected each of the 2 shares once", "hint: name all parts"],
+        &["found no shard 1/2, expected each of the 2 shards once", "hint: name all parts"],
     );
     assert_eq!(listed(&own).len(), 24);
     works(["index", "merge", text(&own), text(&parts[0]), text(&parts[1]), "--only-parts"]);

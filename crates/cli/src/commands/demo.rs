@@ -1,4 +1,4 @@
-//! `gxn demo`: the whole main job on rendered images, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test images chance alone finds so much that the multiple says nothing.
+/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
@@ -116,7 +116,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
 fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
@@ -139,10 +139,10 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("images or runs of something else", "name another folder");
+        return refuse("pictures or runs of something else", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "replace it with --force, or name another folder");
+        return refuse("an earlier demo", "begin anew with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -152,7 +152,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own images:
+With your own pictures:
   gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
   gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
