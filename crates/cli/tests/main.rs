@@ -1,4 +1,5 @@
 //! The program as people and scripts meet it: arguments in; exit code, stdout and stderr out.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod bad_files;
 mod captioning;

@@ -62,14 +62,14 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
             if !file.is_file() {
                 eprintln!("\n{} with seed {seed}", arm.name);
                 let outcome = match run.join("last").exists() {
-                    true => train::resume_run(&run, &features, &stop)?,
-                    false => train::train_run(config, &run, &features, &stop)?,
+                    true => train::resume_run(&run, &features, stop)?,
+                    false => train::train_run(config, &run, &features, stop)?,
                 };
                 if outcome.interrupted {
                     eprintln!("stopped in {}; run the same command again to continue", run.display());
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
-                measure(&run, &file, split_of(&args.split), &mut seen, &stop)?;
+                measure(&run, &file, split_of(&args.split), &mut seen, stop)?;
             }
             let (report, split_score, match_steps) = read(&file)?;
             arm.reports.push(report);

@@ -17,7 +17,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let encoder = Encoder::load(&args.model)?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
-    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, &stop);
+    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, stop);
     let Some(measured) = &args.measure else {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);

@@ -46,7 +46,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), &stop)?;
+    let outcome = train::train_run(config, &run, &logs.join("features"), stop)?;
     if outcome.interrupted {
         eprintln!("stopped; continue with: gxn train --resume {}", run.display());
         return Ok(ExitCode::from(INTERRUPTED));
@@ -54,7 +54,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, stop)?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
@@ -73,7 +73,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
         other_source: false,
         notes: Default::default(),
     };
-    index::say(&index::run(&encoder, &job, &stop)?);
+    index::say(&index::run(&encoder, &job, stop)?);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {

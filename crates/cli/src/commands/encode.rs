@@ -22,7 +22,7 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     let encoder = Encoder::load(&args.model)?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
-    let encoded = with_progress(&encoder, &dataset, split, None, &stop)?;
+    let encoded = with_progress(&encoder, &dataset, split, None, stop)?;
     encoded.save(&args.output, &encoder)?;
     report_dropped(&encoded.dropped);
     print(&format!("{}\n", args.output.display()))?;

@@ -38,7 +38,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
             let split = split_of(&args.split);
             let scoring = scoring_of(&encoder, args.lambda)?;
             let beam = args.captions.is_some().then(|| usize::from(args.beam));
-            let encoded = encode::with_progress(&encoder, &dataset, Some(split), beam, &stop)?;
+            let encoded = encode::with_progress(&encoder, &dataset, Some(split), beam, stop)?;
             report_dropped(&encoded.dropped);
             if let Some(folder) = &args.captions {
                 let found = ImaginedEvaluation::of(&encoded, &dataset, split, scoring)?;

@@ -83,7 +83,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
         other_source: args.other_source,
         quiet: false,
     };
-    let Some(report) = refreshed(&encoder, &request, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(report) = refreshed(&encoder, &request, stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     say(&report);
     print(&format!("{}\n", dir.display()))?;
     let Some(seconds) = args.watch else { return Ok(ExitCode::SUCCESS) };
@@ -91,9 +91,9 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     let mut before = (report.dropped, report.kept);
     // What was allowed once is not allowed for ever.
     let request = Request { quiet: true, other_source: false, ..request };
-    while paused(seconds, &stop) {
+    while paused(seconds, stop) {
         // A folder that is away for a moment, or another writer, is no reason to give up.
-        match refreshed(&encoder, &request, &stop) {
+        match refreshed(&encoder, &request, stop) {
             Ok(None) => break,
             Ok(Some(report)) => {
                 let same = report.is_unchanged() && (&report.dropped, &report.kept) == (&before.0, &before.1);
@@ -292,7 +292,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
         other_source: false,
         quiet: false,
     };
-    let Some(report) = refreshed(&encoder, &request, &stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(report) = refreshed(&encoder, &request, stop)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     say(&report);
     print(&format!("{}\n", dir.display()))?;
     Ok(ExitCode::SUCCESS)

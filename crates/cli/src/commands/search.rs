@@ -46,7 +46,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         eprintln!("note: the model has never seen: {}", strange.join(", "));
     }
     let format = if args.filepath_only { HitFormat::Paths } else { args.format };
-    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(gxn_base::Error::from)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let options = SearchOptions {
         offset: args.offset,
         filter: filter.as_ref(),
@@ -56,7 +56,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     };
     let mut found = retriever.search(&parts, &options)?;
     if let Some(filter) = &filter {
-        let unknown = retriever.index().unknown_fields(options.target, filter).map_err(gxn_base::Error::from)?;
+        let unknown = retriever.index().unknown_fields(options.target, filter)?;
         if !unknown.is_empty() {
             eprintln!("note: no picture of the index has {}; all have {FIELDS}", unknown.join(", "));
         }

@@ -39,7 +39,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, &stop)?, &stop);
+        return finish(&run, resume_run(&run, &features, stop)?, stop);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
     let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
@@ -50,10 +50,10 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     machine_line();
     let stop = stop_flag()?;
     if args.dry_run {
-        return dry_run(config, &features, &stop);
+        return dry_run(config, &features, stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, &stop)?, &stop)
+    finish(&run, train_run(config, &run, &features, stop)?, stop)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
