@@ -46,16 +46,30 @@ pub enum Remedy {
     Reindex,
     /// Name another folder for the index, or replace the index's source.
     ReplaceSource,
+    /// Index the images without captions, or replace the index's source.
+    KeepImages,
+    /// Fix the dataset, or replace the index's source by images without captions.
+    FixDataset,
+    /// Index with the options of the others.
+    SameOptions,
     /// Also read hidden files and folders.
     IncludeHidden,
     /// Name all parts to merge, or keep what no part has.
     AllParts,
+    /// Calibrate the model.
+    Calibrate,
     /// Calibrate the model again.
     Recalibrate,
     /// Give the ids of the images.
     GiveImageIds,
     /// Give the image of each caption.
     GiveCaptionImages,
+    /// Evaluate a model and keep the report.
+    MakeReport,
+    /// Give the results and the references as two files.
+    GiveReferences,
+    /// Give another weight of the abstract level, or none.
+    ChooseLambda,
 }
 
 impl Remedy {
@@ -87,11 +101,23 @@ impl Remedy {
             Self::ReplaceSource => {
                 "name another folder for the index, or replace its source: items that the new source lacks are deleted"
             }
+            Self::KeepImages => {
+                "index all images of the folder without captions, or replace the index's source by the dataset: images \
+                 without captions are deleted"
+            }
+            Self::FixDataset => {
+                "fix the data, or replace the index's source by images without captions: its captions are deleted"
+            }
+            Self::SameOptions => "index all of them with the same options",
             Self::IncludeHidden => "hidden files and folders are skipped unless they are asked for",
             Self::AllParts => "name all parts, or keep the items that no part has",
+            Self::Calibrate => "calibrate the model first",
             Self::Recalibrate => "calibrate the model again",
             Self::GiveImageIds => "give the ids of the images",
             Self::GiveCaptionImages => "give the ids of the images and the image of each caption",
+            Self::MakeReport => "evaluate a model and keep its report as JSON",
+            Self::GiveReferences => "the results come first; the references are a second file",
+            Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
         };
         Cow::Borrowed(words)
     }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use serde::{Deserialize, Serialize};
+use gxn_data::SourceOptions;
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, IndexOptions, MEGAPIXELS, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with
@@ -110,42 +110,12 @@ pub enum DataCommand {
     Init,
 }
 
-/// How a source is read.
-#[derive(Debug, Clone, Args, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SourceArgs {
-    /// Folder below which the pictures are, when it is not beside the source
-    #[arg(long, value_name = "DIR")]
-    pub images: Option<PathBuf>,
-    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems
-    #[arg(long, value_name = "DIR")]
-    pub texts: Option<PathBuf>,
-    /// Give splits anew by content, such as hash:0.9/0.05/0.05
-    #[arg(long, value_name = "RULE")]
-    pub split_by: Option<String>,
-    /// Leave Karpathy's restval images out instead of training on them
-    #[arg(long)]
-    pub no_restval: bool,
-    /// Column of the picture in a CSV or TSV table
-    #[arg(long, value_name = "NAME")]
-    pub csv_img_key: Option<String>,
-    /// Column of the caption in a CSV or TSV table
-    #[arg(long, value_name = "NAME")]
-    pub csv_caption_key: Option<String>,
-    /// Separator of a table
-    #[arg(long, value_name = "CHAR")]
-    pub csv_separator: Option<char>,
-    /// Fail on anything that would be left out
-    #[arg(long)]
-    pub strict: bool,
-}
-
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The dataset: a file or folder of any supported format
     pub source: PathBuf,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Decode every image completely instead of reading its header only
     #[arg(long)]
     pub full: bool,
@@ -166,7 +136,7 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset"])]
     pub to: String,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Copy the images beside the table instead of referring to them
     #[arg(long)]
     pub copy_images: bool,
@@ -190,7 +160,7 @@ pub struct EvaluateArgs {
     #[arg(required_unless_present = "image_embeddings")]
     pub source: Option<PathBuf>,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Split to measure
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
@@ -316,7 +286,7 @@ pub struct EncodeArgs {
     /// The dataset
     pub source: PathBuf,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Encode one split only
     #[arg(long, value_parser = ["train", "val", "test"])]
     pub split: Option<String>,
@@ -332,7 +302,7 @@ pub struct CalibrateArgs {
     /// The dataset
     pub source: PathBuf,
     #[command(flatten)]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Split to fit on
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,

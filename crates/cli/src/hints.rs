@@ -29,11 +29,24 @@ pub fn flags(remedy: &Remedy) -> String {
             "name another folder with --index, or replace the source with --other-source: items that the new source lacks \
              are deleted from the index"
         }
+        Remedy::KeepImages => {
+            "--images-only goes on with all images of the folder; --other-source makes it the index of the dataset and \
+             deletes images without captions"
+        }
+        Remedy::FixDataset => {
+            "`gxn data check SOURCE` says what is wrong with it; --other-source goes on without captions, which are then \
+             deleted from the index"
+        }
+        Remedy::SameOptions => "make all with the same options of gxn index",
         Remedy::IncludeHidden => "hidden files and folders are skipped; --include-hidden reads them",
         Remedy::AllParts => "name all parts, or leave --only-parts out: then nothing is deleted",
+        Remedy::Calibrate => "calibrate it first: gxn calibrate MODEL DATA",
         Remedy::Recalibrate => "calibrate again: gxn calibrate MODEL DATA",
         Remedy::GiveImageIds => "give the ids of the images with --image-ids",
         Remedy::GiveCaptionImages => "give each caption's image with --image-ids and --caption-image-ids",
+        Remedy::MakeReport => "make one with `gxn evaluate MODEL DATA --output report.json`",
+        Remedy::GiveReferences => "the results come first; references are given with --references",
+        Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
         other => return other.words().into_owned(),
     };
     command.to_owned()

@@ -96,7 +96,7 @@ fn a_picture_in_two_splits_is_fatal() {
 }
 
 #[test]
-fn foreign_embeddings_that_do_not_fit_are_explained() {
+fn external_embeddings_that_do_not_fit_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let junk = folder.path().join("junk.npy");
     std::fs::write(&junk, "1.0 2.0").unwrap();

@@ -43,7 +43,7 @@ fn write_oddities(folder: &Path) {
     std::fs::write(folder.join("noise.gif"), [0u8, 159, 146, 150, 7]).unwrap();
 }
 
-/// The tiny data set and the oddities, each with a caption, in train.
+/// The tiny dataset and the oddities, each with a caption, in train.
 fn data_with_oddities(folder: &Path) -> PathBuf {
     let source = tiny_dataset(folder);
     write_oddities(&folder.join("images"));

@@ -14,7 +14,7 @@ fn the_demo_does_the_whole_job() {
     assert_eq!(ran.stdout.lines().filter(is_hit).filter(|line| line.contains("scene_")).count(), 9, "{}", ran.stdout);
     seen!(ran.stdout.lines().filter(|line| !is_hit(line)).collect::<Vec<_>>().join("\n"));
     seen!(ran.stderr);
-    // What it left is an ordinary data set, run and index.
+    // What it left is an ordinary dataset, run and index.
     works(["search", "a blue star", text(&demo.join("pictures"))]);
     works(["evaluate", text(&demo.join("runs/demo")), text(&demo.join("pictures"))]);
 

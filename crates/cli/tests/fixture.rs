@@ -1,4 +1,4 @@
-//! A tiny data set, runs trained on it once for all tests, and the program as a child process.
+//! A tiny dataset, runs trained on it once for all tests, and the program as a child process.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -143,7 +143,7 @@ fn shared() -> &'static Path {
     })
 }
 
-/// The tiny data set that nobody changes.
+/// The tiny dataset that nobody changes.
 pub fn data() -> &'static Path {
     static DATA: OnceLock<PathBuf> = OnceLock::new();
     DATA.get_or_init(|| tiny_dataset(&shared().join("data")))

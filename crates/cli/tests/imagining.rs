@@ -3,7 +3,7 @@
 use crate::fixture::{CONFIG, data, paper, speaking, text, works};
 use crate::snapshots::{refused, seen};
 
-/// A plan with every stage of the paper on the tiny data set.
+/// A plan with every stage of the paper on the tiny dataset.
 fn plan(folder: &std::path::Path) -> std::path::PathBuf {
     let stage = |name: &str, start: &str, train: &str| {
         format!("[[stage]]\nname = \"{name}\"\nstart_from = \"{start}\"\ntrain = {{ {train} }}\n")

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, text, works};
 use crate::snapshots::{refused, seen};
 
-/// A folder with the tiny data set's pictures, its index made with the paper run.
+/// A folder with the tiny dataset's images, its index made with the paper run.
 pub fn indexed_photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     copy(&data().parent().unwrap().join("images"), &photos);
@@ -26,9 +26,9 @@ fn a_folder_is_indexed_and_refreshed() {
     let query = ["search", "red", text(&photos), "--format", "jsonl", "--top", "30"];
     let before = works(query).stdout;
     assert!(works(args).stderr.contains("indexed 24 images (24 unchanged)"));
-    assert_eq!(works(query).stdout, before, "unchanged pictures keep their scores");
+    assert_eq!(works(query).stdout, before, "unchanged images keep their scores");
 
-    // One new in a subfolder, one renamed, one gone, one hidden, one in a folder that is passed over.
+    // One new in a subfolder, one renamed, one gone, one hidden, one in a folder that is skipped.
     std::fs::create_dir_all(photos.join("more/skipped")).unwrap();
     patch([200, 100, 0], 1).save(photos.join("more/orange.png")).unwrap();
     patch([200, 100, 1], 1).save(photos.join("more/skipped/x.png")).unwrap();
@@ -36,7 +36,7 @@ fn a_folder_is_indexed_and_refreshed() {
     std::fs::rename(photos.join("red_0.png"), photos.join("renamed.png")).unwrap();
     std::fs::remove_file(photos.join("blue_1.png")).unwrap();
     let again = works([&args[..], &["--exclude-dir", "skipped"]].concat());
-    let said = "indexed 24 images (22 unchanged, 1 looked at, 1 copied or moved, 1 removed)";
+    let said = "indexed 24 images (22 unchanged, 1 encoded, 1 copied or moved, 1 removed)";
     assert!(again.stderr.contains(said), "{}", again.stderr);
     seen!(again.stderr);
     let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
@@ -47,7 +47,7 @@ fn a_folder_is_indexed_and_refreshed() {
 }
 
 #[test]
-fn a_data_set_is_indexed_with_its_captions_anywhere() {
+fn a_dataset_is_indexed_with_its_captions_anywhere() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("index");
     let ran = works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
@@ -57,9 +57,9 @@ fn a_data_set_is_indexed_with_its_captions_anywhere() {
     assert_eq!((facts["images"].as_u64(), facts["captions"].as_u64()), (Some(24), Some(48)));
 }
 
-/// Pictures some of which have a text beside them: what is left out is said, and how to have it all.
+/// Images some of which have a text beside them: what is left out is reported, and how to have it all.
 #[test]
-fn pictures_without_captions_are_named_when_a_folder_is_read_as_a_data_set() {
+fn images_without_captions_are_named_when_a_folder_is_read_as_a_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     copy(&data().parent().unwrap().join("images"), &photos);
@@ -67,13 +67,13 @@ fn pictures_without_captions_are_named_when_a_folder_is_read_as_a_data_set() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let ran = works(args);
     seen!(ran.stderr);
-    // The index of the data set has another id for the same picture.
-    let all = works([&args[..], &["--pictures", "--other-source"]].concat());
+    // The index of the dataset has another id for the same picture.
+    let all = works([&args[..], &["--images-only", "--other-source"]].concat());
     seen!(all.stderr);
 }
 
 #[test]
-fn info_describes_runs_checkpoints_and_indices() {
+fn info_describes_runs_checkpoints_and_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let run = &paper().folder;
@@ -128,7 +128,7 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     refused!(["index", text(&empty), "--model", "gone"]);
 }
 
-/// 600 pictures that look alike but differ in their bytes: what follows the end of a PNG is passed over.
+/// 600 images that look alike but differ in their bytes: what follows the end of a PNG is ignored.
 fn many_photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     std::fs::create_dir(&photos).unwrap();
@@ -152,7 +152,7 @@ fn an_interrupted_index_goes_on_where_it_was() {
     let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    while !said.contains("indexing 64/600") {
+    while !said.contains("note: indexing images without captions") {
         assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended too early: {said}");
     }
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
@@ -168,11 +168,11 @@ fn an_interrupted_index_goes_on_where_it_was() {
     let unchanged: usize =
         again.split("indexed 600 images (").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((64..600).contains(&unchanged), "{again}");
-    seen!(again);
+    assert!(again.contains(&format!("{} encoded", 600 - unchanged)), "{again}");
     works(["index", "verify", text(&photos)]);
 }
 
-/// A file that can no longer be read, and one that was replaced by no picture, stay in the index as they were.
+/// A file that can no longer be read, and one that was replaced by other data, stay in the index as they were.
 #[test]
 fn what_cannot_be_read_any_more_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,7 +188,7 @@ fn what_cannot_be_read_any_more_stays() {
     let ran = works(["index", text(&photos)]);
     seen!(ran.stderr);
     assert_eq!(listed(), before);
-    // A source without any picture is a disk that is not there: nothing is removed.
+    // A source without any image is a disk that is not there: nothing is removed.
     let away = folder.path().join("away");
     std::fs::rename(&photos, &away).unwrap();
     std::fs::create_dir(&photos).unwrap();
@@ -211,7 +211,7 @@ fn an_index_takes_another_source_only_when_told() {
 }
 
 #[test]
-fn captions_of_a_data_set_follow_their_file() {
+fn captions_of_a_dataset_follow_their_file() {
     let folder = tempfile::tempdir().unwrap();
     copy(&data().parent().unwrap().join("images"), &folder.path().join("images"));
     let table = folder.path().join("captions.csv");
@@ -233,7 +233,7 @@ fn captions_of_a_data_set_follow_their_file() {
     let first = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
     seen!(first);
     let again = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
-    assert!(!again.contains("embedded"), "{again}");
+    assert!(!again.contains("encoded"), "{again}");
     seen!(again);
     let less = refresh("red_0.png,a red patch\nblue_0.png,a blue patch\n");
     seen!(less);
@@ -271,7 +271,7 @@ fn shards_become_one_index() {
         lines
     };
     assert_eq!(found(&merged), found(&photos.join(".gxn")));
-    // A picture that left the source leaves the merged index when its shards are all named.
+    // An image that left the source is deleted from the merged index when its shards are all named.
     std::fs::remove_file(photos.join("red_0.png")).unwrap();
     for shard in ["1/2", "2/2"] {
         works(["index", text(&photos), "--shard", shard]);
@@ -335,7 +335,7 @@ fn an_index_is_exported_verified_and_compacted() {
     }
     let sound = works(["index", "verify", text(&index)]).stdout;
     seen!(sound);
-    assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows taken out"));
+    assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows deleted"));
     // A bit of a row is turned: only reading everything can tell.
     let segment = std::fs::read_dir(index.join("segments"))
         .unwrap()

@@ -37,7 +37,7 @@ fn options_hold_until_others_are_given() {
     assert!(!works(args).stderr.contains("as before"));
 }
 
-/// A folder with a text beside each of three pictures, and the index of that data set.
+/// A folder with a text beside each of three pictures, and the index of that dataset.
 fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
     let pairs = folder.join("pairs");
     std::fs::create_dir(&pairs).unwrap();
@@ -50,34 +50,34 @@ fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 #[test]
-fn a_data_set_that_is_none_any_more_keeps_its_captions() {
+fn a_dataset_that_is_none_any_more_keeps_its_captions() {
     let folder = tempfile::tempdir().unwrap();
     let (pairs, _) = indexed_pairs(folder.path());
     for name in ["one.csv", "two.csv"] {
         std::fs::write(pairs.join(name), "image,caption\na.png,x\n").unwrap();
     }
     refused!(["index", text(&pairs)]);
-    refused!(["index", text(&pairs), "--pictures"]);
+    refused!(["index", text(&pairs), "--images-only"]);
     assert_eq!(works(["search", "x", text(&pairs), "--target", "text"]).lines().len(), 3);
     let taken = works(["index", text(&pairs), "--other-source"]).stderr;
     seen!(taken);
 }
 
 #[test]
-fn a_text_beside_a_photo_does_not_make_a_data_set_of_an_index() {
+fn a_text_beside_a_photo_does_not_make_a_dataset_of_an_index() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     std::fs::write(photos.join("red_0.txt"), "a red patch\n").unwrap();
     refused!(["index", text(&photos)]);
     assert_eq!(listed(&photos.join(".gxn")).len(), 24);
-    assert!(works(["index", text(&photos), "--pictures"]).stderr.contains("indexed 24 images (24 unchanged)"));
-    // That is noted too.
+    assert!(works(["index", text(&photos), "--images-only"]).stderr.contains("indexed 24 images (24 unchanged)"));
+    // That is stored too.
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
     let taken = works(["index", text(&photos), "--other-source"]).stderr;
     seen!(taken);
 }
 
-/// A folder on another disk, which is away for a while: of plain pictures, of pairs, of a table.
+/// A folder on another disk, which is away for a while: of plain images, of pairs, of a table.
 #[cfg(unix)]
 #[test]
 fn what_lies_on_a_disk_that_is_away_stays() {
@@ -96,14 +96,14 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     symlink(&disk, photos.join("disk")).unwrap();
     let of_photos = photos.join(".gxn");
     let (table, of_table) = (folder.path().join("set/t.csv"), folder.path().join("of-table"));
-    // A table's pictures must lie below its folder, and so must what links lead to.
+    // A table's images must lie below its folder, and so must what links lead to.
     let images = folder.path().join("set/images");
     copy(&disk, &images.join("store"));
     symlink("store", images.join("disk")).unwrap();
     patch([1, 250, 2], 0).save(folder.path().join("set/images/near.png")).unwrap();
     std::fs::write(&table, "image,caption\nnear.png,near\ndisk/far.png,far away\n").unwrap();
     let calls = [
-        (vec!["index", text(&photos), "--pictures"], &of_photos, 25, "disk/far.png"),
+        (vec!["index", text(&photos), "--images-only"], &of_photos, 25, "disk/far.png"),
         (vec!["index", text(&pairs)], &of_pairs, 4, "disk/far.png"),
         (vec!["index", text(&table), "--index", text(&of_table), "--model", model], &of_table, 2, "disk/far.png"),
     ];
@@ -125,7 +125,7 @@ fn what_lies_on_a_disk_that_is_away_stays() {
         let ran = works(call).stderr;
         seen!(ran);
     }
-    // What the folder no longer has, though it can be looked at, is gone.
+    // What the folder no longer has, though it can be encoded, is gone.
     stores.iter().for_each(|(here, _)| std::fs::remove_file(here.join("far.png")).unwrap());
     for (call, index, images, far) in &calls {
         assert!(works(call).stderr.contains("1 removed)"));
@@ -133,9 +133,9 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     }
 }
 
-/// Shards are merged into what is theirs, and nothing is taken out for a shard that is not named.
+/// Shards are merged into what is theirs, and nothing is deleted for a shard that is not named.
 #[test]
-fn a_merge_looks_at_its_target_and_its_parts() {
+fn a_merge_checks_its_target_and_its_parts() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     for shard in ["1/2", "2/2"] {
@@ -178,10 +178,10 @@ fn info_tells_what_an_index_is_made_of() {
     std::fs::remove_file(photos.join("red_0.png")).unwrap();
     works(["index", text(&photos), "--exclude-dir", "x"]);
     let facts = works(["index", "info", text(&photos), "--format", "json"]).json();
-    assert_eq!((facts["source"].as_str(), facts["data_set"].as_bool()), (Some(text(&photos)), Some(false)));
+    assert_eq!((facts["source"].as_str(), facts["dataset"].as_bool()), (Some(text(&photos)), Some(false)));
     assert_eq!((facts["rows"]["images"].as_u64(), facts["dead_rows"]["images"].as_u64()), (Some(23), Some(1)));
     assert_eq!(facts["rows_with_codes"], serde_json::json!({"images": 0, "captions": 0}));
-    assert_eq!(facts["options"]["exclude_dir"][0], "x");
+    assert_eq!(facts["options"]["excluded_folders"][0], "x");
     let bytes = facts["bytes"].as_u64().unwrap();
     assert!((24 * 64..10_000_000).contains(&bytes), "{bytes}");
     let text_form = works(["index", "info", text(&photos)]).stdout;

@@ -10,7 +10,7 @@ use crate::fixture::{Ran, copy, cosine, data, gxn, gxn_in, paper, text, works};
 use crate::indexing::indexed_photos;
 use crate::snapshots::{refused, seen};
 
-/// An index of the tiny data set under the cosine model, whose scores can be calculated with.
+/// An index of the tiny dataset under the cosine model, whose scores can be calculated with.
 fn index() -> &'static Path {
     static INDEX: OnceLock<PathBuf> = OnceLock::new();
     INDEX.get_or_init(|| {
@@ -193,7 +193,7 @@ fn stdout_carries_results_only() {
     assert_eq!(search(&["Red zeppelin, xyzzy!"]).stderr, "note: the model has never seen: zeppelin, xyzzy\n");
 }
 
-/// An index of the tiny data set under two levels, whose contributions λ weighs.
+/// An index of the tiny dataset under two levels, whose contributions λ weighs.
 fn two_levels() -> &'static Path {
     static INDEX: OnceLock<PathBuf> = OnceLock::new();
     INDEX.get_or_init(|| {
@@ -214,7 +214,7 @@ fn filters_let_pass_what_they_say() {
     assert_eq!(red, all.iter().filter(|id| id.starts_with("red_")).cloned().collect::<Vec<_>>());
     assert_eq!(red.len(), 4);
     assert_eq!(ids(&["--filter", "name=red_*"]), red, "the other name of it");
-    // Paths are those below the data set's folder.
+    // Paths are those below the dataset's folder.
     assert_eq!(ids(&["--where", "folder=images/** and width>=32"]).len(), 24);
     assert_eq!(ids(&["--where", "(name=red_?.png or name=blue_*) and not name=*_0.png and imgid>=0"]).len(), 6);
     let page = search(&["red", "--format", "jsonl", "--where", "name=red_*", "--exact", "-t", "2", "--offset", "1"]);
@@ -226,7 +226,7 @@ fn filters_let_pass_what_they_say() {
     // What no picture has is said; nothing is equal to it.
     let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
     assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
-    let said = "note: no picture of the index has camera, widht; all have id path folder name";
+    let said = "note: no image of the index has camera, widht; all have id path folder name";
     assert!(misspelt.stderr.contains(said), "{}", misspelt.stderr);
     assert_eq!(search(&["red", "--where", "imgid=3"]).stderr, "");
     refused!(["search", "red", "--index", text(index()), "--where", "width>="]);

@@ -1,33 +1,33 @@
-//! [`ReferenceCaptions`]: what people wrote about images, from COCO's or Karpathy's JSON or a data set.
+//! [`ReferenceCaptions`]: what people wrote about images, from COCO's or Karpathy's JSON or a dataset.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::caption_results::{ImageId, some};
+use crate::caption_results::{ImageId, some};
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::{Error, Result};
 
 /// The captions that people wrote, by image.
 #[derive(Debug, Clone, Default)]
 pub struct ReferenceCaptions {
-    /// Stands in errors: the file or the data set.
+    /// The file's or the dataset's name, for errors.
     pub name: String,
-    /// What was left out or is odd, for people.
+    /// What was left out or is unusual, for people.
     pub notes: Vec<String>,
-    pub(super) images: Vec<ReferenceImage>,
+    pub(crate) images: Vec<ReferenceImage>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct ReferenceImage {
-    /// What results may call it: COCO's `id`; of a Karpathy file the data set's id, `filename` and `imgid`.
+pub(crate) struct ReferenceImage {
+    /// What results may call it: COCO's `id`; of a Karpathy file the dataset's id, `filename` and `imgid`.
     pub ids: [Option<ImageId>; 3],
     pub split: Option<String>,
     pub captions: Vec<String>,
 }
 
-/// Either file; what the other one has is absent.
+/// Either kind of file; keys of the other kind are absent.
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
@@ -76,7 +76,7 @@ impl ReferenceCaptions {
         Ok(references)
     }
 
-    /// The captions of the images of one split: (image id, captions) each. `name` stands in errors.
+    /// The captions of the images of one split: (image id, captions) each. `name` is for errors.
     pub fn of_split(name: &str, split: &str, images: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
         let image = |(id, captions)| ReferenceImage {
             ids: [Some(ImageId::Text(id)), None, None],
@@ -97,7 +97,7 @@ impl ReferenceCaptions {
         };
         let corpus: Vec<_> = self.images.iter().filter(training).map(|image| image.captions.clone()).collect();
         if corpus.is_empty() {
-            let found = format!("no image to learn from among {}", self.images.len());
+            let found = format!("{} images, none of the train split", self.images.len());
             return Err(Error::invalid(&self.name, found, "images of the split train, or without splits")
                 .with_hint("document frequencies come from the captions a model was trained on"));
         }
@@ -131,8 +131,9 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
             (None, _) => orphans.push(annotation.image_id),
         }
     }
-    let noted = [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
-    for (what, ids) in noted.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+    let left_out =
+        [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
+    for (what, ids) in left_out.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         references.notes.push(format!("left out: {} {what} (images {})", ids.len(), some(ids)));
     }
     if nameless > 0 {
@@ -225,6 +226,6 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
         }
         let tested = r#"{"images": [{"filename": "a", "split": "test", "sentences": [{"raw": "a"}]}]}"#;
-        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("no image to learn from among 1"));
+        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("1 images, none of the train split"));
     }
 }

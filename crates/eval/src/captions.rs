@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::caption_references::ReferenceCaptions;
-use super::caption_results::{CaptionResults, ImageId, ResultNames, some, write_json};
-use crate::metrics::captions::{CaptionReferences, CaptionScores, tokenize_all};
+use crate::caption_references::ReferenceCaptions;
+use crate::caption_results::{CaptionResults, ImageId, ResultNames, some, write_json};
+use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all};
 use gxn_base::{Error, Result};
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.
@@ -27,7 +28,7 @@ pub struct CaptionEvaluation {
     pub corpus_images: Option<usize>,
     /// Images with references that the results have no caption for. They are not part of any score.
     pub missing: Vec<ImageId>,
-    /// What was left out or is odd, for people: counted and named.
+    /// What was left out or is unusual, for people: counted and named.
     pub notes: Vec<String>,
     /// Seconds for the tokens of everything.
     pub tokenise_s: f64,
@@ -111,7 +112,7 @@ impl CaptionEvaluation {
         })
     }
 
-    /// The scores under our flat names, with counts, notes and timings.
+    /// The scores under flat names, with counts, notes and timings.
     pub fn to_json(&self) -> Value {
         let mut json: Map<String, Value> =
             self.scores.keyed().map(|(key, score)| (key.to_owned(), score.into())).collect();
@@ -150,7 +151,7 @@ impl CaptionEvaluation {
         std::fs::create_dir_all(folder).map_err(|error| Error::io("cannot create", folder, error))?;
         let paths = [folder.join(names.scores()), folder.join(names.image_scores())];
         write_json(&paths[0], &packaged(self.scores.keyed()))?;
-        let image = |(id, scores): (&ImageId, &crate::metrics::ImageScores)| {
+        let image = |(id, scores): (&ImageId, &ImageScores)| {
             let mut json = Map::from_iter([("image_id".to_owned(), json!(id))]);
             json.extend(packaged(scores.keyed()));
             json
@@ -158,6 +159,13 @@ impl CaptionEvaluation {
         let images: Vec<_> = self.image_ids.iter().zip(&self.scores.images).map(image).collect();
         write_json(&paths[1], &images)?;
         Ok(paths)
+    }
+}
+
+/// As [`CaptionEvaluation::to_json`].
+impl Serialize for CaptionEvaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
 
@@ -170,14 +178,14 @@ fn packaged(scores: impl Iterator<Item = (&'static str, f64)>) -> Map<String, Va
 fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Vec<usize>> {
     let ids: Vec<String> = results.captions.iter().map(|result| result.image_id.to_string()).collect();
     if ids.is_empty() {
-        return Err(Error::invalid(&results.name, "no caption", "one caption an image"));
+        return Err(Error::invalid(&results.name, "no caption", "one caption per image"));
     }
     let mut seen = HashSet::new();
     let twice: BTreeSet<&String> = ids.iter().filter(|id| !seen.insert(*id)).collect();
     if !twice.is_empty() {
         let twice: Vec<_> = twice.into_iter().collect();
         let found = format!("more than one caption for {} images ({})", twice.len(), some(&twice));
-        return Err(Error::invalid(&results.name, found, "one caption an image")
+        return Err(Error::invalid(&results.name, found, "one caption per image")
             .with_hint("keep the best one of each image; the metrics compare one with all references"));
     }
     let mut best: Option<(usize, Vec<Option<usize>>)> = None;
@@ -199,20 +207,20 @@ fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Ve
     let unknown: Vec<&String> = ids.iter().zip(&found).filter(|(_, place)| place.is_none()).map(|(id, _)| id).collect();
     if !unknown.is_empty() {
         let known: Vec<_> = references.images.iter().filter_map(|image| image.ids[0].as_ref()).take(3).collect();
-        let looks =
+        let known =
             if known.is_empty() { "it lists none".to_owned() } else { format!("its ids begin {}", some(&known)) };
         let what = format!("{} captions of images that {} does not list", unknown.len(), references.name);
-        return Err(Error::invalid(&results.name, format!("{what} ({})", some(&unknown)), "images of the references")
-            .with_hint(format!("compare the ids: {looks}")));
+        return Err(Error::conflict(&results.name, format!("{what} ({})", some(&unknown)), "images of the references")
+            .with_hint(format!("compare the ids: {known}")));
     }
     Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::caption_references::ReferenceImage;
-    use super::super::caption_results::CaptionResult;
     use super::*;
+    use crate::caption_references::ReferenceImage;
+    use crate::caption_results::CaptionResult;
 
     fn results(captions: &[(i64, &str)]) -> CaptionResults {
         let result =
@@ -289,7 +297,7 @@ mod tests {
             let error = CaptionEvaluation::of(&results(captions), &references, None).unwrap_err();
             (error.to_string(), error.hint().unwrap_or_default().into_owned())
         };
-        assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption an image");
+        assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption per image");
         let (twice, hint) = refused(&[(10, "a"), (11, "b"), (10, "c"), (10, "d")]);
         assert!(twice.contains("more than one caption for 1 images (10)"), "{twice}");
         assert!(hint.contains("best one"), "{hint}");

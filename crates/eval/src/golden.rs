@@ -50,7 +50,7 @@ fn level(seed: u32) -> (Vec<f32>, Vec<f32>) {
 
 fn evaluation(similarity: Similarity, lambda: f32) -> Evaluation {
     let (abstract_level, grounded_level) = (level(1), level(77));
-    let level = |(images, captions)| Level { images, captions, dim: D };
+    let level = |(images, captions)| LevelEmbeddings { images, captions, dim: D };
     let embeddings = Embeddings {
         abstract_level: level((&abstract_level.0, &abstract_level.1)),
         grounded_level: Some(level((&grounded_level.0, &grounded_level.1))),
@@ -97,7 +97,7 @@ fn intervals_agree_with_numpy() {
 #[test]
 fn numpy_files_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/npy");
-    let expected = Matrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0] };
+    let expected = NpyMatrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0] };
     for name in ["f2", "f4", "f8", "version2", "version3"] {
         assert_eq!(read_npy(&folder.join(format!("{name}.npy"))).unwrap(), expected, "{name}");
     }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn::checkpoint::{Checkpoint, Encoder, weights};
+use gxn::checkpoint::{Checkpoint, weights};
 use gxn::config::{LossKind, RunConfig, Schedule, SelectBy, Similarity, Stage};
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
+use gxn::encoder::Encoder;
+use gxn_data::{Dataset, ImageLimits, SourceOptions, Split};
 use gxn_eval::metrics::CaptionReferences;
 
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
@@ -38,7 +39,7 @@ fn resumed_caption_stages_equal_uninterrupted_ones() {
         let with_captions = log_lines(&whole).iter().filter(|line| line.get("caption").is_some()).count();
         assert_eq!(with_captions, 10, "every step of {name} has its caption figures");
     }
-    let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().checkpoint().card.ancestry.clone();
+    let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().card().ancestry.clone();
     assert_eq!(ancestry.iter().map(|a| (a.stage, a.steps)).collect::<Vec<_>>(), [(Stage::I2tXe, 10)]);
 }
 
@@ -85,14 +86,18 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     let run = folder.path().join("run");
     run_to_end(start(&config, &run));
     let encoder = Encoder::load(&run).unwrap();
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let images = data.split_indices(Split::Train);
-    let sources: Vec<_> = images.iter().map(|&at| data.images[at].source.clone()).collect();
-    let features: Vec<f32> = (encoder.features(&sources, &ImageLimits::default()).into_iter())
+    let sources: Vec<_> = images.iter().map(|&at| &data.images[at].source).collect();
+    let features: Vec<f32> = (encoder.image_features(&sources, &ImageLimits::default()).unwrap().into_iter())
         .flat_map(|found| found.unwrap().feature)
         .collect();
-    let said: Vec<String> =
-        encoder.describe(&features, 3).unwrap().into_iter().map(|mut captions| captions.remove(0).caption).collect();
+    let said: Vec<String> = encoder
+        .caption_features(&features, 3)
+        .unwrap()
+        .into_iter()
+        .map(|mut captions| captions.remove(0).caption)
+        .collect();
     let texts: Vec<Vec<String>> = (images.iter())
         .map(|&at| data.captions.iter().filter(|c| c.image == at).map(|c| c.text.clone()).collect())
         .collect();

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use gxn::checkpoint::{Checkpoint, Encoder, weights};
+use gxn::checkpoint::{Checkpoint, weights};
 use gxn::config::{RunConfig, Stage};
+use gxn::encoder::Encoder;
 use gxn::train::Alarm;
 
 use crate::captioning::base_run;
@@ -55,7 +56,7 @@ fn every_stage_resumes_bit_for_bit_and_merges_what_each_path_trained() {
     let (base, alone) = (arrays("base"), arrays("alone"));
     assert!(base.iter().all(|(name, array)| alone[name] == *array));
     // Match steps: none alone, one a step in t2i, one and then two a step in joint.
-    let card = |name: &str| Encoder::load(&at(name)).unwrap().checkpoint().card.clone();
+    let card = |name: &str| Encoder::load(&at(name)).unwrap().card().clone();
     assert_eq!(["alone", "t2i", "joint"].map(|name| card(name).match_steps), [Some(0), Some(10), Some(15)]);
     assert_eq!(card("t2i").ancestry.iter().map(|a| a.match_steps).collect::<Vec<_>>(), [5, 0]);
 

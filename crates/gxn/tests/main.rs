@@ -4,4 +4,5 @@
 mod captioning;
 mod checkpoint;
 mod imagining;
+mod retrieving;
 mod training;

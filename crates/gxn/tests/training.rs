@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gxn::checkpoint::{Encoder, weights};
+use gxn::checkpoint::weights;
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
-use gxn::evaluate::encode::encode_dataset;
+use gxn::encoder::Encoder;
+use gxn::evaluate::{EncodeOptions, encode_dataset};
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
 use gxn::train::{Alarm, Event, Outcome, Trainer};
-use gxn_data::{Dataset, OpenOptions, Split};
+use gxn_data::{Dataset, SourceOptions, Split};
 use image::RgbImage;
 use serde_json::json;
 
@@ -186,8 +187,9 @@ fn a_tiny_set_is_learned_by_heart() {
     assert_eq!(outcome.epoch, 60);
     // Every train picture finds one of its own captions first, and every caption its picture.
     let encoder = Encoder::load(&run.join("last")).unwrap();
-    let data = Dataset::open(&source, &OpenOptions::default()).unwrap();
-    let encoded = encode_dataset(&encoder, &data, Some(Split::Train), &mut |_, _, _| true).unwrap();
+    let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
+    let encoded =
+        encode_dataset(&encoder, &data, EncodeOptions { split: Some(Split::Train), beam: None }, &()).unwrap();
     let scoring = gxn::evaluate::encode::scoring(encoder.config());
     let result = validate(&encoded.images, &encoded.captions, &encoded.caption_image, scoring).unwrap();
     assert_eq!([result.metrics.image_to_text.r1, result.metrics.text_to_image.r1], [100.0; 2]);

@@ -10,6 +10,7 @@
 use crate::bitmap::Bitmap;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, codes_path, segment_path, sketch_path};
 use crate::codes::Codes;
+use crate::freshness::CatalogueStamp;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::search::Remembered;
@@ -37,6 +38,7 @@ pub struct Index {
     captions: Vec<Stretch>,
     remembered: Remembered,
     asked: Asked,
+    stamp: Option<CatalogueStamp>,
 }
 
 /// The rows of one file.
@@ -83,6 +85,8 @@ impl Index {
     }
 
     fn open_snapshot(dir: &Path) -> Result<Self> {
+        // Taken first: a commit that comes between is noticed later.
+        let stamp = CatalogueStamp::of(dir);
         let catalogue = Catalogue::open(dir)?;
         let images = stretches(dir, &catalogue, Modality::Image)?;
         let captions = stretches(dir, &catalogue, Modality::Text)?;
@@ -93,12 +97,19 @@ impl Index {
             captions,
             remembered: Remembered::default(),
             asked: Asked::default(),
+            stamp,
         })
     }
 
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether nothing was committed since it was opened. A look at one file; a change within the clock tick of the
+    /// opening, a few milliseconds, may be missed until the next one.
+    pub fn is_current(&self) -> bool {
+        self.stamp.is_some() && self.stamp == CatalogueStamp::of(&self.dir)
     }
 
     /// What the index is.

@@ -51,6 +51,7 @@ mod fault;
 mod file;
 mod filter;
 mod folder;
+mod freshness;
 mod index;
 mod item;
 #[cfg(test)]

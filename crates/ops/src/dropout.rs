@@ -1,6 +1,6 @@
 //! Dropout whose mask is a pure function of a seed: training can be resumed bit by bit.
 
-use super::simd::vectorised;
+use super::multiversion::vectorised;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Gradients of a whole module: their global norm, and clipping to it.
 
-use super::simd::vectorised;
+use super::multiversion::vectorised;
 use super::{from_host, into_host, is_host};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;

@@ -1,7 +1,7 @@
 //! Exponential moving average of a module's parameters.
 
 use super::adam::Tracking;
-use super::simd::{multiply_add, vectorised};
+use super::multiversion::{multiply_add, vectorised};
 use super::{from_host, into_host, is_host};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;

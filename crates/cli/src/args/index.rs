@@ -3,63 +3,66 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use gxn::retrieve::Shard;
-use serde::{Deserialize, Serialize};
+use gxn::retrieve::{IndexOptions, Shard};
+use gxn_data::SourceOptions;
 
-use super::{InfoArgs, SourceArgs};
+use super::InfoArgs;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct IndexArgs {
     #[command(subcommand)]
     pub command: Option<IndexCommand>,
-    /// A folder of pictures, or a data set (then its captions can be searched too). A folder that is called like a
-    /// command: ./info
+    /// A folder of images, or a dataset (then its captions can be searched too). A folder that is called like a command:
+    /// ./info
     #[arg(required = true)]
     pub source: Option<PathBuf>,
-    /// The run or checkpoint; an index that is refreshed knows it
+    /// The run or checkpoint; an index that is refreshed knows its own
     #[arg(long, short)]
     pub model: Option<PathBuf>,
     /// Where the index goes [default: SOURCE/.gxn]
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
     #[command(flatten)]
-    pub options: IndexOptions,
-    /// Look at one of several equal shares only, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index
-    /// merge` makes one of them
-    #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
-    /// Let the source, read with the options given here alone, take the place of what the index was made of: what it lacks
-    /// leaves the index
-    #[arg(long)]
-    pub other_source: bool,
-    /// Stay and look for changes every so many seconds, ten unless told otherwise (--watch=60)
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
-    pub watch: Option<f64>,
-}
-
-/// What of a source is indexed. The index notes it, for later calls and for `gxn index reindex`.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IndexOptions {
-    #[command(flatten)]
-    pub reading: SourceArgs,
-    /// Treat the source as a folder of pictures, whatever lies in it
-    #[arg(long)]
-    pub pictures: bool,
-    /// Also look into hidden files and folders
+    pub reading: SourceOptions,
+    /// Index every image of the folder, without captions, whatever else lies in it
+    #[arg(long, alias = "pictures")]
+    pub images_only: bool,
+    /// Also read hidden files and folders
     #[arg(long)]
     pub include_hidden: bool,
     /// Skip folders of this name
     #[arg(long, value_name = "NAME")]
     pub exclude_dir: Vec<String>,
-    /// Pictures with more pixels are left out [default: 100]
+    /// Skip images with more pixels [default: 100]
     #[arg(long, value_name = "MP")]
     pub max_image_megapixels: Option<f64>,
+    /// Index only shard I of N, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index merge` makes one
+    /// of them
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Replace the index's source, with the options given here alone; items that are not in the new source are deleted
+    #[arg(long)]
+    pub other_source: bool,
+    /// Keep running and look for changes every SECONDS, 10 by default (--watch=60)
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
+    pub watch: Option<f64>,
 }
 
-/// [`IndexOptions::max_image_megapixels`] where it is not given.
-pub const MEGAPIXELS: f64 = 100.0;
+impl IndexArgs {
+    /// The library's options for the flags.
+    pub fn options(&self) -> IndexOptions {
+        IndexOptions {
+            source: self.reading.clone(),
+            images_only: self.images_only,
+            include_hidden: self.include_hidden,
+            excluded_folders: self.exclude_dir.clone(),
+            max_megapixels: self.max_image_megapixels,
+            shard: self.shard,
+            replace_source: self.other_source,
+        }
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
@@ -67,9 +70,10 @@ pub enum IndexCommand {
     Info(InfoArgs),
     /// Read everything and compare it with its checksums
     Verify(OneIndexArgs),
-    /// Take the embeddings of removed items off the disk
+    /// Free the disk space of deleted items
     Compact(OneIndexArgs),
-    /// Make the index anew with another model, as it was made; the old one serves until the new one is whole
+    /// Make the index again with another model, of the same source and options; the old one serves until the new one is
+    /// whole
     Reindex(ReindexArgs),
     /// Make one index of several of the same model, such as shards
     Merge(MergeArgs),
@@ -96,10 +100,10 @@ pub struct ReindexArgs {
 pub struct MergeArgs {
     /// Where the index is, such as MY_PHOTOS/.gxn, or will be
     pub index: PathBuf,
-    /// The indexes to take in, of the same source
+    /// The indexes to merge, of the same source
     #[arg(required = true)]
     pub parts: Vec<PathBuf>,
-    /// Take out what no part holds; all shards of the source must be named
+    /// Delete what no part holds; all shards of the source must be named
     #[arg(long)]
     pub only_parts: bool,
 }

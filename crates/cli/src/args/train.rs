@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
-use super::SourceArgs;
+use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
 const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "joint"];
@@ -20,7 +19,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub train_data: Option<String>,
     #[command(flatten, next_help_heading = "Data")]
-    pub reading: SourceArgs,
+    pub reading: SourceOptions,
     /// Name of the run; its folder is LOGS/NAME
     #[arg(long, help_heading = "Run")]
     pub name: Option<String>,

@@ -3,21 +3,22 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
+use gxn::encoder::Encoder;
 use gxn::retrieve::{Calibration, CalibrationFigures};
+use gxn_base::Remedy;
 
 use crate::args::{CalibrateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 
-/// Fits and keeps a calibration, or measures the one that there is.
+/// Fits and saves a calibration, or measures the saved one.
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
+    stop_flag()?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
-    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, stop);
+    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None);
     let Some(measured) = &args.measure else {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);
@@ -27,8 +28,8 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let Some(calibration) = Calibration::load(&args.model, &encoder)? else {
-        let error = gxn_base::Error::invalid("the calibration of the model", "none", "one to measure");
-        return Err(error.with_hint("make it first: gxn calibrate MODEL DATA").into());
+        let error = gxn_base::Error::not_found("the calibration of the model", "none", "one to measure");
+        return Err(error.with_remedy(Remedy::Calibrate).into());
     };
     let report = calibration.measure(&encoded(measured)?);
     match args.format {
@@ -47,8 +48,8 @@ fn text(name: &str, figures: &CalibrationFigures) -> String {
     let CalibrationFigures { queries, gallery, .. } = figures;
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     format!(
-        "{name}: {queries} queries among {gallery} items\n  best hits: relevant {}, said to be {}, calibration error {:.3} \
-         (of the ten best {:.3})\n  \"nothing matches\": {} of queries without a match, {} of queries with one\n",
+        "{name}: {queries} queries among {gallery} items\n  best hits: relevant {}, estimated {}, calibration error {:.3} \
+         ({:.3} over the ten best)\n  \"nothing matches\": {} of queries without a match, {} of queries with one\n",
         percent(figures.precision_at_1),
         percent(figures.mean_relevance_at_1),
         figures.ece_at_1,

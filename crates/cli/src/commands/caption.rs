@@ -1,35 +1,37 @@
 //! `gxn caption`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
-use gxn::checkpoint::{Encoder, short};
-use gxn_data::{ImageLimits, ImageSource};
+use gxn::checkpoint::short;
+use gxn::encoder::Encoder;
+use gxn_data::ImageLimits;
 use serde_json::json;
 
 use crate::args::{CaptionArgs, CaptionFormat};
 use crate::interrupt::stop_flag;
 use crate::output::print;
 
-/// Pictures looked at together.
+/// Images that are encoded together.
 const BATCH: usize = 64;
 
-/// Says what the model imagines captions to be. Pictures that cannot be read are named; the exit code is then 1.
+/// Generates captions for images. Images that cannot be read are named; the exit code is then 1.
 pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let beam = usize::from(args.beam.max(args.count));
-    // Refused before the pictures are looked at.
-    encoder.describe(&[], beam)?;
+    // Refused before the images are encoded.
+    encoder.caption_features(&[], beam)?;
     let mut unreadable = 0;
     for chunk in args.images.chunks(BATCH) {
         if stop.load(Ordering::Relaxed) {
             return Err(gxn_base::Error::interrupted().into());
         }
-        let sources: Vec<ImageSource> = chunk.iter().map(|path| ImageSource::File(path.clone())).collect();
+        let files: Vec<&Path> = chunk.iter().map(PathBuf::as_path).collect();
         let (mut features, mut read) = (Vec::new(), Vec::new());
-        for (path, found) in chunk.iter().zip(encoder.features(&sources, &ImageLimits::default())) {
+        for (path, found) in chunk.iter().zip(encoder.image_features(&files, &ImageLimits::default())?) {
             match found {
                 Ok(found) => {
                     features.extend(found.feature);
@@ -37,12 +39,12 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
                 }
                 Err(error) => {
                     unreadable += 1;
-                    eprintln!("left out: {error}");
+                    eprintln!("skipped: {error}");
                 }
             }
         }
         let mut out = String::new();
-        for (path, captions) in read.iter().zip(encoder.describe(&features, beam)?) {
+        for (path, captions) in read.iter().zip(encoder.caption_features(&features, beam)?) {
             for found in captions.iter().take(usize::from(args.count.max(1))) {
                 out += &match args.format {
                     CaptionFormat::Text => format!("{}\t{}\n", path.display(), found.caption),
@@ -62,7 +64,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         print(&out)?;
     }
     if unreadable > 0 {
-        eprintln!("{unreadable} of {} pictures could not be read", args.images.len());
+        eprintln!("{unreadable} of {} images could not be read", args.images.len());
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,30 +1,31 @@
-//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered images, by the same calls as any data.
 
-use crate::synthetic;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::{IndexJob, IndexSource, Listing, Retriever, parse_query};
-use gxn_data::doctor::CheckOptions;
-use gxn_data::{Dataset, ImageLimits, OpenOptions, Split};
-use gxn_eval::Protocol;
+use gxn::encoder::Encoder;
+use gxn::evaluate::Measurement;
+use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
+use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::config::config_text;
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::{data, index, search, train};
+use crate::demo_scenes;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
+/// Among fewer test images chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
@@ -34,13 +35,13 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
-    let source = synthetic::render(&pictures, args.seed, args.images)?;
-    let dataset = Dataset::open(&source, &OpenOptions::default())?;
+    let source = demo_scenes::render(&pictures, args.seed, args.images)?;
+    let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
     let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
     if !healthy {
-        bail!("the rendered data set failed its check");
+        bail!("the rendered dataset failed its check");
     }
 
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
@@ -53,39 +54,33 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
-    let encoder = Encoder::load(&run)?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, stop)?;
+    let encoder = Encoder::load(&run)?.with_feature_cache()?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
 
-    let index_dir = pictures.join(gxn::retrieve::retriever::INDEX_FOLDER);
+    let index_dir = pictures.join(INDEX_FOLDER);
     eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
-    let listing = Listing::of_dataset(&dataset, &source);
-    let job = IndexJob {
-        source: IndexSource::Dataset(&dataset, &source),
-        listing: &listing,
-        shard: None,
-        dir: &index_dir,
-        model: &run,
-        limits: ImageLimits::default(),
-        other_source: false,
-        notes: Default::default(),
-    };
-    index::say(&index::run(&encoder, &job, stop)?);
+    let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
+    let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
         eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
-        let parts = parse_query(&[sentence.to_string()])?;
-        let mut found = retriever.search(&parts, &SearchOptions::new(Modality::Image, 3))?;
+        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text, 0)))?;
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
+        eprintln!("note: {} test images are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -114,8 +109,8 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
-fn describe(hits: &mut [gxn_index::Hit], dataset: &Dataset) {
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
+fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
         let caption = image.and_then(|at| dataset.captions.get(dataset.captions_of(at).start));
@@ -132,14 +127,15 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn_base::Error::invalid(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error =
+            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("pictures or runs of something else", "name another folder");
+        return refuse("images or runs of something else", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "begin anew with --force, or name another folder");
+        return refuse("an earlier demo", "replace it with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -149,8 +145,8 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own pictures:
-  gxn data init                       # what a data set looks like, in every format
+With your own images:
+  gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
   gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test

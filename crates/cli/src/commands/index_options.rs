@@ -1,133 +1,104 @@
-//! What of a source is indexed: as a call asks for it, and as the index notes it for the calls that do not.
+//! The options of `gxn index` as flags, and back.
 
-use anyhow::Result;
-use serde_json::{Map, Value};
+use gxn::retrieve::options::{Changed, Resolved, Setting};
+use serde_json::Value;
 
-use crate::args::IndexOptions;
+/// The flag of an option of the library.
+const FLAGS: [(&str, &str); 12] = [
+    ("source.images", "--images"),
+    ("source.texts", "--texts"),
+    ("source.split_by", "--split-by"),
+    ("source.use_restval", "--no-restval"),
+    ("source.csv.image", "--csv-img-key"),
+    ("source.csv.caption", "--csv-caption-key"),
+    ("source.csv.separator", "--csv-separator"),
+    ("source.strict", "--strict"),
+    ("images_only", "--images-only"),
+    ("include_hidden", "--include-hidden"),
+    ("excluded_folders", "--exclude-dir"),
+    ("max_megapixels", "--max-image-megapixels"),
+];
 
-/// What the index notes of the options that it was made with.
-pub const OPTIONS: &str = "options";
-
-/// The options of a call that refreshes an index.
-#[derive(Debug)]
-pub struct Refreshing {
-    /// Those given, and of the others those noted.
-    pub options: IndexOptions,
-    /// Noted ones that hold though they were not given, as on the command line.
-    pub reused: Vec<String>,
-    /// Given ones that are others than those noted, with what was.
-    pub changed: Vec<String>,
-}
-
-/// The options with paths that mean the same from every working folder.
-pub fn lasting(options: &IndexOptions) -> Result<IndexOptions> {
-    let mut lasting = options.clone();
-    for path in [&mut lasting.reading.images, &mut lasting.reading.texts].into_iter().flatten() {
-        *path = std::path::absolute(&*path)?;
+/// Prints which stored options hold though they were not given, and which were changed.
+pub fn print_resolved(resolved: &Resolved) {
+    if !resolved.reused.is_empty() {
+        let mut flags: Vec<String> = resolved.reused.iter().map(as_given).collect();
+        flags.sort();
+        eprintln!("as before: {}", flags.join(" "));
     }
-    Ok(lasting)
-}
-
-/// `given` beside what an index noted. An option that is not given holds as it was noted: who leaves one out means "as
-/// before", and a picture must not leave an index because of that.
-pub fn refreshing(given: &IndexOptions, noted: Option<&Value>) -> Result<Refreshing> {
-    let mut now = serde_json::to_value(lasting(given)?)?;
-    let (mut reused, mut changed) = (Vec::new(), Vec::new());
-    if let (Value::Object(now), Some(Value::Object(noted))) = (&mut now, noted) {
-        take_over(now, noted, &mut reused, &mut changed);
-    }
-    reused.sort();
-    changed.sort();
-    Ok(Refreshing { options: serde_json::from_value(now)?, reused, changed })
-}
-
-fn take_over(
-    now: &mut Map<String, Value>,
-    noted: &Map<String, Value>,
-    reused: &mut Vec<String>,
-    changed: &mut Vec<String>,
-) {
-    for (name, now) in now {
-        let before = noted.get(name).unwrap_or(&Value::Null);
-        match (now, before) {
-            (Value::Object(now), Value::Object(before)) => take_over(now, before, reused, changed),
-            (Value::Object(now), _) => take_over(now, &Map::new(), reused, changed),
-            (now, before) if now == before => reused.extend(is_given(now).then(|| flag(name, now))),
-            (now, before) if is_given(now) => {
-                let before = if is_given(before) { flag(name, before) } else { format!("no --{}", dashed(name)) };
-                changed.push(format!("{} (before: {before})", flag(name, now)));
-            }
-            // An option that was unknown then is as if it were not given.
-            (_, Value::Null) => {}
-            (now, before) => {
-                reused.extend(is_given(before).then(|| flag(name, before)));
-                *now = before.clone();
-            }
-        }
+    if !resolved.changed.is_empty() {
+        let mut changes: Vec<String> = resolved.changed.iter().map(change).collect();
+        changes.sort();
+        eprintln!("note: from now on {}; images that no longer count are deleted from the index", changes.join(", "));
     }
 }
 
-/// Whether a value is more than what stands for an option that was left out.
-fn is_given(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Array(values) => !values.is_empty(),
-        _ => true,
-    }
+fn change(Changed { now, before }: &Changed) -> String {
+    let before = match before {
+        Some(value) => as_given(&Setting { name: now.name.clone(), value: value.clone() }),
+        None => format!("no {}", flag(&now.name)),
+    };
+    format!("{} (before: {before})", as_given(now))
 }
 
-fn dashed(name: &str) -> String {
-    name.replace('_', "-")
+fn flag(name: &str) -> &str {
+    FLAGS.iter().find(|(own, _)| *own == name).map_or(name, |(_, flag)| flag)
 }
 
 /// As on the command line.
-fn flag(name: &str, value: &Value) -> String {
-    let name = dashed(name);
+fn as_given(Setting { name, value }: &Setting) -> String {
+    let flag = flag(name);
+    let with = |value: &Value| match value {
+        Value::String(text) => format!("{flag} {text}"),
+        Value::Bool(_) => flag.to_owned(),
+        other => format!("{flag} {other}"),
+    };
     match value {
-        Value::Bool(_) => format!("--{name}"),
-        Value::Array(values) => values.iter().map(|value| flag(&name, value)).collect::<Vec<_>>().join(" "),
-        Value::String(text) => format!("--{name} {text}"),
-        other => format!("--{name} {other}"),
+        Value::Array(values) => values.iter().map(with).collect::<Vec<_>>().join(" "),
+        value => with(value),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gxn::retrieve::IndexOptions;
+
     use super::*;
-    use serde_json::json;
+
+    /// Names of all options, as the library joins them.
+    fn names(value: &Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                names(value, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, found);
+            }),
+            _ => found.push(path.to_owned()),
+        }
+    }
 
     #[test]
-    fn what_is_not_given_is_as_noted() {
-        let none = IndexOptions::default();
-        let noted = serde_json::to_value(IndexOptions {
-            include_hidden: true,
-            exclude_dir: vec!["a".into(), "b".into()],
-            ..IndexOptions::default()
-        });
-        let noted = noted.unwrap();
-        let same = refreshing(&none, Some(&noted)).unwrap();
-        assert_eq!(serde_json::to_value(&same.options).unwrap(), noted);
-        assert_eq!(same.reused, ["--exclude-dir a --exclude-dir b", "--include-hidden"]);
-        assert!(same.changed.is_empty());
+    fn every_option_has_a_flag() {
+        let mut found = Vec::new();
+        names(&serde_json::to_value(IndexOptions::default()).unwrap(), "", &mut found);
+        assert_eq!(found, FLAGS.map(|(name, _)| name.to_owned()));
+    }
 
-        let mut given = IndexOptions { exclude_dir: vec!["c".into()], pictures: true, ..IndexOptions::default() };
-        given.reading.csv_img_key = Some("file".into());
-        let other = refreshing(&given, Some(&noted)).unwrap();
-        assert!(other.options.include_hidden && other.options.pictures);
-        assert_eq!((other.options.exclude_dir.len(), other.reused), (1, vec!["--include-hidden".to_string()]));
+    #[test]
+    fn options_are_shown_as_flags() {
+        let stored = IndexOptions {
+            include_hidden: true,
+            excluded_folders: vec!["a".into(), "b".into()],
+            ..IndexOptions::default()
+        };
+        let mut given = IndexOptions { excluded_folders: vec!["c".into()], ..IndexOptions::default() };
+        given.source.csv.image = Some("file".into());
+        let resolved = given.resolve(Some(&stored)).unwrap();
+        assert_eq!(resolved.reused.iter().map(as_given).collect::<Vec<_>>(), ["--include-hidden"]);
         assert_eq!(
-            other.changed,
+            resolved.changed.iter().map(change).collect::<Vec<_>>(),
             [
                 "--csv-img-key file (before: no --csv-img-key)",
-                "--exclude-dir c (before: --exclude-dir a --exclude-dir b)",
-                "--pictures (before: no --pictures)"
+                "--exclude-dir c (before: --exclude-dir a --exclude-dir b)"
             ]
         );
-        // A new index, and one whose notes lack an option.
-        assert!(refreshing(&given, None).unwrap().changed.is_empty());
-        let older = refreshing(&none, Some(&json!({"include_hidden": true}))).unwrap();
-        assert!(older.changed.is_empty());
-        assert!(older.options.include_hidden && older.options.max_image_megapixels.is_none());
-        assert!(refreshing(&none, Some(&json!({"include_hidden": 7}))).is_err());
     }
 }

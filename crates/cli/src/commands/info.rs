@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
-use gxn::retrieve::retriever::INDEX_FOLDER;
-use gxn::retrieve::{noted_as_dataset, noted_source};
+use gxn::encoder::Encoder;
+use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind};
 use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ use crate::output::print;
 /// Describes a checkpoint, a run or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     let facts = match index_in(&args.path) {
-        Some(index) => index_facts(&Index::open(&index)?),
+        Some(index) => index_facts(&Index::open(&index)?)?,
         None => model_facts(&gxn::checkpoint::resolve(&args.path)?)?,
     };
     show(args, &facts)
@@ -24,7 +23,7 @@ pub fn info(args: &InfoArgs) -> Result<ExitCode> {
 
 /// Describes the index in `dir`.
 pub fn index_info(args: &InfoArgs, dir: &Path) -> Result<ExitCode> {
-    show(args, &index_facts(&Index::open(dir)?))
+    show(args, &index_facts(&Index::open(dir)?)?)
 }
 
 fn show(args: &InfoArgs, facts: &Value) -> Result<ExitCode> {
@@ -42,36 +41,38 @@ fn index_in(path: &Path) -> Option<PathBuf> {
 
 fn model_facts(folder: &Path) -> Result<Value> {
     let encoder = Encoder::load(folder)?;
-    let checkpoint = encoder.checkpoint();
+    let config = encoder.config();
     Ok(json!({
         "kind": "checkpoint",
         "path": folder.display().to_string(),
         "fingerprint": encoder.fingerprint(),
-        "backbone": checkpoint.config.look.backbone.to_string(),
-        "input": checkpoint.input,
-        "similarity": checkpoint.config.matching.similarity,
+        "backbone": config.look.backbone.to_string(),
+        "input": encoder.pipeline(),
+        "similarity": config.matching.similarity,
         "lambda": encoder.lambda(),
-        "levels": checkpoint.config.matching.levels,
+        "levels": config.matching.levels,
         "embed_dim": encoder.dim(),
-        "words": checkpoint.vocabulary.len(),
-        "card": checkpoint.card,
+        "words": encoder.vocabulary().len(),
+        "card": encoder.card(),
     }))
 }
 
-fn index_facts(index: &Index) -> Value {
+fn index_facts(index: &Index) -> Result<Value> {
     let meta = index.meta();
+    let provenance = Provenance::of(index.dir(), meta)?;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let dead_rows = |side| meta.collection(side).map_or(0, |collection| collection.dead_rows);
     let both = |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
-    json!({
+    Ok(json!({
         "kind": "index",
         "path": index.dir().display().to_string(),
         "model": meta.model,
-        "model_path": meta.extra.get("model_path"),
-        "source": noted_source(index.dir(), meta).map(|source| source.display().to_string()),
-        "data_set": noted_as_dataset(meta),
-        "shard": meta.extra.get("shard"),
-        "options": meta.extra.get("options"),
-        "pictures_below": meta.extra.get("root"),
+        "model_path": path(&provenance.model),
+        "source": path(&provenance.source),
+        "dataset": provenance.kind.map(|kind| kind == SourceKind::Dataset),
+        "shard": provenance.shard.map(|shard| shard.to_string()),
+        "options": provenance.options().ok().flatten(),
+        "images_below": path(&provenance.root),
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),
@@ -81,7 +82,7 @@ fn index_facts(index: &Index) -> Value {
         "rows_with_sketches": both(&|side| index.sketched_rows(side).into()),
         "bytes": bytes_below(index.dir()),
         "created_unix_s": meta.created_unix_s,
-    })
+    }))
 }
 
 /// Bytes of all files in a folder and its folders.

@@ -19,31 +19,13 @@ pub mod train;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use gxn::checkpoint::Encoder;
-use gxn_data::{CsvColumns, Dataset, Dropped, OpenOptions, Split};
+use anyhow::Result;
+use gxn::encoder::Encoder;
+use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
-use crate::args::SourceArgs;
-
-/// The library's reading options for the command line's.
-pub fn open_options(args: &SourceArgs) -> Result<OpenOptions> {
-    Ok(OpenOptions {
-        images: args.images.clone(),
-        texts: args.texts.clone(),
-        split_by: args.split_by.as_deref().map(str::parse).transpose().context("--split-by")?,
-        use_restval: !args.no_restval,
-        csv: CsvColumns {
-            image: args.csv_img_key.clone(),
-            caption: args.csv_caption_key.clone(),
-            separator: args.csv_separator,
-        },
-        strict: args.strict,
-    })
-}
-
-/// Opens a data set and says on stderr what it is and what was left out.
-pub fn open_dataset(source: &Path, args: &SourceArgs) -> Result<Dataset> {
-    let dataset = Dataset::open(source, &open_options(args)?)?;
+/// Opens a dataset and reports on stderr what it is and what was left out.
+pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
+    let dataset = Dataset::open(source, options)?;
     eprintln!(
         "{}: {} ({} images, {} captions)",
         dataset.name,
@@ -51,11 +33,11 @@ pub fn open_dataset(source: &Path, args: &SourceArgs) -> Result<Dataset> {
         dataset.images.len(),
         dataset.captions.len()
     );
-    report_dropped(&dataset.dropped);
+    report_dropped(&dataset.account.left_out());
     Ok(dataset)
 }
 
-/// Counts what a data set leaves out and names the first few.
+/// Counts what a dataset leaves out and names the first few.
 pub fn report_dropped(dropped: &[Dropped]) {
     const NAMED: usize = 5;
     name_dropped(dropped, NAMED);
@@ -65,14 +47,14 @@ pub fn report_dropped(dropped: &[Dropped]) {
 }
 
 /// Opens the data for a model: split as in its training, unless the command line says otherwise. Another split could
-/// hold pictures that the model was trained on.
-pub fn open_for(encoder: &Encoder, source: &Path, args: &SourceArgs) -> Result<Dataset> {
-    let mut reading = args.clone();
-    if let (None, Some(rule)) = (&reading.split_by, encoder.config().data.split_by) {
+/// hold images that the model was trained on.
+pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Result<Dataset> {
+    let mut options = options.clone();
+    if let (None, Some(rule)) = (options.split_by, encoder.config().data.options.split_by) {
         eprintln!("split by {rule}, as in training");
-        reading.split_by = Some(rule.to_string());
+        options.split_by = Some(rule);
     }
-    open_dataset(source, &reading)
+    open_dataset(source, &options)
 }
 
 /// Counts what was left out and names the first `named`.

@@ -5,20 +5,17 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
-use gxn::checkpoint::Encoder;
 use gxn::config::RunConfig;
-use gxn::retrieve::Calibration;
-use gxn::retrieve::calibration::{ENOUGH_IMAGES, evenly_spread};
+use gxn::retrieve::calibration::calibrate_run;
 use gxn::train::picture_steps::PictureFigures;
-use gxn::train::preparation::open_configured;
 use gxn::train::steps::CaptionFigures;
 use gxn::train::{Event, Outcome, Trainer};
 use gxn_base::Progress;
-use gxn_data::Split;
+use gxn_data::SourceOptions;
+use serde_json::Value;
 
 use crate::args::TrainArgs;
 use crate::commands::config::config_text;
-use crate::commands::encode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::ProgressLine;
@@ -39,10 +36,10 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         machine_line();
         eprintln!("continuing {}", run.display());
         let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, stop)?, stop);
+        return finish(&run, resume_run(&run, &features, stop)?);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
-    let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -53,7 +50,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return dry_run(config, &features, stop);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, stop)?, stop)
+    finish(&run, train_run(config, &run, &features, stop)?)
 }
 
 /// Trains a new run in the folder `run`, with progress on stderr.
@@ -70,12 +67,12 @@ pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outc
     Ok(trainer.run(stop, &mut |event| report.event(&event))?)
 }
 
-fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
+fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
     if outcome.interrupted {
         eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    if let Err(error) = calibrate(run, stop) {
+    if let Err(error) = calibrate_run(run, &ProgressLine::of("calibrating")) {
         // The run is whole without it.
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
@@ -87,21 +84,6 @@ fn finish(run: &Path, outcome: Outcome, stop: &AtomicBool) -> Result<ExitCode> {
     );
     print(&format!("{}\n", run.join("best").display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Learns on val what the best checkpoint's scores mean, where val is large enough to tell.
-fn calibrate(run: &Path, stop: &AtomicBool) -> Result<()> {
-    const IMAGES: usize = 1000;
-    let encoder = Encoder::load(run)?;
-    let dataset = open_configured(&encoder.config().data)?;
-    let val = dataset.split_indices(Split::Val);
-    if val.len() < ENOUGH_IMAGES {
-        return Ok(());
-    }
-    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode::with_progress(&encoder, &dataset.subset(&val), None, None, stop)?;
-    Calibration::fit(&encoder, &encoded)?.save(run)?;
-    Ok(())
 }
 
 /// Runs two batches in a throw-away folder and says what a whole run would take.
@@ -230,16 +212,9 @@ fn picture_figures(figures: &PictureFigures) -> String {
 }
 
 /// What the flags set, in the order of precedence: environment, flags, `--set`.
-fn overrides(args: &TrainArgs) -> Vec<String> {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
     let texts = [
         ("data.source", args.train_data.clone()),
-        ("data.images", path(&args.reading.images)),
-        ("data.texts", path(&args.reading.texts)),
-        ("data.split_by", args.reading.split_by.clone()),
-        ("data.csv.image", args.reading.csv_img_key.clone()),
-        ("data.csv.caption", args.reading.csv_caption_key.clone()),
-        ("data.csv.separator", args.reading.csv_separator.map(String::from)),
         ("look.backbone", args.model.clone()),
         ("look.weights", args.pretrained_image.clone()),
         ("train.stage", args.stage.clone()),
@@ -255,8 +230,26 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     // A JSON string is a TOML string too; Rust's `{:?}` is not where it escapes rare characters.
     let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
     let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
-    let restval = args.reading.no_restval.then(|| "data.use_restval=false".to_string());
-    from_environment().into_iter().chain(flags).chain(restval).chain(args.set.iter().cloned()).collect()
+    let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
+    differing(
+        "data",
+        &serde_json::to_value(&args.reading)?,
+        &serde_json::to_value(SourceOptions::default())?,
+        &mut pairs,
+    );
+    pairs.extend(args.set.iter().cloned());
+    Ok(pairs)
+}
+
+/// What differs from the default, as `key=value`.
+fn differing(key: &str, value: &Value, default: &Value, pairs: &mut Vec<String>) {
+    match (value, default) {
+        (Value::Object(values), Value::Object(defaults)) => {
+            values.iter().for_each(|(name, value)| differing(&format!("{key}.{name}"), value, &defaults[name], pairs));
+        }
+        _ if value != default => pairs.push(format!("{key}={value}")),
+        _ => {}
+    }
 }
 
 /// `GXN_TRAIN__EPOCHS=5` stands for `--set train.epochs=5`, before every flag.
@@ -273,7 +266,7 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args), run.join("config.toml"));
+    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }

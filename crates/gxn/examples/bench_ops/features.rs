@@ -27,7 +27,7 @@ fn input(bytes: &[u8]) -> Vec<f32> {
 }
 
 fn feature(inference: &Inference, input: &[f32]) -> Vec<f32> {
-    inference.feature(&inference.map(input).expect("a square picture"))
+    inference.feature(input).expect("a square image")
 }
 
 /// From the bytes of JPEG files.

@@ -19,7 +19,7 @@ pub fn step(generator_width: usize, discriminator_width: usize, repetitions: usi
         (generator_width, discriminator_width);
     let config = &run.imagine.pictures;
     let device = Device::flex();
-    let generators = Generators { words: None, pictures: true };
+    let generators = Generators { words: None, images: true };
     let mut model = Some(Gxn::new(&Init::new(1, &device), &run, 2, None, None, generators).train());
     let mut optimisers = Optimisers::new(&run);
     let device = device.autodiff();

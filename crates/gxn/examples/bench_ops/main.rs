@@ -18,7 +18,7 @@ use gxn_ops::dropout::dropout;
 use gxn_ops::gradient::clip_global_norm;
 use gxn_ops::gru::{Direction, GruWeights, gru};
 use gxn_ops::moving_average::ema_update;
-use gxn_ops::order_similarity::{Order, order_similarity};
+use gxn_ops::order_similarity::order_similarity;
 use std::time::Instant;
 
 const WORKLOADS: [&str; 15] = [
@@ -185,7 +185,7 @@ fn order_forward_backward(repetitions: usize) -> Vec<[f64; 2]> {
     let (images, captions) = (embeddings(), embeddings());
     time(repetitions, || {
         let (images, captions) = (images.clone().require_grad(), captions.clone().require_grad());
-        let scores = order_similarity(images.clone(), captions.clone(), Order::ImageMinusCaption);
+        let scores = order_similarity(images.clone(), captions.clone());
         let grads = scores.mean().backward();
         assert!(images.grad(&grads).is_some() && captions.grad(&grads).is_some());
     })

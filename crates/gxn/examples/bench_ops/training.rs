@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
-use gxn::model::{Generators, Gxn, effective_lambda};
+use gxn::model::{Generators, Gxn};
 use gxn::train::steps::{MatchBatch, match_step};
 use gxn_ops::adam::{Adam, AdamConfig};
 use gxn_ops::gradient::clip_global_norm;
@@ -55,7 +55,7 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         let captions = TokenBatch::new(&captions);
         let batch = MatchBatch { features: features.clone(), captions, images: (0..t.batch_size).collect() };
         let old = model.take().unwrap();
-        let lambda = effective_lambda(&config);
+        let lambda = config.matching.effective_lambda();
         let (loss, gradients) = match_step(&old, batch, &config.matching, lambda, false, Phase::Train { seed });
         assert!(loss.is_finite());
         let (gradients, _) = clip_global_norm(&old, gradients, t.grad_clip);

@@ -1,37 +1,37 @@
-//! A trained network on disk: a folder that holds all that is needed to embed new pictures and sentences.
+//! A trained network on disk: a folder that holds all that is needed to embed new images and captions.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `meta.json` | format version, fingerprint |
+//! | `meta.json` | format version, fingerprint, size and hash of each file |
 //! | `config.toml` | the run's whole configuration |
 //! | `vocab.json` | the vocabulary |
-//! | `preprocess.json` | how a picture becomes the CNN's input, and the views whose features are averaged |
+//! | `preprocess.json` | how an image becomes the CNN's input, and the views whose features are averaged |
 //! | `model.safetensors` | encoders (and the CNN, where it was trained) |
 //! | `backbone.safetensors` | the frozen CNN, where it was not |
 //! | `card.json` | where the model comes from: data hash, seed, step, validation result |
 
-pub mod encoder;
+mod stored;
 pub mod weights;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::config::RunConfig;
-use crate::look::Init;
-use crate::look::backbone::{Backbone, Inference};
+use crate::look::backbone::Backbone;
+use crate::look::{ImagePipeline, Init};
 use crate::model::{Generators, Gxn};
 use gxn_base::fs::{write_atomically, write_synced};
-use gxn_base::{Error, Result};
-use gxn_data::{Preprocess, View, Vocabulary};
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::Vocabulary;
 
-pub use encoder::{Encoder, ImaginedCaption};
+pub(crate) use stored::StoredCheckpoint;
 
 /// Version of the folder's layout.
 const FORMAT: u32 = 1;
+const KIND: &str = "gxn checkpoint";
 const DAMAGED: &str = "a file of the checkpoint was changed or damaged; take another copy";
 
 /// `meta.json`.
@@ -40,31 +40,12 @@ struct Meta {
     format: u32,
     kind: String,
     fingerprint: String,
-}
-
-/// `preprocess.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Input {
-    /// How a picture becomes a square.
-    pub preprocess: Preprocess,
-    /// The views whose mean feature stands for the picture.
-    pub views: Vec<View>,
-}
-
-impl Input {
-    /// The CNN's feature of a picture, mean over the views, `[F]`.
-    ///
-    /// # Errors
-    /// When the CNN cannot take the input size.
-    pub fn mean_feature(&self, inference: &Inference, picture: &RgbImage) -> Result<Vec<f32>> {
-        let mut mean = vec![0.0; inference.kind().feature_dim()];
-        for &view in &self.views {
-            let map = inference.map(&self.preprocess.apply(picture, view))?;
-            mean.iter_mut().zip(inference.feature(&map)).for_each(|(m, x)| *m += x);
-        }
-        mean.iter_mut().for_each(|m| *m /= self.views.len() as f32);
-        Ok(mean)
-    }
+    /// By name; absent in checkpoints of before files were verified one by one.
+    #[serde(default)]
+    files: BTreeMap<String, stored::FileHash>,
+    /// Fingerprint of the CNN's weights, so that cached features are found without reading them.
+    #[serde(default)]
+    cnn: Option<String>,
 }
 
 /// A checkpoint that a run began with.
@@ -118,8 +99,8 @@ pub struct Checkpoint {
     pub config: RunConfig,
     /// Words.
     pub vocabulary: Vocabulary,
-    /// The CNN's input.
-    pub input: Input,
+    /// From image to feature.
+    pub pipeline: ImagePipeline,
     /// The network.
     pub model: Gxn,
     /// The CNN, where it is not part of the network.
@@ -142,14 +123,15 @@ impl Checkpoint {
     pub(crate) fn write(&self, folder: &Path) -> Result<String> {
         write_synced(&folder.join("config.toml"), self.config.to_toml().as_bytes())?;
         self.vocabulary.save(&folder.join("vocab.json"))?;
-        write_synced(&folder.join("preprocess.json"), pretty(&self.input).as_bytes())?;
+        write_synced(&folder.join("preprocess.json"), pretty(&self.pipeline).as_bytes())?;
         write_synced(&folder.join("card.json"), pretty(&self.card).as_bytes())?;
         weights::save(&weights::collect(&self.model), &folder.join("model.safetensors"))?;
         if let Some(frozen) = &self.frozen {
             weights::save(&weights::collect(frozen), &folder.join("backbone.safetensors"))?;
         }
-        let fingerprint = hash_files(folder)?;
-        let meta = Meta { format: FORMAT, kind: "gxn checkpoint".into(), fingerprint: fingerprint.clone() };
+        let (fingerprint, files) = stored::hash_files(folder)?;
+        let cnn = self.frozen.as_ref().or(self.model.backbone.as_ref()).map(Backbone::fingerprint);
+        let meta = Meta { format: FORMAT, kind: KIND.into(), fingerprint: fingerprint.clone(), files, cnn };
         write_atomically(&folder.join("meta.json"), |file| std::io::Write::write_all(file, pretty(&meta).as_bytes()))?;
         Ok(fingerprint)
     }
@@ -160,64 +142,31 @@ impl Checkpoint {
     /// When files are missing or damaged, when the format is of another version, when weights hold NaN or do not fit,
     /// and when the fingerprint is not that of the files.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let folder = resolve(path)?;
-        let meta = read_meta(&folder)?;
-        let found = hash_files(&folder)?;
-        if found != meta.fingerprint {
-            return Err(Error::invalid(
-                format!("fingerprint of {}", folder.display()),
-                short(&found),
-                format!("{}, as meta.json has it", short(&meta.fingerprint)),
-            )
-            .with_hint(DAMAGED));
-        }
-        let config = RunConfig::load(Some(&folder.join("config.toml")), &[])?;
-        let vocabulary = Vocabulary::load(&folder.join("vocab.json"))?;
-        let input: Input = read_json(&folder.join("preprocess.json"))?;
-        let card: Card = read_json(&folder.join("card.json"))?;
-        let arrays = weights::load(&folder.join("model.safetensors"))?;
-        let place = folder.join("model.safetensors").display().to_string();
-        let model = weights::assign(skeleton(&config, &vocabulary, &arrays, device)?, arrays, &place)?;
-        let frozen = if config.look.finetune {
-            None
-        } else {
-            let path = folder.join("backbone.safetensors");
-            let backbone = Backbone::random(config.look.backbone, device, 0);
-            Some(weights::assign(backbone, weights::load(&path)?, &path.display().to_string())?)
-        };
-        Ok(Self { config, vocabulary, input, model, frozen, card })
+        StoredCheckpoint::open(path)?.load(device)
     }
 }
 
-/// A network of the right shape whose weights are about to be replaced.
-pub(crate) fn skeleton(
-    config: &RunConfig,
-    vocabulary: &Vocabulary,
-    arrays: &weights::Arrays,
-    device: &Device,
-) -> Result<Gxn> {
-    let init = Init::new(0, device);
+/// A network without a CNN, of the shapes of `stored`, whose weights are about to be replaced.
+fn skeleton(stored: &StoredCheckpoint, arrays: &weights::Arrays, device: &Device) -> Result<Gxn> {
+    let words = stored.vocabulary.len();
     // Pretrained vectors keep their own width, which only the stored matrix knows.
     let vectors = match arrays.get("sentence.words") {
-        Some(words) if words.shape.len() == 2 && words.shape[0] == vocabulary.len() => {
-            Some((vec![0.0; words.values.len()], words.shape[1]))
+        Some(matrix) if matrix.shape.len() == 2 && matrix.shape[0] == words => {
+            Some((vec![0.0; matrix.values.len()], matrix.shape[1]))
         }
-        Some(words) => {
-            return Err(Error::invalid(
-                "the stored word matrix",
-                format!("shape {:?}", words.shape),
-                format!("{} rows", vocabulary.len()),
-            )
-            .with_hint("vocab.json belongs to another model"));
+        Some(matrix) => {
+            let (what, found) = ("the stored word matrix", format!("shape {:?}", matrix.shape));
+            return Err(
+                Error::damaged(what, found, format!("{words} rows")).with_hint("vocab.json belongs to another model")
+            );
         }
         None => None,
     };
-    let backbone = config.look.finetune.then(|| Backbone::random(config.look.backbone, device, 0));
     let generators = Generators {
         words: arrays.get("caption_decoder.output_bias").map(|bias| bias.values.len()),
-        pictures: arrays.contains_key("discriminator.bias"),
+        images: arrays.contains_key("discriminator.bias"),
     };
-    Ok(Gxn::new(&init, config, vocabulary.len(), vectors, backbone, generators))
+    Ok(Gxn::new(&Init::zeros(device), &stored.config, words, vectors, None, generators))
 }
 
 /// The checkpoint's folder: `path` itself, or `path/best` where `path` is a run.
@@ -231,8 +180,8 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         }
     }
     let found = if path.exists() { "a folder without meta.json" } else { "nothing" };
-    Err(Error::invalid(path.display().to_string(), found, "a checkpoint or a run with one")
-        .with_hint("`gxn train` writes runs; name the run's folder or one of its checkpoints"))
+    Err(Error::not_found(path.display().to_string(), found, "a checkpoint or a run with one")
+        .with_remedy(Remedy::NameRun))
 }
 
 /// The stored fingerprint of the checkpoint at `path`: a hash of weights, vocabulary and preprocessing.
@@ -246,40 +195,21 @@ pub fn fingerprint_of(path: &Path) -> Result<String> {
 fn read_meta(folder: &Path) -> Result<Meta> {
     let path = folder.join("meta.json");
     let json: serde_json::Value = read_json(&path)?;
+    let place = || path.display().to_string();
     if json["format"] == "gxn-index" {
         return Err(Error::invalid(folder.display().to_string(), "an index", "a gxn checkpoint")
-            .with_hint("name the run that made it: `gxn info` shows where the index noted it"));
+            .with_remedy(Remedy::NameIndexModel));
     }
-    let meta: Meta = serde_json::from_value(json).map_err(|e| {
-        Error::invalid(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
-    })?;
-    if meta.kind != "gxn checkpoint" {
-        return Err(Error::invalid(path.display().to_string(), format!("a {}", meta.kind), "a gxn checkpoint"));
+    let meta: Meta = serde_json::from_value(json)
+        .map_err(|e| Error::damaged(place(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED))?;
+    if meta.kind != KIND {
+        return Err(Error::invalid(place(), format!("a {}", meta.kind), "a gxn checkpoint"));
     }
     if meta.format != FORMAT {
-        return Err(Error::invalid(
-            path.display().to_string(),
-            format!("format {}", meta.format),
-            format!("format {FORMAT}"),
-        )
-        .with_hint("the checkpoint was written by another version of gxn"));
+        return Err(Error::unsupported(place(), format!("format {}", meta.format), format!("format {FORMAT}"))
+            .with_hint("the checkpoint was written by another version of gxn"));
     }
     Ok(meta)
-}
-
-/// SHA-256 over what decides an embedding: weights, vocabulary, preprocessing, configuration.
-fn hash_files(folder: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    for name in ["config.toml", "vocab.json", "preprocess.json", "model.safetensors", "backbone.safetensors"] {
-        let path = folder.join(name);
-        if name == "backbone.safetensors" && !path.exists() {
-            continue;
-        }
-        let bytes = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-    }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// The first twelve digits of a fingerprint, for people.
@@ -296,6 +226,6 @@ pub(crate) fn pretty<T: Serialize>(value: &T) -> String {
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("cannot read", path, e))?;
     serde_json::from_str(&text).map_err(|e| {
-        Error::invalid(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
+        Error::damaged(path.display().to_string(), e.to_string(), "the file that gxn wrote").with_hint(DAMAGED)
     })
 }

@@ -90,11 +90,11 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
     let mut assigner = Assigner { path: Vec::new(), arrays, problems: Vec::new(), place };
     let module = module.map(&mut assigner);
     if let Some((what, found, expected)) = assigner.problems.into_iter().next() {
-        return Err(Error::invalid(what, found, expected)
+        return Err(Error::conflict(what, found, expected)
             .with_hint("the weights belong to another model or the file is damaged"));
     }
     if let Some(name) = assigner.arrays.keys().next() {
-        return Err(Error::invalid(format!("tensors of {place}"), name.clone(), "only tensors of this model")
+        return Err(Error::conflict(format!("tensors of {place}"), name.clone(), "only tensors of this model")
             .with_hint("the weights belong to a model with another configuration"));
     }
     Ok(module)
@@ -137,16 +137,23 @@ pub fn save(arrays: &Arrays, path: &Path) -> Result<()> {
 /// When the file cannot be read, is no safetensors file, or holds another element type.
 pub fn load(path: &Path) -> Result<Arrays> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
-    let place = path.display().to_string();
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::invalid(place.clone(), e.to_string(), "a complete safetensors file"))?;
+    decode(&bytes, &path.display().to_string(), |_| true)
+}
+
+/// The f32 tensors of a safetensors file whose names `keep` accepts; `place` names the file in errors.
+///
+/// # Errors
+/// When it is no safetensors file, or a tensor has another element type.
+pub(super) fn decode(bytes: &[u8], place: &str, keep: impl Fn(&str) -> bool) -> Result<Arrays> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::damaged(place, e.to_string(), "a complete safetensors file"))?;
     let mut arrays = Arrays::new();
-    for (name, view) in file.tensors() {
+    for (name, view) in file.iter().filter(|(name, _)| keep(name)) {
         if view.dtype() != Dtype::F32 {
             return Err(Error::invalid(format!("tensor {name} of {place}"), format!("{:?}", view.dtype()), "F32"));
         }
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        arrays.insert(name, Array { shape: view.shape().to_vec(), values });
+        let values = view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        arrays.insert(name.to_owned(), Array { shape: view.shape().to_vec(), values });
     }
     Ok(arrays)
 }

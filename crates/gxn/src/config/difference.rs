@@ -62,7 +62,7 @@ mod tests {
         other.train.start_from = Some("elsewhere".into());
         assert_eq!(own.differences(&other), []);
         other.train.epochs += 1;
-        other.data.images = Some("photos".into());
+        other.data.options.images = Some("photos".into());
         let keys: Vec<(String, String)> = own.differences(&other).into_iter().map(|d| (d.key, d.own)).collect();
         let epochs = own.train.epochs.to_string();
         assert_eq!(keys, [("data.images".into(), "unset".into()), ("train.epochs".into(), epochs)]);

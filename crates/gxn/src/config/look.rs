@@ -22,9 +22,9 @@ pub struct LookConfig {
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.
     pub stretch: bool,
-    /// Modality of the CNN's input in pixels; 0 takes the weights' own.
+    /// Side of the CNN's input in pixels; 0 takes the weights' own.
     pub side_px: u32,
-    /// Which views of a picture are computed and how they are used.
+    /// Which views of an image are computed and how they are used.
     pub views: Views,
     /// What is done to the CNN's feature before the linear maps.
     pub transform: FeatureTransform,
@@ -55,18 +55,18 @@ impl Default for LookConfig {
     }
 }
 
-/// Which views of a picture are computed and cached.
+/// Which views of an image are computed and cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Views {
-    /// The whole picture.
+    /// The whole image.
     Full,
-    /// The whole picture and its mirror image: training draws one, everything else takes their mean feature.
+    /// The whole image and its mirror: training draws one, everything else takes their mean feature.
     Flip,
-    /// The whole picture, its mirror image, and four corner crops of 85 % of each side, two of them mirrored (six
+    /// The whole image, its mirror, and four corner crops of 85 % of each side, two of them mirrored (six
     /// views): training draws one, everything else takes the mean feature of all.
     SixCrop,
-    /// The whole picture and four corner crops of 85 % of each side, each with its mirror image (ten views): training
+    /// The whole image and four corner crops of 85 % of each side, each with its mirror (ten views): training
     /// draws one, everything else takes the mean feature of all.
     TenCrop,
 }
@@ -102,7 +102,7 @@ pub struct SentenceConfig {
     /// Width of a word vector, `E`. With `word_vectors`, that file's width unless its `map` is on.
     pub word_dim: usize,
     /// Pretrained word vectors.
-    pub word_vectors: Option<WordVectors>,
+    pub word_vectors: Option<WordVectorFile>,
     /// Width of a GRU state, `H`.
     pub hidden: usize,
     /// How the bidirectional GRU becomes t_h.
@@ -138,7 +138,7 @@ impl Default for SentenceConfig {
 /// A file of pretrained word vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WordVectors {
+pub struct WordVectorFile {
     /// GloVe or word2vec text, word2vec binary, or safetensors with a word list beside it.
     pub path: String,
     /// Keep the file's width and learn a linear map from it to `word_dim`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct MatchingConfig {
     /// Which levels are trained and scored.
-    pub levels: Level,
+    pub levels: Levels,
     /// Weight of the abstract level in the combined score, λ.
     pub lambda: f64,
     /// How two embeddings are compared.
@@ -28,7 +28,7 @@ pub struct MatchingConfig {
 impl Default for MatchingConfig {
     fn default() -> Self {
         Self {
-            levels: Level::Both,
+            levels: Levels::Both,
             lambda: 0.5,
             similarity: Similarity::Order,
             absolute: true,
@@ -40,10 +40,20 @@ impl Default for MatchingConfig {
     }
 }
 
+impl MatchingConfig {
+    /// λ as the scores use it: 1 where the model has one level.
+    pub fn effective_lambda(&self) -> f64 {
+        match self.levels {
+            Levels::Both => self.lambda,
+            Levels::Abstract => 1.0,
+        }
+    }
+}
+
 /// Which of the paper's two levels a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum Levels {
     /// (v_h, t_h) and (v_l, t_l), combined by λ.
     Both,
     /// (v_h, t_h) alone; λ is 1.

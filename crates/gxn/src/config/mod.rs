@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use gxn_base::Similarity;
 pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
-pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectors};
-pub use matching::{Level, LossKind, MatchingConfig};
+pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
+pub use matching::{Levels, LossKind, MatchingConfig};
 pub use train::{Schedule, SelectBy, Stage, TrainConfig};
 
 use crate::imagine::image_generator::SIDE_PX;
 use gxn_base::{Error, Remedy, Result};
+use gxn_data::SourceOptions;
 
 /// Largest input of a CNN; beyond it a typing error is likelier than a wish.
 const LARGEST_SIDE_PX: u32 = 4096;
@@ -32,7 +33,7 @@ const MOST_LOAD_PX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Where pictures and captions come from.
+    /// Where images and captions come from.
     pub data: DataConfig,
     /// LOOK: backbone, features, encoders (spec §3–4).
     pub look: LookConfig,
@@ -44,40 +45,24 @@ pub struct RunConfig {
     pub train: TrainConfig,
 }
 
-/// Where pictures and captions come from.
+/// Where images and captions come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// The data set: a file or folder of any supported format. May use `$NAME` for environment variables.
+    /// The dataset: a file or folder of any supported format. May use `$NAME` for environment variables.
     pub source: String,
-    /// Folder of the pictures, when it is not beside the source.
-    pub images: Option<PathBuf>,
-    /// Folder of the caption files, when pictures and captions lie in two folders with equal stems.
-    pub texts: Option<PathBuf>,
-    /// Gives splits anew by content, in place of those in the source, such as "hash:0.9/0.05/0.05".
-    pub split_by: Option<gxn_data::SplitBy>,
-    /// Read Karpathy's `restval` images as train.
-    pub use_restval: bool,
+    /// How it is read; its keys stand in the same table.
+    #[serde(flatten)]
+    pub options: SourceOptions,
     /// Words seen fewer times in the train captions are unknown words. The paper keeps every word.
     pub min_count: usize,
-    /// Use only the first so many train images (learning curves); 0 uses all.
+    /// Number of train images to use, from the first (learning curves); 0 uses all.
     pub max_train_images: usize,
-    /// Columns of a CSV or TSV table, where they are not the usual ones.
-    pub csv: gxn_data::CsvColumns,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self {
-            source: String::new(),
-            images: None,
-            texts: None,
-            split_by: None,
-            use_restval: true,
-            min_count: 1,
-            max_train_images: 0,
-            csv: gxn_data::CsvColumns::default(),
-        }
+        Self { source: String::new(), options: SourceOptions::default(), min_count: 1, max_train_images: 0 }
     }
 }
 
@@ -221,7 +206,7 @@ impl RunConfig {
             "rsum or last: stage \"match\" makes no captions",
         )?;
         check(
-            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Level::Both,
+            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Levels::Both,
             "matching.levels",
             "abstract".into(),
             "both: captions and pictures are made from the grounded level",
@@ -298,7 +283,7 @@ pub fn expand(path: &str) -> Result<PathBuf> {
                 format!("${name}, which is not set"),
                 "a set environment variable",
             )
-            .with_hint(format!("export {name}=… and run the command again"))
+            .with_hint(format!("set the environment variable {name}"))
         })
     };
     let (mut out, mut rest) = match path.strip_prefix("~/") {
@@ -370,6 +355,19 @@ mod tests {
         let config = RunConfig::load(None, &set).unwrap();
         assert_eq!((config.train.epochs, config.look.sentence.hidden), (3, 64));
         assert_eq!(config.matching.loss, LossKind::Hardest);
+    }
+
+    #[test]
+    fn options_of_the_source_stand_in_the_data_table() {
+        let text = "[data]\nsource = \"x\"\nsplit_by = \"test\"\nmin_count = 3\n[data.csv]\nseparator = \";\"\n";
+        let config: RunConfig = toml::from_str(text).unwrap();
+        assert_eq!((config.data.min_count, config.data.options.csv.separator), (3, Some(';')));
+        assert!(config.data.options.use_restval && config.data.options.split_by.is_some());
+        assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
+        for key in ["data.image", "data.csv.picture"] {
+            let error = RunConfig::load(None, &[format!("{key}=x")]).unwrap_err().to_string();
+            assert!(error.contains(key.rsplit('.').next().unwrap()), "{error}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
-use crate::look::phase::mix;
 use crate::look::{Phase, SentenceEncoder, TokenBatch};
+use crate::seed::mix;
 use gxn_data::{END, START, UNKNOWN};
 
 /// How the next word is chosen.

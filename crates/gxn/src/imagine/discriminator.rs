@@ -15,7 +15,7 @@ use gxn_ops::conv::conv2d;
 /// Slope of the rectifiers below 0.
 const SLOPE: f64 = 0.2;
 const LEAKY: Activation = Activation::LeakyRelu(SLOPE as f32);
-/// Modality of the last map.
+/// Side of the last map.
 const LAST_SIDE: usize = 4;
 
 /// A convolution and its normalisation.

@@ -9,14 +9,14 @@ use rand_distr::{Distribution, StandardNormal};
 use super::batch_norm::{BatchNorm, Seen};
 use super::conditioning::{Condition, Conditioning};
 use crate::config::PicturesConfig;
-use crate::look::phase::mix;
 use crate::look::{Init, Phase};
+use crate::seed::mix;
 use gxn_ops::batch_norm::Activation;
 use gxn_ops::conv::{conv2d, upsampled_conv3x3};
 
-/// Modality of a generated picture.
+/// Side of a generated picture.
 pub const SIDE_PX: usize = 64;
-/// Modality of the generator's first map.
+/// Side of the generator's first map.
 const FIRST_SIDE: usize = 4;
 /// Upsamplings between them.
 const BLOCKS: usize = 4;

@@ -30,7 +30,7 @@ fn config() -> RunConfig {
 }
 
 fn network() -> Gxn {
-    let generators = Generators { words: None, pictures: true };
+    let generators = Generators { words: None, images: true };
     Gxn::new(&Init::new(7, &Device::flex()), &config(), 9, None, None, generators)
 }
 
@@ -55,7 +55,7 @@ fn names(list: &[&str], network: &Gxn) -> BTreeSet<String> {
 #[test]
 fn pictures_have_the_papers_size_and_range() {
     let network = network();
-    let t_l = network.ground_text(&captions(), Phase::Evaluate).unwrap();
+    let t_l = network.encode_text_grounded(&captions(), Phase::Evaluate).unwrap();
     let noise = Noise::of_batch(&config().imagine.pictures, 4, 1, &Device::flex());
     let pixels = network.image_generator.as_ref().unwrap().forward(t_l.clone(), noise, PHASE).pixels;
     assert_eq!(pixels.dims(), [4, 3, 64, 64]);
@@ -162,13 +162,13 @@ fn a_pair_is_judged_by_itself() {
     let sentences: Vec<Vec<u32>> = (0..70).map(|n| vec![START, 4 + n % 5, END]).collect();
     let sentences: Vec<&[u32]> = sentences.iter().map(Vec::as_slice).collect();
     let seeds: Vec<u64> = (0..70).collect();
-    let pictures = network.imagine(&sentences, &seeds, &config().imagine.pictures);
+    let pictures = network.generate_images(&sentences, &seeds, &config().imagine.pictures);
     let pictures: Vec<_> = pictures.iter().collect();
-    let logits = network.judge(&pictures, &sentences);
+    let logits = network.discriminate(&pictures, &sentences);
     assert_eq!(logits.len(), 70);
-    let alone = network.judge(&pictures[68..69], &sentences[68..69])[0];
+    let alone = network.discriminate(&pictures[68..69], &sentences[68..69])[0];
     assert!((logits[68] - alone).abs() < 1e-5, "{} and {alone}", logits[68]);
-    let swapped = network.judge(&pictures[68..69], &sentences[69..])[0];
+    let swapped = network.discriminate(&pictures[68..69], &sentences[69..])[0];
     assert!((swapped - alone).abs() > 1e-6, "the sentence counts: {swapped} and {alone}");
 }
 
@@ -178,16 +178,16 @@ fn outside_training_the_running_statistics_count() {
     let mut network = network();
     let config = config().imagine.pictures;
     let sentences: [&[u32]; 2] = [&[START, 4, END], &[START, 7, 8, END]];
-    let both = network.imagine(&sentences, &[1, 2], &config);
-    let alone = network.imagine(&sentences[1..], &[2], &config);
+    let both = network.generate_images(&sentences, &[1, 2], &config);
+    let alone = network.generate_images(&sentences[1..], &[2], &config);
     assert!(root_mean_square(&both[1], &alone[0]) < 1e-5);
-    assert_eq!(both, network.imagine(&sentences, &[1, 2], &config));
+    assert_eq!(both, network.generate_images(&sentences, &[1, 2], &config));
     assert!(root_mean_square(&both[0], &both[1]) > 0.0);
 
-    let t_l = network.ground_text(&captions(), Phase::Evaluate).unwrap();
+    let t_l = network.encode_text_grounded(&captions(), Phase::Evaluate).unwrap();
     let generator = network.image_generator.as_ref().unwrap();
     let seen = generator.forward(t_l, Noise::of_batch(&config, 4, 1, &Device::flex()), PHASE).seen;
     network.image_generator.as_mut().unwrap().absorb(&seen);
-    let moved = network.imagine(&sentences, &[1, 2], &config);
+    let moved = network.generate_images(&sentences, &[1, 2], &config);
     assert!(root_mean_square(&both[0], &moved[0]) > 0.0);
 }

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
 use super::decoding::{draw, word_rows};
-use crate::look::phase::mix;
 use crate::look::{Phase, SentenceEncoder};
+use crate::seed::mix;
 
 /// Input words of captions in which each word but the start token is replaced, with probability `share`, by a draw from
 /// what the model says after the words before it, which may be replaced ones.

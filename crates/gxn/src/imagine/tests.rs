@@ -35,14 +35,8 @@ fn network(injection: Injection, outputs: usize, seed: u64) -> Gxn {
         }
     }
     let init = Init::new(seed, &Device::flex());
-    let mut network = Gxn::new(
-        &init,
-        &config(injection),
-        VOCABULARY,
-        None,
-        None,
-        Generators { words: Some(outputs), pictures: false },
-    );
+    let mut network =
+        Gxn::new(&init, &config(injection), VOCABULARY, None, None, Generators { words: Some(outputs), images: false });
     network.caption_decoder = network.caption_decoder.map(|decoder| decoder.map(&mut Larger));
     network.sentence = network.sentence.map(&mut Larger);
     network
@@ -55,7 +49,7 @@ fn features(count: usize) -> Tensor<2> {
 }
 
 fn v_l(network: &Gxn, count: usize) -> Tensor<2> {
-    network.ground_image(features(count), Phase::Evaluate).unwrap()
+    network.encode_image_grounded(features(count), Phase::Evaluate).unwrap()
 }
 
 fn say(network: &Gxn, count: usize, choice: Choice, phase: Phase) -> Vec<Generated> {

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use super::init::Init;
 use super::linear::LinearMap;
 use super::phase::{Phase, Site};
-use crate::config::{FeatureTransform, Level, LookConfig};
+use super::unit_length::unit_length;
+use crate::config::{FeatureTransform, Levels, LookConfig};
 
 /// Features whose standard deviation over the train images is smaller count as constant.
 const LEAST_DEVIATION: f32 = 1e-3;
@@ -28,13 +29,13 @@ pub struct ImageEncoder {
 
 impl ImageEncoder {
     /// A new encoder for features of width `feature_dim`; standardising transforms start as mean 0, deviation 1.
-    pub fn new(init: &Init, config: &LookConfig, levels: Level, feature_dim: usize) -> Self {
+    pub fn new(init: &Init, config: &LookConfig, levels: Levels, feature_dim: usize) -> Self {
         let standardises = config.transform != FeatureTransform::L2;
         Self {
             feature_mean: standardises.then(|| init.fixed(vec![0.0; feature_dim], [feature_dim])),
             feature_scale: standardises.then(|| init.fixed(vec![1.0; feature_dim], [feature_dim])),
             abstract_map: LinearMap::new(init, "abstract_image_map", feature_dim, config.embed_dim),
-            grounded_map: (levels == Level::Both)
+            grounded_map: (levels == Levels::Both)
                 .then(|| LinearMap::new(init, "grounded_image_map", feature_dim, config.embed_dim)),
             transform: config.transform,
             feature_dropout: config.feature_dropout,
@@ -124,15 +125,6 @@ impl ImageEncoder {
     }
 }
 
-/// `x / ‖x‖₂` of each row; a zero row stays zero.
-///
-/// # Shapes
-/// `[B, D]` → `[B, D]`
-pub fn unit_length(x: Tensor<2>) -> Tensor<2> {
-    let squares = x.clone().square().sum_dim(1);
-    x / squares.add_scalar(1e-12).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,7 +132,7 @@ mod tests {
 
     fn encoder(transform: FeatureTransform, device: &Device) -> ImageEncoder {
         let config = LookConfig { transform, embed_dim: 3, ..LookConfig::default() };
-        ImageEncoder::new(&Init::new(1, device), &config, Level::Both, 2)
+        ImageEncoder::new(&Init::new(1, device), &config, Levels::Both, 2)
     }
 
     fn transformed(encoder: &ImageEncoder, rows: [[f32; 2]; 2]) -> Vec<f32> {

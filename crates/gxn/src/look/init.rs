@@ -10,14 +10,21 @@ use sha2::{Digest, Sha256};
 /// Draws initial weights; every tensor has a stream of its own, so that adding one does not change the others.
 #[derive(Debug, Clone)]
 pub struct Init {
-    seed: u64,
+    /// None where weights are zeros that will be replaced.
+    seed: Option<u64>,
     device: Device,
 }
 
 impl Init {
     /// Weights drawn from `seed`, placed on `device`.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone() }
+        Self { seed: Some(seed), device: device.clone() }
+    }
+
+    /// Zeros instead of random weights, for a network whose stored weights take their place: drawing them costs more than
+    /// reading them.
+    pub fn zeros(device: &Device) -> Self {
+        Self { seed: None, device: device.clone() }
     }
 
     /// Where the weights are placed.
@@ -27,12 +34,16 @@ impl Init {
 
     /// The random stream of the tensor called `name`.
     pub fn stream(&self, name: &str) -> ChaCha8Rng {
-        let digest = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(name).finalize();
+        let digest =
+            Sha256::new().chain_update(self.seed.unwrap_or_default().to_le_bytes()).chain_update(name).finalize();
         ChaCha8Rng::from_seed(digest.into())
     }
 
     /// Uniform in (−`bound`, `bound`).
     pub fn uniform<const D: usize>(&self, name: &str, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
+        if self.seed.is_none() {
+            return self.constant(0.0, shape);
+        }
         let mut stream = self.stream(name);
         let values: Vec<f32> =
             (0..shape.iter().product()).map(|_| (stream.random::<f32>() * 2.0 - 1.0) * bound).collect();
@@ -41,6 +52,9 @@ impl Init {
 
     /// Normal with the given mean and standard deviation.
     pub fn normal<const D: usize>(&self, name: &str, shape: [usize; D], mean: f32, deviation: f32) -> Param<Tensor<D>> {
+        if self.seed.is_none() {
+            return self.constant(0.0, shape);
+        }
         let mut stream = self.stream(name);
         let mut draw =
             || mean + deviation * <StandardNormal as Distribution<f32>>::sample(&StandardNormal, &mut stream);

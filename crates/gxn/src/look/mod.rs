@@ -1,15 +1,19 @@
-//! LOOK: pictures and sentences become embeddings (paper §3.2, spec §3–4).
+//! LOOK: images and captions become embeddings (paper §3.2, spec §3–4).
 
 pub mod backbone;
 pub mod features;
 pub mod gru;
 pub mod image_encoder;
+mod image_pipeline;
 pub mod init;
 pub mod linear;
 pub mod phase;
 pub mod sentence_encoder;
+mod unit_length;
 
 pub use image_encoder::ImageEncoder;
+pub use image_pipeline::ImagePipeline;
 pub use init::Init;
 pub use phase::{Phase, Site};
 pub use sentence_encoder::{SentenceEncoder, TokenBatch};
+pub use unit_length::unit_length;

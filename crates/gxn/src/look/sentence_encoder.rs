@@ -8,7 +8,7 @@ use super::gru::{BiGru, Gru, pool};
 use super::init::Init;
 use super::linear::LinearMap;
 use super::phase::{Phase, Site};
-use crate::config::{Level, Pooling, SentenceConfig};
+use crate::config::{Levels, Pooling, SentenceConfig};
 use gxn_ops::gru::Direction;
 
 /// A batch of captions as padded token ids.
@@ -80,7 +80,7 @@ impl SentenceEncoder {
     pub fn new(
         init: &Init,
         config: &SentenceConfig,
-        levels: Level,
+        levels: Levels,
         embed_dim: usize,
         vocabulary: usize,
         vectors: Option<(Vec<f32>, usize)>,
@@ -92,7 +92,7 @@ impl SentenceEncoder {
         };
         let width = if map { config.word_dim } else { stored };
         let hidden = config.hidden;
-        let both = levels == Level::Both;
+        let both = levels == Levels::Both;
         Self {
             words,
             word_map: map.then(|| LinearMap::new(init, "word_map", stored, width)),

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::config::Similarity;
 use crate::model::Embedding;
-use gxn_ops::order_similarity::{Order, order_similarity};
+use gxn_ops::order_similarity::order_similarity;
 
 /// s(t, v) of every picture with every caption; larger is better.
 ///
@@ -12,8 +12,8 @@ use gxn_ops::order_similarity::{Order, order_similarity};
 /// `[N, D]`, `[M, D]` → `[N, M]`
 pub fn similarity(images: Tensor<2>, captions: Tensor<2>, kind: Similarity) -> Tensor<2> {
     match kind {
-        Similarity::Order => order_similarity(images, captions, Order::ImageMinusCaption),
-        Similarity::OrderReversed => order_similarity(images, captions, Order::CaptionMinusImage),
+        Similarity::Order => order_similarity(images, captions),
+        Similarity::OrderReversed => order_similarity(captions, images).transpose(),
         // Rows have unit length: the inner product is the cosine.
         Similarity::Cosine => images.matmul(captions.transpose()),
     }

@@ -6,10 +6,10 @@ use std::path::Path;
 use gxn_index::{Index, Modality};
 use serde::Serialize;
 
-use super::notes::{noted_root, shown_path};
+use super::provenance::{shown_path, stored_root};
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
-use gxn_eval::npy::write_npy_rows;
+use gxn_eval::write_npy_rows;
 
 /// Writes the embeddings of all items with what is known of them; returns how many images and captions there are.
 ///
@@ -26,8 +26,8 @@ use gxn_eval::npy::write_npy_rows;
 /// # Errors
 /// When the index is damaged or `out` cannot be written.
 pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
-    let root = noted_root(index);
-    let images = export_side(index, Modality::Image, out, ["img_emb", "metadata"], |line| {
+    let root = stored_root(index.dir(), index.meta());
+    let images = export_modality(index, Modality::Image, out, ["img_emb", "metadata"], |line| {
         index.export_images(|row, item, _| {
             line(row, json(&ImageLine { image_path: shown_path(root.as_deref(), &item.path), item: &item }))
         })
@@ -35,7 +35,7 @@ pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
     if index.meta().captions.is_none() {
         return Ok((images, 0));
     }
-    let captions = export_side(index, Modality::Text, out, ["text_emb", "text_metadata"], |line| {
+    let captions = export_modality(index, Modality::Text, out, ["text_emb", "text_metadata"], |line| {
         index.export_captions(|row, item, _| {
             line(row, json(&CaptionLine { caption: &item.text, id: &item.id, image_id: &item.image_id }))
         })
@@ -64,10 +64,10 @@ fn json(item: &impl Serialize) -> String {
 /// Takes the row and the line of an item.
 type Lines<'a> = &'a mut dyn FnMut(usize, String) -> Result<()>;
 
-/// Writes one side; `visit` gives the lines of all items.
-fn export_side(
+/// Writes the items of one modality; `visit` gives the lines of all items.
+fn export_modality(
     index: &Index,
-    side: Modality,
+    modality: Modality,
     out: &Path,
     [vectors, facts]: [&str; 2],
     visit: impl FnOnce(Lines<'_>) -> Result<()>,
@@ -92,7 +92,7 @@ fn export_side(
         })
     });
     failed.map_or(written, Err)?;
-    let vectors = rows.iter().map(|&row| Ok(index.row(side, row)?));
+    let vectors = rows.iter().map(|&row| index.row(modality, row));
     write_npy_rows(&vector_file, rows.len(), index.meta().space.dims(), vectors)?;
     Ok(rows.len())
 }

@@ -1,336 +1,195 @@
-//! Pictures and captions → an index, or its refreshment: only what is new or changed is looked at.
+//! Images and captions → an index: only what is new or changed is encoded.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gxn_index::{CaptionItem, Change, IndexMeta, IndexSettings, IndexWriter, Modality};
+use gxn_base::{Error, Progress, Result};
+use gxn_data::{ContentHash, Dataset, Dropped, ImageLimits, read_limited};
+use gxn_index::{CaptionItem, Change, Index, IndexWriter, Modality};
 use rayon::prelude::*;
-use serde_json::{Map, Value};
 
-use super::listing::{Listing, Picture, Shard, dataset_root};
-use super::notes::{KIND, MODEL, ROOT, SHARD, SOURCE, noted, noted_place, real, seen_from};
-use super::retriever::index_space;
-use crate::checkpoint::Encoder;
-use gxn_base::{Error, Kind, Result};
-use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource};
+use super::discovery::{Discovery, ImageFile};
+use super::report::IndexReport;
+use crate::encoder::{Encoder, ImageFeature, ImageInput};
 
-/// Pictures that are decoded and looked at together; the unit of progress.
+/// Images that are encoded together; the unit of progress.
 const BATCH: usize = 64;
-/// Captions that are embedded together.
+/// Captions that are encoded together.
 const CAPTION_BATCH: usize = 1024;
-/// What was done in so much time is kept, whatever happens next.
+/// Work of this long is kept, whatever happens next.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
 
-/// A note of what was indexed: the pictures of a folder.
-const PICTURES: &str = "pictures";
-/// The same: a data set.
-pub(super) const DATA_SET: &str = "data set";
-
-/// What is indexed.
-#[derive(Debug, Clone, Copy)]
-pub enum IndexSource<'a> {
-    /// The pictures of a folder.
-    Folder(&'a Path),
-    /// A data set, its pictures and its captions, and the path that it was read from.
-    Dataset(&'a Dataset, &'a Path),
-}
-
-impl IndexSource<'_> {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Folder(path) | Self::Dataset(_, path) => path,
-        }
-    }
-
-    /// As the index notes it.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Folder(_) => PICTURES,
-            Self::Dataset(..) => DATA_SET,
-        }
-    }
-}
-
-/// An index to be made or refreshed.
-#[derive(Debug, Clone)]
-pub struct IndexJob<'a> {
-    /// What it is made of.
-    pub source: IndexSource<'a>,
-    /// The pictures of that.
-    pub listing: &'a Listing,
-    /// The share of the source that `listing` is.
-    pub shard: Option<Shard>,
-    /// Its folder.
-    pub dir: &'a Path,
-    /// The run or checkpoint; noted, so that search finds it.
-    pub model: &'a Path,
-    /// Pictures that cost more are left out.
-    pub limits: ImageLimits,
-    /// The source, and whether it is read as a data set, may be another than that of the index's items, which then go.
-    pub other_source: bool,
-    /// Noted in the index as it is.
-    pub notes: Map<String, Value>,
-}
-
-/// What indexing did.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct IndexReport {
-    /// Pictures in the index.
-    pub images: usize,
-    /// Captions in the index.
-    pub captions: usize,
-    /// Pictures that were looked at.
-    pub encoded: usize,
-    /// Pictures found as they were, by size and time or by content.
-    pub unchanged: usize,
-    /// Pictures whose content was known under another name: copied or moved.
-    pub linked: usize,
-    /// Ids of pictures that were taken out, because the source no longer has them under any name.
-    pub removed: Vec<String>,
-    /// Pictures that could not be read; one that the index holds stays in it as it was.
-    pub dropped: Vec<Dropped>,
-    /// Ids of pictures that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
-    /// a link to a disk that is not there.
-    pub kept: Vec<String>,
-    /// Captions that were embedded, and captions that were taken out.
-    pub caption_changes: [usize; 2],
-    /// Seconds it took.
-    pub seconds: f64,
-}
-
-impl IndexReport {
-    /// Whether the index is as it was before.
-    pub fn is_unchanged(&self) -> bool {
-        self.encoded + self.linked + self.removed.len() == 0 && self.caption_changes == [0, 0]
-    }
-}
-
-/// How far indexing is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct IndexProgress {
-    /// Pictures done.
-    pub done: usize,
-    /// Pictures in all.
-    pub total: usize,
-    /// Pictures a second, of those that had to be read.
-    pub rate: f64,
-}
-
-/// Makes the index of `job`, or brings it up to date: what is new or changed is embedded, what is gone is taken out, what
-/// has another name is linked to the embedding it has. An index of another model serves until the new one is whole.
-///
-/// What is done is committed every half minute and when `progress` breaks off; the same call goes on from there.
-///
-/// # Errors
-/// When the index is one of another source, cannot be written, nothing could be read, or `progress` breaks off
-/// ([`Error::Interrupted`]).
-pub fn refresh_index(
-    encoder: &Encoder,
-    job: &IndexJob<'_>,
-    progress: &mut dyn FnMut(IndexProgress) -> ControlFlow<()>,
-) -> Result<IndexReport> {
-    let start = Instant::now();
-    job.require_same_source()?;
-    let settings = job.settings(encoder);
-    let mut work = Work {
-        encoder,
-        job,
-        writer: IndexWriter::update(job.dir, settings)?,
-        report: IndexReport { dropped: job.listing.dropped.clone(), ..IndexReport::default() },
-        committed: Instant::now(),
-        linked: HashSet::new(),
-        progress,
-    };
-    let outcome = work.pictures().and_then(|()| work.captions());
-    if let Err(error) = outcome {
-        if error.kind() == Kind::Interrupted {
-            work.writer.commit()?;
-        }
-        return Err(error);
-    }
-    work.remove_gone()?;
-    let Work { writer, mut report, .. } = work;
-    let index = writer.finish()?;
-    (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
-    report.seconds = start.elapsed().as_secs_f64();
-    Ok(report)
-}
-
-impl IndexJob<'_> {
-    /// Refuses to take the pictures of another source out of an index.
-    fn require_same_source(&self) -> Result<()> {
-        let Ok(meta) = IndexMeta::read(self.dir) else { return Ok(()) };
-        let source = noted_place(self.dir, &meta, SOURCE).or_else(|| noted_place(self.dir, &meta, ROOT));
-        let Some(source) = source else { return Ok(()) };
-        let (shard, now) = (self.shard.map(|s| format!("{}/{}", s.number, s.of)), real(self.source.path()));
-        let noted_shard = noted(&meta, SHARD);
-        if self.other_source {
-            return Ok(());
-        }
-        if source == now && noted_shard == shard.as_deref() {
-            return self.require_same_kind(&meta);
-        }
-        let name = |path: &Path, shard: Option<&str>| match shard {
-            Some(shard) => format!("share {shard} of {}", path.display()),
-            None => path.display().to_string(),
-        };
-        let what = format!("source of the index {}", self.dir.display());
-        Err(Error::invalid(what, name(&now, shard.as_deref()), name(&source, noted_shard)).with_hint(
-            "name another folder with --index, or take the new source with --other-source: pictures that it lacks leave \
-             the index",
-        ))
-    }
-
-    /// Refuses to make plain pictures of a data set, which would take all captions out, and the other way round, which
-    /// would take out all pictures without any. A folder looks like one or the other by what lies in it today.
-    fn require_same_kind(&self, meta: &IndexMeta) -> Result<()> {
-        let (now, before) = (self.source.kind(), noted(meta, KIND));
-        let Some(before) = before.filter(|before| *before != now) else { return Ok(()) };
-        let (said, hint) = match now {
-            PICTURES => (
-                "a folder of pictures without captions",
-                "look with gxn data check SOURCE; --other-source goes on without captions, which then leave the index",
-            ),
-            _ => (
-                "a data set, pictures with captions",
-                "--pictures goes on with all pictures of the folder; --other-source makes it the index of the data set, \
-                 which pictures without captions leave",
-            ),
-        };
-        let what = format!("what the index {} is of", self.dir.display());
-        Err(Error::invalid(what, said, format!("{before}, as before")).with_hint(hint))
-    }
-
-    fn settings(&self, encoder: &Encoder) -> IndexSettings {
-        let mut extra = self.notes.clone();
-        extra.insert(MODEL.into(), real(self.model).display().to_string().into());
-        extra.insert(SOURCE.into(), seen_from(self.dir, self.source.path()).into());
-        extra.insert(KIND.into(), self.source.kind().into());
-        let root = match self.source {
-            IndexSource::Folder(root) => Some(root.to_path_buf()),
-            IndexSource::Dataset(_, source) => dataset_root(source),
-        };
-        if let Some(root) = root {
-            extra.insert(ROOT.into(), seen_from(self.dir, &root).into());
-        }
-        if let Some(Shard { number, of }) = self.shard {
-            extra.insert(SHARD.into(), format!("{number}/{of}").into());
-        }
-        IndexSettings { model: encoder.fingerprint().to_string(), space: index_space(encoder), extra }
-    }
-}
-
-/// A refreshment under way.
-struct Work<'a> {
+/// An index on its way to what its source holds.
+pub(super) struct Indexer<'a> {
     encoder: &'a Encoder,
-    job: &'a IndexJob<'a>,
     writer: IndexWriter,
+    found: &'a Discovery,
+    dataset: Option<&'a Dataset>,
+    limits: ImageLimits,
+    progress: &'a dyn Progress,
     report: IndexReport,
     committed: Instant,
-    /// Contents that got a further name: where the former one is gone, the picture was moved.
+    /// Contents that got a further name: where the former one is gone, the image was moved.
     linked: HashSet<String>,
-    progress: &'a mut dyn FnMut(IndexProgress) -> ControlFlow<()>,
 }
+
+/// The content of an image, and what the CNN makes of it where the content is new.
+type Read = Result<(String, Option<ImageFeature>)>;
 
 /// When and how large a file was, taken before it is read: a later change is seen the next time.
 type Stamp = (u64, i64);
 
-impl Work<'_> {
-    fn pictures(&mut self) -> Result<()> {
-        let listing = self.job.listing;
+impl<'a> Indexer<'a> {
+    pub(super) fn new(
+        encoder: &'a Encoder,
+        writer: IndexWriter,
+        found: &'a Discovery,
+        dataset: Option<&'a Dataset>,
+        limits: ImageLimits,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let report = IndexReport { dropped: found.dropped.clone(), ..IndexReport::default() };
+        let (committed, linked) = (Instant::now(), HashSet::new());
+        Self { encoder, writer, found, dataset, limits, progress, report, committed, linked }
+    }
+
+    /// Adds what is new or changed.
+    pub(super) fn encode(&mut self) -> Result<()> {
+        self.images()?;
+        self.captions()
+    }
+
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.writer.commit()
+    }
+
+    pub(super) fn finish(self) -> Result<(Index, IndexReport)> {
+        Ok((self.writer.finish()?, self.report))
+    }
+
+    fn images(&mut self) -> Result<()> {
         let mut todo = Vec::new();
-        for picture in &listing.pictures {
-            match picture.source.stamp() {
-                Err(error) => self.drop_picture(picture, &error),
-                Ok(stamp) if self.is_known(picture, stamp)? => self.report.unchanged += 1,
-                Ok(stamp) => todo.push((picture, stamp)),
+        for image in &self.found.images {
+            match image.source.stamp() {
+                Err(error) => self.skip(image, &error),
+                Ok(stamp) if self.is_known(image, stamp)? => self.report.unchanged += 1,
+                Ok(stamp) => todo.push((image, stamp)),
             }
         }
-        let total = listing.pictures.len();
-        let (before, start) = (total - todo.len(), Instant::now());
-        for (at, chunk) in todo.chunks(BATCH).enumerate() {
-            self.chunk(chunk)?;
-            let worked = at * BATCH + chunk.len();
-            let rate = worked as f64 / start.elapsed().as_secs_f64().max(1e-9);
-            if (self.progress)(IndexProgress { done: before + worked, total, rate }).is_break() {
-                return Err(Error::interrupted());
-            }
-            self.commit_now_and_then()?;
+        let total = self.found.images.len();
+        let mut done = total - todo.len();
+        self.progress.update("images", done, total);
+        for batch in todo.chunks(BATCH) {
+            self.batch(batch)?;
+            done += batch.len();
+            self.progress.update("images", done, total);
+            self.go_on()?;
         }
         if self.writer.meta().images.count > 0 {
             return Ok(());
         }
         let found = match self.report.dropped.first() {
             Some(first) => format!("{total} files, none of them readable ({}: {})", first.what, first.reason),
-            None => "no picture".into(),
+            None => "none".into(),
         };
-        Err(Error::invalid(format!("the pictures for {}", self.job.dir.display()), found, "at least one picture"))
+        Err(Error::invalid("the images to index", found, "at least one image"))
     }
 
-    /// Whether the index holds the picture with this size and time; other columns are brought up to date.
-    fn is_known(&mut self, picture: &Picture, stamp: Stamp) -> Result<bool> {
-        let Some(item) = self.writer.image(&picture.id)? else { return Ok(false) };
+    /// Whether the index holds the image with this size and time; other columns are brought up to date.
+    fn is_known(&mut self, image: &ImageFile, stamp: Stamp) -> Result<bool> {
+        let Some(item) = self.writer.image(&image.id)? else { return Ok(false) };
         if (item.size, item.mtime_unix_ms) != stamp || item.sha256.is_empty() {
             return Ok(false);
         }
-        let now = picture.item(item.sha256.clone(), (item.width, item.height), stamp);
+        let now = image.item(item.sha256.clone(), (item.width, item.height), stamp);
         Ok(now == item || self.writer.link_image(&now)?.is_some())
     }
 
-    /// Pictures of which size or time are not known: by content first, then by looking at them.
-    fn chunk(&mut self, chunk: &[(&Picture, Stamp)]) -> Result<()> {
-        let contents: Vec<Result<String>> =
-            chunk.par_iter().map(|(picture, _)| Ok(picture.source.content_hash()?.to_string())).collect();
-        let mut news: Vec<(&Picture, Stamp)> = Vec::new();
-        let mut copies: HashMap<String, Vec<(&Picture, Stamp)>> = HashMap::new();
-        for (&(picture, stamp), content) in chunk.iter().zip(contents) {
-            match content {
-                Err(error) => self.drop_picture(picture, &error),
-                Ok(content) if self.link(picture, &content, stamp)? => {}
-                Ok(content) => match copies.get_mut(&content) {
-                    Some(copies) => copies.push((picture, stamp)),
-                    None => {
-                        copies.insert(content, Vec::new());
-                        news.push((picture, stamp));
+    /// Images of which size or time are not known: each is read once, and encoded unless its content is known.
+    fn batch(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<()> {
+        let mut encoded: HashMap<String, ImageFeature> = HashMap::new();
+        let mut open = Vec::new();
+        for (&(image, stamp), read) in batch.iter().zip(self.read(batch)?) {
+            match read {
+                Ok((content, None)) if self.link(image, &content, stamp)? => {}
+                Ok((content, None)) => open.push((image, stamp, content)),
+                Ok((content, Some(found))) => {
+                    encoded.insert(content.clone(), found);
+                    open.push((image, stamp, content));
+                }
+                Err(error) => self.skip(image, &error),
+            }
+        }
+        // The rare rest: copies of what cannot be decoded, and contents whose only name another image took meanwhile.
+        open.retain(|(image, _, content)| {
+            if !encoded.contains_key(content) {
+                match self.encoder.image_feature(&image.source, &self.limits) {
+                    Ok(found) if found.content.is_some_and(|read| read.to_string() == *content) => {
+                        encoded.insert(content.clone(), found);
                     }
-                },
+                    // The next refresh sees its new time.
+                    Ok(_) => self.drop(image, "it was changed while it was read".into()),
+                    Err(error) => self.skip(image, &error),
+                }
+            }
+            encoded.contains_key(content)
+        });
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (mut row_of, mut features) = (HashMap::new(), Vec::new());
+        for (_, _, content) in &open {
+            if !row_of.contains_key(content) {
+                row_of.insert(content.clone(), row_of.len());
+                features.extend_from_slice(&encoded[content].feature);
             }
         }
-        let sources: Vec<ImageSource> = news.iter().map(|(picture, _)| picture.source.clone()).collect();
-        let looked_at = self.encoder.features(&sources, &self.job.limits);
-        let features: Vec<f32> =
-            looked_at.iter().filter_map(|r| r.as_ref().ok()).flat_map(|f| f.feature.iter().copied()).collect();
-        let rows = self.encoder.embed_features(&features);
-        let mut row = 0;
-        for ((picture, stamp), outcome) in news.into_iter().zip(looked_at) {
-            match outcome {
-                Ok(feature) => {
-                    let item = picture.item(feature.content.to_string(), feature.size, stamp);
-                    self.writer.put_image(&item, &rows.joined(row))?;
-                    self.report.encoded += 1;
-                    row += 1;
-                }
-                Err(error) => self.drop_picture(picture, &error),
-            }
-        }
-        for (content, copies) in copies {
-            for (picture, stamp) in copies {
-                if !self.link(picture, &content, stamp)? {
-                    let reason = "the same content as a file that cannot be used".to_string();
-                    self.report.dropped.push(Dropped { what: picture.path.clone(), reason });
-                }
+        let rows = self.encoder.encode_features(&features);
+        for (image, stamp, content) in open {
+            if !self.link(image, &content, stamp)? {
+                let item = image.item(content.clone(), encoded[&content].size, stamp);
+                self.writer.put_image(&item, &rows.joined(row_of[&content]))?;
+                self.report.encoded += 1;
             }
         }
         Ok(())
     }
 
-    /// Notes a picture whose content the index holds. False, and nothing done, if it does not.
-    fn link(&mut self, picture: &Picture, content: &str, stamp: Stamp) -> Result<bool> {
-        let former = self.writer.image(&picture.id)?;
+    /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
+    /// one content one is encoded.
+    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Read>> {
+        let Self { encoder, writer, limits, .. } = self;
+        let index = Mutex::new((writer, HashSet::new()));
+        let read = |&(image, _): &(&ImageFile, Stamp)| {
+            let bytes = match read_limited(&image.source, limits) {
+                Ok(bytes) => bytes,
+                Err(error) => return Ok(Err(error)),
+            };
+            let hash = ContentHash::of(&bytes);
+            let content = hash.to_string();
+            let is_new = {
+                let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
+                let (writer, begun) = &mut *index;
+                writer.image_of_content(&content)?.is_none() && begun.insert(content.clone())
+            };
+            if !is_new {
+                return Ok(Ok((content, None)));
+            }
+            let name = image.source.to_string();
+            let input = ImageInput::Bytes { bytes: &bytes, name: &name, content: Some(hash) };
+            // Of a list, so that a CNN that cannot be read is no fault of the image.
+            let feature = encoder.image_features(&[input], limits)?.remove(0);
+            Ok(feature.map(|found| (content, Some(found))))
+        };
+        batch.par_iter().map(read).collect()
+    }
+
+    /// Gives an image to a content that the index holds. False, and nothing done, if it does not.
+    fn link(&mut self, image: &ImageFile, content: &str, stamp: Stamp) -> Result<bool> {
+        let former = self.writer.image(&image.id)?;
         let Some(twin) = self.writer.image_of_content(content)? else { return Ok(false) };
-        let item = picture.item(content.to_string(), (twin.width, twin.height), stamp);
+        let item = image.item(content.to_string(), (twin.width, twin.height), stamp);
         let Some(change) = self.writer.link_image(&item)? else { return Ok(false) };
         let same = change == Change::Unchanged || former.is_some_and(|former| former.sha256 == content);
         if same {
@@ -342,21 +201,25 @@ impl Work<'_> {
         Ok(true)
     }
 
-    fn drop_picture(&mut self, picture: &Picture, error: &Error) {
-        self.report.dropped.push(Dropped { what: picture.path.clone(), reason: error.to_string() });
+    fn skip(&mut self, image: &ImageFile, error: &Error) {
+        self.drop(image, error.to_string());
     }
 
-    /// The captions of a data set, as far as the index holds their pictures.
+    fn drop(&mut self, image: &ImageFile, reason: String) {
+        self.report.dropped.push(Dropped { what: image.path.clone(), reason });
+    }
+
+    /// The captions of a dataset, as far as the index holds their images.
     fn captions(&mut self) -> Result<()> {
-        let IndexSource::Dataset(data, _) = self.job.source else { return Ok(()) };
-        let listed: HashSet<&str> = self.job.listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
+        let Some(data) = self.dataset else { return Ok(()) };
+        let found: HashSet<&str> = self.found.images.iter().map(|image| image.id.as_str()).collect();
         let mut fresh: Vec<CaptionItem> = Vec::new();
         let mut held: Option<(usize, bool)> = None;
-        for caption in &data.captions {
+        for (at, caption) in data.captions.iter().enumerate() {
             let image_id = data.images[caption.image].id.as_str();
             let is_held = match held {
                 Some((image, is_held)) if image == caption.image => is_held,
-                _ => listed.contains(image_id) && self.writer.image(image_id)?.is_some(),
+                _ => found.contains(image_id) && self.writer.image(image_id)?.is_some(),
             };
             held = Some((caption.image, is_held));
             if !is_held {
@@ -368,38 +231,37 @@ impl Work<'_> {
                 fresh.push(item);
             }
             if fresh.len() == CAPTION_BATCH {
-                self.embed_captions(&std::mem::take(&mut fresh))?;
+                self.encode_captions(&std::mem::take(&mut fresh))?;
+                self.progress.update("captions", at + 1, data.captions.len());
+                self.go_on()?;
             }
         }
-        self.embed_captions(&fresh)
+        self.encode_captions(&fresh)?;
+        self.go_on()
     }
 
-    fn embed_captions(&mut self, captions: &[CaptionItem]) -> Result<()> {
+    fn encode_captions(&mut self, captions: &[CaptionItem]) -> Result<()> {
         if captions.is_empty() {
             return Ok(());
         }
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-        let rows = self.encoder.embed_texts(&texts);
+        let rows = self.encoder.encode_texts(&texts);
         for (row, caption) in captions.iter().enumerate() {
             self.writer.put_caption(caption, &rows.joined(row))?;
         }
-        self.report.caption_changes[0] += captions.len();
-        let total = self.job.listing.pictures.len();
-        if (self.progress)(IndexProgress { done: total, total, rate: f64::INFINITY }).is_break() {
-            return Err(Error::interrupted());
-        }
-        self.commit_now_and_then()
+        self.report.captions_encoded += captions.len();
+        Ok(())
     }
 
-    /// Takes out what the source no longer has; what could not be looked at stays.
-    fn remove_gone(&mut self) -> Result<()> {
-        let listing = self.job.listing;
-        let present: HashSet<&str> = listing.pictures.iter().map(|picture| picture.id.as_str()).collect();
+    /// Deletes what the source no longer has; what could not be read stays.
+    pub(super) fn remove_gone(&mut self) -> Result<()> {
+        let found = self.found;
+        let present: HashSet<&str> = found.images.iter().map(|image| image.id.as_str()).collect();
         for id in self.writer.ids(Modality::Image)? {
             if present.contains(id.as_str()) {
                 continue;
             }
-            if listing.may_hold(&id) {
+            if found.may_hold(&id) {
                 self.report.kept.push(id);
             } else {
                 let was_moved = self.writer.image(&id)?.is_some_and(|item| self.linked.contains(&item.sha256));
@@ -409,28 +271,30 @@ impl Work<'_> {
                 }
             }
         }
-        let (wanted, has_captions): (HashSet<&str>, bool) = match self.job.source {
-            IndexSource::Dataset(data, _) => (data.captions.iter().map(|caption| caption.id.as_str()).collect(), true),
-            IndexSource::Folder(_) => (HashSet::new(), false),
-        };
+        let captions = self.dataset.map_or(&[][..], |data| &data.captions[..]);
+        let wanted: HashSet<&str> = captions.iter().map(|caption| caption.id.as_str()).collect();
         let kept: HashSet<&str> = self.report.kept.iter().map(String::as_str).collect();
         for id in self.writer.ids(Modality::Text)? {
             if wanted.contains(id.as_str()) {
                 continue;
             }
-            // Where a picture could not be looked at, its captions were not either.
-            let stays = has_captions
+            // Where an image could not be read, its captions were not either.
+            let stays = self.dataset.is_some()
                 && !kept.is_empty()
                 && self.writer.caption(&id)?.is_some_and(|caption| kept.contains(caption.image_id.as_str()));
             if !stays {
                 self.writer.remove(Modality::Text, &id)?;
-                self.report.caption_changes[1] += 1;
+                self.report.captions_removed += 1;
             }
         }
         Ok(())
     }
 
-    fn commit_now_and_then(&mut self) -> Result<()> {
+    /// Stops where that is asked for; else commits now and then.
+    fn go_on(&mut self) -> Result<()> {
+        if self.progress.cancelled() {
+            return Err(Error::interrupted());
+        }
         if self.committed.elapsed() >= COMMIT_EVERY {
             self.writer.commit()?;
             self.committed = Instant::now();

@@ -1,29 +1,47 @@
-//! RETRIEVE: an index of pictures and captions made with a checkpoint, and search in it.
+//! RETRIEVE: an index of images and captions made with a checkpoint, and search in it.
+//!
+//! [`refresh`] makes an index of a folder of images or a dataset and keeps it up to date; a [`Retriever`] searches it with
+//! words and images.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`notes`] | what an index notes of its model and source |
-//! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
-//! | [`listing`] | what a folder or a data set has to index |
-//! | [`indexer`] | pictures and captions → an index, and its refreshment |
+//! | [`refresh`](mod@refresh) | a source → its index, new or brought up to date |
+//! | [`options`] | what of a source is indexed, as asked for and as stored |
+//! | `source`, [`discovery`], [`shard`] | what a source is, and which images it has |
+//! | `indexer`, [`report`] | what is new is encoded, what is gone is deleted |
+//! | [`provenance`], [`location`] | what an index stores of its origin, and where it lies |
 //! | [`merge`] | several indexes → one |
 //! | [`export`] | an index → npy and JSON lines |
+//! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
+//! | [`retriever`], [`found`] | model + index + query → hits |
 //! | [`calibration`] | scores → probability of being relevant |
-//! | [`retriever`] | checkpoint + index → hits |
 
 pub mod calibration;
+pub mod discovery;
 pub mod export;
-pub mod indexer;
-pub mod listing;
+pub mod found;
+mod indexer;
+pub mod location;
 pub mod merge;
-pub mod notes;
+pub mod options;
+pub mod provenance;
 pub mod query;
+pub mod refresh;
+pub mod report;
 pub mod retriever;
+pub mod shard;
+mod source;
+mod space;
 
 pub use calibration::{Calibration, CalibrationFigures, CalibrationReport};
-pub use indexer::{IndexJob, IndexProgress, IndexReport, IndexSource, refresh_index};
-pub use listing::{FolderOptions, Listing, Shard};
+pub use export::export_index;
+pub use found::{Found, RankedHit, ScoreParts};
+pub use location::{INDEX_FOLDER, default_index, find_index, index_at};
 pub use merge::merge_indexes;
-pub use notes::{noted_as_dataset, noted_model, noted_shard, noted_source};
-pub use query::{Content, Part, parse_query};
-pub use retriever::{Found, Retriever, find_index, index_space};
+pub use options::IndexOptions;
+pub use provenance::{Provenance, SourceKind};
+pub use query::{Content, Part, Query};
+pub use refresh::{Refresh, refresh};
+pub use report::IndexReport;
+pub use retriever::Retriever;
+pub use shard::Shard;

@@ -1,16 +1,24 @@
-//! Queries of words and pictures with signs and weights, in the syntax of rclip.
+//! [`Query`]: words and images with signs and weights, in the syntax of rclip.
 
 use std::path::PathBuf;
 
 use gxn_base::{Error, Result};
+use image::RgbImage;
+
+/// Marks at the start of a part that is the path of an image.
+const PATH_STARTS: [&str; 5] = ["./", "../", "/", "~/", "file://"];
 
 /// What one part of a query asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// Words.
     Text(String),
-    /// A picture file.
-    Picture(PathBuf),
+    /// An image file.
+    File(PathBuf),
+    /// The bytes of an image file.
+    Bytes(Vec<u8>),
+    /// A decoded image.
+    Pixels(RgbImage),
 }
 
 /// One part of a query.
@@ -22,75 +30,115 @@ pub struct Part {
     pub weight: f32,
 }
 
-/// Reads the words of a command line: parts separated by `+` and `-` as arguments of their own, each with an optional
-/// weight `N:` before it. A part that starts with `./`, `../`, `/`, `~/` or `file://` is a picture; several arguments in a
-/// row are one sentence.
-///
-/// # Errors
-/// When a sign has nothing behind it, a weight is no positive number, or there is no part at all.
-pub fn parse_query(words: &[String]) -> Result<Vec<Part>> {
-    let mut parts = Vec::new();
-    let mut sign = 1.0;
-    let mut open: Vec<&str> = Vec::new();
-    let mut last_sign: Option<&str> = None;
-    for word in words {
-        if word == "+" || word == "-" {
-            if open.is_empty() && (last_sign.is_some() || !parts.is_empty()) {
-                return Err(nothing_behind(last_sign.unwrap_or(word)));
-            }
-            if !open.is_empty() {
-                parts.push(part(&open.join(" "), sign)?);
-                open.clear();
-            }
-            sign = if word == "+" { 1.0 } else { -1.0 };
-            last_sign = Some(word);
-        } else {
-            open.push(word);
-        }
-    }
-    match (open.is_empty(), last_sign) {
-        (false, _) => parts.push(part(&open.join(" "), sign)?),
-        (true, Some(sign)) => return Err(nothing_behind(sign)),
-        (true, None) => {}
-    }
-    if parts.is_empty() {
-        return Err(Error::invalid("the query", "nothing", "words or a picture, such as \"two dogs\" or ./photo.jpg"));
-    }
-    Ok(parts)
+/// What is searched for: an item's score is the weighted sum of its scores with the parts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    /// At least one.
+    pub parts: Vec<Part>,
 }
 
-/// One part, such as `2:golden retriever` or `./pool.jpg`, times `sign`.
-///
-/// # Errors
-/// When the weight is no positive number or nothing follows it.
-pub fn part(text: &str, sign: f32) -> Result<Part> {
-    let (weight, text) = match text.split_once(':') {
-        Some((number, rest)) if !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') => {
-            let weight: f32 = number.parse().ok().filter(|w: &f32| w.is_finite() && *w > 0.0).ok_or_else(|| {
-                Error::invalid(format!("the weight in {text:?}"), number.to_string(), "a positive number")
-            })?;
-            (weight, rest)
-        }
-        _ => (1.0, text),
-    };
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Error::invalid("a part of the query", "nothing", "words or a picture"));
+impl From<Content> for Query {
+    fn from(content: Content) -> Self {
+        Self { parts: vec![Part { content, weight: 1.0 }] }
     }
-    let content = if let Some(path) = text.strip_prefix("file://") {
-        Content::Picture(path.into())
-    } else if let Some(path) = text.strip_prefix("~/") {
-        Content::Picture(PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(path))
-    } else if ["./", "../", "/"].iter().any(|start| text.starts_with(start)) {
-        Content::Picture(text.into())
-    } else {
-        Content::Text(text.to_string())
-    };
-    Ok(Part { content, weight: weight * sign })
+}
+
+impl From<&str> for Query {
+    /// The words as they are; [`Query::parse`] knows signs and weights.
+    fn from(text: &str) -> Self {
+        Content::Text(text.to_owned()).into()
+    }
+}
+
+impl Query {
+    /// Reads arguments: parts separated by `+` and `-` as arguments of their own, each with an optional weight `N:` before
+    /// it. A part that starts with `./`, `../`, `/`, `~/` or `file://` is an image; several arguments in a row are one
+    /// sentence.
+    ///
+    /// # Errors
+    /// When nothing follows a sign, a weight is not a positive number, or there is no part at all.
+    pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Self> {
+        let mut query = Self::default();
+        let mut sign = 1.0;
+        let mut open: Vec<&str> = Vec::new();
+        let mut last_sign: Option<&str> = None;
+        for word in words.iter().map(AsRef::as_ref) {
+            if word == "+" || word == "-" {
+                if open.is_empty() && (last_sign.is_some() || !query.parts.is_empty()) {
+                    return Err(nothing_behind(last_sign.unwrap_or(word)));
+                }
+                if !open.is_empty() {
+                    query.add(&open.join(" "), sign)?;
+                    open.clear();
+                }
+                sign = if word == "+" { 1.0 } else { -1.0 };
+                last_sign = Some(word);
+            } else {
+                open.push(word);
+            }
+        }
+        match (open.is_empty(), last_sign) {
+            (false, _) => query.add(&open.join(" "), sign)?,
+            (true, Some(sign)) => return Err(nothing_behind(sign)),
+            (true, None) => {}
+        }
+        if query.parts.is_empty() {
+            return Err(Error::invalid(
+                "the query",
+                "nothing",
+                "words or an image, such as \"two dogs\" or ./photo.jpg",
+            ));
+        }
+        Ok(query)
+    }
+
+    /// Adds one part, such as `2:golden retriever` or `./pool.jpg`, times `sign`.
+    ///
+    /// # Errors
+    /// When the weight is not a positive number or nothing follows it.
+    pub fn add(&mut self, text: &str, sign: f32) -> Result<()> {
+        let (weight, text) = match text.split_once(':') {
+            Some((number, rest)) if !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.') => {
+                let weight: f32 = number.parse().ok().filter(|w: &f32| w.is_finite() && *w > 0.0).ok_or_else(|| {
+                    Error::invalid(format!("the weight in {text:?}"), number.to_string(), "a positive number")
+                })?;
+                (weight, rest)
+            }
+            _ => (1.0, text),
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::invalid("a part of the query", "nothing", "words or an image"));
+        }
+        let content = if let Some(path) = text.strip_prefix("file://") {
+            Content::File(path.into())
+        } else if let Some(path) = text.strip_prefix("~/") {
+            Content::File(PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(path))
+        } else if is_image_path(text) {
+            Content::File(text.into())
+        } else {
+            Content::Text(text.to_string())
+        };
+        self.parts.push(Part { content, weight: weight * sign });
+        Ok(())
+    }
+
+    /// The texts of its parts.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match &part.content {
+            Content::Text(text) => Some(text.as_str()),
+            Content::File(_) | Content::Bytes(_) | Content::Pixels(_) => None,
+        })
+    }
+}
+
+/// Whether [`Query::parse`] takes a word as the path of an image.
+pub fn is_image_path(word: &str) -> bool {
+    PATH_STARTS.iter().any(|start| word.starts_with(start))
 }
 
 fn nothing_behind(sign: &str) -> Error {
-    Error::invalid(format!("the query behind {sign:?}"), "nothing", "words or a picture")
+    Error::invalid(format!("the query behind {sign:?}"), "nothing", "words or an image")
 }
 
 #[cfg(test)]
@@ -98,7 +146,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Vec<Part>> {
-        parse_query(&words.iter().map(|w| w.to_string()).collect::<Vec<_>>())
+        Query::parse(words).map(|query| query.parts)
     }
 
     fn text(words: &str, weight: f32) -> Part {
@@ -106,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn words_signs_weights_and_pictures() {
+    fn words_signs_weights_and_images() {
         assert_eq!(parse(&["two dogs"]).unwrap(), [text("two dogs", 1.0)]);
         assert_eq!(parse(&["two", "dogs"]).unwrap(), [text("two dogs", 1.0)]);
         assert_eq!(parse(&["horse", "+", "stripes"]).unwrap(), [text("horse", 1.0), text("stripes", 1.0)]);
         assert_eq!(parse(&["-", "fruit", "+", "0.5:apple"]).unwrap(), [text("fruit", -1.0), text("apple", 0.5)]);
         let mixed = parse(&["2:golden retriever", "-", "./pool.jpg"]).unwrap();
         assert_eq!(mixed[0], text("golden retriever", 2.0));
-        assert_eq!(mixed[1], Part { content: Content::Picture("./pool.jpg".into()), weight: -1.0 });
+        assert_eq!(mixed[1], Part { content: Content::File("./pool.jpg".into()), weight: -1.0 });
         assert_eq!(parse(&["at 10:30"]).unwrap(), [text("at 10:30", 1.0)]);
     }
 

@@ -1,94 +1,80 @@
-//! [`Retriever`]: a checkpoint and an index made with it.
+//! [`Retriever`]: a model and an index made with it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions, Space};
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::{UNKNOWN, tokenize};
+use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions};
 
 use super::calibration::Calibration;
-use super::notes::{noted_model, noted_root, shown_path};
-use super::query::{Content, Part};
-use crate::checkpoint::Encoder;
-use gxn_base::{Error, Result};
-use gxn_data::ImageSource;
+use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
+use super::provenance::{shown_path, stored_model, stored_root};
+use super::query::{Content, Query};
+use crate::encoder::Encoder;
 
-/// Name of the index's folder inside an indexed folder.
-pub const INDEX_FOLDER: &str = ".gxn";
-
-/// The index for `dir`: `dir` itself, its `.gxn`, or the nearest `.gxn` above.
-///
-/// # Errors
-/// When there is none.
-pub fn find_index(dir: &Path) -> Result<PathBuf> {
-    if Index::exists(dir) {
-        return Ok(dir.to_path_buf());
-    }
-    let start = std::fs::canonicalize(dir).map_err(|e| Error::io("cannot open", dir, e))?;
-    for folder in start.ancestors() {
-        let index = folder.join(INDEX_FOLDER);
-        if Index::exists(&index) {
-            return Ok(index);
-        }
-    }
-    Err(Error::invalid(format!("the index for {}", dir.display()), "none here or above", "a folder `.gxn`")
-        .with_hint("make one with `gxn index DIR --model RUN`, or name one with --index"))
-}
-
-/// The joint space of a model's index.
-pub fn index_space(encoder: &Encoder) -> Space {
-    let similarity = encoder.config().matching.similarity;
-    Space {
-        similarity,
-        lambda: encoder.lambda() as f32,
-        dims_abstract: encoder.dim(),
-        dims_grounded: if encoder.has_grounded_level() { encoder.dim() } else { 0 },
-    }
-}
-
-/// A checkpoint and an index made with it.
+/// A model and an index made with it. Several of one model share the [`Encoder`]; threads share a retriever by reference.
 #[derive(Debug)]
 pub struct Retriever {
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
     index: Index,
+    root: Option<PathBuf>,
     calibration: Option<Calibration>,
 }
 
-/// What a search found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// The hits, best first, with absolute paths.
-    pub hits: Vec<Hit>,
-    /// The probability that each hit is relevant, where the model is calibrated and the query is one sentence that looks
-    /// for pictures, or one picture that looks for captions ([`Calibration::standard`]). Under a filter the best hit counts
-    /// as any other: what the filter holds back may be better.
-    pub relevance: Option<Vec<f32>>,
-    /// The best hit scores as low as the best of one query in twenty that have a match: probably nothing matches.
-    pub probably_none: bool,
-}
+/// A server searches from many threads.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Retriever>();
+};
 
 impl Retriever {
-    /// Opens the index in `index_dir` with the model at `model`, or with the one that the index names.
+    /// Opens the index in `dir` with the model at `model`, or with the one that the index names.
     ///
     /// # Errors
     /// When either cannot be opened, or another model made the index.
-    pub fn open(index_dir: &Path, model: Option<&Path>) -> Result<Self> {
-        let index = Index::open(index_dir)?;
-        let noted = noted_model(index.meta());
-        let path = model.map(Path::to_path_buf).or(noted).ok_or_else(|| {
-            Error::invalid(format!("the model of {}", index_dir.display()), "none noted", "a model")
-                .with_hint("name it with --model")
-        })?;
-        if model.is_none() && !path.exists() {
-            return Err(Error::invalid(
-                "the model that made the index",
-                format!("nothing at {}", path.display()),
-                "a run or checkpoint",
-            )
-            .with_hint("the run was moved: name it with --model"));
-        }
-        let encoder = Encoder::load(&path)?;
+    pub fn open(dir: &Path, model: Option<&Path>) -> Result<Self> {
+        let index = Index::open(dir)?;
+        let path = match model {
+            Some(path) => path.to_path_buf(),
+            None => stored_model(index.meta()).filter(|path| path.exists()).ok_or_else(|| {
+                let found = stored_model(index.meta())
+                    .map_or("no path stored".to_owned(), |path| format!("nothing at {}", path.display()));
+                Error::not_found(format!("the model that made {}", dir.display()), found, "a run or checkpoint")
+                    .with_remedy(Remedy::NameIndexModel)
+            })?,
+        };
+        Self::assemble(Arc::new(Encoder::load(&path)?), index)
+    }
+
+    /// Opens the index in `dir` with a model that is loaded.
+    ///
+    /// # Errors
+    /// When the index cannot be opened, or another model made it.
+    pub fn with_encoder(dir: &Path, encoder: Arc<Encoder>) -> Result<Self> {
+        Self::assemble(encoder, Index::open(dir)?)
+    }
+
+    fn assemble(encoder: Arc<Encoder>, index: Index) -> Result<Self> {
         index.require_model(encoder.fingerprint())?;
-        let calibration = Calibration::load(&path, &encoder)?;
-        Ok(Self { encoder, index, calibration })
+        let calibration = Calibration::load(encoder.path(), &encoder)?;
+        let root = stored_root(index.dir(), index.meta());
+        Ok(Self { encoder, index, root, calibration })
+    }
+
+    /// Opens the index again if it was changed since; returns whether it was. Finding out reads no more than the
+    /// size and time of one file.
+    ///
+    /// # Errors
+    /// When the index cannot be opened any more, or another model's has taken its place; the retriever is as it was then.
+    pub fn refresh(&mut self) -> Result<bool> {
+        if self.index.is_current() {
+            return Ok(false);
+        }
+        let index = Index::open(self.index.dir())?;
+        index.require_model(self.encoder.fingerprint())?;
+        (self.root, self.index) = (stored_root(index.dir(), index.meta()), index);
+        Ok(true)
     }
 
     /// How scores become probabilities, if the model was calibrated.
@@ -102,7 +88,7 @@ impl Retriever {
     }
 
     /// The model.
-    pub fn encoder(&self) -> &Encoder {
+    pub fn encoder(&self) -> &Arc<Encoder> {
         &self.encoder
     }
 
@@ -110,44 +96,79 @@ impl Retriever {
     /// score, and like meets like by the cosine of `[h ; l]`. Paths of hits are absolute.
     ///
     /// # Errors
-    /// When a picture of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
-    pub fn search(&self, parts: &[Part], options: &SearchOptions<'_>) -> Result<Found> {
+    /// When an image of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
+    pub fn search(&self, query: &Query, options: &SearchOptions<'_>) -> Result<Found> {
         let target = options.target;
-        let mut vectors = Vec::with_capacity(parts.len());
-        for part in parts {
-            let (rows, side) = match &part.content {
-                Content::Text(text) => (self.encoder.embed_texts(&[text]), Modality::Text),
-                Content::Picture(path) => {
-                    (self.encoder.embed_picture(&ImageSource::File(path.clone()))?, Modality::Image)
-                }
-            };
-            let kind = if side == target { PartKind::Same } else { PartKind::Cross };
-            vectors.push((rows.joined(0), part.weight, kind));
-        }
-        let parts: Vec<QueryPart<'_>> =
-            vectors.iter().map(|(vector, weight, kind)| QueryPart { vector, weight: *weight, kind: *kind }).collect();
         if target == Modality::Text && self.index.meta().captions.is_none() {
-            return Err(Error::invalid("captions of the index", "none", "an index with captions")
-                .with_hint("index a data set rather than a folder: gxn index DATA --model RUN --index DIR"));
+            return Err(Error::unsupported("captions of the index", "none", "an index with captions")
+                .with_remedy(Remedy::IndexDataset));
         }
-        let mut hits = self.index.search_with(&[&parts], options)?.remove(0);
-        let root = noted_root(&self.index);
-        hits.iter_mut().for_each(|hit| hit.path = shown_path(root.as_deref(), &hit.path));
-        let calibrated = self
-            .calibration
-            .as_ref()
-            .and_then(|calibration| Some((calibration, calibration.standard(&parts, target, options.lambda)?)));
-        let Some((calibration, standard)) = calibrated else {
-            return Ok(Found { hits, relevance: None, probably_none: false });
-        };
-        let rank = |at: usize| options.offset + at + usize::from(options.filter.is_some());
-        let relevance = (hits.iter().enumerate())
-            .map(|(at, hit)| calibration.relevance(target, standard, rank(at), hit.score))
+        let vectors: Vec<(Vec<f32>, Modality)> =
+            query.parts.iter().map(|part| self.embed(&part.content)).collect::<Result<_>>()?;
+        let parts: Vec<QueryPart<'_>> = (vectors.iter().zip(&query.parts))
+            .map(|((vector, modality), part)| {
+                let kind = if *modality == target { PartKind::Same } else { PartKind::Cross };
+                QueryPart { vector, weight: part.weight, kind }
+            })
             .collect();
-        // Further pages and filters do not show the best of all.
-        let shows_best = options.offset == 0 && options.filter.is_none();
-        let best = hits.first().map(|hit| hit.score);
-        let probably_none = shows_best && best.is_some_and(|best| calibration.says_none(target, standard, best));
-        Ok(Found { hits, relevance: Some(relevance), probably_none })
+        let hits = self.index.search_with(&[&parts], options)?.remove(0);
+        let mut found = Found {
+            unknown_fields: match options.filter {
+                Some(filter) => self.index.unknown_fields(target, filter)?,
+                None => Vec::new(),
+            },
+            unknown_words: self.unknown_words(query),
+            ..Found::default()
+        };
+        let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
+        found.without_relevance = match &calibrated {
+            None => Some(WithoutRelevance::NotCalibrated),
+            Some(None) => Some(WithoutRelevance::OtherQuery),
+            Some(Some(_)) => None,
+        };
+        let scale = calibrated.flatten();
+        found.probably_none = match (&scale, hits.first()) {
+            // Further pages and filters do not show the best of all.
+            (Some(scale), Some(best)) => options.offset == 0 && options.filter.is_none() && scale.says_none(best.score),
+            _ => false,
+        };
+        let ranked = |(at, hit): (usize, Hit)| {
+            let place = options.offset + at;
+            // Behind a filter the best hit counts as any other: what the filter holds back may be better.
+            let counted = place + usize::from(options.filter.is_some());
+            let relevance = scale.as_ref().map(|scale| scale.probability(counted, hit.score));
+            self.ranked(place + 1, hit, relevance)
+        };
+        found.hits = hits.into_iter().enumerate().map(ranked).collect();
+        Ok(found)
+    }
+
+    fn embed(&self, content: &Content) -> Result<(Vec<f32>, Modality)> {
+        let rows = match content {
+            Content::Text(text) => return Ok((self.encoder.encode_text(text).joined(0), Modality::Text)),
+            Content::File(path) => self.encoder.encode_image(path.as_path())?,
+            Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
+            Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
+        };
+        Ok((rows.joined(0), Modality::Image))
+    }
+
+    fn ranked(&self, rank: usize, hit: Hit, relevance: Option<f32>) -> RankedHit {
+        let (caption, image_id) = hit.caption.map(|caption| (caption.text, caption.image_id)).unzip();
+        RankedHit {
+            rank,
+            id: hit.id,
+            path: shown_path(self.root.as_deref(), &hit.path),
+            score: hit.score,
+            relevance,
+            parts: ScoreParts { abstract_level: hit.parts.abstract_level, grounded_level: hit.parts.grounded_level },
+            caption,
+            image_id,
+        }
+    }
+
+    fn unknown_words(&self, query: &Query) -> Vec<String> {
+        let vocabulary = self.encoder.vocabulary();
+        query.texts().flat_map(tokenize).filter(|word| vocabulary.number(word) == UNKNOWN).collect()
     }
 }

@@ -102,7 +102,9 @@ impl CaptionTask {
         let decoder = model.caption_decoder.as_ref().expect("a model that makes captions has a decoder");
         let most = config.imagine.words.max_words;
         let describe = |batch| {
-            let v_l = model.ground_image(batch, Phase::Evaluate).expect("a model that makes captions has two levels");
+            let v_l = model
+                .encode_image_grounded(batch, Phase::Evaluate)
+                .expect("a model that makes captions has two levels");
             decode(decoder, &model.sentence, v_l, most, Choice::Greedy, Phase::Evaluate)
         };
         let captions: Vec<Generated> = feature_batches(features, width, BATCH, device).flat_map(describe).collect();

@@ -6,12 +6,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::checkpoint::Input;
+use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::{FeatureStore, ViewChoice};
-use crate::look::phase::mix;
 use crate::look::{Init, Phase};
 use crate::model::Gxn;
+use crate::seed::mix;
 use gxn_base::{Error, Kind, Result};
 use gxn_data::{ContentHash, ImageLimits, ImageSource, load_image};
 
@@ -39,7 +39,7 @@ pub enum Feed {
         /// Decoded pictures, as many as fit.
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
-        input: Input,
+        input: ImagePipeline,
     },
 }
 
@@ -51,7 +51,7 @@ impl Feed {
     /// [`Error::Interrupted`] when `stop` is set.
     pub fn pictures(
         sources: Vec<ImageSource>,
-        input: Input,
+        input: ImagePipeline,
         stop: &AtomicBool,
     ) -> Result<(Self, Vec<(usize, String)>)> {
         let room = AtomicUsize::new(DECODED_BYTES);

@@ -13,12 +13,10 @@
 //! | [`optimisers`] | one Adam for each loss |
 //! | [`captions`] | what the caption losses need beside the network |
 //! | [`validation`] | recall, spread and captions on the validation split |
-//! | [`ablation`] | the plan of an ablation: stages and their controls |
 //! | [`alarms`] | what goes wrong in training, recognised, with its cause |
 //! | [`state`] | what resuming needs |
 //! | [`trainer`] | the loop |
 
-pub mod ablation;
 pub mod alarms;
 pub mod captions;
 pub mod event;

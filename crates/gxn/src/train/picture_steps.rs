@@ -100,10 +100,10 @@ pub fn propose(
 ) -> Proposal {
     let t_l = match still {
         true => {
-            let t_l = model.clone().valid().ground_text(captions, Phase::Evaluate).expect("two levels");
+            let t_l = model.clone().valid().encode_text_grounded(captions, Phase::Evaluate).expect("two levels");
             Tensor::from_inner(t_l)
         }
-        false => model.ground_text(captions, phase).expect("a stage that makes pictures has two levels"),
+        false => model.encode_text_grounded(captions, phase).expect("a stage that makes pictures has two levels"),
     };
     Proposal::of(model, t_l, config, phase, seed)
 }

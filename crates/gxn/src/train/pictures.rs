@@ -13,11 +13,11 @@ use super::feed::Feed;
 use super::pixels::PixelStore;
 use super::preparation::Prepared;
 use crate::config::RunConfig;
-use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
+use crate::evaluate::generated_images::{own_image_ranks, own_noise};
 use crate::imagine::picture::{SmallPicture, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
-use crate::look::phase::mix;
-use crate::model::{Gxn, Rows};
+use crate::model::{EmbeddingRows, Gxn};
+use crate::seed::mix;
 use gxn_base::Result;
 use gxn_data::{ContentHash, Split};
 
@@ -115,7 +115,7 @@ impl PictureTask {
         model: &Gxn,
         data: &Prepared,
         config: &RunConfig,
-        photos: &Rows,
+        photos: &EmbeddingRows,
         device: &Device,
     ) -> Result<(PictureValidation, RgbImage)> {
         let captions: Vec<&[u32]> =
@@ -123,10 +123,10 @@ impl PictureTask {
         let pictures = &config.imagine.pictures;
         let seeded = |seed: u64| {
             let seeds: Vec<u64> = vec![mix(seed, 0x5a); captions.len()];
-            model.imagine(&captions, &seeds, pictures)
+            model.generate_images(&captions, &seeds, pictures)
         };
         let shown: Vec<&[u32]> = self.shown.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
-        let shown = model.imagine(&shown, &own_noise(SHEET_SEED, shown.len()), pictures);
+        let shown = model.generate_images(&shown, &own_noise(SHEET_SEED, shown.len()), pictures);
         let [first, second] = SEEDS.map(seeded);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let same = first.iter().zip(&second).map(|(a, b)| root_mean_square(a, b)).collect();
@@ -139,7 +139,7 @@ impl PictureTask {
         let validation = PictureValidation {
             same_sentence: mean(same),
             other_sentence: mean(other),
-            own_photo: mean(own_photo_ranks(&encoded, &photos)?),
+            own_photo: mean(own_image_ranks(&encoded, &photos)?),
         };
         let sheet: Vec<RgbImage> = shown.iter().map(|picture| picture.to_rgb()).collect();
         Ok((validation, contact_sheet(&sheet, SHEET_ROW)))
@@ -153,7 +153,7 @@ fn encoded_again(
     data: &Prepared,
     pictures: &[SmallPicture],
     device: &Device,
-) -> Result<Rows> {
+) -> Result<EmbeddingRows> {
     use rayon::prelude::*;
     let features: Result<Vec<Vec<f32>>> =
         pictures.par_iter().map(|picture| data.input.mean_feature(inference, &picture.to_rgb())).collect();

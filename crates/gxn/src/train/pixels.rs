@@ -11,10 +11,10 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::event::Event;
-use crate::checkpoint::Input;
 use crate::imagine::image_generator::SIDE_PX;
 use crate::imagine::picture::to_byte;
-use crate::look::phase::mix;
+use crate::look::ImagePipeline;
+use crate::seed::mix;
 use gxn_base::{Error, Result};
 use gxn_data::{ContentHash, ImageLimits, ImageSource, View, load_image};
 
@@ -41,7 +41,7 @@ impl PixelStore {
         folder: &Path,
         sources: &[&ImageSource],
         contents: &[ContentHash],
-        input: &Input,
+        input: &ImagePipeline,
         side_px: usize,
         stop: &AtomicBool,
         report: &mut dyn FnMut(Event),

@@ -8,16 +8,16 @@ use rand::RngExt;
 
 use super::event::Event;
 use super::feed::Feed;
-use crate::checkpoint::{Checkpoint, Input, weights};
+use crate::checkpoint::{Checkpoint, weights};
 use crate::config::{DataConfig, LookConfig, RunConfig, Views, expand};
 use crate::imagine::CaptionDecoder;
-use crate::look::Init;
 use crate::look::backbone::Backbone;
-use crate::look::features::{FeatureSpec, FeatureStore, Pooling};
-use crate::look::phase::mix;
-use crate::model::{Generators, Gxn, Rows};
-use gxn_base::{Error, Result};
-use gxn_data::{Dataset, Dropped, OpenOptions, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
+use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::look::{ImagePipeline, Init};
+use crate::model::{EmbeddingRows, Generators, Gxn};
+use crate::seed::mix;
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::{Dataset, Dropped, ResizeRule, Split, UNKNOWN, View, Vocabulary, WordVectors};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -32,7 +32,7 @@ pub struct Prepared {
     /// Words of the train captions.
     pub vocabulary: Vocabulary,
     /// The CNN's input.
-    pub input: Input,
+    pub input: ImagePipeline,
     /// The CNN, where it is not trained.
     pub frozen: Option<Backbone>,
     /// Features.
@@ -84,7 +84,7 @@ pub fn prepare(
     };
     let mut dataset = open_data(config, report)?;
     has_enough(&dataset, config)?;
-    let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.input.clone());
+    let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
     let init = Init::new(config.train.seed, device);
     let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
         Some(backbone) => backbone,
@@ -134,7 +134,7 @@ pub fn prepare(
             CaptionDecoder::outputs,
         )
     });
-    let generators = Generators { words, pictures: config.train.stage.trains_pictures() };
+    let generators = Generators { words, images: config.train.stage.trains_pictures() };
     let mut model = Gxn::new(&init, config, vocabulary.len(), vectors, trained, generators);
     match origin {
         Origin::New => feed.fit_transform(&mut model, &used, &init)?,
@@ -212,7 +212,7 @@ impl Prepared {
     }
 
     /// Embeddings of a split's captions, in the data's order.
-    pub fn embed_captions(&self, model: &Gxn, split: Split) -> Rows {
+    pub fn embed_captions(&self, model: &Gxn, split: Split) -> EmbeddingRows {
         let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
         model.embed_captions(&captions)
     }
@@ -229,7 +229,7 @@ impl Prepared {
 
 fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Dataset> {
     let dataset = open_configured(&config.data)?;
-    report_dropped("left out while reading", &dataset.dropped, report);
+    report_dropped("left out while reading", &dataset.account.left_out(), report);
     Ok(dataset)
 }
 
@@ -239,17 +239,12 @@ fn open_data(config: &RunConfig, report: &mut dyn FnMut(Event)) -> Result<Datase
 /// As [`Dataset::open`], and when it names none.
 pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     if config.source.is_empty() {
-        return Err(Error::invalid("data.source", "nothing", "a data set")
-            .with_hint("name one with --train-data, or data.source in the configuration"));
+        return Err(Error::invalid("data.source", "nothing", "a dataset").with_remedy(Remedy::NameData));
     }
-    let options = OpenOptions {
-        images: config.images.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        texts: config.texts.as_ref().map(|p| expand(&p.to_string_lossy())).transpose()?,
-        use_restval: config.use_restval,
-        split_by: config.split_by,
-        csv: config.csv.clone(),
-        strict: false,
-    };
+    let mut options = config.options.clone();
+    for path in [&mut options.images, &mut options.texts].into_iter().flatten() {
+        *path = expand(&path.to_string_lossy())?;
+    }
     Dataset::open(&expand(&config.source)?, &options)
 }
 
@@ -287,7 +282,7 @@ fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<It
     dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
 }
 
-fn input_of(look: &LookConfig) -> Input {
+fn input_of(look: &LookConfig) -> ImagePipeline {
     let mut preprocess = look.backbone.preprocess();
     if look.stretch {
         preprocess.resize = ResizeRule::Stretch;
@@ -298,7 +293,7 @@ fn input_of(look: &LookConfig) -> Input {
         }
         preprocess.side_px = look.side_px;
     }
-    Input { preprocess, views: views_of(look.views) }
+    ImagePipeline { preprocess, views: views_of(look.views) }
 }
 
 fn views_of(views: Views) -> Vec<View> {
@@ -348,19 +343,14 @@ fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
 fn cached_feed(
     config: &RunConfig,
     dataset: &mut Dataset,
-    input: &Input,
+    input: &ImagePipeline,
     backbone: &Backbone,
     features: &Path,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Event),
 ) -> Result<Feed> {
     let sources: Vec<_> = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let spec = FeatureSpec {
-        kind: config.look.backbone,
-        preprocess: input.preprocess.clone(),
-        views: input.views.clone(),
-        pooling: Pooling::Mean,
-    };
+    let spec = FeatureSpec::new(config.look.backbone, input.clone());
     let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |progress| {
         report(Event::Features { done: progress.done, total: progress.total, rate: progress.rate });
         if stop.load(Ordering::Relaxed) {

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::look::phase::mix;
+use crate::seed::mix;
 
 /// One epoch's batches of caption numbers.
 ///

@@ -1,6 +1,10 @@
 //! What resuming needs beside the weights: optimiser, position, best result.
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::os::unix::fs::symlink as link_folder;
+#[cfg(windows)]
+use std::os::windows::fs::symlink_dir as link_folder;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -131,7 +135,7 @@ impl RunFolder {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e)),
             _ => {}
         }
-        std::os::unix::fs::symlink(&target, &fresh).map_err(fail)?;
+        link_folder(&target, &fresh).map_err(fail)?;
         // A copy of the run that followed links holds a folder here, which no rename replaces.
         let copied = std::fs::symlink_metadata(&link).is_ok_and(|found| found.is_dir());
         if copied {

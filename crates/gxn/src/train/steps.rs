@@ -12,11 +12,11 @@ use crate::imagine::caption_loss::{cross_entropy, mixed, self_critical};
 use crate::imagine::decoding::decode;
 use crate::imagine::scheduled_sampling::scheduled_inputs;
 use crate::imagine::{CaptionDecoder, Choice};
-use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
 use crate::matching::ranking_loss::same_image;
 use crate::matching::{combined_scores, hinge_loss, info_nce_loss};
 use crate::model::Gxn;
+use crate::seed::mix;
 use gxn_data::{END, START, UNKNOWN};
 use gxn_eval::metrics::CiderReward;
 
@@ -138,7 +138,7 @@ pub fn caption_step(
     let plain = model.clone().valid();
     let plain_decoder = plain.caption_decoder.as_ref().expect("a stage that makes captions has a decoder");
     let features = batch.features.clone().inner();
-    let v_l = model.ground_image(batch.features, phase).expect("a stage that makes captions has two levels");
+    let v_l = model.encode_image_grounded(batch.features, phase).expect("a stage that makes captions has two levels");
 
     // (a) Eq. 4 with scheduled sampling.
     let inputs: Vec<Vec<u32>> = batch.captions.iter().map(|tokens| tokens[..tokens.len() - 1].to_vec()).collect();
@@ -155,7 +155,7 @@ pub fn caption_step(
             let (seed, sentence) = (mix(seed, 0xd4a3), &plain.sentence);
             let choice = Choice::Draw { seed };
             let sampled = decode(plain_decoder, sentence, v_l.clone().inner(), max_words, choice, phase);
-            let v_l_now = plain.ground_image(features, Phase::Evaluate).expect("as above");
+            let v_l_now = plain.encode_image_grounded(features, Phase::Evaluate).expect("as above");
             let greedy = decode(plain_decoder, sentence, v_l_now, max_words, Choice::Greedy, Phase::Evaluate);
             let start = Instant::now();
             let scored = |captions: Vec<Vec<u32>>| reward.rewards(&captions, &references);

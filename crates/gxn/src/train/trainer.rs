@@ -378,7 +378,7 @@ impl Trainer {
         Checkpoint {
             config: self.config.clone(),
             vocabulary: self.vocabulary().clone(),
-            input: self.data.input.clone(),
+            pipeline: self.data.input.clone(),
             model: self.evaluated(),
             frozen: self.data.frozen.clone(),
             card: Card {

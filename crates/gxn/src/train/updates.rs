@@ -13,9 +13,8 @@ use super::steps::{CaptionBatch, CaptionFigures, MatchBatch, Reinforcement, capt
 use super::trainer::Trainer;
 use crate::config::Stage;
 use crate::imagine::caption_loss::{gamma, sampling};
-use crate::look::phase::mix;
 use crate::look::{Phase, TokenBatch};
-use crate::model::effective_lambda;
+use crate::seed::mix;
 use gxn_base::{Error, Result};
 use gxn_ops::gradient::clip_global_norm;
 use gxn_ops::moving_average::ema_update;
@@ -159,7 +158,7 @@ impl Trainer {
         let (images, features) = self.features(members, step_seed)?;
         let captions = self.data.step_captions(members, self.config.look.sentence.unknown_word_rate, step_seed);
         let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
-        let lambda = effective_lambda(&self.config);
+        let lambda = self.config.matching.effective_lambda();
         let phase = Phase::Train { seed: step_seed };
         let (loss, gradients) = match_step(self.model(), batch, &self.config.matching, lambda, self.hardest(), phase);
         self.finite("loss", loss)?;

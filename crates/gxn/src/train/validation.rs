@@ -1,7 +1,7 @@
 //! Recall and spread on the validation split.
 
 use crate::evaluate::encode::paired;
-use crate::model::Rows;
+use crate::model::EmbeddingRows;
 use crate::train::captions::CaptionValidation;
 use crate::train::pictures::PictureValidation;
 use gxn_base::Result;
@@ -44,7 +44,12 @@ impl Validation {
 ///
 /// # Errors
 /// When an image has no caption.
-pub fn validate(images: &Rows, captions: &Rows, caption_image: &[usize], scoring: Scoring) -> Result<Validation> {
+pub fn validate(
+    images: &EmbeddingRows,
+    captions: &EmbeddingRows,
+    caption_image: &[usize],
+    scoring: Scoring,
+) -> Result<Validation> {
     let metrics = paired(images, captions).metrics(caption_image, scoring)?;
     Ok(Validation {
         rsum: metrics.rsum(),

@@ -1,6 +1,6 @@
 //! One pass over parameter, gradient and both moments.
 
-use crate::simd::{multiply_add, vectorised};
+use crate::multiversion::{multiply_add, vectorised};
 use rayon::prelude::*;
 
 /// Values of one task.

@@ -2,8 +2,8 @@
 
 use super::extension::Normalisation;
 use crate::matrix::transposed_copy;
+use crate::multiversion::vectorised;
 use crate::pool::Buffer;
-use crate::simd::vectorised;
 use rayon::prelude::*;
 
 /// Fewest values worth a task of their own.

@@ -1,8 +1,8 @@
 //! The two inner loops of all convolutions. Each vector holds one pixel of sixteen images.
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::{Avx2, Avx512};
-use crate::lanes::{Instructions, Lanes, Portable};
+use crate::simd16::{Avx2, Avx512};
+use crate::simd16::{Instructions, Lanes, Portable};
 
 /// Images side by side.
 pub(super) const LANES: usize = 16;
@@ -47,12 +47,14 @@ impl Row<'_> {
         assert_eq!(self.weights.len(), self.channels * down * across * self.out_channels, "weights");
         let reach = (self.out_channels - 1) * self.out_plane + (self.pixels - 1) * self.out_step;
         assert!(out.len() >= reach + LANES, "output too short");
-        // SAFETY: the assertions above bound every access; the instructions were detected.
         match instructions {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx512 => unsafe { row_avx512(self, out.as_mut_ptr()) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx2 => unsafe { row_avx2(self, out.as_mut_ptr()) },
+            // SAFETY: the assertions above bound every access.
             Instructions::Portable => unsafe { row::<Portable, 1>(self, out.as_mut_ptr()) },
         }
     }
@@ -96,12 +98,14 @@ impl Correlation<'_> {
         let reach = tap + (rows - 1) * self.large_steps[0] + (columns - 1) * self.large_steps[1] + LANES;
         assert!(self.large.len() >= large_last + reach, "large map too short");
         assert!(out.len() >= self.channels * self.taps.len() * LANES, "sums too short");
-        // SAFETY: the assertions above bound every access; the instructions were detected.
         match instructions {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx512 => unsafe { correlation_avx512(self, out.as_mut_ptr()) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx2 => unsafe { correlation_avx2(self, out.as_mut_ptr()) },
+            // SAFETY: the assertions above bound every access.
             Instructions::Portable => unsafe { correlation::<Portable, 1>(self, out.as_mut_ptr()) },
         }
     }
@@ -110,24 +114,28 @@ impl Correlation<'_> {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn row_avx512(job: &Row, out: *mut f32) {
+    // SAFETY: the caller's.
     unsafe { row::<Avx512, WIDTH>(job, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn row_avx2(job: &Row, out: *mut f32) {
+    // SAFETY: the caller's.
     unsafe { row::<Avx2, 1>(job, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn correlation_avx512(job: &Correlation, out: *mut f32) {
+    // SAFETY: the caller's.
     unsafe { correlation::<Avx512, WIDTH>(job, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn correlation_avx2(job: &Correlation, out: *mut f32) {
+    // SAFETY: the caller's.
     unsafe { correlation::<Avx2, 1>(job, out) }
 }
 

@@ -2,8 +2,8 @@
 
 use super::geometry::Margin;
 use super::kernel::LANES;
-use crate::lanes::Instructions;
 use crate::pool::Buffer;
+use crate::simd16::Instructions;
 use rayon::prelude::*;
 
 /// Fewest floats worth a task of their own.
@@ -148,10 +148,12 @@ pub(super) fn unpack(instructions: Instructions, values: &[f32], images: &mut [&
 unsafe fn transpose(instructions: Instructions, from: [*const f32; LANES], to: [*mut f32; LANES]) {
     match instructions {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the caller's; the instructions were detected.
         Instructions::Avx512 => unsafe { transpose_avx512(&from, &to) },
         _ => {
             for (lane, from) in from.into_iter().enumerate() {
                 for (pixel, to) in to.into_iter().enumerate() {
+                    // SAFETY: the caller's.
                     unsafe { *to.add(lane) = *from.add(pixel) };
                 }
             }

@@ -6,8 +6,8 @@
 use super::geometry::{Geometry, Phase};
 use super::kernel::{CHANNELS, Correlation, LANES, Row, WIDTH};
 use super::map::{Map, unpack};
-use crate::lanes::Instructions;
 use crate::pool::Buffer;
+use crate::simd16::Instructions;
 use rayon::prelude::*;
 
 /// Floats of input that a pass over the pixels of a few rows reads again and again.

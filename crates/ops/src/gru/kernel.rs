@@ -6,7 +6,7 @@
 
 use super::packing::Packing;
 use crate::matrix::{Matrix, Target, column_sums, multiply, transposed_copy};
-use crate::simd::{self, vectorised};
+use crate::multiversion::{self, vectorised};
 use rayon::prelude::*;
 
 /// Fewest rows worth a task of their own.
@@ -249,10 +249,10 @@ vectorised! {
         let (bias_n, bias_m) = bias.split_at(hidden);
         let bias_m = &bias_m[..hidden];
         for j in 0..hidden {
-            let r = simd::sigmoid::<FMA>(gate_r[j] + bias_r[j] + project_r[j]);
-            let z = simd::sigmoid::<FMA>(gate_z[j] + bias_z[j] + project_z[j]);
+            let r = multiversion::sigmoid::<FMA>(gate_r[j] + bias_r[j] + project_r[j]);
+            let z = multiversion::sigmoid::<FMA>(gate_z[j] + bias_z[j] + project_z[j]);
             let m = project_n[j] + bias_m[j];
-            let n = simd::tanh::<FMA>(gate_n[j] + bias_n[j] + r * m);
+            let n = multiversion::tanh::<FMA>(gate_n[j] + bias_n[j] + r * m);
             gate_r[j] = r;
             gate_z[j] = z;
             gate_n[j] = n;

@@ -1,6 +1,6 @@
 //! Sums over pairs of rows without ever storing the `[rows, rows, D]` differences.
 
-use crate::simd::{multiply_add, vectorised};
+use crate::multiversion::{multiply_add, vectorised};
 use rayon::prelude::*;
 
 /// Rows and columns of the score that one call works on at once; their sums stay in registers.

@@ -1,7 +1,7 @@
 //! The fused forward and backward pass over `[N, V]` logits.
 
 use crate::matrix::{Matrix, Target, column_sums, multiply, transposed_copy};
-use crate::simd::{self, vectorised};
+use crate::multiversion::{self, vectorised};
 use rayon::prelude::*;
 
 /// Gradients of the inputs; each is absent where nobody asked for it.
@@ -78,7 +78,7 @@ vectorised! {
         let mut sums = [0.0f32; LANES];
         for logits in row.chunks_mut(LANES) {
             for (logit, sum) in logits.iter_mut().zip(&mut sums) {
-                *logit = simd::exp::<FMA>(*logit - top);
+                *logit = multiversion::exp::<FMA>(*logit - top);
                 *sum += *logit;
             }
         }

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::block::Block;
-use super::layer::{Activation, ConvLayer, ConvPlan, Norm, Padding, Source};
+use super::layer::{ConvLayer, ConvPlan, Norm, Padding, Rectifier, Source};
 use gxn_base::Result;
 
 /// Expand 1×1, depthwise, project 1×1, and the input added where shapes allow.
@@ -79,7 +79,7 @@ pub(super) fn blocks(
         activation,
         matrix: false,
     };
-    let stem = conv("_conv_stem".into(), "_bn0".into(), [3, 32], 3, 2, Activation::Relu6);
+    let stem = conv("_conv_stem".into(), "_bn0".into(), [3, 32], 3, 2, Rectifier::Relu6);
     let mut blocks = vec![Block::Conv(stem.build(source, device)?)];
     let mut groups = vec![0];
     let mut inputs = 32;
@@ -97,20 +97,20 @@ pub(super) fn blocks(
                 None
             } else {
                 let (name, norm) = part("_expand_conv", "_bn0");
-                Some(conv(name, norm, [inputs, middle], 1, 1, Activation::Relu6).build(source, device)?)
+                Some(conv(name, norm, [inputs, middle], 1, 1, Rectifier::Relu6).build(source, device)?)
             };
             let (name, norm) = part("_depthwise_conv", "_bn1");
             let stride = if repeat == 0 { stride } else { 1 };
-            let depthwise = conv(name, norm, [middle, middle], kernel, stride, Activation::Relu6);
+            let depthwise = conv(name, norm, [middle, middle], kernel, stride, Rectifier::Relu6);
             let depthwise = ConvPlan { groups: middle, ..depthwise }.build(source, device)?;
             let (name, norm) = part("_project_conv", "_bn2");
-            let project = conv(name, norm, [middle, outputs], 1, 1, Activation::None).build(source, device)?;
+            let project = conv(name, norm, [middle, outputs], 1, 1, Rectifier::None).build(source, device)?;
             blocks.push(Block::Inverted(InvertedResidual { expand, depthwise, project }));
             inputs = outputs;
         }
     }
     groups.push(blocks.len());
-    let head = conv("_conv_head".into(), "_bn1".into(), [inputs, FEATURES], 1, 1, Activation::Relu6);
+    let head = conv("_conv_head".into(), "_bn1".into(), [inputs, FEATURES], 1, 1, Rectifier::Relu6);
     blocks.push(Block::Conv(head.build(source, device)?));
     Ok((blocks, groups))
 }

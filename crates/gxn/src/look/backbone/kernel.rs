@@ -4,8 +4,8 @@
 //! are spread over the cores. NaN in the input is not preserved by the clamp.
 
 #[cfg(target_arch = "x86_64")]
-use gxn_ops::lanes::{Avx2, Avx512};
-use gxn_ops::lanes::{Instructions, Lanes, Portable};
+use gxn_ops::simd16::{Avx2, Avx512};
+use gxn_ops::simd16::{Instructions, Lanes, Portable};
 
 /// Channels in one panel of weights; maps are padded to a multiple of it.
 pub(super) const PANEL: usize = 16;
@@ -45,7 +45,7 @@ pub(super) struct Depthwise<'a> {
     pub extent: [usize; 2],
     /// Floats from one output row's input, and one output pixel's input, to the next one's.
     pub step: [usize; 2],
-    /// Modality of the kernel.
+    /// Side of the kernel.
     pub side: usize,
     /// Floats from one kernel row, and one kernel column, to the next.
     pub kernel_step: [usize; 2],
@@ -76,12 +76,14 @@ impl Dense<'_> {
         assert!(self.residual.is_none_or(|residual| residual.len() >= out_reach), "dense residual too short");
         assert!(self.bias.len().is_multiple_of(PANEL), "bias not padded");
         assert_eq!(self.weights.len(), self.bias.len() * self.taps[0] * self.depth, "dense weights");
-        // SAFETY: the assertions above bound every access; the instructions were detected.
         match instructions {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx512 => unsafe { dense_avx512(self, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx2 => unsafe { dense_avx2(self, out) },
+            // SAFETY: the assertions above bound every access.
             Instructions::Portable => unsafe { dense::<Portable, 1>(self, 4, out) },
         }
     }
@@ -104,12 +106,14 @@ impl Depthwise<'_> {
         assert!(out.len() >= rows * columns * self.channels, "depthwise output too short");
         assert!(self.channels.is_multiple_of(PANEL) && self.bias.len() == self.channels, "depthwise channels");
         assert_eq!(self.weights.len(), self.side * self.side * self.channels, "depthwise weights");
-        // SAFETY: the assertions above bound every access; the instructions were detected.
         match instructions {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx512 => unsafe { depthwise_avx512(self, out) },
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the assertions above bound every access; the instructions were detected.
             Instructions::Avx2 => unsafe { depthwise_avx2(self, out) },
+            // SAFETY: the assertions above bound every access.
             Instructions::Portable => unsafe { depthwise::<Portable>(self, 4, out) },
         }
     }
@@ -119,24 +123,28 @@ impl Depthwise<'_> {
 #[target_feature(enable = "avx512f")]
 unsafe fn dense_avx512(job: &Dense<'_>, out: &mut [f32]) {
     // Nine pixels of two panels are 18 sums; from eleven on the compiler spills them, at half the speed.
+    // SAFETY: the caller's.
     unsafe { dense::<Avx512, 2>(job, 9, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn dense_avx2(job: &Dense<'_>, out: &mut [f32]) {
+    // SAFETY: the caller's.
     unsafe { dense::<Avx2, 1>(job, 6, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn depthwise_avx512(job: &Depthwise<'_>, out: &mut [f32]) {
+    // SAFETY: the caller's.
     unsafe { depthwise::<Avx512>(job, 8, out) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn depthwise_avx2(job: &Depthwise<'_>, out: &mut [f32]) {
+    // SAFETY: the caller's.
     unsafe { depthwise::<Avx2>(job, 6, out) }
 }
 

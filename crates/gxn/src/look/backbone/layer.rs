@@ -10,7 +10,7 @@ use gxn_base::Result;
 
 /// What follows a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
+pub enum Rectifier {
     /// Nothing.
     None,
     /// `max(x, 0)`.
@@ -19,7 +19,7 @@ pub enum Activation {
     Relu6,
 }
 
-impl Activation {
+impl Rectifier {
     /// The smallest and the largest output.
     pub(super) fn bounds(self) -> [f32; 2] {
         match self {
@@ -43,7 +43,7 @@ impl Activation {
 pub enum Padding {
     /// TensorFlow's "SAME": output side `ceil(side / stride)`, an odd extra pixel at the right and the bottom.
     Same,
-    /// So many pixels on every side.
+    /// This number of pixels on every side.
     Symmetric(usize),
 }
 
@@ -102,7 +102,7 @@ pub struct ConvPlan {
     pub norm: Norm,
     /// Input and output channels.
     pub channels: [usize; 2],
-    /// Modality of the kernel.
+    /// Side of the kernel.
     pub kernel: usize,
     /// Stride, both ways.
     pub stride: usize,
@@ -111,7 +111,7 @@ pub struct ConvPlan {
     /// Edges.
     pub padding: Padding,
     /// What follows.
-    pub activation: Activation,
+    pub activation: Rectifier,
     /// The file holds a matrix `[out, in · kernel · kernel]`: a fully connected layer over a map of `kernel` side.
     pub matrix: bool,
 }
@@ -197,16 +197,6 @@ impl ConvLayer {
             }
             _ => (weight, bias),
         }
-    }
-
-    /// The same layer with the normalisation multiplied into the weights for good.
-    pub(super) fn fold(self) -> Self {
-        let (weight, bias) = self.folded();
-        let plan = ConvPlan { norm: Norm::Bias, ..self.plan };
-        let device = weight.device();
-        let weight = Param::from_data(weight.into_data(), &device);
-        let bias = Param::from_data(bias.into_data(), &device);
-        Self { weight, bias, scale: None, running_mean: None, running_var: None, plan }
     }
 
     /// The layer as it is trained (`true`) or held fixed (`false`); running statistics stay fixed in any case.

@@ -1,10 +1,12 @@
-//! [`Map`]: what lies between the steps of [`super::Inference`], channels last.
+//! [`Map`]: what lies between the steps of a network, channels last.
+
+use burn::tensor::Tensor;
 
 use super::block::MaxPool;
 use super::buffer::Buffer;
 use super::kernel::PANEL;
 
-/// A map of one picture, channels last.
+/// A map of one image, channels last.
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     pub(super) data: Buffer,
@@ -53,6 +55,16 @@ impl Map {
         out
     }
 
+    /// The map of a batch of one.
+    ///
+    /// # Shapes
+    /// `[1, C, h, w]`
+    pub(super) fn from_tensor(map: Tensor<4>) -> Self {
+        let [_, channels, height, width] = map.dims();
+        let data = map.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect::<Vec<f32>>().into();
+        Self { data, height, width, channels, step: channels }
+    }
+
     /// Takes a shape; the contents are undefined until written.
     pub(super) fn reshape(&mut self, [height, width]: [usize; 2], channels: usize, step: usize) {
         (self.height, self.width, self.channels, self.step) = (height, width, channels, step);
@@ -60,7 +72,7 @@ impl Map {
     }
 }
 
-/// Floats from one pixel to the next in a map of so many channels; a picture's three are not padded.
+/// Floats from one pixel to the next in a map of `channels` channels; an image's three are not padded.
 pub(super) fn step_of(channels: usize) -> usize {
     if channels == 3 { 3 } else { channels.next_multiple_of(PANEL) }
 }

@@ -1,12 +1,12 @@
-//! Image backbones: convolutional networks from pictures to feature vectors or grids of them.
+//! Image backbones: convolutional networks from images to feature vectors.
 //!
 //! A [`Backbone`] is a sequence of [`Block`]s, differentiable, with frozen batch statistics. [`Inference`] is the same
-//! network for pictures only, several times as fast on CPUs. Both give the same numbers.
+//! network without gradients, several times as fast on CPUs where its blocks have kernels of their own. Both give the same
+//! numbers.
 //!
 //! # Cut points
-//! A cut `c` lies before block `c`: [`Backbone::forward_stem`] runs the blocks before it, [`Backbone::forward_rest`]
-//! the others. Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts
-//! groups from the top as `--lock-image-unlocked-groups` does.
+//! A cut `c` lies before block `c`: [`Inference::up_to`] runs the blocks before it, [`Backbone::forward_rest`] the others.
+//! Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts groups from the top.
 
 mod block;
 mod buffer;
@@ -15,6 +15,7 @@ mod inference;
 mod kernel;
 mod layer;
 mod map;
+mod packed;
 mod resnet;
 mod small;
 mod vgg;
@@ -34,13 +35,13 @@ use sha2::{Digest, Sha256};
 pub use block::{Block, MaxPool};
 pub use efficientnet_lite::InvertedResidual;
 pub use inference::Inference;
-pub use layer::{Activation, ConvLayer, ConvPlan, Norm, Padding};
+pub use layer::{ConvLayer, ConvPlan, Norm, Padding, Rectifier};
 pub use map::Map;
 pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
 use gxn_base::Result;
-use gxn_data::image::{Filter, Preprocess, ResizeRule};
+use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
 
 /// The networks there are.
@@ -81,15 +82,7 @@ impl BackboneKind {
         }
     }
 
-    /// Channels of [`Backbone::forward_grid`]; differs from [`Self::feature_dim`] for VGG-19 only.
-    pub fn grid_dim(self) -> usize {
-        match self {
-            Self::Vgg19 => vgg::GRID,
-            _ => self.feature_dim(),
-        }
-    }
-
-    /// What the published weights were trained with, except that the EfficientNets stretch the picture: captions
+    /// What the published weights were trained with, except that the EfficientNets stretch the image: captions
     /// speak of all of it, and their own rule would cut the edges off.
     pub fn preprocess(self) -> Preprocess {
         let lite = |side_px| Preprocess::efficientnet_lite(side_px).with_resize(ResizeRule::Stretch);
@@ -100,7 +93,7 @@ impl BackboneKind {
             Self::Small => Preprocess {
                 side_px: 96,
                 resize: ResizeRule::Stretch,
-                filter: Filter::Bilinear,
+                filter: ResizeFilter::Bilinear,
                 mean: [127.5; 3],
                 std: [64.0; 3],
             },
@@ -147,9 +140,6 @@ pub struct Backbone {
     /// First block of each group.
     #[module(skip)]
     groups: Vec<usize>,
-    /// Fingerprint of the weights before batch normalisation was folded.
-    #[module(skip)]
-    folded_from: Option<String>,
 }
 
 impl Backbone {
@@ -170,10 +160,13 @@ impl Backbone {
                 vec![0.0; count]
             })
         };
-        match Self::build(kind, &mut source, device) {
-            Ok(backbone) => backbone,
-            Err(_) => unreachable!("random weights have every name and shape"),
-        }
+        Self::build(kind, &mut source, device).expect("random weights have every name and shape")
+    }
+
+    /// A network of zeros, whose stored weights are about to take their place.
+    pub(crate) fn zeros(kind: BackboneKind, device: &Device) -> Self {
+        let mut source = |_: &str, shape: &[usize]| Ok(vec![0.0; shape.iter().product()]);
+        Self::build(kind, &mut source, device).expect("zeros have every name and shape")
     }
 
     /// The network with the weights at `path`: a safetensors or PyTorch file with the publisher's names, or a folder
@@ -202,12 +195,17 @@ impl Backbone {
             BackboneKind::Vgg19 => vgg::head(source, device)?,
             _ => Vec::new(),
         };
-        Ok(Self { blocks, head, kind, groups, folded_from: None })
+        Ok(Self { blocks, head, kind, groups })
     }
 
     /// Which network it is.
     pub fn kind(&self) -> BackboneKind {
         self.kind
+    }
+
+    /// Where its weights are.
+    fn device(&self) -> Device {
+        self.devices().into_iter().next().expect("a network has weights")
     }
 
     /// Number of blocks before the pooling, and so the largest cut.
@@ -225,14 +223,6 @@ impl Backbone {
         }
     }
 
-    /// The last map.
-    ///
-    /// # Shapes
-    /// `[B, 3, S, S]` → `[B, grid_dim, h, w]`.
-    pub fn forward_grid(&self, images: Tensor<4>) -> Tensor<4> {
-        run(&self.blocks, images)
-    }
-
     /// The feature that the paper takes: the mean over the last map, or for VGG-19 the penultimate fully connected
     /// layer after its ReLU.
     ///
@@ -240,17 +230,6 @@ impl Backbone {
     /// `[B, 3, S, S]` → `[B, F]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward_rest(images, 0)
-    }
-
-    /// The activations before block `cut`; what can be cached while the blocks above are trained.
-    ///
-    /// # Shapes
-    /// `[B, 3, S, S]` → `[B, C, h, w]`.
-    ///
-    /// # Panics
-    /// When `cut` is larger than [`Self::block_count`].
-    pub fn forward_stem(&self, images: Tensor<4>, cut: usize) -> Tensor<4> {
-        run(&self.blocks[..cut], images)
     }
 
     /// The feature from the activations before block `cut`.
@@ -267,8 +246,8 @@ impl Backbone {
     /// The feature from the last map.
     ///
     /// # Shapes
-    /// `[B, grid_dim, h, w]` → `[B, F]`.
-    pub fn pool(&self, grid: Tensor<4>) -> Tensor<2> {
+    /// `[B, C, h, w]` → `[B, F]`.
+    fn pool(&self, grid: Tensor<4>) -> Tensor<2> {
         let [batch, channels, height, width] = grid.dims();
         if self.head.is_empty() {
             return grid.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
@@ -276,13 +255,6 @@ impl Backbone {
         let side = vgg::HEAD_SIDE;
         let grid = if [height, width] == [side; 2] { grid } else { adaptive_avg_pool2d(grid, [side; 2]) };
         run(&self.head, grid).reshape([batch as i32, -1])
-    }
-
-    /// The network with its batch normalisation multiplied into the convolutions for good: equal outputs, equal
-    /// [`Self::fingerprint`]. Small's standardised filters become plain ones.
-    pub fn fold_batch_norm(self) -> Self {
-        let folded_from = Some(self.fingerprint());
-        Self { folded_from, ..self.map_layers(&mut |_, layer| layer.fold()) }
     }
 
     /// The network with only the blocks from `cut` on (and what follows them) trainable. Running statistics never are.
@@ -301,7 +273,7 @@ impl Backbone {
     }
 
     /// SHA-256 over kind, shapes and values of all weights, in hexadecimal. The same weights give the same
-    /// fingerprint from any file and on any device, folded or not.
+    /// fingerprint from any file and on any device.
     pub fn fingerprint(&self) -> String {
         struct Hash(Sha256);
         impl ModuleVisitor for Hash {
@@ -314,9 +286,6 @@ impl Backbone {
                     self.0.update(&bytes);
                 }
             }
-        }
-        if let Some(fingerprint) = &self.folded_from {
-            return fingerprint.clone();
         }
         let mut hash = Hash(Sha256::new());
         hash.0.update(self.kind.to_string());

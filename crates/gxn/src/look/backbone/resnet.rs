@@ -5,7 +5,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::block::{Block, MaxPool};
-use super::layer::{Activation, ConvLayer, ConvPlan, Norm, Padding, Source};
+use super::layer::{ConvLayer, ConvPlan, Norm, Padding, Rectifier, Source};
 use gxn_base::Result;
 
 /// Channels of the last map.
@@ -57,7 +57,7 @@ pub(super) fn blocks(
         }
         .build(source, device)
     };
-    let stem = conv("conv1".into(), "bn1".into(), [3, 64], 7, 2, Activation::Relu)?;
+    let stem = conv("conv1".into(), "bn1".into(), [3, 64], 7, 2, Rectifier::Relu)?;
     let mut blocks = vec![Block::Conv(stem), Block::MaxPool(MaxPool { kernel: 3, stride: 2, edge: 1 })];
     let mut groups = vec![0];
     let mut inputs = 64;
@@ -70,14 +70,14 @@ pub(super) fn blocks(
             let stride = if repeat == 0 && stage > 0 { 2 } else { 1 };
             let mut part = |number: usize, channels, kernel, stride| {
                 let (name, norm) = (format!("{prefix}.conv{number}"), format!("{prefix}.bn{number}"));
-                conv(name, norm, channels, kernel, stride, Activation::Relu)
+                conv(name, norm, channels, kernel, stride, Rectifier::Relu)
             };
             let reduce = part(1, [inputs, width], 1, 1)?;
             let spatial = part(2, [width, width], 3, stride)?;
             let expand = part(3, [width, outputs], 1, 1)?;
             let downsample = if repeat == 0 {
                 let (name, norm) = (format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1"));
-                Some(conv(name, norm, [inputs, outputs], 1, stride, Activation::None)?)
+                Some(conv(name, norm, [inputs, outputs], 1, stride, Rectifier::None)?)
             } else {
                 None
             };

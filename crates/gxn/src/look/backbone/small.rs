@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::block::Block;
-use super::layer::{Activation, ConvPlan, Norm, Padding, Source};
+use super::layer::{ConvPlan, Norm, Padding, Rectifier, Source};
 use gxn_base::Result;
 
 /// Channels after each of the five convolutions, each of stride 2.
@@ -28,7 +28,7 @@ pub(super) fn blocks(source: &mut Source<'_>, device: &Device) -> Result<(Vec<Bl
             stride: 2,
             groups: 1,
             padding: Padding::Symmetric(1),
-            activation: Activation::Relu,
+            activation: Rectifier::Relu,
             matrix: false,
         };
         blocks.push(Block::Conv(plan.build(source, device)?));

@@ -3,14 +3,14 @@
 use burn::tensor::Device;
 
 use super::block::{Block, MaxPool};
-use super::layer::{Activation, ConvPlan, Norm, Padding, Source};
+use super::layer::{ConvPlan, Norm, Padding, Rectifier, Source};
 use gxn_base::Result;
 
 /// Channels of the last map.
 pub(super) const GRID: usize = 512;
 /// Width of the penultimate fully connected layer.
 pub(super) const FEATURES: usize = 4096;
-/// Modality of the map that the fully connected layers read.
+/// Side of the map that the fully connected layers read.
 pub(super) const HEAD_SIDE: usize = 7;
 
 fn plan(name: String, channels: [usize; 2], kernel: usize, edge: usize, matrix: bool) -> ConvPlan {
@@ -23,7 +23,7 @@ fn plan(name: String, channels: [usize; 2], kernel: usize, edge: usize, matrix: 
         stride: 1,
         groups: 1,
         padding: Padding::Symmetric(edge),
-        activation: Activation::Relu,
+        activation: Rectifier::Relu,
         matrix,
     }
 }

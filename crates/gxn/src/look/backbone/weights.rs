@@ -9,7 +9,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::BackboneKind;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
 
 /// A file of weights that a backbone can be loaded from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(super) fn known(kind: BackboneKind) -> &'static [WeightFile] {
 /// The file to read: `path` itself, or the first known file in it when it is a folder.
 ///
 /// # Errors
-/// When there is no such file: what is needed, who publishes it, its checksum, and where it is looked for.
+/// When there is no such file: what is needed, who publishes it, and its checksum.
 pub(super) fn locate(kind: BackboneKind, path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_path_buf());
@@ -78,24 +78,23 @@ pub(super) fn locate(kind: BackboneKind, path: &Path) -> Result<PathBuf> {
     if let Some(found) = in_folder {
         return Ok(found);
     }
-    let wanted: Vec<String> = known(kind)
-        .iter()
-        .map(|file| {
-            let digits = if file.sha256.len() == 64 { "sha256" } else { "sha256 starts with" };
-            format!("{} ({}; {digits} {})", file.name, file.publisher, file.sha256)
-        })
-        .collect();
-    let expected = match wanted.is_empty() {
-        true => format!("nothing: {kind} has no published weights, it is trained with the rest"),
-        false => wanted.join(", or "),
-    };
     let found = if path.is_dir() { "a folder without them" } else { "no file" };
-    let place = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-    Err(Error::invalid(format!("weights of {kind} at {}", path.display()), found, expected).with_hint(format!(
-        "fetch the file from its publisher and put it into {} (nothing is downloaded for you), \
-         or name another place as the backbone's weights",
-        if place.as_os_str().is_empty() { Path::new(".").display() } else { place.display() }
-    )))
+    let what = format!("weights of {kind} at {}", path.display());
+    if known(kind).is_empty() {
+        let expected = format!("nothing: {kind} has no published weights, it is trained with the rest");
+        return Err(Error::not_found(what, found, expected));
+    }
+    let names: Vec<&str> = known(kind).iter().map(|file| file.name).collect();
+    Err(Error::not_found(what, found, names.join(" or ")).with_remedy(Remedy::NameWeights(described(kind))))
+}
+
+/// The known files for `kind`, one per line, with publisher and checksum.
+fn described(kind: BackboneKind) -> String {
+    let line = |file: &WeightFile| {
+        let digits = if file.sha256.len() == 64 { "sha256" } else { "sha256 starts with" };
+        format!("{} ({}; {digits} {})", file.name, file.publisher, file.sha256)
+    };
+    known(kind).iter().map(line).collect::<Vec<_>>().join("\n  ")
 }
 
 enum Contents {
@@ -170,7 +169,7 @@ impl Weights {
                     Dtype::F64 => decode::<8>(view.data(), |bytes| f64::from_le_bytes(bytes) as f32),
                     Dtype::F16 => decode::<2>(view.data(), |bytes| f16::from_le_bytes(bytes).to_f32()),
                     Dtype::BF16 => decode::<2>(view.data(), |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                    other => return Err(Error::invalid(what(), format!("{other:?} values"), "floats")),
+                    other => return Err(Error::unsupported(what(), format!("{other:?} values"), "floats")),
                 }
             }
             Contents::Torch(tensors) => {
@@ -181,7 +180,7 @@ impl Weights {
                     DType::F64 => decode::<8>(&data, |bytes| f64::from_le_bytes(bytes) as f32),
                     DType::F16 => decode::<2>(&data, |bytes| f16::from_le_bytes(bytes).to_f32()),
                     DType::BF16 => decode::<2>(&data, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                    other => return Err(Error::invalid(what(), format!("{other:?} values"), "floats")),
+                    other => return Err(Error::unsupported(what(), format!("{other:?} values"), "floats")),
                 }
             }
         };

@@ -1,4 +1,4 @@
-//! Filling a feature store: every core takes a picture from bytes to row, one thread writes.
+//! Filling a feature store: every core takes an image from bytes to row, one thread writes.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -9,29 +9,34 @@ use std::time::{Duration, Instant};
 use half::f16;
 use rayon::prelude::*;
 
-use super::store::Rows;
-use super::{FeatureSpec, Pooling, Progress};
+use super::rows::Writer;
+use super::{FeatureCache, FeatureProgress, FeatureSpec};
 use crate::look::backbone::Inference;
 use gxn_base::{Error, Result};
-use gxn_data::image::{ContentHash, ImageLimits, decode_image, read_limited};
-use gxn_data::{Dropped, ImageSource};
+use gxn_data::{ContentHash, Dropped, ImageLimits, ImageSource, decode_image, read_limited};
 
 /// Rows, and seconds, between commits.
 const COMMIT_ROWS: usize = 512;
 const COMMIT_AFTER: Duration = Duration::from_secs(20);
 /// Finished rows that may wait for the writer.
 const WAITING: usize = 64;
-/// Between calls of the progress function while pictures take longer.
+/// Between calls of the progress function while images take longer.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// How rows are computed, and where the means over the views go.
+pub(super) struct Work<'a> {
+    pub spec: &'a FeatureSpec,
+    pub inference: &'a Inference,
+    pub means: &'a FeatureCache,
+}
 
 /// Computes the rows that are missing. Returns the content of each image (none where it was dropped) and the dropped.
 pub(super) fn complete(
-    rows: &mut Rows,
+    rows: &mut Writer,
     places: &mut HashMap<ContentHash, usize>,
-    spec: &FeatureSpec,
-    inference: &Inference,
+    work: &Work<'_>,
     images: &[ImageSource],
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(FeatureProgress) -> ControlFlow<()>,
 ) -> Result<(Vec<Option<ContentHash>>, Vec<Dropped>)> {
     let limits = ImageLimits::default();
     let hashes: Vec<Result<ContentHash>> =
@@ -54,8 +59,8 @@ pub(super) fn complete(
             }
         });
     }
-    let outcome = compute(rows, places, spec, inference, &missing, seen.len(), progress);
-    rows.finish()?;
+    let outcome = compute(rows, places, work, &missing, seen.len(), progress);
+    rows.commit()?;
     let bad = outcome?;
     for (image, content) in images.iter().zip(&mut contents) {
         if let Some(reason) = content.as_ref().and_then(|hash| bad.get(hash)) {
@@ -66,15 +71,14 @@ pub(super) fn complete(
     Ok((contents, dropped))
 }
 
-/// Returns why pictures could not be computed.
+/// Returns why images could not be computed.
 fn compute(
-    rows: &mut Rows,
+    rows: &mut Writer,
     places: &mut HashMap<ContentHash, usize>,
-    spec: &FeatureSpec,
-    inference: &Inference,
+    work: &Work<'_>,
     missing: &[(&ImageSource, ContentHash)],
     total: usize,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(FeatureProgress) -> ControlFlow<()>,
 ) -> Result<HashMap<ContentHash, String>> {
     let mut bad = HashMap::new();
     if missing.is_empty() {
@@ -88,7 +92,7 @@ fn compute(
             missing.par_iter().with_max_len(1).for_each_with(sender, |sender, (image, hash)| {
                 if !stop.load(Ordering::Relaxed) {
                     // The receiver is only gone after an error of its own.
-                    let _ = sender.send((*hash, row_of(spec, inference, image, hash)));
+                    let _ = sender.send((*hash, row_of(work, image, hash)));
                 }
             });
         });
@@ -113,9 +117,7 @@ fn compute(
                 }
                 let rate = finished as f64 / start.elapsed().as_secs_f64();
                 let left = missing.len() - finished;
-                let remaining = if finished == 0 { 0.0 } else { left as f64 / rate };
-                let state = Progress { done: total - left, total, rate, remaining: Duration::from_secs_f64(remaining) };
-                if progress(state).is_break() {
+                if progress(FeatureProgress { done: total - left, total, rate }).is_break() {
                     return Err(Error::interrupted());
                 }
             }
@@ -129,27 +131,25 @@ fn compute(
     written.map(|()| bad)
 }
 
-/// One picture from bytes to row.
-fn row_of(spec: &FeatureSpec, inference: &Inference, image: &ImageSource, hash: &ContentHash) -> Result<Vec<f16>> {
+/// One image from bytes to row.
+fn row_of(work: &Work<'_>, image: &ImageSource, hash: &ContentHash) -> Result<Vec<f16>> {
     let limits = ImageLimits::default();
     let name = image.to_string();
     let bytes = read_limited(image, &limits)?;
     if ContentHash::of(&bytes) != *hash {
-        return Err(Error::invalid(name, "a file that changed while it was read", "one that stays as it is"));
+        return Err(Error::conflict(name, "a file that changed while it was read", "one that stays as it is"));
     }
-    let picture = decode_image(&bytes, &name, &limits)?;
-    let mut row = Vec::new();
-    for &view in &spec.views {
-        let map = inference.map(&spec.preprocess.apply(&picture, view))?;
-        let values = match spec.pooling {
-            Pooling::Mean => inference.feature(&map),
-            Pooling::Grid { side: 0 } => map.pool(map.extent()),
-            Pooling::Grid { side } => map.pool([side, side]),
-        };
-        row.extend(values.into_iter().map(f16::from_f32));
+    let pixels = decode_image(&bytes, &name, &limits)?;
+    let mut views = Vec::with_capacity(work.spec.views.len() * work.spec.kind.feature_dim());
+    for &view in &work.spec.views {
+        views.extend(work.inference.feature(&work.spec.preprocess.apply(&pixels, view))?);
     }
+    let row: Vec<f16> = views.iter().map(|&value| f16::from_f32(value)).collect();
     match row.iter().find(|value| !value.is_finite()) {
         Some(value) => Err(Error::invalid(name, format!("a feature of {value}"), "numbers within ±65504")),
-        None => Ok(row),
+        None => {
+            work.means.insert(*hash, &work.spec.pipeline().mean_of_views(&views));
+            Ok(row)
+        }
     }
 }

@@ -1,47 +1,40 @@
-//! Features of a frozen backbone, computed once: [`FeatureStore`].
+//! Features of a frozen backbone, computed once: [`FeatureStore`] for training, [`FeatureCache`] for all else.
 //!
-//! A store is a folder named after what its rows were made with (backbone, preprocessing, views, pooling), so that
-//! one cache folder serves many settings and none is ever mistaken for another. Rows are found by the content of the
-//! picture's file: renamed, moved and duplicated photographs cost nothing.
+//! A store is a folder named after what its rows were made with (backbone, preprocessing, views), so that one cache
+//! folder serves many settings and none is ever mistaken for another. Rows are found by the content of the image's file:
+//! renamed, moved and duplicated images cost nothing.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `rows.f16` | one row a picture, `[views, positions, F]`, little-endian f16 |
-//! | `contents.bin` | the SHA-256 of each row's picture, 32 bytes each |
+//! | `rows.f16` | one row per image, `[views, F]`, little-endian f16 |
+//! | `contents.bin` | the SHA-256 of each row's image, 32 bytes each |
 //! | `meta.json` | format version, key, specification, number of rows; replaced whole: the commit point |
+//! | `mean/` | the same three files for the mean over the views: `rows.f32`, `[F]` |
 //!
-//! What lies beyond the committed rows after a crash is cut off at the next opening.
+//! What lies beyond the committed rows after a crash is cut off at the next opening for writing.
+//!
+//! Training draws single views and reads them in half precision. Everything else takes the mean over the views, which
+//! must not depend on whether it was cached: it is stored as computed.
 
 mod build;
-mod store;
+mod cache;
+mod rows;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
 
 use half::f16;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use cache::FeatureCache;
+
+use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, BackboneKind, Inference};
 use gxn_base::{Error, Result};
-use gxn_data::image::{ContentHash, Preprocess, View};
-use gxn_data::{Dropped, ImageSource};
-use store::Rows;
-
-/// What is kept of the last map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    /// The backbone's feature, one position.
-    Mean,
-    /// Means over the cells of a `side` × `side` grid; every pixel of the map when `side` is 0.
-    Grid {
-        /// Cells along each side.
-        side: usize,
-    },
-}
+use gxn_data::{ContentHash, Dropped, ImageSource, Preprocess, View};
+use rows::{Place, Rows};
 
 /// What a row is made of. Together with the backbone's fingerprint it is the key of a store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,58 +42,61 @@ pub enum Pooling {
 pub struct FeatureSpec {
     /// The network.
     pub kind: BackboneKind,
-    /// From picture to input.
+    /// From image to input.
     pub preprocess: Preprocess,
-    /// The parts of the picture that are looked at; at least one.
+    /// The parts of the image that are encoded; at least one.
     pub views: Vec<View>,
-    /// What is kept.
-    pub pooling: Pooling,
+    /// Part of keys since grids could be kept instead of means.
+    #[serde(default)]
+    pooling: Mean,
+}
+
+/// `mean`, as keys have it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mean {
+    #[default]
+    Mean,
 }
 
 /// How far the computation is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
-    /// Pictures that are computed or dropped, those found in the store included.
+pub struct FeatureProgress {
+    /// Images that are computed or dropped, those found in the store included.
     pub done: usize,
-    /// Different pictures in all.
+    /// Different images in all.
     pub total: usize,
-    /// Pictures a second: decoding, resizing and all views.
+    /// Images per second: decoding, resizing and all views.
     pub rate: f64,
-    /// Until the end.
-    pub remaining: Duration,
 }
 
-/// Which view of each picture [`FeatureStore::gather`] takes.
+/// Which view of each image [`FeatureStore::gather`] takes.
 #[derive(Debug, Clone, Copy)]
 pub enum ViewChoice<'a> {
-    /// The same view of every picture.
-    One(usize),
-    /// One view for each picture, in order.
+    /// One view for each image, in order.
     Each(&'a [usize]),
     /// The mean over all views.
     Mean,
 }
 
-/// Cached features, memory-mapped.
+/// Cached features of single views, memory-mapped.
 #[derive(Debug)]
 pub struct FeatureStore {
     spec: FeatureSpec,
     key: String,
-    /// Positions and channels of one view.
-    layout: [usize; 2],
-    rows: Rows,
+    rows: Rows<f16>,
     places: HashMap<ContentHash, usize>,
 }
 
-/// What [`FeatureStore::build`] gives: the store, the content of each picture (none where it was dropped), and what
-/// was dropped.
+/// What [`FeatureStore::build`] gives: the store, the content of each image (none where it was dropped), and what was
+/// dropped.
 pub type Built = (FeatureStore, Vec<Option<ContentHash>>, Vec<Dropped>);
 
 impl FeatureStore {
     /// The store of `spec` below `folder` with a row for each of `images`. Rows that are there already are kept, the
-    /// others are computed on all cores, one picture on each, and committed every few seconds.
+    /// others are computed on all cores, one image on each, and committed every few seconds.
     ///
-    /// Pictures that cannot be read are dropped and named; the rest goes on.
+    /// Images that cannot be read are dropped and named; the rest goes on.
     ///
     /// # Errors
     /// When `spec` and `backbone` disagree, the files cannot be written (a full disk, another process at it), or with
@@ -110,7 +106,7 @@ impl FeatureStore {
         spec: &FeatureSpec,
         backbone: &Backbone,
         images: &[ImageSource],
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        progress: &mut dyn FnMut(FeatureProgress) -> ControlFlow<()>,
     ) -> Result<Built> {
         if spec.kind != backbone.kind() {
             let (found, expected) = (backbone.kind().to_string(), spec.kind.to_string());
@@ -119,17 +115,19 @@ impl FeatureStore {
         if spec.views.is_empty() {
             return Err(Error::invalid("the views of the features", "none", "at least one"));
         }
+        let fingerprint = backbone.fingerprint();
         let inference = Inference::new(backbone);
-        let side = spec.preprocess.side_px as usize;
-        let key = spec.key(&backbone.fingerprint());
-        let layout = spec.layout(&inference, side)?;
-        let folder = folder.join(&key[..16]);
-        std::fs::create_dir_all(&folder).map_err(|source| Error::io("cannot create", &folder, source))?;
-        let length = spec.views.len() * layout[0] * layout[1];
-        let (mut rows, contents) = Rows::open(&folder, &key, spec, length)?;
-        let mut places: HashMap<_, _> = contents.into_iter().zip(0..).collect();
-        let (of_images, dropped) = build::complete(&mut rows, &mut places, spec, &inference, images, progress)?;
-        Ok((Self { spec: spec.clone(), key, layout, rows, places }, of_images, dropped))
+        let key = spec.key(&fingerprint);
+        let length = spec.views.len() * spec.kind.feature_dim();
+        let place =
+            Place { folder: folder.join(&key[..16]), key: key.clone(), spec: spec.clone(), length, file: "rows.f16" };
+        let mut writer = place.write::<f16>(false)?;
+        let mut places: HashMap<_, _> = place.read::<f16>()?.1.into_iter().zip(0..).collect();
+        let means = FeatureCache::open(folder, spec, &fingerprint)?;
+        let work = build::Work { spec, inference: &inference, means: &means };
+        let (of_images, dropped) = build::complete(&mut writer, &mut places, &work, images, progress)?;
+        let (rows, _) = place.read()?;
+        Ok((Self { spec: spec.clone(), key, rows, places }, of_images, dropped))
     }
 
     /// What the rows are made of.
@@ -142,12 +140,12 @@ impl FeatureStore {
         &self.key
     }
 
-    /// Number of views, positions in each, and channels at each: the shape of a row.
-    pub fn shape(&self) -> [usize; 3] {
-        [self.spec.views.len(), self.layout[0], self.layout[1]]
+    /// Number of views, and the width of each one's feature: the shape of a row.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.spec.views.len(), self.spec.kind.feature_dim()]
     }
 
-    /// Number of pictures, those of earlier calls included.
+    /// Number of images, those of earlier calls included.
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -157,28 +155,26 @@ impl FeatureStore {
         self.places.is_empty()
     }
 
-    /// The features of one picture, `[views, positions, F]`; none when it is not in the store.
+    /// The features of one image, `[views, F]`; none when it is not in the store.
     pub fn row(&self, image: &ContentHash) -> Option<&[f16]> {
         self.places.get(image).map(|&place| self.rows.row(place))
     }
 
-    /// The features of many pictures.
+    /// The features of many images.
     ///
     /// # Errors
-    /// When a picture is not in the store, there is no such view, or the choices are fewer than the pictures.
+    /// When an image is not in the store, there is no such view, or the choices are fewer than the images.
     ///
     /// # Shapes
-    /// `N` pictures → `[N, positions, F]`, row-major.
+    /// `N` images → `[N, F]`, row-major.
     pub fn gather(&self, images: &[ContentHash], choice: ViewChoice<'_>) -> Result<Vec<f32>> {
-        let [views, positions, channels] = self.shape();
-        let length = positions * channels;
+        let [views, length] = self.shape();
         let mut out = vec![0.0; images.len() * length];
         for (number, (to, image)) in out.chunks_exact_mut(length).zip(images).enumerate() {
             let row = self.row(image).ok_or_else(|| {
-                Error::invalid(format!("the features of picture {image}"), "none", "a row in the store")
+                Error::not_found(format!("the features of image {image}"), "none", "a row in the store")
             })?;
             let view = match choice {
-                ViewChoice::One(view) => Some(view),
                 ViewChoice::Each(chosen) => Some(chosen.get(number).copied().unwrap_or(usize::MAX)),
                 ViewChoice::Mean => None,
             };
@@ -188,7 +184,7 @@ impl FeatureStore {
                 }
                 Some(view) => {
                     let found = if view == usize::MAX { "no choice".into() } else { format!("view {view}") };
-                    return Err(Error::invalid(format!("picture {number}"), found, format!("a view below {views}")));
+                    return Err(Error::invalid(format!("image {number}"), found, format!("a view below {views}")));
                 }
                 None => {
                     for view in row.chunks_exact(length) {
@@ -203,22 +199,20 @@ impl FeatureStore {
 }
 
 impl FeatureSpec {
-    /// SHA-256 of this and the backbone's fingerprint, in hexadecimal.
-    fn key(&self, fingerprint: &str) -> String {
-        let text = serde_json::json!({ "format": store::FORMAT, "backbone": fingerprint, "spec": self }).to_string();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    /// Features of `kind` through `pipeline`.
+    pub fn new(kind: BackboneKind, pipeline: ImagePipeline) -> Self {
+        let ImagePipeline { preprocess, views } = pipeline;
+        Self { kind, preprocess, views, pooling: Mean::Mean }
     }
 
-    /// Positions and channels of one view.
-    fn layout(&self, inference: &Inference, side: usize) -> Result<[usize; 2]> {
-        Ok(match self.pooling {
-            Pooling::Mean => [1, self.kind.feature_dim()],
-            Pooling::Grid { side: 0 } => {
-                let [height, width] = inference.map(&vec![0.0; 3 * side * side])?.extent();
-                [height * width, self.kind.grid_dim()]
-            }
-            Pooling::Grid { side } => [side * side, self.kind.grid_dim()],
-        })
+    fn pipeline(&self) -> ImagePipeline {
+        ImagePipeline { preprocess: self.preprocess.clone(), views: self.views.clone() }
+    }
+
+    /// SHA-256 of this and the backbone's fingerprint, in hexadecimal.
+    fn key(&self, fingerprint: &str) -> String {
+        let text = serde_json::json!({ "format": rows::FORMAT, "backbone": fingerprint, "spec": self }).to_string();
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

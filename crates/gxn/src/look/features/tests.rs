@@ -8,30 +8,30 @@ use image::RgbImage;
 
 use super::*;
 
-fn spec(views: &[View], pooling: Pooling) -> FeatureSpec {
+fn spec(views: &[View]) -> FeatureSpec {
     let kind = BackboneKind::Small;
-    FeatureSpec { kind, preprocess: kind.preprocess(), views: views.to_vec(), pooling }
+    FeatureSpec::new(kind, ImagePipeline { preprocess: kind.preprocess(), views: views.to_vec() })
 }
 
 fn backbone(seed: u64) -> Backbone {
     Backbone::random(BackboneKind::Small, &Device::flex(), seed)
 }
 
-/// Six different pictures as PNG files.
-fn pictures(folder: &Path) -> Vec<ImageSource> {
+/// Six different images as PNG files.
+fn images(folder: &Path) -> Vec<ImageSource> {
     (0..6_u32)
         .map(|number| {
-            let picture = RgbImage::from_fn(40 + number, 30, |x, y| {
+            let image = RgbImage::from_fn(40 + number, 30, |x, y| {
                 image::Rgb([(x * 6) as u8, (y * 8) as u8, (number * 40 + x * y / 8) as u8])
             });
             let path = folder.join(format!("{number}.png"));
-            picture.save(&path).unwrap();
+            image.save(&path).unwrap();
             ImageSource::File(path)
         })
         .collect()
 }
 
-/// Builds without interest in progress; returns how many pictures were computed, too.
+/// Builds without interest in progress; returns how many images were computed, too.
 fn build(folder: &Path, spec: &FeatureSpec, backbone: &Backbone, images: &[ImageSource]) -> Built {
     FeatureStore::build(folder, spec, backbone, images, &mut |_| ControlFlow::Continue(())).unwrap()
 }
@@ -47,22 +47,25 @@ const FLIPPED: View = View { crop: [0.0, 0.0, 1.0, 1.0], flip: true };
 #[test]
 fn rows_are_the_backbone_s_features_of_every_view() {
     let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
+    let images = images(folder.path());
     let backbone = backbone(1);
     let corner = View { crop: [0.0, 0.0, 0.5, 0.5], flip: false };
     let views = [View::FULL, FLIPPED, corner];
-    let spec = spec(&views, Pooling::Mean);
+    let spec = spec(&views);
     let (store, contents, dropped) = build(&folder.path().join("f"), &spec, &backbone, &images);
     assert!(dropped.is_empty());
-    assert_eq!((store.shape(), store.len()), ([3, 1, 256], 6));
+    assert_eq!((store.shape(), store.len()), ([3, 256], 6));
+    let means = FeatureCache::open(&folder.path().join("f"), &spec, &backbone.fingerprint()).unwrap();
+    assert_eq!(means.len(), 6);
     let inference = Inference::new(&backbone);
     let hashes: Vec<ContentHash> = contents.into_iter().flatten().collect();
     for (number, (source, hash)) in images.iter().zip(&hashes).enumerate() {
-        let picture = gxn_data::load_image(source, &Default::default()).unwrap();
+        let image = gxn_data::load_image(source, &Default::default()).unwrap();
+        let mean = spec.pipeline().mean_feature(&inference, &image).unwrap();
+        assert_eq!(means.get(hash), Some(mean), "image {number}");
         for (view, row) in views.iter().zip(store.row(hash).unwrap().chunks(256)) {
-            let map = inference.map(&spec.preprocess.apply(&picture, *view)).unwrap();
-            let expected: Vec<f16> = inference.feature(&map).into_iter().map(f16::from_f32).collect();
-            assert_eq!(row, expected, "picture {number}");
+            let expected = inference.feature(&spec.preprocess.apply(&image, *view)).unwrap();
+            assert_eq!(row, expected.into_iter().map(f16::from_f32).collect::<Vec<_>>(), "image {number}");
         }
     }
     let chosen = store.gather(&hashes[..2], ViewChoice::Each(&[2, 0])).unwrap();
@@ -73,33 +76,16 @@ fn rows_are_the_backbone_s_features_of_every_view() {
     let expected = (0..3).map(|view| row(0, view)[5].to_f32()).sum::<f32>() / 3.0;
     assert!((mean - expected).abs() < 1e-6);
     assert!(store.gather(&hashes, ViewChoice::Each(&[0])).is_err());
-    assert!(store.gather(&hashes, ViewChoice::One(3)).is_err());
-    assert!(store.gather(&[ContentHash::of(b"else")], ViewChoice::One(0)).is_err());
-}
-
-/// Small makes a 3 × 3 map of 96 px; its mean is the mean of the grid's cells.
-#[test]
-fn grids_are_means_over_cells() {
-    let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
-    let backbone = backbone(1);
-    let cells = |side| {
-        let (store, contents, _) =
-            build(folder.path(), &spec(&[View::FULL], Pooling::Grid { side }), &backbone, &images[..1]);
-        (store.shape(), store.gather(&[contents[0].unwrap()], ViewChoice::One(0)).unwrap())
-    };
-    let (full, one) = (cells(0), cells(1));
-    assert_eq!((full.0, one.0, cells(3)), ([1, 9, 256], [1, 1, 256], ([1, 9, 256], full.1.clone())));
-    let mean: f32 = full.1.chunks(256).map(|cell| cell[7]).sum::<f32>() / 9.0;
-    assert!((mean - one.1[7]).abs() < 2e-3 * mean.abs().max(1.0));
+    assert!(store.gather(&hashes[..1], ViewChoice::Each(&[3])).is_err());
+    assert!(store.gather(&[ContentHash::of(b"else")], ViewChoice::Mean).is_err());
 }
 
 #[test]
 fn only_new_contents_are_computed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut images = pictures(folder.path());
+    let mut images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
     let mut calls = Vec::new();
     let mut count = |images: &[ImageSource]| {
         calls.clear();
@@ -112,7 +98,7 @@ fn only_new_contents_are_computed() {
     let (rows, last) = count(&images[..4]);
     assert_eq!((rows, last.map(|progress| (progress.done, progress.total))), (4, Some((4, 4))));
     assert_eq!(count(&images[..4]), (4, None));
-    // A copy under another name is the same picture.
+    // A copy under another name is the same image.
     let copy = folder.path().join("copy.png");
     fs::copy(folder.path().join("0.png"), &copy).unwrap();
     images.push(ImageSource::File(copy));
@@ -123,11 +109,11 @@ fn only_new_contents_are_computed() {
 #[test]
 fn other_weights_and_other_settings_are_other_stores() {
     let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
+    let images = images(folder.path());
     let cache = folder.path().join("f");
-    let first = build(&cache, &spec(&[View::FULL], Pooling::Mean), &backbone(1), &images).0;
-    let weights = build(&cache, &spec(&[View::FULL], Pooling::Mean), &backbone(2), &images).0;
-    let views = build(&cache, &spec(&[FLIPPED], Pooling::Mean), &backbone(1), &images).0;
+    let first = build(&cache, &spec(&[View::FULL]), &backbone(1), &images).0;
+    let weights = build(&cache, &spec(&[View::FULL]), &backbone(2), &images).0;
+    let views = build(&cache, &spec(&[FLIPPED]), &backbone(1), &images).0;
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
     let hash = images[0].content_hash().unwrap();
     assert_ne!(first.row(&hash), weights.row(&hash));
@@ -135,11 +121,11 @@ fn other_weights_and_other_settings_are_other_stores() {
 }
 
 #[test]
-fn bad_pictures_are_named_and_the_rest_goes_on() {
+fn bad_images_are_named_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let mut images = pictures(folder.path());
+    let mut images = images(folder.path());
     for (name, bytes) in [
-        ("text.jpg", b"not a picture".to_vec()),
+        ("text.jpg", b"not an image".to_vec()),
         ("cut.png", {
             let whole = fs::read(folder.path().join("1.png")).unwrap();
             whole[..whole.len() / 2].to_vec()
@@ -150,8 +136,7 @@ fn bad_pictures_are_named_and_the_rest_goes_on() {
         images.insert(2, ImageSource::File(path));
     }
     images.push(ImageSource::File(folder.path().join("absent.png")));
-    let (store, contents, dropped) =
-        build(&folder.path().join("f"), &spec(&[View::FULL], Pooling::Mean), &backbone(1), &images);
+    let (store, contents, dropped) = build(&folder.path().join("f"), &spec(&[View::FULL]), &backbone(1), &images);
     assert_eq!(store.len(), 6);
     let present: Vec<bool> = contents.iter().map(Option::is_some).collect();
     assert_eq!(present, [true, true, false, false, true, true, true, true, false]);
@@ -163,9 +148,9 @@ fn bad_pictures_are_named_and_the_rest_goes_on() {
 #[test]
 fn stopping_saves_what_is_done() {
     let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
+    let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
     let stopped = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
         if progress.done >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -183,12 +168,12 @@ fn stopping_saves_what_is_done() {
 #[test]
 fn a_torn_tail_is_cut_and_computed_again() {
     let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
+    let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
     let whole = build(&cache, &spec, &backbone, &images).0;
     let hashes: Vec<_> = images.iter().map(|image| image.content_hash().unwrap()).collect();
-    let expected = whole.gather(&hashes, ViewChoice::One(0)).unwrap();
+    let expected = whole.gather(&hashes, ViewChoice::Mean).unwrap();
     drop(whole);
     let (rows, contents) = (files(&cache, "rows.f16"), files(&cache, "contents.bin"));
     let full = fs::read(&rows).unwrap();
@@ -198,19 +183,19 @@ fn a_torn_tail_is_cut_and_computed_again() {
         torn.resize(length, 0xab);
         fs::write(&rows, torn).unwrap();
         let again = build(&cache, &spec, &backbone, &images).0;
-        assert_eq!(again.gather(&hashes, ViewChoice::One(0)).unwrap(), expected, "rows of {length} bytes");
+        assert_eq!(again.gather(&hashes, ViewChoice::Mean).unwrap(), expected, "rows of {length} bytes");
     }
     fs::write(&contents, &fs::read(&contents).unwrap()[..70]).unwrap();
     let again = build(&cache, &spec, &backbone, &images).0;
-    assert_eq!(again.gather(&hashes, ViewChoice::One(0)).unwrap(), expected);
+    assert_eq!(again.gather(&hashes, ViewChoice::Mean).unwrap(), expected);
 }
 
 #[test]
 fn one_process_writes_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let images = pictures(folder.path());
+    let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL], Pooling::Mean), backbone(1));
+    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
     let mut inner = None;
     let outer = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |_| {
         inner.get_or_insert_with(|| {
@@ -223,4 +208,60 @@ fn one_process_writes_at_a_time() {
     });
     assert!(outer.is_ok());
     assert!(inner.unwrap().contains("another process"));
+}
+
+#[test]
+fn features_are_shared_between_caches_and_survive_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, hash) = (spec(&[View::FULL]), |number: u8| ContentHash::of(&[number]));
+    let open = || FeatureCache::open(folder.path(), &spec, "a CNN").unwrap();
+    let feature = |number: u8| vec![f32::from(number) / 3.0; 256];
+    let (first, second) = (open(), open());
+    assert!(first.is_empty() && fs::read_dir(folder.path()).unwrap().count() == 0, "reading alone writes nothing");
+    first.insert(hash(1), &feature(1));
+    assert_eq!(first.get(&hash(1)), Some(feature(1)));
+    first.flush().unwrap();
+    // A cache that was opened before another one wrote adds to it, and sees what the other one added.
+    second.insert(hash(1), &feature(1));
+    second.insert(hash(2), &feature(2));
+    second.flush().unwrap();
+    first.insert(hash(3), &feature(3));
+    drop(first);
+    assert_eq!(
+        (1..=3).map(|number| open().get(&hash(number))).collect::<Vec<_>>(),
+        [1, 2, 3].map(|n| Some(feature(n)))
+    );
+    assert_eq!((open().len(), second.len()), (3, 2));
+
+    // A torn row, and rows lost.
+    let rows = files(folder.path(), "mean/rows.f32");
+    let whole = fs::read(&rows).unwrap();
+    assert_eq!(whole.len(), 3 * 256 * 4);
+    fs::write(&rows, &whole[..2 * 256 * 4 + 7]).unwrap();
+    assert_eq!(open().len(), 2);
+    let again = open();
+    again.insert(hash(4), &feature(4));
+    drop(again);
+    assert_eq!((open().len(), open().get(&hash(4))), (3, Some(feature(4))));
+    fs::write(files(folder.path(), "mean/meta.json"), "{").unwrap();
+    let error = FeatureCache::open(folder.path(), &spec, "a CNN").unwrap_err();
+    assert_eq!(error.kind(), gxn_base::Kind::Damaged);
+}
+
+#[test]
+fn features_that_cannot_be_written_are_kept_for_this_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocked = folder.path().join("file");
+    fs::write(&blocked, "no folder").unwrap();
+    let cache = FeatureCache::open(&blocked, &spec(&[View::FULL]), "a CNN").unwrap();
+    cache.insert(ContentHash::of(b"1"), &[0.5; 256]);
+    assert!(cache.flush().is_err());
+    assert_eq!(cache.get(&ContentHash::of(b"1")), Some(vec![0.5; 256]));
+}
+
+#[test]
+fn the_cache_of_a_checkpoint_lies_beside_its_run() {
+    let of = |path: &str| FeatureCache::folder_of(Path::new(path));
+    assert_eq!(of("/a/runs/first/checkpoints/step_8"), Some("/a/runs/features".into()));
+    assert_eq!(of("/a/copied"), None);
 }

@@ -1,0 +1,106 @@
+//! Captions of images, and images of captions.
+
+use super::{Encoder, ImageInput};
+use crate::imagine::beam::beam_search;
+use crate::imagine::picture::SmallPicture;
+use crate::look::Phase;
+use crate::model::feature_batches;
+use gxn_base::{Error, Remedy, Result};
+use gxn_data::{ImageLimits, ImageSource, View};
+
+/// A caption that the model generated for an image.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct GeneratedCaption {
+    /// Its words, joined by spaces.
+    pub caption: String,
+    /// ln p of its words and its end.
+    pub log_probability: f64,
+}
+
+/// Images that are captioned together.
+const BATCH: usize = 128;
+
+impl Encoder {
+    /// The `beam` likeliest captions of an image that beam search finds, best first.
+    ///
+    /// # Errors
+    /// When the image cannot be read, and as [`Encoder::caption_features`].
+    pub fn caption<'a>(&self, image: impl Into<ImageInput<'a>>, beam: usize) -> Result<Vec<GeneratedCaption>> {
+        self.caption_features(&[], beam)?; // refused before the image is read
+        let feature = self.image_feature(image, &ImageLimits::default())?.feature;
+        Ok(self.caption_features(&feature, beam)?.into_iter().flatten().collect())
+    }
+
+    /// The same for images given by their features (`[N, F]`, row-major).
+    ///
+    /// # Errors
+    /// When the model has no caption decoder, and when `beam` is 0.
+    pub fn caption_features(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<GeneratedCaption>>> {
+        let Some(decoder) = &self.model.caption_decoder else {
+            let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
+            return Err(Error::unsupported("the model", found, "a model that captions images")
+                .with_remedy(Remedy::TrainCaptions));
+        };
+        if beam == 0 {
+            return Err(Error::invalid("the beam", "width 0", "at least 1"));
+        }
+        let width = self.feature_dim();
+        let most = self.config().imagine.words.max_words;
+        let mut captions = Vec::with_capacity(features.len() / width);
+        for batch in feature_batches(features, width, BATCH, &self.device) {
+            let v_l = self.model.encode_image_grounded(batch, Phase::Evaluate).ok_or_else(|| {
+                Error::unsupported("the model", "one level", "two levels: captions are generated from v_l")
+            })?;
+            for found in beam_search(decoder, &self.model.sentence, v_l, most, beam) {
+                let worded = found.into_iter().map(|generated| GeneratedCaption {
+                    caption: self.vocabulary().decode(&generated.tokens),
+                    log_probability: generated.log_probability,
+                });
+                captions.push(worded.collect());
+            }
+        }
+        Ok(captions)
+    }
+
+    /// Images generated from texts, 64×64 pixels; `seeds[i]` decides the noise of the image of `texts[i]`, so that texts
+    /// can be compared under one noise.
+    ///
+    /// # Errors
+    /// When the model has no generator, or there are not as many seeds as texts.
+    pub fn generate_images<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallPicture>> {
+        if self.model.image_generator.is_none() {
+            let found = format!("one of stage {:?}, which has no image generator", self.config().train.stage);
+            return Err(Error::unsupported("the model", found, "a model that generates images")
+                .with_remedy(Remedy::TrainGenerator));
+        }
+        if texts.len() != seeds.len() {
+            return Err(Error::invalid("the seeds", seeds.len().to_string(), format!("{}, one per text", texts.len())));
+        }
+        let tokens = self.tokens(texts);
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        Ok(self.model.generate_images(&tokens, seeds, &self.config().imagine.pictures))
+    }
+
+    /// A real image as the discriminator is shown it, without the random crop: the middle 64×64 pixels at
+    /// `imagine.pictures.load_px`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn small_image(&self, source: &ImageSource) -> Result<SmallPicture> {
+        let side_px = self.config().imagine.pictures.load_px;
+        let image = gxn_data::load_image(source, &ImageLimits::default())?;
+        let values = self.pipeline().preprocess.small(side_px).apply(&image, View::FULL);
+        Ok(SmallPicture::middle_of(&values, side_px))
+    }
+
+    /// The discriminator's logit of "a real image of this text" for each pair; none where the model has no discriminator.
+    ///
+    /// # Panics
+    /// If there are not as many images as texts.
+    pub fn discriminate<S: AsRef<str>>(&self, images: &[&SmallPicture], texts: &[S]) -> Option<Vec<f32>> {
+        self.model.discriminator.as_ref()?;
+        let tokens = self.tokens(texts);
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        Some(self.model.discriminate(images, &tokens))
+    }
+}

@@ -1,0 +1,109 @@
+//! Queries whose answers are known, scored against all items.
+
+use gxn_index::{Modality, PartKind, Plan, QueryPart, Space, f16};
+use rayon::prelude::*;
+
+use super::standard::Standard;
+use crate::evaluate::encode::EncodedDataset;
+use crate::model::EmbeddingRows;
+
+/// A query's standard scores with all items.
+pub(super) struct Scored {
+    pub(super) scores: Vec<f32>,
+    pub(super) relevant: Vec<usize>,
+}
+
+impl Scored {
+    /// Items by falling score; of equal scores the relevant one comes last: a tie is no merit.
+    pub(super) fn order(&self) -> impl Iterator<Item = usize> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        let key = |&at: &usize| (self.scores[at], !self.relevant.contains(&at));
+        order.sort_by(|a, b| key(b).partial_cmp(&key(a)).expect("scores are numbers"));
+        order.into_iter()
+    }
+}
+
+pub(super) fn scores(rows: &[f32], space: &Space, plan: &Plan) -> Vec<f32> {
+    rows.chunks_exact(space.dims()).map(|row| score(plan, row)).collect()
+}
+
+/// Every query of `pairs` with every item of `target`, held against `bank`. Where the bank consists of some of these items,
+/// `held`, a query is not held against its own answers, nor an item against itself.
+pub(super) fn standard_scores(
+    bank: &[f32],
+    space: &Space,
+    pairs: &Pairs<'_>,
+    target: Modality,
+    held: Option<&[usize]>,
+) -> Vec<Scored> {
+    let (queries, items) = (pairs.items(other(target)), pairs.items(target));
+    let rows: Vec<f32> = (0..items.count).flat_map(|row| as_stored(&items.joined(row))).collect();
+    let scored = |query: usize| {
+        let vector = queries.joined(query);
+        let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+        let plan = Plan::new(space, target, &[part]).expect("embeddings fit their own space");
+        let mut scores_of_items = scores(&rows, space, &plan);
+        let relevant = pairs.relevant(target, query);
+        let Some(held) = held else {
+            let standard = Standard::of(&scores(bank, space, &plan));
+            scores_of_items.iter_mut().for_each(|score| *score = standard.score(*score));
+            return Scored { scores: scores_of_items, relevant };
+        };
+        let others: Vec<usize> = held.iter().copied().filter(|item| !relevant.contains(item)).collect();
+        let against: Vec<f32> = others.iter().map(|&item| scores_of_items[item]).collect();
+        let standard = Standard::of(&against);
+        let mut standards: Vec<f32> = scores_of_items.iter().map(|&score| standard.score(score)).collect();
+        for (&item, &score) in others.iter().zip(&against) {
+            standards[item] = standard.without(score, against.len()).score(score);
+        }
+        Scored { scores: standards, relevant }
+    };
+    (0..queries.count).into_par_iter().map(scored).collect()
+}
+
+/// Embeddings that belong together.
+pub(super) struct Pairs<'a> {
+    encoded: &'a EncodedDataset,
+    captions_of_image: Vec<Vec<usize>>,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn of(encoded: &'a EncodedDataset) -> Self {
+        let mut captions_of_image = vec![Vec::new(); encoded.images.count];
+        encoded.caption_image.iter().enumerate().for_each(|(c, &image)| captions_of_image[image].push(c));
+        Self { encoded, captions_of_image }
+    }
+
+    pub(super) fn items(&self, modality: Modality) -> &'a EmbeddingRows {
+        match modality {
+            Modality::Image => &self.encoded.images,
+            Modality::Text => &self.encoded.captions,
+        }
+    }
+
+    /// The items of `target` that belong to a query of the other modality.
+    fn relevant(&self, target: Modality, query: usize) -> Vec<usize> {
+        match target {
+            Modality::Image => vec![self.encoded.caption_image[query]],
+            Modality::Text => self.captions_of_image[query].clone(),
+        }
+    }
+}
+
+fn other(modality: Modality) -> Modality {
+    match modality {
+        Modality::Image => Modality::Text,
+        Modality::Text => Modality::Image,
+    }
+}
+
+fn score(plan: &Plan, row: &[f32]) -> f32 {
+    // No part compares by the length of rows.
+    let levels = plan.level_scores(row, 0.0);
+    levels.abstract_level + levels.grounded_level
+}
+
+/// A row as an index keeps it.
+pub(super) fn as_stored(row: &[f32]) -> Vec<f32> {
+    row.iter().map(|&v| f16::from_f32(v).to_f32()).collect()
+}

@@ -1,0 +1,31 @@
+//! [`calibrate_run`]: what follows the training of a run.
+
+use std::path::{Path, PathBuf};
+
+use gxn_base::{Progress, Result};
+use gxn_data::Split;
+
+use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
+use crate::encoder::Encoder;
+use crate::evaluate::{EncodeOptions, encode_dataset};
+use crate::train::preparation::open_configured;
+
+/// Val images that a run is calibrated on, at most.
+const IMAGES: usize = 1000;
+
+/// Fits the calibration of a run's best checkpoint on its val split and saves it there; returns the file, or `None` where
+/// val has fewer than [`ENOUGH_IMAGES`] images.
+///
+/// # Errors
+/// When the run or its data cannot be read, the calibration cannot be written, or `progress` cancels.
+pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathBuf>> {
+    let encoder = Encoder::load(run)?.with_feature_cache()?;
+    let dataset = open_configured(&encoder.config().data)?;
+    let val = dataset.split_indices(Split::Val);
+    if val.len() < ENOUGH_IMAGES {
+        return Ok(None);
+    }
+    let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
+    let encoded = encode_dataset(&encoder, &dataset.subset(&val), EncodeOptions::default(), progress)?;
+    Calibration::fit(&encoder, &encoded)?.save(run).map(Some)
+}

@@ -1,0 +1,134 @@
+//! Tests of [`super::Calibration`] on made-up pairs.
+
+use super::*;
+use crate::model::EmbeddingRows;
+
+#[test]
+fn a_score_left_out_is_as_if_it_had_never_been() {
+    let scores = [0.5f32, -1.0, 2.0, 0.25, 7.0];
+    let whole = Standard::of(&scores);
+    let fewer = Standard::of(&scores[..4]);
+    let without = whole.without(7.0, 5);
+    assert!((without.mean - fewer.mean).abs() < 1e-9 && (without.deviation - fewer.deviation).abs() < 1e-9);
+    assert_eq!(fewer.score(fewer.mean as f32), 0.0);
+    // A bank of equal scores has no deviation: anything else lies beyond all bounds, but is a number.
+    assert_eq!(Standard::of(&[1.0; 3]).score(2.0), 1e6);
+    assert_eq!(evenly_spread(10, 4), [0, 2, 5, 7]);
+    assert_eq!(evenly_spread(3, 4), [0, 1, 2]);
+}
+
+/// Queries and items are points of a plane; an item belongs to the query in whose direction it lies, more or less.
+fn direction_and_pairs() -> (Space, EncodedDataset) {
+    use rand::{RngExt, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    let (count, dim) = (1200, 16);
+    let space = Space { similarity: gxn_index::Similarity::Cosine, lambda: 1.0, dims_abstract: dim, dims_grounded: 0 };
+    let mut images = EmbeddingRows::new(dim, false);
+    let mut captions = EmbeddingRows::new(dim, false);
+    for _ in 0..count {
+        let image: Vec<f32> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
+        let caption: Vec<f32> = image.iter().map(|v| v + random.random_range(-1.2..1.2)).collect();
+        for (rows, row) in [(&mut images, image), (&mut captions, caption)] {
+            let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            rows.abstract_level.extend(row.iter().map(|v| v / length));
+            rows.count += 1;
+        }
+    }
+    let ids = |kind: &str| (0..count).map(|at| format!("{kind}{at}")).collect();
+    let encoded = EncodedDataset {
+        images,
+        captions,
+        image_ids: ids("image"),
+        caption_ids: ids("caption"),
+        caption_image: (0..count).collect(),
+        generated: vec![],
+        dropped: vec![],
+    };
+    (space, encoded)
+}
+
+/// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is reported about as often as it
+/// should be.
+#[test]
+fn probabilities_hold_on_other_pairs() {
+    let (space, all) = direction_and_pairs();
+    let half = |order: Vec<usize>| EncodedDataset {
+        images: all.images.permuted(&order),
+        captions: all.captions.permuted(&order),
+        image_ids: vec![],
+        caption_ids: vec![],
+        caption_image: (0..order.len()).collect(),
+        generated: vec![],
+        dropped: vec![],
+    };
+    let (val, test) = (half((0..600).collect()), half((600..1200).collect()));
+    let calibration = Calibration::fit_in(space, "model".into(), &val).unwrap();
+    let report = calibration.measure(&test);
+    for figures in [report.text_to_image, report.image_to_text] {
+        assert!(figures.ece_at_10 < 0.06, "{figures:?}");
+        assert!((figures.mean_relevance_at_1 - figures.precision_at_1).abs() < 0.1, "{figures:?}");
+        assert!(figures.ece_at_1 < 0.12, "{figures:?}");
+        assert!(figures.none_with_answer < 0.12, "{figures:?}");
+        assert!(figures.none_without_answer > 1.2 * figures.none_with_answer, "{figures:?}");
+    }
+}
+
+#[test]
+fn too_few_images_are_refused() {
+    let (space, all) = direction_and_pairs();
+    let few = EncodedDataset {
+        images: all.images.permuted(&[0, 1]),
+        captions: all.captions.permuted(&[0, 1]),
+        caption_image: vec![0, 1],
+        ..all
+    };
+    let error = Calibration::fit_in(space, "model".into(), &few).unwrap_err();
+    assert!(error.to_string().contains("found 2 images, expected at least 100"), "{error}");
+}
+
+/// Whatever stands in the file, reading it gives an answer, and what it gives can be asked.
+#[test]
+fn any_file_gives_an_answer() {
+    use proptest::prelude::*;
+    let (space, all) = direction_and_pairs();
+    let order: Vec<usize> = (0..100).collect();
+    let few = EncodedDataset {
+        images: all.images.permuted(&order),
+        captions: all.captions.permuted(&order),
+        caption_image: order,
+        ..all
+    };
+    let calibration = Calibration::fit_in(space, "model".into(), &few).unwrap();
+    let good = calibration.to_bytes();
+    let path = Path::new(CALIBRATION_FILE);
+    let read = |bytes: &[u8]| Calibration::from_bytes(bytes, space, "model", path);
+    // The bank is kept in halves, and so are the curves' values what they were.
+    assert_eq!(read(&good).unwrap(), calibration);
+    assert!(Calibration::from_bytes(&good, space, "other", path).unwrap_err().to_string().contains("of model"));
+    let vector = few.captions.joined(3);
+    let ask = |calibration: &Calibration| {
+        for target in [Modality::Image, Modality::Text] {
+            let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
+            let scale = calibration.of_query(&[part], &SearchOptions::new(target, 10)).unwrap();
+            for (rank, score) in [(0, 0.7), (1, -0.3), (2, f32::MAX)] {
+                assert!((0.0..=1.0).contains(&scale.probability(rank, score)));
+            }
+        }
+    };
+    ask(&calibration);
+    let ends = u64::from_le_bytes(*good.first_chunk().unwrap()) as usize + 8;
+    for cut in (0..good.len()).step_by(211) {
+        assert_eq!(read(&good[..cut]).unwrap_err().remedy(), Some(&Remedy::Recalibrate), "cut at {cut}");
+    }
+    let config = ProptestConfig { cases: 2000, ..ProptestConfig::default() };
+    proptest!(config, |(at in any::<prop::sample::Index>(), bit in 0u32..8, in_header in any::<bool>())| {
+        let mut bytes = good.clone();
+        bytes[at.index(if in_header { ends } else { good.len() })] ^= 1u8 << bit;
+        if let Ok(calibration) = read(&bytes) {
+            ask(&calibration);
+        }
+    });
+    proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..400))| {
+        prop_assert!(read(&bytes).is_err());
+    });
+}

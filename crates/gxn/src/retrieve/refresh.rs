@@ -1,0 +1,206 @@
+//! [`refresh`]: makes an index, or brings it up to date with its source.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gxn_base::{Error, Kind, Progress, Remedy, Result};
+use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality};
+
+use super::discovery::{Discovery, dataset_root};
+use super::indexer::Indexer;
+use super::location::real;
+use super::options::{IndexOptions, Resolved};
+use super::provenance::{Provenance, SourceKind};
+use super::report::IndexReport;
+use super::shard::Shard;
+use super::source::Source;
+use crate::encoder::Encoder;
+
+/// Makes the index of `source` in the folder `dir`, or brings it up to date: what is new or changed is encoded, what is
+/// gone is deleted, what has another name is linked to the embedding it has. The source is a dataset or a folder of
+/// images, which is found out. An index of another model serves until the new one is whole.
+///
+/// What is done is committed every half minute and when `progress` cancels; the same call goes on from there.
+///
+/// # Errors
+/// As [`Refresh::plan`] and [`Refresh::run`].
+pub fn refresh(
+    encoder: &Encoder,
+    source: &Path,
+    dir: &Path,
+    options: &IndexOptions,
+    progress: &dyn Progress,
+) -> Result<IndexReport> {
+    Refresh::plan(source, dir, options)?.run(encoder, progress)
+}
+
+/// A [`refresh`] in two steps, for programs that show which stored options hold before the work begins.
+#[derive(Debug)]
+pub struct Refresh {
+    source: PathBuf,
+    dir: PathBuf,
+    resolved: Resolved,
+    before: Option<Before>,
+}
+
+/// What the index is before.
+#[derive(Debug)]
+struct Before {
+    model: String,
+    provenance: Provenance,
+}
+
+impl Refresh {
+    /// Reads what the index in `dir` is of, if there is one, and brings the options that it stores to where `options` has
+    /// defaults.
+    ///
+    /// # Errors
+    /// When the index is of another source or shard, or what it stores is damaged.
+    pub fn plan(source: &Path, dir: &Path, options: &IndexOptions) -> Result<Self> {
+        let before = match IndexMeta::read(dir) {
+            Ok(meta) => Some(Before { provenance: Provenance::of(dir, &meta)?, model: meta.model }),
+            // The writer repairs or refuses what is damaged.
+            Err(_) => None,
+        };
+        let stored = match &before {
+            Some(before) if !options.replace_source => before.provenance.options()?,
+            _ => None,
+        };
+        let resolved = options.resolve(stored.as_ref())?;
+        let plan = Self { source: source.to_path_buf(), dir: dir.to_path_buf(), resolved, before };
+        plan.require_same_source()?;
+        Ok(plan)
+    }
+
+    /// The same source with the same options once more, as the index in `dir` stores them, for another model.
+    ///
+    /// # Errors
+    /// When there is no index, an older version made it and did not store that, or the source is not there.
+    pub fn again(dir: &Path) -> Result<Self> {
+        let provenance = Provenance::of(dir, &IndexMeta::read(dir)?)?;
+        let (Some(source), Some(options)) = (&provenance.source, provenance.options()?) else {
+            let what = format!("provenance of {}", dir.display());
+            return Err(Error::not_found(what, "none", "the source that it was made of")
+                .with_hint("an older version of this program made it: index the source again, with the new model"));
+        };
+        std::fs::metadata(source).map_err(|e| Error::io("cannot open", source, e))?;
+        Self::plan(source, dir, &IndexOptions { shard: provenance.shard, ..options })
+    }
+
+    /// The run or checkpoint that made the index, where it was then.
+    pub fn model(&self) -> Option<&Path> {
+        self.before.as_ref()?.provenance.model.as_deref()
+    }
+
+    /// The source.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// The folder of the index.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The options that count, and where they differ from those given or stored.
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the source cannot be read or nothing in it, its kind is not that of the index, the index cannot be written, or
+    /// `progress` cancels ([`Kind::Interrupted`]).
+    pub fn run(&self, encoder: &Encoder, progress: &dyn Progress) -> Result<IndexReport> {
+        let start = Instant::now();
+        let options = &self.resolved.options;
+        let source = Source::open(&self.source, options, self.kind_to_keep())?;
+        self.require_same_kind(source.kind())?;
+        let mut found = match &source {
+            Source::Images(reason) => {
+                if let Some(reason) = reason {
+                    progress.note(&format!("indexing images without captions; this is not a dataset: {reason}"));
+                }
+                Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
+            }
+            Source::Dataset(dataset) => {
+                progress.note(&format!("{}: {} with captions", dataset.name, dataset.format));
+                Discovery::of_dataset(dataset, &self.source)
+            }
+        };
+        if let Some(shard) = options.shard {
+            found = found.of_shard(shard);
+        }
+        if self.before.as_ref().is_some_and(|before| before.model != encoder.fingerprint()) {
+            progress.note("another model made this index; it serves until the new one is whole");
+        }
+        let settings = self.settings(encoder, source.kind());
+        let writer = IndexWriter::update(&self.dir, settings)?;
+        let mut indexer = Indexer::new(encoder, writer, &found, source.dataset(), options.limits(), progress);
+        if let Err(error) = indexer.encode() {
+            if error.kind() == Kind::Interrupted {
+                indexer.commit()?;
+            }
+            return Err(error);
+        }
+        indexer.remove_gone()?;
+        let (index, mut report) = indexer.finish()?;
+        (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
+        report.kind = source.kind();
+        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.account.left_out());
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// The kind of the index, unless it may be replaced.
+    fn kind_to_keep(&self) -> Option<SourceKind> {
+        self.before.as_ref().filter(|_| !self.resolved.options.replace_source)?.provenance.kind
+    }
+
+    /// Refuses to delete an index's images for those of another source.
+    fn require_same_source(&self) -> Result<()> {
+        let Some(Before { provenance, .. }) = &self.before else { return Ok(()) };
+        let options = &self.resolved.options;
+        let Some(before) = provenance.source.as_ref().or(provenance.root.as_ref()) else { return Ok(()) };
+        let now = real(&self.source);
+        if options.replace_source || (before, provenance.shard) == (&now, options.shard) {
+            return Ok(());
+        }
+        let name = |path: &Path, shard: Option<Shard>| match shard {
+            Some(shard) => format!("shard {shard} of {}", path.display()),
+            None => path.display().to_string(),
+        };
+        let what = format!("source of the index {}", self.dir.display());
+        Err(Error::conflict(what, name(&now, options.shard), name(before, provenance.shard))
+            .with_remedy(Remedy::ReplaceSource))
+    }
+
+    /// Refuses to make plain images of a dataset, which would delete all captions, and the other way round, which would
+    /// delete all images without any. A folder looks like one or the other by what lies in it today.
+    fn require_same_kind(&self, now: SourceKind) -> Result<()> {
+        let Some(before) = self.kind_to_keep().filter(|before| *before != now) else { return Ok(()) };
+        let what = format!("what the index {} is of", self.dir.display());
+        Err(Error::conflict(what, now.to_string(), format!("{before}, as before")).with_remedy(match now {
+            SourceKind::Images => Remedy::FixDataset,
+            SourceKind::Dataset => Remedy::KeepImages,
+        }))
+    }
+
+    fn settings(&self, encoder: &Encoder, kind: SourceKind) -> IndexSettings {
+        let options = &self.resolved.options;
+        let provenance = Provenance {
+            model: Some(real(encoder.path())),
+            source: Some(real(&self.source)),
+            root: match kind {
+                SourceKind::Images => Some(self.source.clone()),
+                SourceKind::Dataset => dataset_root(&self.source),
+            },
+            kind: Some(kind),
+            shard: options.shard,
+            ..Provenance::default()
+        };
+        let extra = provenance.with_options(options).to_extra(&self.dir);
+        IndexSettings { model: encoder.fingerprint().to_string(), space: encoder.space(), extra }
+    }
+}
