@@ -7,11 +7,15 @@ use std::path::Path;
 use crate::fixture::Ran;
 
 /// What is replaced, first to last.
-const FILTERS: [(&str, &str); 15] = [
+const FILTERS: [(&str, &str); 18] = [
     (r"gxn\.exe", "gxn"),
     (r"gxn \d+\.\d+\.\d+: CPU \(.*\), f32, \d+ threads?", "[MACHINE]"),
     (r#"[^\s"'`(:=]*/cli-\d+\b"#, "[SHARED]"),
     (r#"[^\s"'`(:=]*/\.tmp\w{6}\b"#, "[TEMP]"),
+    (r"\.writing-\w+", ".writing-[X]"),
+    // Progress is a matter of time.
+    (r"(?m)^(?:\w+ )+\d+ of \d+ \w+(?:,.*)?\n", ""),
+    (r"(?m)^epoch \d+, step \d+/\d+.*\n", ""),
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[DATE]"),
     (r"\b[0-9a-f]{12,64}\b", "[HASH]"),
     (r"(?:, |; )?\b\d+(?:\.\d+)? \w+/s\b", ""),
@@ -20,7 +24,7 @@ const FILTERS: [(&str, &str); 15] = [
     (r"\b\d+ MiB\b", "[N] MiB"),
     (r"\b\d+ bytes\b", "[N] bytes"),
     (r" \(best\)|best epoch \d+ ", ""),
-    (r"-?\d+\.\d+(?:e-?\d+)?", "[N]"),
+    (r"[-+]?\d+\.\d+(?:e-?\d+)?", "[N]"),
     (r"-?\[N\](?:/-?\[N\])+", "[N]"),
     (r" {2,}\[N\]", " [N]"),
 ];

@@ -131,7 +131,7 @@ struct Reporter {
 
 impl Reporter {
     fn new() -> Self {
-        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
+        Self { line: ProgressLine::of("extracting features"), recent: 0.0, rsum: None }
     }
 
     fn event(&mut self, event: &Event) {
