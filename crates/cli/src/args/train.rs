@@ -48,7 +48,7 @@ pub struct TrainArgs {
     #[arg(long, alias = "start-from", value_name = "RUN", help_heading = "Model")]
     pub init_from: Option<String>,
     /// For stage i2t_t2i: a run of stage t2i whose sentence encoder, generator and discriminator are taken
-    #[arg(long, value_name = "RUN", help_heading = "Model", hide_short_help = true)]
+    #[arg(long, value_name = "RUN", help_heading = "Model", hide = true)]
     pub merge_from: Option<String>,
     /// What to train
     #[arg(long, value_parser = STAGES, help_heading = "Training")]
@@ -110,7 +110,7 @@ mod tests {
     fn twenty_five_flags_at_most() {
         let command = crate::args::Cli::command();
         let train = command.find_subcommand("train").unwrap();
-        let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set() && !arg.is_hide_short_help_set();
+        let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set();
         let flags: Vec<String> = train.get_arguments().filter(visible).map(|arg| arg.get_id().to_string()).collect();
         assert!(flags.len() <= 25, "{}: {flags:?}", flags.len());
         assert!(train.get_opts().filter(visible).all(|arg| arg.get_help_heading().is_some()));
