@@ -183,7 +183,7 @@ fn refuse_foreign(dir: &Path) -> Result<()> {
     };
     match names.iter().find(foreign) {
         None => Ok(()),
-        Some(name) => Err(Error::invalid(format!("folder {}", dir.display()), name, "an empty folder or an index")
+        Some(name) => Err(Error::conflict(format!("folder {}", dir.display()), name, "an empty folder or an index")
             .with_hint("name a folder for the index alone")),
     }
 }

@@ -48,7 +48,6 @@ mod fault;
 mod file;
 pub mod filter;
 mod folder;
-mod freshness;
 mod item;
 // For gxn's own crates and benchmarks; it may change with any version.
 #[doc(hidden)]

@@ -9,6 +9,7 @@
 
 mod cache;
 mod export;
+mod freshness;
 mod options;
 mod search;
 mod strategy;
@@ -18,14 +19,15 @@ pub use options::{CANDIDATES, Hit, INSTANT_BYTES, LOADING_PAYS, Method, SearchOp
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, segment_path, sketch_path};
-use crate::freshness::CatalogueStamp;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
 use crate::meta::{IndexMeta, META_FILE, check_identity};
 use crate::quantized::Sketches;
 use crate::segment::Segment;
 use cache::{FilterCache, QueryCount};
-use gxn_base::{Error, Kind, Modality, Remedy, Result};
+use freshness::CatalogueStamp;
+use gxn_base::{Error, Modality, Remedy, Result};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -87,25 +89,31 @@ impl Index {
             check_identity(dir)?;
             match Self::open_snapshot(dir) {
                 // A writer may have removed a file since the catalogue was read.
-                Err(e) if e.kind() == Kind::NotFound && attempt < ATTEMPTS => attempt += 1,
+                Err(e) if e.io_kind() == Some(ErrorKind::NotFound) && attempt < ATTEMPTS => attempt += 1,
                 other => return other,
             }
         }
     }
 
     fn open_snapshot(dir: &Path) -> Result<Self> {
-        // Taken first: a commit that comes between is noticed later.
+        // Taken first: a commit in between is detected later.
         let stamp = CatalogueStamp::of(dir);
         let catalogue = Catalogue::open(dir)?;
         let images = open_segments(dir, &catalogue, Modality::Image)?;
         let captions = open_segments(dir, &catalogue, Modality::Text)?;
         let (filters, queries) = Default::default();
-        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, filters, queries })
+        Ok(Self { dir: dir.to_path_buf(), catalogue, images, captions, filters, queries, stamp })
     }
 
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether nothing was committed since it was opened, by the state of one file. A change within the clock tick of the
+    /// opening, a few milliseconds, may be missed until the next one.
+    pub fn is_current(&self) -> bool {
+        self.stamp.is_some() && self.stamp == CatalogueStamp::of(&self.dir)
     }
 
     /// What the index is made for and how much it holds.

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Index {
-    /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`]), of equal scores the lower row
+    /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
     /// first, in a row the lower id.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ impl IndexWriter {
         Self::open(dir, settings, true)
     }
 
-    /// Continues the index in `dir` if it was made for the same model and space; else with one that was begun for
+    /// Continues the index in `dir` if it was made for the same model and space; else one that was begun for
     /// them and interrupted; else starts a new one as [`IndexWriter::create`] does. `settings.extra` replaces the
     /// former one. A damaged catalogue is kept with its row files until the new index is finished, and put back if
     /// nothing is committed.
