@@ -1,6 +1,6 @@
 """Golden numbers of Adam and AdamW: ten steps of two parameters, one of which sometimes has no gradient.
 
-    python reference/adam.py > crates/gxn/tests/golden/adam.json
+    python reference/adam.py > crates/ops/tests/golden/adam.json
 """
 import json
 

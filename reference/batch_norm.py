@@ -1,6 +1,6 @@
 """Golden numbers of batch normalisation with its activation: results, gradients and running moments in PyTorch.
 
-    python reference/batch_norm.py > crates/gxn/tests/golden/batch_norm.json
+    python reference/batch_norm.py > crates/ops/tests/golden/batch_norm.json
 """
 import json
 

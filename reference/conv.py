@@ -1,6 +1,6 @@
 """Golden numbers of the convolutions: results and gradients in PyTorch.
 
-    python reference/conv.py > crates/gxn/tests/golden/conv.json
+    python reference/conv.py > crates/ops/tests/golden/conv.json
 """
 import json
 

@@ -1,14 +1,14 @@
-"""Pictures and golden numbers for the tests of data/image.rs and data/preprocess.rs.
+"""Pictures and golden numbers for the tests of image.rs and preprocess.rs in crates/data.
 
 Run: python reference/data_images.py   (Pillow 13.0, torchvision, numpy)
-Writes crates/gxn/tests/golden/data/{*.jpg,*.png,*.gif,*.webp,*.tif} and preprocess.json.
+Writes crates/data/tests/golden/data/{*.jpg,*.png,*.gif,*.webp,*.tif} and preprocess.json.
 """
 import hashlib, json, pathlib
 import numpy as np
 from PIL import Image
 from torchvision import transforms as T
 
-OUT = pathlib.Path(__file__).parent.parent / "crates/gxn/tests/golden/data"
+OUT = pathlib.Path(__file__).parent.parent / "crates/data/tests/golden/data"
 OUT.mkdir(parents=True, exist_ok=True)
 
 

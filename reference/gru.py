@@ -1,6 +1,6 @@
 """Golden numbers of the GRU: states and gradients over packed sequences, in PyTorch.
 
-    python reference/gru.py > crates/gxn/tests/golden/gru.json
+    python reference/gru.py > crates/ops/tests/golden/gru.json
 """
 import json
 

@@ -2,7 +2,7 @@
 
     python reference/retrieval_metrics.py     (needs NumPy; run from the repository's root)
 
-writes crates/gxn/tests/golden/retrieval_metrics.json and crates/gxn/tests/golden/npy/*.npy.
+writes crates/eval/tests/golden/retrieval_metrics.json and crates/eval/tests/golden/npy/*.npy.
 Written independently of the Rust code: full score matrices in float64, argsort-free counting, vsepp's conventions
 (ranks from 0, R@K counts rank < K, medr = floor(median) + 1, meanr = mean + 1).
 The embeddings come from a linear congruential generator that the Rust test repeats.
@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-GOLDEN = pathlib.Path("crates/gxn/tests/golden")
+GOLDEN = pathlib.Path("crates/eval/tests/golden")
 N, EACH, D = 200, 5, 16
 
 

@@ -64,6 +64,12 @@ pub enum Remedy {
     GiveImageIds,
     /// Give the image of each caption.
     GiveCaptionImages,
+    /// Evaluate a model and keep the report.
+    MakeReport,
+    /// Give the results and the references as two files.
+    GiveReferences,
+    /// Give another weight of the abstract level, or none.
+    ChooseLambda,
 }
 
 impl Remedy {
@@ -109,6 +115,9 @@ impl Remedy {
             Self::Recalibrate => "calibrate the model again",
             Self::GiveImageIds => "give the ids of the images",
             Self::GiveCaptionImages => "give the ids of the images and the image of each caption",
+            Self::MakeReport => "evaluate a model and keep its report as JSON",
+            Self::GiveReferences => "the results come first; the references are a second file",
+            Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
         };
         Cow::Borrowed(words)
     }

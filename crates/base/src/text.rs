@@ -1,4 +1,4 @@
-//! Text files of a data set: UTF-8 or an error that names the line.
+//! Text files of a dataset: UTF-8 or an error that names the line.
 
 use std::path::Path;
 

@@ -44,6 +44,9 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::Recalibrate => "calibrate again: gxn calibrate MODEL DATA",
         Remedy::GiveImageIds => "give the ids of the images with --image-ids",
         Remedy::GiveCaptionImages => "give each caption's image with --image-ids and --caption-image-ids",
+        Remedy::MakeReport => "make one with `gxn evaluate MODEL DATA --output report.json`",
+        Remedy::GiveReferences => "the results come first; references are given with --references",
+        Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
         other => return other.words().into_owned(),
     };
     command.to_owned()

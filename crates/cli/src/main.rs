@@ -2,11 +2,11 @@
 
 mod args;
 mod commands;
+mod demo_scenes;
 mod hints;
 mod interrupt;
 mod output;
 mod progress;
-mod synthetic;
 
 use std::process::ExitCode;
 

@@ -108,11 +108,11 @@ fn a_picture_in_two_splits_is_fatal() {
     std::fs::copy(images.join(name("train")), images.join(name("test"))).unwrap();
     let ran = gxn(["data", "check", text(&source)]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stdout.contains("fatal: 1 groups of identical pictures lie in more than one split"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("fatal: identical images lie in more than one split, 1 group"), "{}", ran.stdout);
 }
 
 #[test]
-fn foreign_embeddings_that_do_not_fit_are_explained() {
+fn external_embeddings_that_do_not_fit_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let junk = folder.path().join("junk.npy");
     std::fs::write(&junk, "1.0 2.0").unwrap();

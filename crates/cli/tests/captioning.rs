@@ -67,7 +67,7 @@ fn evaluation_writes_captions_that_score_captions_scores_alike() {
     let ran =
         works(["evaluate", text(model), text(data()), "--split", "test", "--captions", text(&out), "--beam", "2"]);
     assert!(
-        ran.stdout.contains("imagined captions") && ran.stdout.contains("from other images only"),
+        ran.stdout.contains("generated captions") && ran.stdout.contains("from other images only"),
         "{}",
         ran.stdout
     );

@@ -106,7 +106,7 @@ fn vsepps_names_are_understood() {
 fn a_dry_run_tells_time_and_memory_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let ran = works(train_args(folder.path(), "dry", &["--dry-run"]));
-    assert!(ran.stdout.contains("steps an epoch, 2 epochs: about"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("steps per epoch, 2 epochs: about"), "{}", ran.stdout);
     assert!(ran.stdout.contains("peak memory so far: "), "{}", ran.stdout);
     assert!(!folder.path().join("dry").exists());
 }

@@ -8,7 +8,7 @@ fn the_demo_does_the_whole_job() {
     let demo = folder.path().join("demo");
     let args = ["demo", text(&demo), "--pictures", "30"];
     let ran = works(args);
-    for part in ["ready to train", "R@10", "times chance", "\"a red circle\"\n   1 ", "With your own pictures:"] {
+    for part in ["ready to train", "R@10", "times chance", "\"a red circle\"\n   1 ", "With your own images:"] {
         assert!(ran.stdout.contains(part), "{part:?} not in {}", ran.stdout);
     }
     for part in [
@@ -21,16 +21,16 @@ fn the_demo_does_the_whole_job() {
     ] {
         assert!(ran.stderr.contains(part), "{part:?} not in {}", ran.stderr);
     }
-    assert!(ran.stderr.contains("test pictures are too few to judge the model by"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("test images are too few to judge the model by"), "{}", ran.stderr);
     // What it left is an ordinary data set, run and index.
     works(["search", "a blue star", text(&demo.join("pictures"))]);
     works(["evaluate", text(&demo.join("runs/demo")), text(&demo.join("pictures"))]);
 
-    refused(args, &["found an earlier demo", "hint: begin anew with --force"]);
+    refused(args, &["found an earlier demo", "hint: replace it with --force"]);
     let foreign = folder.path().join("home");
     std::fs::create_dir_all(foreign.join("pictures")).unwrap();
     std::fs::write(foreign.join("pictures/wedding.jpg"), "dear").unwrap();
-    refused(["demo", text(&foreign), "--force"], &["pictures or runs of something else"]);
+    refused(["demo", text(&foreign), "--force"], &["images or runs of something else"]);
     assert!(foreign.join("pictures/wedding.jpg").exists());
     assert_eq!(gxn(["demo", text(&folder.path().join("few")), "--pictures", "3"]).code, 1);
 }

@@ -1,4 +1,4 @@
-//! check → train → evaluate → compare → encode → foreign embeddings.
+//! check → train → evaluate → compare → encode → external embeddings.
 
 use serde_json::Value;
 
@@ -124,7 +124,7 @@ fn two_results_are_compared_query_by_query() {
     );
 }
 
-/// A cosine model with one level is all in its embeddings: scored as foreign ones they give the model's own numbers.
+/// A cosine model with one level is all in its embeddings: scored as external ones they give the model's own numbers.
 #[test]
 fn encoded_embeddings_give_the_models_own_numbers() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     let split = folder.path().join("val");
     works(["encode", model, text(data()), "--split", "val", "-o", text(&split)]);
     let file = |name: &str| split.join(name).display().to_string();
-    let foreign = works([
+    let external = works([
         "evaluate",
         "--image-embeddings",
         &file("img_emb.npy"),
@@ -153,7 +153,7 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     .json();
     let own = works(["evaluate", model, text(data()), "--split", "val", "--format", "json"]).json();
     for key in ["metrics", "ranks", "n_images", "n_captions", "image_ids", "ci95"] {
-        assert_eq!(foreign[key], own[key], "{key}");
+        assert_eq!(external[key], own[key], "{key}");
     }
     // Without ids: equal numbers of captions in order, which is what the data set has.
     let in_order = gxn([

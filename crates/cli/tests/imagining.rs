@@ -83,7 +83,7 @@ fn an_ablation_runs_every_stage_once_and_its_models_imagine() {
 
     let measured = folder.path().join("measured");
     let ran = works(["evaluate", text(&model), text(data()), "--split", "test", "--imagine", text(&measured)]);
-    assert!(ran.stdout.contains("own photo for the picture encoded again"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("own image for the generated one"), "{}", ran.stdout);
     let found: serde_json::Value =
         serde_json::from_slice(&std::fs::read(measured.join("imagined_pictures.json")).unwrap()).unwrap();
     assert!(found["p"].as_f64().unwrap() > 0.0 && found["images"] == 4, "{found}");

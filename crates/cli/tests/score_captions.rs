@@ -111,8 +111,8 @@ fn a_corpus_adds_cider_d_and_missing_captions_are_named() {
     assert!(plain.stdout.starts_with("2 captions against 4 references\nbleu_1 "), "{}", plain.stdout);
     assert!(!plain.stdout.contains("cider_d"));
     for note in [
-        "note: 1 images with references have no caption here: 2\n",
-        "note: 1 captions hold no word and score 0: 3\n",
+        "note: no caption for 1 image with references: 2\n",
+        "note: 1 caption without a word, score 0: 3\n",
         "tokens in ",
     ] {
         assert!(plain.stderr.contains(note), "{note:?} not in {}", plain.stderr);
@@ -162,7 +162,7 @@ fn bad_files_are_refused_with_what_is_wrong_in_them() {
     score(&json!([]), &["r.json: found no caption"]);
     score(
         &json!([result(1, "a"), result("1", "b")]),
-        &["more than one caption for 1 images (1)", "hint: keep the best one"],
+        &["more than one caption for 1 image (1)", "hint: keep the best one"],
     );
     score(
         &json!([result(1, "a"), result("1.jpg", "b")]),
@@ -190,7 +190,7 @@ fn bad_files_are_refused_with_what_is_wrong_in_them() {
     let corpus = write(folder.path(), "tested.json", &tested);
     refused(
         ["score-captions", text(&results), "--references", text(&references), "--df", text(&corpus)],
-        &["tested.json: found no image to learn from among 1"],
+        &["tested.json: found 1 image, none of the train split"],
     );
     std::fs::write(folder.path().join("latin.json"), b"[{\"image_id\": 1, \"caption\": \"caf\xe9\"}]").unwrap();
     let latin = folder.path().join("latin.json");

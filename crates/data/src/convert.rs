@@ -5,15 +5,17 @@ use std::fmt;
 use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::dataset::{Caption, Dataset, Image, ImageSource};
-use super::image::{ImageLimits, decode_image, has_image_extension};
-use super::roots::check_relative;
+use super::dataset::{Caption, Dataset, Image};
+use super::image::{ImageLimits, decode_image};
+use super::image_resolver::check_relative;
+use super::image_source::{ImageSource, has_image_extension};
 use gxn_base::fs::{build_folder_atomically, write_atomically, write_synced};
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Progress, Result};
 
 /// Formats that can be written. All are read back by [`Dataset::open`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,39 +55,47 @@ impl fmt::Display for DataFormat {
     }
 }
 
-/// What becomes of the pictures.
+/// What becomes of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pictures {
+pub enum ImageFiles {
     /// Copied: the output is a new folder with the table and `images/`.
     Copy,
-    /// Left where they are: the output is one file, whose folder must lie above the pictures. Not for webdataset.
+    /// Left where they are: the output is one file, whose folder must lie above the images. Not for webdataset.
     Refer,
 }
 
-/// Samples in a tar shard.
+/// Samples in each tar shard.
 const SHARD: usize = 10_000;
 
 /// Writes `data` to `out` and returns the file to open (the folder, for webdataset). Nothing is half-written: the output
 /// gets its name when it is complete.
 ///
 /// # Errors
-/// `out` exists as a folder with files, a picture cannot be read or referred to, or writing fails.
-pub fn convert(data: &Dataset, format: DataFormat, out: &Path, pictures: Pictures) -> Result<PathBuf> {
-    match (format, pictures) {
-        (DataFormat::Webdataset, Pictures::Refer) => {
-            Err(Error::invalid("the pictures", "to be left where they are", "copies, as a tar holds its pictures"))
-        }
-        (DataFormat::Webdataset, Pictures::Copy) => {
-            build_folder_atomically(out, |folder| write_shards(data, folder))?;
+/// `out` exists as a folder with files, an image cannot be read or referred to, writing fails, or `progress` is cancelled.
+pub fn convert(
+    data: &Dataset,
+    format: DataFormat,
+    out: &Path,
+    files: ImageFiles,
+    progress: &dyn Progress,
+) -> Result<PathBuf> {
+    match (format, files) {
+        (DataFormat::Webdataset, ImageFiles::Refer) => Err(Error::unsupported(
+            "the images of a tar",
+            "to be left where they are",
+            "copies: a tar holds its images",
+        )),
+        (DataFormat::Webdataset, ImageFiles::Copy) => {
+            build_folder_atomically(out, |folder| write_shards(data, folder, progress))?;
             Ok(out.to_path_buf())
         }
-        (_, Pictures::Refer) => {
+        (_, ImageFiles::Refer) => {
             let names: Vec<String> = data.images.iter().map(|image| name_from(image, out)).collect::<Result<_>>()?;
             let table = table(data, format, &names);
             write_atomically(out, |file| file.write_all(table.as_bytes()))?;
             Ok(out.to_path_buf())
         }
-        (_, Pictures::Copy) => {
+        (_, ImageFiles::Copy) => {
             let names = names_for(data);
             let file = match format {
                 DataFormat::Karpathy => "dataset.json",
@@ -93,7 +103,7 @@ pub fn convert(data: &Dataset, format: DataFormat, out: &Path, pictures: Picture
                 _ => "captions.jsonl",
             };
             build_folder_atomically(out, |folder| {
-                copy_pictures(data, &names, folder)?;
+                copy_images(data, &names, folder, progress)?;
                 write_synced(&folder.join(file), table(data, format, &names).as_bytes())
             })?;
             Ok(out.join(file))
@@ -101,11 +111,11 @@ pub fn convert(data: &Dataset, format: DataFormat, out: &Path, pictures: Picture
     }
 }
 
-/// The picture's path from `out`'s folder.
+/// The image's path from `out`'s folder.
 fn name_from(image: &Image, out: &Path) -> Result<String> {
     let refuse = |found: String| {
-        Error::invalid(format!("image {}", image.id), found, "a file below the output's folder")
-            .with_hint("copy the pictures, or write the output into a folder above them")
+        Error::conflict(format!("image {}", image.id), found, "a file below the output's folder")
+            .with_hint("copy the images, or write the output into a folder above them")
     };
     let ImageSource::File(path) = &image.source else { return Err(refuse("a member of a tar".into())) };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,7 +136,8 @@ fn names_for(data: &Dataset) -> Vec<String> {
         let ending = origin.rsplit_once('.').map_or("jpg", |(_, ending)| ending).to_ascii_lowercase();
         let clean = |c: char| if c.is_alphanumeric() || "._-/".contains(c) { c } else { '_' };
         let id: String = image.id.chars().map(clean).collect();
-        let stem = if has_image_extension(&id) { id.rsplit_once('.').map_or("", |(stem, _)| stem) } else { &id };
+        let stem =
+            if has_image_extension(Path::new(&id)) { id.rsplit_once('.').map_or("", |(stem, _)| stem) } else { &id };
         let parts = stem.split('/').filter(|part| !part.is_empty()).map(|part| match part.trim_start_matches('.') {
             "" => "_",
             part => part,
@@ -144,13 +155,21 @@ fn names_for(data: &Dataset) -> Vec<String> {
     data.images.iter().map(name).collect()
 }
 
-fn copy_pictures(data: &Dataset, names: &[String], folder: &Path) -> Result<()> {
+fn copy_images(data: &Dataset, names: &[String], folder: &Path, progress: &dyn Progress) -> Result<()> {
     let folders: HashSet<PathBuf> =
         names.iter().filter_map(|name| folder.join(name).parent().map(Path::to_path_buf)).collect();
     for folder in folders {
         std::fs::create_dir_all(&folder).map_err(|error| Error::io("cannot write", &folder, error))?;
     }
-    let copy = |(image, name): (&Image, &String)| write_synced(&folder.join(name), &image.source.read()?);
+    let done = AtomicUsize::new(0);
+    let copy = |(image, name): (&Image, &String)| {
+        if progress.cancelled() {
+            return Err(Error::interrupted());
+        }
+        write_synced(&folder.join(name), &image.source.read()?)?;
+        progress.update("images", done.fetch_add(1, Ordering::Relaxed) + 1, data.images.len());
+        Ok(())
+    };
     data.images.par_iter().zip(names).try_for_each(copy)
 }
 
@@ -220,7 +239,7 @@ fn row(data: &Dataset, at: usize, image: &Image, name: Option<&str>) -> Value {
     Value::Object(row)
 }
 
-fn write_shards(data: &Dataset, folder: &Path) -> Result<()> {
+fn write_shards(data: &Dataset, folder: &Path, progress: &dyn Progress) -> Result<()> {
     let indices: Vec<usize> = (0..data.images.len()).collect();
     for (shard, samples) in indices.chunks(SHARD).enumerate() {
         let path = folder.join(format!("shard-{shard:04}.tar"));
@@ -228,8 +247,12 @@ fn write_shards(data: &Dataset, folder: &Path) -> Result<()> {
         write_atomically(&path, |file| {
             let mut tar = tar::Builder::new(file);
             for &at in samples {
-                match members(data, at) {
-                    Ok(members) => members.iter().try_for_each(|(name, bytes)| append(&mut tar, name, bytes))?,
+                let members = if progress.cancelled() { Err(Error::interrupted()) } else { members(data, at) };
+                match members {
+                    Ok(members) => {
+                        members.iter().try_for_each(|(name, bytes)| append(&mut tar, name, bytes))?;
+                        progress.update("images", at + 1, data.images.len());
+                    }
                     Err(error) => {
                         failure = Some(error);
                         return Err(io::ErrorKind::Other.into());
@@ -254,10 +277,10 @@ fn members(data: &Dataset, at: usize) -> Result<[(String, Vec<u8>); 3]> {
         Ok(ImageFormat::WebP) => "webp",
         // Readers of webdataset know no other kinds: the pixels are kept, the file is not.
         _ => {
-            let picture = decode_image(&bytes, &image.source.to_string(), &ImageLimits::default())?;
+            let pixels = decode_image(&bytes, &image.source.to_string(), &ImageLimits::default())?;
             bytes.clear();
-            picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).map_err(|error| {
-                Error::invalid(format!("image {}", image.id), error.to_string(), "a picture that PNG can hold")
+            pixels.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).map_err(|error| {
+                Error::invalid(format!("image {}", image.id), error.to_string(), "an image that PNG can hold")
             })?;
             "png"
         }

@@ -5,14 +5,8 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::png;
 use crate::{SourceOptions, Split};
-
-fn png(shade: u8) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    let picture = ::image::RgbImage::from_pixel(2, 2, ::image::Rgb([shade; 3]));
-    picture.write_to(&mut bytes, ::image::ImageFormat::Png).unwrap();
-    bytes.into_inner()
-}
 
 /// Awkward ids, commas, quotes, line feeds, given and missing caption ids, meta, every split.
 fn awkward(folder: &Path) -> Dataset {
@@ -56,7 +50,7 @@ fn content(data: &Dataset, with_meta: bool) -> Vec<Value> {
 fn every_format_reads_back_equal() {
     let folder = tempfile::tempdir().unwrap();
     let data = awkward(folder.path());
-    assert_eq!(data.images.len(), 6, "{:?}", data.dropped);
+    assert_eq!(data.images.len(), 6, "{:?}", data.account.dropped);
     for (format, meta) in [
         (DataFormat::Jsonl, true),
         (DataFormat::Webdataset, true),
@@ -64,33 +58,34 @@ fn every_format_reads_back_equal() {
         (DataFormat::Csv, false),
     ] {
         let out = folder.path().join(format.to_string());
-        let written = convert(&data, format, &out, Pictures::Copy).unwrap();
+        let written = convert(&data, format, &out, ImageFiles::Copy, &()).unwrap();
         for source in [&written, &out] {
             let back = Dataset::open(source, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
             assert_eq!(content(&back, meta), content(&data, meta), "{format}");
         }
         // The same again elsewhere gives the same bytes.
-        let again = convert(&data, format, &folder.path().join(format!("{format}2")), Pictures::Copy).unwrap();
+        let again = convert(&data, format, &folder.path().join(format!("{format}2")), ImageFiles::Copy, &()).unwrap();
         let file = |path: &Path| if path.is_dir() { path.join("shard-0000.tar") } else { path.to_path_buf() };
         assert_eq!(fs::read(file(&written)).unwrap(), fs::read(file(&again)).unwrap(), "{format}");
     }
 }
 
 #[test]
-fn pictures_can_stay_where_they_are() {
+fn images_can_stay_where_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let data = awkward(folder.path());
     for (format, name) in [(DataFormat::Jsonl, "x.jsonl"), (DataFormat::Karpathy, "x.json"), (DataFormat::Csv, "x.csv")]
     {
         let out = folder.path().join(name);
-        convert(&data, format, &out, Pictures::Refer).unwrap();
+        convert(&data, format, &out, ImageFiles::Refer, &()).unwrap();
         let back = Dataset::open(&out, &SourceOptions::default()).unwrap();
         assert_eq!(content(&back, false), content(&data, false), "{format}");
     }
     fs::create_dir(folder.path().join("elsewhere")).unwrap();
-    let error = convert(&data, DataFormat::Csv, &folder.path().join("elsewhere/x.csv"), Pictures::Refer).unwrap_err();
+    let error =
+        convert(&data, DataFormat::Csv, &folder.path().join("elsewhere/x.csv"), ImageFiles::Refer, &()).unwrap_err();
     assert!(error.to_string().contains("expected a file below the output's folder"), "{error}");
-    assert!(convert(&data, DataFormat::Webdataset, &folder.path().join("w"), Pictures::Refer).is_err());
+    assert!(convert(&data, DataFormat::Webdataset, &folder.path().join("w"), ImageFiles::Refer, &()).is_err());
 }
 
 #[test]
@@ -99,27 +94,27 @@ fn nothing_is_half_written() {
     let data = awkward(folder.path());
     fs::remove_file(folder.path().join("in/e.png")).unwrap();
     for format in [DataFormat::Jsonl, DataFormat::Webdataset] {
-        let error = convert(&data, format, &folder.path().join("out"), Pictures::Copy).unwrap_err().to_string();
+        let error = convert(&data, format, &folder.path().join("out"), ImageFiles::Copy, &()).unwrap_err().to_string();
         assert!(error.contains("e.png"), "{error}");
     }
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["in"]);
     fs::create_dir(folder.path().join("full")).unwrap();
     fs::write(folder.path().join("full/precious"), "x").unwrap();
-    let error = convert(&data, DataFormat::Jsonl, &folder.path().join("full"), Pictures::Copy).unwrap_err();
+    let error = convert(&data, DataFormat::Jsonl, &folder.path().join("full"), ImageFiles::Copy, &()).unwrap_err();
     assert!(error.to_string().contains("expected an empty or a new folder"), "{error}");
 }
 
 #[test]
-fn other_pictures_become_png_in_a_tar() {
+fn other_images_become_png_in_a_tar() {
     let folder = tempfile::tempdir().unwrap();
-    let picture = ::image::RgbImage::from_fn(5, 4, |x, y| ::image::Rgb([x as u8, y as u8, 9]));
-    picture.save(folder.path().join("a.bmp")).unwrap();
+    let image = ::image::RgbImage::from_fn(5, 4, |x, y| ::image::Rgb([x as u8, y as u8, 9]));
+    image.save(folder.path().join("a.bmp")).unwrap();
     fs::write(folder.path().join("a.txt"), "A gradient").unwrap();
     let data = Dataset::open(folder.path(), &SourceOptions::default()).unwrap();
-    convert(&data, DataFormat::Webdataset, &folder.path().join("w"), Pictures::Copy).unwrap();
+    convert(&data, DataFormat::Webdataset, &folder.path().join("w"), ImageFiles::Copy, &()).unwrap();
     let back = Dataset::open(&folder.path().join("w/shard-0000.tar"), &SourceOptions::default()).unwrap();
-    assert_eq!(crate::load_image(&back.images[0].source, &ImageLimits::default()).unwrap(), picture);
+    assert_eq!(crate::load_image(&back.images[0].source, &ImageLimits::default()).unwrap(), image);
     assert_eq!(back.images[0].split, data.images[0].split);
 }
 
@@ -145,7 +140,7 @@ proptest! {
         data.images.push(Image { id: id.clone(), source, split: Split::Val, content: None, meta: Map::new() });
         data.captions.push(Caption { id: format!("{id}#0"), image: 0, text });
         let format = [DataFormat::Jsonl, DataFormat::Webdataset, DataFormat::Karpathy, DataFormat::Csv][which];
-        let written = convert(&data, format, &folder.path().join("out"), Pictures::Copy).unwrap();
+        let written = convert(&data, format, &folder.path().join("out"), ImageFiles::Copy, &()).unwrap();
         let back = Dataset::open(&written, &SourceOptions::default()).unwrap();
         prop_assert_eq!(content(&back, true)[0].as_array().unwrap()[..4].to_vec(), content(&data, true)[0].as_array().unwrap()[..4].to_vec());
     }

@@ -1,80 +1,20 @@
-//! [`Dataset`]: pictures, their captions and their splits, whatever format they came from.
+//! [`Dataset`]: images, their captions and their splits, whatever format they came from.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::image::ContentHash;
+use super::account::Account;
+use super::image_source::{ContentHash, ImageSource};
+use super::split::Split;
 use gxn_base::{Error, Result};
 
-/// Which part of the data an image belongs to. Captions follow their image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// Used for gradient steps and for the vocabulary.
-    Train,
-    /// Used for choosing hyper-parameters and the best epoch.
-    Val,
-    /// Looked at once.
-    Test,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Train => "train",
-            Self::Val => "val",
-            Self::Test => "test",
-        })
-    }
-}
-
-impl Split {
-    /// All three, in order.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
-}
-
-impl FromStr for Split {
-    type Err = Error;
-
-    /// `train`, `val` (also `valid`, `validation`, `dev`) or `test`, in any case.
-    fn from_str(text: &str) -> Result<Self> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "train" | "training" => Ok(Self::Train),
-            "val" | "valid" | "validation" | "dev" => Ok(Self::Val),
-            "test" => Ok(Self::Test),
-            _ => Err(Error::invalid("a split", format!("{text:?}"), "train, val or test")),
-        }
-    }
-}
-
-/// Where the encoded bytes of a picture lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImageSource {
-    /// A file of its own.
-    File(PathBuf),
-    /// A member of a tar archive (webdataset).
-    TarMember {
-        /// The archive.
-        archive: PathBuf,
-        /// The member's name.
-        member: String,
-        /// Where the member's bytes start in the archive.
-        offset: u64,
-        /// How many bytes it has.
-        length: u64,
-    },
-}
-
-/// One picture.
-#[derive(Debug, Clone, PartialEq)]
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Image {
-    /// Stable id, unique in the data set: the id given by the source, else the path below the root.
+    /// Stable id, unique in the dataset: the id given by the source, else the path below the root.
     pub id: String,
     /// Where its bytes are.
     pub source: ImageSource,
@@ -86,44 +26,32 @@ pub struct Image {
     pub meta: serde_json::Map<String, serde_json::Value>,
 }
 
-/// One sentence that belongs to a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One sentence that belongs to an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Caption {
-    /// Stable id, unique in the data set: the id given by the source, else `IMAGE_ID#K`.
+    /// Stable id, unique in the dataset: the id given by the source, else `IMAGE_ID#K`.
     pub id: String,
-    /// Position of its picture in [`Dataset::images`].
+    /// Position of its image in [`Dataset::images`].
     pub image: usize,
     /// The text as given, trimmed.
     pub text: String,
 }
 
-/// Something that was left out while reading, and why. Never silent: callers print the count and the names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dropped {
-    /// What: a path, a line, a member.
-    pub what: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Pictures with captions and splits.
+/// Images with captions and splits.
 ///
 /// Captions are sorted by image and stand in the source's order within an image. Images keep the source's order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Dataset {
     /// A short name, usually the file's or folder's stem.
     pub name: String,
     /// The format it was read as, such as "Karpathy JSON".
     pub format: String,
-    /// The pictures.
+    /// The images.
     pub images: Vec<Image>,
     /// The sentences.
     pub captions: Vec<Caption>,
-    /// What was left out.
-    pub dropped: Vec<Dropped>,
-    /// Of what was left out the ids of pictures that could not be read, and folders of them (`2024` for every `2024/…`):
-    /// they are not known to be gone.
-    pub unread: Vec<String>,
+    /// What the source holds beside them, and why it is not used.
+    pub account: Account,
 }
 
 impl Dataset {
@@ -144,7 +72,7 @@ impl Dataset {
     }
 
     /// SHA-256 over ids, splits and texts in order, in 64 hexadecimal digits: two results with the same hash were
-    /// computed on the same data. Pictures enter by their ids and by their number of bytes, not by their pixels.
+    /// computed on the same data. Images enter by their ids and by their number of bytes, not by their pixels.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
@@ -171,7 +99,7 @@ impl Dataset {
     /// Names the first offender.
     pub fn validate(&self) -> Result<()> {
         let wrong =
-            |found: String, expected: &str| Err(Error::invalid(format!("data set {}", self.name), found, expected));
+            |found: String, expected: &str| Err(Error::invalid(format!("dataset {}", self.name), found, expected));
         let mut ids = HashSet::new();
         for image in &self.images {
             if image.id.is_empty() || !ids.insert(image.id.as_str()) {

@@ -1,5 +1,7 @@
 //! Tests of [`super::Dataset`]'s own methods.
 
+use std::path::PathBuf;
+
 use super::*;
 
 /// Three images; the second has no caption.

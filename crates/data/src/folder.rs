@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Map;
 use walkdir::WalkDir;
 
-use super::dataset::{ImageSource, Split};
-use super::image::has_image_extension;
-use super::record::{Reading, Record};
+use super::image_source::{ImageSource, has_image_extension};
+use super::parsed_source::{ParsedCaption, ParsedSource, Record};
+use super::split::Split;
 use gxn_base::{Error, Result};
 
 /// Names of a folder of caption files that lies beside `images/`.
@@ -18,21 +18,21 @@ const TEXT_FOLDERS: [&str; 5] = ["captions", "texts", "text", "txt", "labels"];
 pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let images = folder.join("images");
     let texts = TEXT_FOLDERS.iter().map(|name| folder.join(name)).find(|texts| texts.is_dir())?;
-    let holds_texts = files_below(&texts).ok()?.iter().any(|(name, _)| name.ends_with(".txt"));
+    let holds_texts = walk(&texts).ok()?.files.iter().any(|(name, _)| name.ends_with(".txt"));
     (images.is_dir() && holds_texts).then_some((images, texts))
 }
 
-/// Pairs by equal paths without extension below `images` and `texts` (which may be the same folder). An image is called
-/// by its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
+/// Pairs by equal paths without extension below `images` and `texts` (which may be the same folder). An image's id is
+/// its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
 ///
-/// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are passed over.
-pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
-    let mut reading = Reading::new(if images == texts { "folder of pairs" } else { "two folders" });
-    let mut pictures: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
+/// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are skipped.
+pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
+    let mut parsed = ParsedSource::new(if images == texts { "folder of pairs" } else { "two folders" });
+    let mut by_stem: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
     let of_images = walk(images)?;
     for (name, path) in of_images.files {
-        if has_image_extension(&name) {
-            pictures.entry(stem(&name)).or_default().push((name, path));
+        if has_image_extension(&path) {
+            by_stem.entry(stem(&name)).or_default().push((name, path));
         }
     }
     let of_texts = walk(texts)?;
@@ -41,8 +41,8 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
         unread.extend(of_texts.unread.iter().cloned());
     }
     for (name, reason) in unread {
-        reading.drop(images.join(&name).display().to_string(), reason);
-        reading.unread.push(name);
+        parsed.account.drop(images.join(&name).display().to_string(), reason);
+        parsed.account.unread.push(name);
     }
     // A text that cannot be read, or lies in a folder that cannot, may be there.
     let may_have_text = |of: &str| {
@@ -55,46 +55,46 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<Reading> {
         .filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt"))
         .map(|(name, path)| (stem(&name), path))
         .collect();
-    let count: usize = pictures.values().map(Vec::len).sum();
-    reading.seen = format!("{count} image files and {} text files", captions.len());
-    for (stem, found) in pictures {
+    let count: usize = by_stem.values().map(Vec::len).sum();
+    parsed.account.found.push(format!("{count} image files and {} text files", captions.len()));
+    for (stem, found) in by_stem {
         let text = captions.remove(&stem);
         for (name, path) in found {
             let Some(text) = &text else {
                 if may_have_text(&stem) {
-                    reading.unread.push(name.clone());
+                    parsed.account.unread.push(name.clone());
                 }
-                reading.drop(name, format!("an image without caption: no {stem}.txt"));
+                parsed.account.drop(name, format!("an image without caption: no {stem}.txt"));
                 continue;
             };
             match read_captions(text) {
                 Ok(captions) => {
                     let split = name.split_once('/').and_then(|(top, _)| top.parse::<Split>().ok());
                     let source = ImageSource::File(path);
-                    reading.records.push(Record { id: name, source, split, captions, meta: Map::new() });
+                    parsed.records.push(Record { id: name, source, split, captions, meta: Map::new() });
                 }
                 Err(reason) => {
-                    reading.unread.push(name);
-                    reading.drop(text.display().to_string(), reason);
+                    parsed.account.unread.push(name);
+                    parsed.account.drop(text.display().to_string(), reason);
                 }
             }
         }
     }
     for (stem, _) in captions {
-        reading.drop(format!("{stem}.txt"), "captions without image");
+        parsed.account.drop(format!("{stem}.txt"), "captions without image");
     }
-    if reading.records.iter().any(|record| record.split.is_none()) {
-        reading.records.iter_mut().for_each(|record| record.split = None);
+    if parsed.records.iter().any(|record| record.split.is_none()) {
+        parsed.records.iter_mut().for_each(|record| record.split = None);
     }
-    Ok(reading)
+    Ok(parsed)
 }
 
-fn read_captions(path: &Path) -> std::result::Result<Vec<(Option<String>, String)>, String> {
+fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String> {
     let text = gxn_base::text::read_text(path).map_err(|error| match error.found() {
         Some(found) => found.to_owned(),
         None => error.to_string(),
     })?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| (None, line.to_owned())).collect())
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| ParsedCaption::new(line)).collect())
 }
 
 /// `a/b.jpg` → `a/b`.
@@ -102,15 +102,10 @@ fn stem(name: &str) -> String {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
 }
 
-/// Every visible file below `folder`, by its path from there with `/`, in a fixed order.
-pub fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    Ok(walk(folder)?.files)
-}
-
-/// What a walk through a folder met, by paths from there with `/`.
+/// Every visible file below a folder in a fixed order, by its path from there with `/`.
 struct Walk {
     files: Vec<(String, PathBuf)>,
-    /// What could not be looked at, and why.
+    /// What could not be read, and why.
     unread: Vec<(String, String)>,
 }
 
@@ -146,8 +141,8 @@ fn walk(folder: &Path) -> Result<Walk> {
     Ok(found)
 }
 
-/// Why something that a walk met could not be looked at, though there may be pictures behind it. `None` of a loop, which
-/// was seen under its first name, and of what went away meanwhile.
+/// Why something in a folder could not be read although images may be behind it. `None` for a loop, which was visited
+/// under its first name, and for what has been deleted meanwhile.
 pub fn unread_reason(error: &walkdir::Error) -> Option<String> {
     let is_missing = error.io_error().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound);
     let is_link = || error.path().is_some_and(|path| path.symlink_metadata().is_ok_and(|found| found.is_symlink()));

@@ -1,146 +1,16 @@
-//! Pictures: bytes, content hash, decoding, orientation and colour.
+//! Images: bytes, content hash, decoding, orientation and colour.
 //!
 //! The format is told by the bytes, never by the file's extension. Colour profiles are not applied.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::dataset::ImageSource;
-pub use super::preprocess::{Filter, Preprocess, ResizeRule, View};
+use super::image_source::ImageSource;
 use gxn_base::{Error, Result};
 
-/// SHA-256 of a picture's encoded bytes. Shown as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct ContentHash(pub [u8; 32]);
-
-impl ContentHash {
-    /// The hash of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// A number in `[0, 1)` that depends on the content alone; its first 53 bits.
-    pub fn unit(&self) -> f64 {
-        let mut first = [0; 8];
-        first.copy_from_slice(&self.0[..8]);
-        (u64::from_be_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-impl fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ContentHash({self})")
-    }
-}
-
-impl From<ContentHash> for String {
-    fn from(hash: ContentHash) -> Self {
-        hash.to_string()
-    }
-}
-
-impl TryFrom<String> for ContentHash {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(format!("a content hash has 64 hexadecimal digits, found {:?}", text));
-        }
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|error| error.to_string())?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for ImageSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
-        }
-    }
-}
-
-impl ImageSource {
-    /// Number of encoded bytes.
-    ///
-    /// # Errors
-    /// When the file cannot be looked at.
-    pub fn byte_count(&self) -> Result<u64> {
-        match self {
-            Self::File(path) => {
-                std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
-            }
-            Self::TarMember { length, .. } => Ok(*length),
-        }
-    }
-
-    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
-    /// member: when the archive was). Where both are as before, the picture is taken to be the same.
-    ///
-    /// # Errors
-    /// When the file cannot be looked at.
-    pub fn stamp(&self) -> Result<(u64, i64)> {
-        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
-        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
-        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
-        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => after.as_millis() as i64,
-            Err(before) => -(before.duration().as_millis() as i64),
-        };
-        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
-        Ok((size, changed_ms))
-    }
-
-    /// The encoded bytes.
-    ///
-    /// # Errors
-    /// When they cannot be read in full.
-    pub fn read(&self) -> Result<Vec<u8>> {
-        match self {
-            Self::File(path) => std::fs::read(path).map_err(|error| Error::io("cannot read", path, error)),
-            Self::TarMember { archive, offset, length, .. } => {
-                let fail = |error| Error::io("cannot read", archive, error);
-                let mut file = File::open(archive).map_err(fail)?;
-                file.seek(SeekFrom::Start(*offset)).map_err(fail)?;
-                let mut bytes = Vec::new();
-                file.take(*length).read_to_end(&mut bytes).map_err(fail)?;
-                if bytes.len() as u64 != *length {
-                    return Err(Error::invalid(
-                        self.to_string(),
-                        format!("{} bytes before the archive's end", bytes.len()),
-                        format!("{length}"),
-                    ));
-                }
-                Ok(bytes)
-            }
-        }
-    }
-
-    /// SHA-256 of the encoded bytes.
-    ///
-    /// # Errors
-    /// As [`ImageSource::read`].
-    pub fn content_hash(&self) -> Result<ContentHash> {
-        Ok(ContentHash::of(&self.read()?))
-    }
-}
-
-/// What a picture may cost. Checked before its pixels are decoded.
+/// What an image may cost. Checked before its pixels are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageLimits {
     /// Largest width × height.
@@ -156,11 +26,11 @@ impl Default for ImageLimits {
     }
 }
 
-/// The decoded picture: upright (EXIF orientation applied), RGB, 8 bits; alpha is laid on white, grey, CMYK, palette
-/// and 16-bit pictures are converted, and of an animation the first frame is taken.
+/// The decoded image: upright (EXIF orientation applied), RGB, 8 bits; alpha is laid on white, grey, CMYK, palette
+/// and 16-bit images are converted, and of an animation the first frame is taken.
 ///
 /// # Errors
-/// Names the picture: unreadable, over the limits, no known format, damaged or cut off.
+/// Names the image: unreadable, over the limits, no known format, damaged or cut off.
 pub fn load_image(source: &ImageSource, limits: &ImageLimits) -> Result<RgbImage> {
     decode_image(&read_limited(source, limits)?, &source.to_string(), limits)
 }
@@ -172,7 +42,7 @@ pub fn load_image(source: &ImageSource, limits: &ImageLimits) -> Result<RgbImage
 pub fn read_limited(source: &ImageSource, limits: &ImageLimits) -> Result<Vec<u8>> {
     let count = source.byte_count()?;
     if count > limits.max_bytes {
-        return Err(Error::invalid(
+        return Err(Error::unsupported(
             source.to_string(),
             format!("{count} bytes"),
             format!("at most {}", limits.max_bytes),
@@ -188,13 +58,13 @@ pub fn read_limited(source: &ImageSource, limits: &ImageLimits) -> Result<Vec<u8
 pub fn decode_image(bytes: &[u8], name: &str, limits: &ImageLimits) -> Result<RgbImage> {
     let mut decoder = open_decoder(bytes, name, limits)?;
     if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_complete(bytes) {
-        return Err(Error::invalid(name, "a JPEG that breaks off before its end marker", "a complete picture")
+        return Err(Error::invalid(name, "a JPEG that breaks off before its end marker", "a complete image")
             .with_hint("copy or download the file again"));
     }
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|error| damaged(name, &error))?;
-    picture.apply_orientation(orientation);
-    Ok(flatten(picture))
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| damaged(name, &error))?;
+    image.apply_orientation(orientation);
+    Ok(flatten(image))
 }
 
 /// Width and height as shown, in pixels, from the header alone.
@@ -229,7 +99,7 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         let found = format!("{width} × {height} pixels");
         let expected = format!("at most {} megapixels", limits.max_pixels as f64 / 1e6);
-        return Err(Error::invalid(name, found, expected).with_hint("make the picture smaller or raise the limit"));
+        return Err(Error::unsupported(name, found, expected).with_hint("make the image smaller or raise the limit"));
     }
     if width == 0 || height == 0 {
         return Err(Error::invalid(name, format!("{width} × {height} pixels"), "at least one pixel"));
@@ -237,10 +107,10 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
     Ok(decoder)
 }
 
-const EXPECTED: &str = "a JPEG, PNG, WebP, GIF, BMP or TIFF picture";
+const EXPECTED: &str = "a JPEG, PNG, WebP, GIF, BMP or TIFF image";
 
 fn damaged(name: &str, error: &image::ImageError) -> Error {
-    Error::invalid(name, format!("damaged data ({error})"), "a complete picture")
+    Error::invalid(name, format!("damaged data ({error})"), "a complete image")
 }
 
 /// What unknown bytes look like, for people.
@@ -278,11 +148,11 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
 }
 
 /// Alpha on white, everything else converted.
-fn flatten(picture: DynamicImage) -> RgbImage {
-    if !picture.color().has_alpha() {
-        return picture.into_rgb8();
+fn flatten(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
     }
-    let rgba = picture.into_rgba8();
+    let rgba = image.into_rgba8();
     let mut rgb = RgbImage::new(rgba.width(), rgba.height());
     for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
         let alpha = u32::from(from[3]);
@@ -291,12 +161,6 @@ fn flatten(picture: DynamicImage) -> RgbImage {
         }
     }
     rgb
-}
-
-/// Whether the name ends like a picture's. Only for finding files in folders: decoding looks at the bytes.
-pub(super) fn has_image_extension(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map_or(String::new(), |(_, end)| end.to_ascii_lowercase());
-    matches!(extension.as_str(), "jpg" | "jpeg" | "png" | "webp" | "gif" | "bmp" | "tif" | "tiff")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Tests of decoding. The pictures were made by `reference/data_images.py`; all show the same 96 × 64 scene.
+//! Tests of decoding. The images were made by `reference/data_images.py`; all show the same 96 × 64 scene.
 
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::ContentHash;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data").join(name)
@@ -70,12 +71,12 @@ fn grey_and_sixteen_bits_become_rgb() {
 #[test]
 fn cmyk_becomes_rgb_as_in_pillow() {
     let golden: serde_json::Value = serde_json::from_slice(&bytes("preprocess.json")).unwrap();
-    let picture = decoded("cmyk.jpg");
+    let image = decoded("cmyk.jpg");
     for pixel in golden["cmyk"].as_array().unwrap() {
         let (x, y) = (pixel[0].as_u64().unwrap() as u32, pixel[1].as_u64().unwrap() as u32);
         for channel in 0..3 {
             let want = pixel[2][channel].as_i64().unwrap();
-            let got = i64::from(picture.get_pixel(x, y)[channel]);
+            let got = i64::from(image.get_pixel(x, y)[channel]);
             assert!((want - got).abs() <= 4, "({x}, {y}) channel {channel}: {got}, Pillow {want}");
         }
     }
@@ -85,11 +86,11 @@ fn cmyk_becomes_rgb_as_in_pillow() {
 fn alpha_is_laid_on_white() {
     let scene = decoded("rgb.png");
     for name in ["alpha.png", "alpha.webp"] {
-        let picture = decoded(name);
-        assert_eq!(picture.get_pixel(10, 50).0, [255, 255, 255], "{name}: transparent");
-        assert_eq!(picture.get_pixel(90, 5), scene.get_pixel(90, 5), "{name}: opaque");
+        let image = decoded(name);
+        assert_eq!(image.get_pixel(10, 50).0, [255, 255, 255], "{name}: transparent");
+        assert_eq!(image.get_pixel(90, 5), scene.get_pixel(90, 5), "{name}: opaque");
         // alpha 128: (c · 128 + 255 · 127) / 255, rounded
-        let (half, full) = (picture.get_pixel(44, 5), scene.get_pixel(44, 5));
+        let (half, full) = (image.get_pixel(44, 5), scene.get_pixel(44, 5));
         for channel in 0..3 {
             let want = (f64::from(full[channel]) * 128.0 + 255.0 * 127.0) / 255.0;
             assert!((f64::from(half[channel]) - want).abs() <= 0.5, "{name}: half");
@@ -106,7 +107,7 @@ fn the_bytes_tell_the_format_not_the_name() {
 }
 
 #[test]
-fn truncated_pictures_are_refused_by_name() {
+fn truncated_images_are_refused_by_name() {
     for name in ["rgb.jpg", "progressive.jpg", "rgb.png", "rgb.bmp", "alpha.webp"] {
         let whole = bytes(name);
         for kept in [whole.len() - 2, whole.len() * 3 / 4, whole.len() / 2] {
@@ -119,7 +120,7 @@ fn truncated_pictures_are_refused_by_name() {
             assert!(error.starts_with("cut.jpg: found"), "{error}");
         }
     }
-    // A picture with something behind its end is whole.
+    // An image with something behind its end is whole.
     let longer = [bytes("rgb.jpg"), b"trailing".to_vec()].concat();
     assert_eq!(decode_image(&longer, "a", &ImageLimits::default()).unwrap(), decoded("rgb.jpg"));
     // A tail of zeros, as an interrupted download leaves it.
@@ -130,7 +131,7 @@ fn truncated_pictures_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_no_picture_is_described() {
+fn what_is_no_image_is_described() {
     assert!(refused(b"").contains("an empty file"));
     let text = refused("<!DOCTYPE html><title>404 überall</title>".as_bytes());
     assert!(text.contains("text beginning \"<!DOCTYPE html>"), "{text}");
@@ -140,7 +141,7 @@ fn what_is_no_picture_is_described() {
 
 /// A JPEG, BMP and PNG whose headers claim 30,000 × 30,000 pixels: refused before memory is taken for them.
 #[test]
-fn huge_pictures_are_refused_from_their_header() {
+fn huge_images_are_refused_from_their_header() {
     let mut jpeg = bytes("rgb.jpg");
     let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
     jpeg[frame + 5..frame + 7].copy_from_slice(&30_000u16.to_be_bytes());
@@ -153,10 +154,10 @@ fn huge_pictures_are_refused_from_their_header() {
     png[20..24].copy_from_slice(&30_000u32.to_be_bytes());
     let sum = crc32(&png[12..29]).to_be_bytes();
     png[29..33].copy_from_slice(&sum);
-    for picture in [jpeg, bmp, png] {
-        let error = refused(&picture);
+    for image in [jpeg, bmp, png] {
+        let error = refused(&image);
         assert!(error.contains("30000 × 30000 pixels, expected at most 100 megapixels"), "{error}");
-        assert!(image_size(&picture, "a", &ImageLimits::default()).is_err());
+        assert!(image_size(&image, "a", &ImageLimits::default()).is_err());
     }
     let small = ImageLimits { max_pixels: 6143, ..ImageLimits::default() };
     assert!(decode_image(&bytes("rgb.png"), "a", &small).is_err());
@@ -205,7 +206,7 @@ mod properties {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
-        /// Damaged bytes give a picture or an error, never a panic.
+        /// Damaged bytes give an image or an error, never a panic.
         #[test]
         fn damage_never_panics(which in 0usize..6, at in 0.0..1.0f64, value: u8, cut in 0.0..1.2f64) {
             let names = ["rgb.jpg", "rgb.png", "moving.gif", "alpha.webp", "rgb.bmp", "cmyk.jpg"];

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::image_resolver::ImageResolver;
 use super::options::SourceOptions;
-use super::record::Reading;
-use super::roots::ImageRoots;
-use super::rows::{Row, Rows};
+use super::parsed_source::{ParsedCaption, ParsedSource, plain};
+use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
@@ -21,8 +21,8 @@ pub(super) fn is_row(object: &Map<String, Value>) -> bool {
 }
 
 /// Reads one object a line.
-pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
-    let mut rows = Rows::new("JSONL", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
+    let mut builder = RecordBuilder::new("JSONL", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     let mut count = 0;
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = format!("line {}", at + 1);
@@ -30,33 +30,35 @@ pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Re
             Error::invalid(format!("{}, {place}", path.display()), error.to_string(), "a JSON object")
         })?;
         count += 1;
-        add(&mut rows, value, place);
+        add(&mut builder, value, place);
     }
-    Ok(rows.finish(format!("{count} lines")))
+    Ok(builder.finish(format!("{count} lines")))
 }
 
 /// Reads a JSON list of objects.
-pub(super) fn read_list(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
+pub(super) fn read_list(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
     let values: Vec<Value> = parse_json(text, path, "a list of objects with image and caption")?;
-    let mut rows = Rows::new("JSON list", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+    let mut builder =
+        RecordBuilder::new("JSON list", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     let count = values.len();
     for (at, value) in values.into_iter().enumerate() {
-        add(&mut rows, value, format!("entry {}", at + 1));
+        add(&mut builder, value, format!("entry {}", at + 1));
     }
-    Ok(rows.finish(format!("{count} entries")))
+    Ok(builder.finish(format!("{count} entries")))
 }
 
-fn add(rows: &mut Rows<'_>, value: Value, place: String) {
+fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
     let Value::Object(mut object) = value else {
-        return rows.drop(place, "not a JSON object");
+        return builder.drop(place, "not a JSON object");
     };
     let Some(Value::String(image)) = IMAGE.iter().find_map(|key| object.remove(*key)) else {
-        return rows.drop(place, format!("no image file under `image`; its keys are {}", keys(&object)));
+        return builder.drop(place, format!("no image file under `image`; its keys are {}", keys(&object)));
     };
     let ids = object.remove("caption_ids");
     let captions = take_captions(&mut object, ids.as_ref());
     if captions.is_empty() {
-        return rows.drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
+        return builder
+            .drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
     }
     let mut row = Row { image, captions, ..Row::default() };
     for key in ["id", "image_id"] {
@@ -71,11 +73,11 @@ fn add(rows: &mut Rows<'_>, value: Value, place: String) {
         None => Map::new(),
     };
     row.meta.extend(object);
-    rows.add(row);
+    builder.add(row);
 }
 
 /// The captions of an object, one string or several, with their ids where `ids` gives as many.
-pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<(Option<String>, String)> {
+pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<ParsedCaption> {
     let texts: Vec<String> = match CAPTION.iter().find_map(|key| object.remove(*key)) {
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(texts)) => texts.into_iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
@@ -83,12 +85,7 @@ pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>
     };
     let ids = ids.and_then(Value::as_array).filter(|ids| ids.len() == texts.len());
     let id = |at: usize| ids.map(|ids| plain(&ids[at]));
-    texts.into_iter().enumerate().map(|(at, text)| (id(at), text)).collect()
-}
-
-/// Strings as they are, anything else as JSON.
-pub(super) fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    texts.into_iter().enumerate().map(|(at, text)| ParsedCaption { id: id(at), text }).collect()
 }
 
 fn keys(object: &Map<String, Value>) -> String {

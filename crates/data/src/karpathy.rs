@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::dataset::{Dropped, ImageSource, Split};
-use super::jsonl::plain;
+use super::image_resolver::ImageResolver;
+use super::image_source::ImageSource;
 use super::options::SourceOptions;
-use super::record::{Reading, Record};
-use super::roots::ImageRoots;
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
+use super::split::Split;
 use gxn_base::Result;
 use gxn_base::text::parse_json;
 
@@ -20,7 +20,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct Entry {
-    /// Not part of Karpathy's layout: written by `gxn data convert`, so that ids survive.
+    /// Not part of Karpathy's layout: written by [`convert`](crate::convert()), so that ids survive.
     id: Option<String>,
     filename: String,
     filepath: Option<String>,
@@ -40,11 +40,11 @@ struct Sentence {
 }
 
 /// Images are called by `id`, `cocoid`, else by `filename`; `restval` becomes train or is left out, as the options say.
-pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
+pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
     let file: File = parse_json(text, path, "Karpathy's layout of images with sentences")?;
-    let roots = ImageRoots::new(path, options.images.as_deref(), &[])?;
-    let mut reading = Reading::new("Karpathy JSON");
-    reading.seen = format!("{} images are listed", file.images.len());
+    let resolver = ImageResolver::new(path, options.images.as_deref(), &[])?;
+    let mut parsed = ParsedSource::new("Karpathy JSON");
+    parsed.account.found.push(format!("{} images are listed", file.images.len()));
     let mut restval = 0;
     for entry in file.images {
         let split = match entry.split.as_deref() {
@@ -56,7 +56,9 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<R
             Some(split) => match split.parse() {
                 Ok(split) => Some(split),
                 Err(_) => {
-                    reading.drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
+                    parsed
+                        .account
+                        .drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
                     continue;
                 }
             },
@@ -66,14 +68,14 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<R
         let id = given.unwrap_or_else(|| entry.filename.clone());
         let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
         let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
-        let source = match roots.find(&names) {
+        let source = match resolver.find(&names) {
             Ok(path) => ImageSource::File(path),
             Err(reason) => {
-                if roots.may_hold(&names) {
-                    reading.unread.push(id);
+                if resolver.may_hold(&names) {
+                    parsed.account.unread.push(id);
                 }
                 let captions = entry.sentences.len();
-                reading.drop(inside.unwrap_or(entry.filename), format!("{reason} ({captions} captions)"));
+                parsed.account.drop(inside.unwrap_or(entry.filename), format!("{reason} ({captions} captions)"));
                 continue;
             }
         };
@@ -86,13 +88,12 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<R
         }
         let captions = entry.sentences.into_iter().map(|sentence| {
             let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-            (sentence.sentid.as_ref().map(plain), text)
+            ParsedCaption { id: sentence.sentid.as_ref().map(plain), text }
         });
-        reading.records.push(Record { id, source, split, captions: captions.collect(), meta });
+        parsed.records.push(Record { id, source, split, captions: captions.collect(), meta });
     }
     if restval > 0 {
-        let reason = "restval is not in use (option use_restval)".to_owned();
-        reading.left_out.push(Dropped { what: format!("{restval} images of the split restval"), reason });
+        parsed.account.exclude(format!("{restval} images of the split restval"), "restval is left out, as asked");
     }
-    Ok(reading)
+    Ok(parsed)
 }

@@ -1,35 +1,73 @@
-//! DATA: from any supported source to a [`Dataset`], its vocabulary and its decoded pictures.
+//! Image–text datasets: from any supported source to images, captions and splits, and from these to tokens and pixels.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`Dataset`] | images, captions and splits, whatever format they came from; [`Dataset::open`] recognises it |
+//! | [`SourceOptions`] | how a source is read; the same type in configurations and, with feature `clap`, on command lines |
+//! | [`Account`] | what reading found, what was left out and why |
+//! | [`check()`] | what is wrong with a dataset before hours are spent on it |
+//! | [`convert()`] | the dataset in another format |
+//! | [`Vocabulary`], [`tokenize()`], [`WordVectors`] | from captions to tokens and ready-made word vectors |
+//! | [`load_image`], [`Preprocess`] | from encoded bytes to upright RGB pixels and the network's input |
+//! | [`SAMPLES`] | a commented sample of each format |
+//!
+//! ```
+//! use gxn_data::{Dataset, SourceOptions, Split};
+//!
+//! let folder = tempfile::tempdir()?;
+//! image::RgbImage::new(8, 8).save(folder.path().join("beach.png"))?;
+//! let line = r#"{"image": "beach.png", "captions": ["Two dogs run.", "Dogs on a beach."], "split": "train"}"#;
+//! std::fs::write(folder.path().join("captions.jsonl"), line)?;
+//!
+//! let data = Dataset::open(folder.path(), &SourceOptions::default())?;
+//! println!("{}: {} images, {} captions", data.format, data.images.len(), data.captions.len());
+//! assert_eq!((data.split_indices(Split::Train).len(), data.captions.len()), (1, 2));
+//! assert!(data.account.dropped.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![warn(missing_docs)]
 
+mod account;
+mod check;
+mod check_report;
 mod coco;
-pub mod convert;
-pub mod dataset;
-pub mod doctor;
-pub mod folder;
-pub mod image;
+mod convert;
+mod dataset;
+mod folder;
+mod format;
+mod image;
+mod image_resolver;
+mod image_source;
 mod jsonl;
 mod karpathy;
 mod options;
-pub mod preprocess;
-mod record;
-mod roots;
-mod rows;
-pub mod sample;
-pub mod source;
-pub mod split;
+mod parsed_source;
+mod preprocess;
+mod record_builder;
+mod sample;
+mod source;
+mod split;
 mod table;
-pub mod tokenizer;
-pub mod vocabulary;
+#[cfg(test)]
+mod testing;
+mod tokenizer;
+mod vocabulary;
 mod webdataset;
-pub mod word_vectors;
+mod word_vectors;
 
-pub use convert::{DataFormat, Pictures, convert};
-pub use dataset::{Caption, Dataset, Dropped, Image, ImageSource, Split};
-pub use doctor::{CheckOptions, DoctorReport, check};
+pub use account::{Account, Dropped};
+pub use check::{CheckOptions, check};
+pub use check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+pub use convert::{DataFormat, ImageFiles, convert};
+pub use dataset::{Caption, Dataset, Image};
+pub use folder::unread_reason;
 pub use gxn_base::{Error, Kind, Remedy, Result};
-pub use image::{ContentHash, ImageLimits, decode_image, image_size, load_image, read_limited};
+pub use image::{ImageLimits, decode_image, image_size, load_image, read_limited};
+pub use image_source::{ContentHash, ImageSource, has_image_extension};
 pub use options::{CsvColumns, SourceOptions};
-pub use preprocess::{Filter, Preprocess, ResizeRule, View};
-pub use split::SplitBy;
+pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View};
+pub use sample::{SAMPLES, Sample};
+pub use split::{Split, SplitBy};
 pub use tokenizer::tokenize;
 pub use vocabulary::{END, PAD, START, UNKNOWN, UnknownWords, Vocabulary};
 pub use word_vectors::WordVectors;

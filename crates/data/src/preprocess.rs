@@ -1,4 +1,4 @@
-//! [`Preprocess`]: from a decoded picture to the network's input. It belongs to a set of weights.
+//! [`Preprocess`]: from a decoded image to the network's input. It belongs to a set of weights.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -6,7 +6,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-/// How a picture becomes a square.
+/// How an image becomes a square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeRule {
@@ -22,14 +22,14 @@ pub enum ResizeRule {
 /// Interpolation kernels. Both are antialiased when shrinking (as Pillow's are).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Filter {
+pub enum ResizeFilter {
     /// Triangle.
     Bilinear,
     /// Catmull-Rom, a = −0.5.
     Bicubic,
 }
 
-/// Everything between a decoded RGB picture and the network's input. It belongs to the weights and travels with them.
+/// Everything between a decoded RGB image and the network's input. It belongs to the weights and travels with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
@@ -38,18 +38,18 @@ pub struct Preprocess {
     /// How the square is made.
     pub resize: ResizeRule,
     /// Interpolation.
-    pub filter: Filter,
+    pub filter: ResizeFilter,
     /// Subtracted from RGB values in 0..=255.
     pub mean: [f32; 3],
     /// Divides what is left.
     pub std: [f32; 3],
 }
 
-/// A part of a picture, perhaps mirrored: what a training step or a ten-crop average looks at.
+/// A part of an image, perhaps mirrored: the input of a training step or of a ten-crop average.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// `x0, y0, x1, y1` as shares of width and height, `0 ≤ x0 < x1 ≤ 1`. The part is cut out first and then treated
-    /// by the resize rule as though it were the whole picture; only the filter sees a little beyond its edges, as
+    /// by the resize rule as though it were the whole image; only the filter sees a little beyond its edges, as
     /// Pillow's `box` does.
     pub crop: [f32; 4],
     /// Left and right exchanged.
@@ -57,7 +57,7 @@ pub struct View {
 }
 
 impl View {
-    /// The whole picture as it is.
+    /// The whole image as it is.
     pub const FULL: Self = Self { crop: [0.0, 0.0, 1.0, 1.0], flip: false };
 }
 
@@ -74,7 +74,7 @@ impl Preprocess {
         Self {
             side_px: 224,
             resize: ResizeRule::ShorterThenCentre { shorter_px: 256 },
-            filter: Filter::Bilinear,
+            filter: ResizeFilter::Bilinear,
             mean: [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0],
             std: [0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0],
         }
@@ -86,7 +86,7 @@ impl Preprocess {
         Self {
             side_px,
             resize: ResizeRule::ShorterThenCentre { shorter_px: side_px + 32 },
-            filter: Filter::Bicubic,
+            filter: ResizeFilter::Bicubic,
             mean: [127.0; 3],
             std: [128.0; 3],
         }
@@ -98,7 +98,7 @@ impl Preprocess {
         self
     }
 
-    /// How the generator's side of the model sees pictures: by the same rule, `side_px` wide and high, with values in [−1, 1].
+    /// How the generator's side of the model sees images: by the same rule, `side_px` wide and high, with values in [−1, 1].
     pub fn small(&self, side_px: usize) -> Self {
         let side_px = side_px as u32;
         let resize = match self.resize {
@@ -107,14 +107,14 @@ impl Preprocess {
                 ResizeRule::ShorterThenCentre { shorter_px: shorter_px * side_px / self.side_px }
             }
         };
-        Self { side_px, resize, filter: Filter::Bicubic, mean: [127.5; 3], std: [127.5; 3] }
+        Self { side_px, resize, filter: ResizeFilter::Bicubic, mean: [127.5; 3], std: [127.5; 3] }
     }
 
     /// `[3, S, S]` in row-major order: red, green, blue planes, normalised.
     ///
     /// A crop outside `0..=1`, upside down or empty is brought back to the nearest box of at least one pixel.
-    pub fn apply(&self, picture: &RgbImage, view: View) -> Vec<f32> {
-        let square = self.square(picture, view);
+    pub fn apply(&self, image: &RgbImage, view: View) -> Vec<f32> {
+        let square = self.square(image, view);
         let side = self.side_px as usize;
         let mut planes = vec![0.0; 3 * side * side]; // [3, S, S]
         for channel in 0..3 {
@@ -134,20 +134,20 @@ impl Preprocess {
     }
 
     /// The resized square before normalisation and mirroring, RGB interleaved, `3 S²` bytes.
-    fn square(&self, picture: &RgbImage, view: View) -> Vec<u8> {
-        let mut region = Region::of(picture, view.crop);
+    fn square(&self, image: &RgbImage, view: View) -> Vec<u8> {
+        let mut region = Region::of(image, view.crop);
         let side = self.side_px;
         let shorter = match self.resize {
-            ResizeRule::Stretch => return self.resized(picture, region, side, side),
+            ResizeRule::Stretch => return self.resized(image, region, side, side),
             ResizeRule::ShorterThenCentre { shorter_px } => shorter_px.max(side),
         };
-        // A ribbon would become a picture of gigabytes of which one square is kept: cut it to 4:1 first.
+        // A ribbon would become an image of gigabytes of which one square is kept: cut it to 4:1 first.
         region.cut_to_aspect(4.0);
         let (width, height) = (region.width.round().max(1.0) as u64, region.height.round().max(1.0) as u64);
         let long = |long: u64, short: u64| ((u64::from(shorter) * long) / short) as u32; // torchvision truncates
         let (to_width, to_height) =
             if width <= height { (shorter, long(height, width)) } else { (long(width, height), shorter) };
-        let resized = self.resized(picture, region, to_width, to_height);
+        let resized = self.resized(image, region, to_width, to_height);
         // torchvision's centre: round half to even.
         let left = (f64::from(to_width - side) / 2.0).round_ties_even() as usize;
         let top = (f64::from(to_height - side) / 2.0).round_ties_even() as usize;
@@ -155,14 +155,14 @@ impl Preprocess {
         (top..top + side).flat_map(|y| resized[(y * stride + left) * 3..][..side * 3].iter().copied()).collect()
     }
 
-    fn resized(&self, picture: &RgbImage, region: Region, width: u32, height: u32) -> Vec<u8> {
+    fn resized(&self, image: &RgbImage, region: Region, width: u32, height: u32) -> Vec<u8> {
         // Typed images: the untyped call would compile every pixel type of the crate, a third of this library's build.
-        let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw())
+        let from = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
             .expect("an RgbImage holds three bytes a pixel");
         let mut to = TypedImage::<U8x3>::new(width, height);
         let filter = match self.filter {
-            Filter::Bilinear => FilterType::Bilinear,
-            Filter::Bicubic => FilterType::CatmullRom,
+            ResizeFilter::Bilinear => FilterType::Bilinear,
+            ResizeFilter::Bicubic => FilterType::CatmullRom,
         };
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
             region.left,
@@ -170,12 +170,12 @@ impl Preprocess {
             region.width,
             region.height,
         );
-        Resizer::new().resize_typed(&from, &mut to, &options).expect("the box lies inside the picture");
+        Resizer::new().resize_typed(&from, &mut to, &options).expect("the box lies inside the image");
         to.pixels().iter().flat_map(|pixel| pixel.0).collect()
     }
 }
 
-/// A box in pixels, inside its picture.
+/// A box in pixels, inside its image.
 #[derive(Debug, Clone, Copy)]
 struct Region {
     left: f64,
@@ -185,7 +185,7 @@ struct Region {
 }
 
 impl Region {
-    fn of(picture: &RgbImage, crop: [f32; 4]) -> Self {
+    fn of(image: &RgbImage, crop: [f32; 4]) -> Self {
         let span = |low: f32, high: f32, pixels: u32| {
             let pixels = f64::from(pixels);
             let clean = |share: f32, otherwise: f64| if share.is_nan() { otherwise } else { f64::from(share) };
@@ -193,8 +193,8 @@ impl Region {
             let high = (clean(high, 1.0).clamp(0.0, 1.0) * pixels).max(low + 1.0).min(pixels);
             (low, high - low)
         };
-        let (left, width) = span(crop[0], crop[2], picture.width());
-        let (top, height) = span(crop[1], crop[3], picture.height());
+        let (left, width) = span(crop[0], crop[2], image.width());
+        let (top, height) = span(crop[1], crop[3], image.height());
         Self { left, top, width, height }
     }
 

@@ -7,7 +7,7 @@ pub struct Sample {
     pub name: &'static str,
     /// What it is and when to take it.
     pub about: &'static str,
-    /// Files as they would lie on disk: name, content. Empty content stands for a picture.
+    /// Files as they would lie on disk: name, content. Empty content stands for an image.
     pub files: &'static [(&'static str, &'static str)],
 }
 
@@ -15,9 +15,9 @@ pub struct Sample {
 pub const SAMPLES: [Sample; 8] = [
     Sample {
         name: "folder",
-        about: "Pictures with texts of the same name beside them, one caption a line. The simplest to make by hand.\n\
+        about: "Images with texts of the same name beside them, one caption a line. The simplest to make by hand.\n\
                 Folders called train, val and test at the top give the splits; without them the content of each\n\
-                picture decides (90 % train, 5 % val, 5 % test), so that copies stay together.",
+                image decides (90 % train, 5 % val, 5 % test), so that copies stay together.",
         files: &[
             ("beach.jpg", ""),
             ("beach.txt", "Two dogs run along the beach.\nDogs playing near the sea.\n"),
@@ -27,7 +27,7 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "two-folders",
-        about: "Pictures in images/, texts of the same stems in captions/ (or texts/, text/, txt/, labels/).",
+        about: "Images in images/, texts of the same stems in captions/ (or texts/, text/, txt/, labels/).",
         files: &[("images/beach.jpg", ""), ("captions/beach.txt", "Two dogs run along the beach.\n")],
     },
     Sample {
@@ -47,8 +47,8 @@ pub const SAMPLES: [Sample; 8] = [
     Sample {
         name: "csv",
         about: "A table with a header, one caption a row (tabs, bars and semicolons separate too). Image columns:\n\
-                filepath, image, image_path, …; caption columns: title, caption, text, …; others are named with\n\
-                --csv-img-key and --csv-caption-key. `split` and `id` are understood, further columns are kept as meta.",
+                filepath, image, image_path, …; caption columns: title, caption, text, …; others can be named\n\
+                in the options. `split` and `id` are understood, further columns are kept as meta.",
         files: &[
             (
                 "captions.csv",
@@ -76,8 +76,8 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "karpathy",
-        about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or where\n\
-                --images says, below `filepath` if it is given. restval joins train with --use-restval.",
+        about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or in the\n\
+                folder that the options name, below `filepath` if it is given. restval joins train unless left out.",
         files: &[
             (
                 "dataset.json",
@@ -90,8 +90,8 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "coco",
-        about: "COCO captions JSON (captions_train2017.json). It holds no splits: join several files with `::`, or let\n\
-                --split-by hash:0.9/0.05/0.05 make them.",
+        about: "COCO captions JSON (captions_train2017.json). It holds no splits: join several files with `::`, or split by\n\
+                content with the rule hash:0.9/0.05/0.05.",
         files: &[
             (
                 "captions_val2017.json",
@@ -106,7 +106,7 @@ pub const SAMPLES: [Sample; 8] = [
     Sample {
         name: "webdataset",
         about: "Tar shards, opened as shards-{0000..0042}.tar or by their folder: members of one stem make a sample, a\n\
-                picture (jpg, jpeg, png, webp) with a txt (one caption a line) or a json (`captions` or\n\
+                image (jpg, jpeg, png, webp) with a txt (one caption a line) or a json (`captions` or\n\
                 `caption`; `split` stands in all samples or in none).",
         files: &[
             ("000000.jpg", ""),
@@ -118,19 +118,15 @@ pub const SAMPLES: [Sample; 8] = [
 ];
 
 impl Sample {
-    /// The sample called `name`.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        SAMPLES.iter().find(|sample| sample.name == name)
-    }
-
     /// Title, advice and files as text; comment lines begin with `#`.
     pub fn text(&self) -> String {
         let mut text = format!("# {}\n", self.name);
         self.about.lines().for_each(|line| text += &format!("# {}\n", line.trim()));
         for (name, content) in self.files {
-            match content.is_empty() {
-                true => text += &format!("--- {name}   (a picture)\n"),
-                false => text += &format!("--- {name}\n{content}"),
+            if content.is_empty() {
+                text += &format!("--- {name}   (an image)\n");
+            } else {
+                text += &format!("--- {name}\n{content}");
             }
         }
         text
@@ -154,8 +150,8 @@ mod tests {
             for (at, (name, content)) in sample.files.iter().enumerate() {
                 let mut bytes = content.as_bytes().to_vec();
                 if bytes.is_empty() {
-                    let picture = image::RgbImage::from_pixel(2, 2, image::Rgb([at as u8; 3]));
-                    picture.write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
+                    let image = image::RgbImage::from_pixel(2, 2, image::Rgb([at as u8; 3]));
+                    image.write_to(&mut Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
                 }
                 let mut header = tar::Header::new_gnu();
                 header.set_size(bytes.len() as u64);
@@ -173,9 +169,8 @@ mod tests {
             let data = Dataset::open(folder.path(), &strict).unwrap_or_else(|error| panic!("{}: {error}", sample.name));
             assert_eq!(data.images.len(), if sample.name == "two-folders" { 1 } else { 2 }, "{}", sample.name);
             assert!(data.captions.iter().any(|caption| caption.text.starts_with("Two dogs")), "{}", sample.name);
-            let text = Sample::named(sample.name).unwrap().text();
+            let text = sample.text();
             assert!(text.starts_with(&format!("# {}\n# ", sample.name)), "{text}");
         }
-        assert!(Sample::named("npz").is_none());
     }
 }

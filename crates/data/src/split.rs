@@ -1,19 +1,59 @@
-//! [`SplitBy`]: splits for data that come without.
+//! [`Split`], and [`SplitBy`]: splits for data that come without.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Split;
-use super::image::ContentHash;
+use super::image_source::ContentHash;
 use gxn_base::{Error, Result};
+
+/// Which part of the data an image belongs to. Captions follow their image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Used for gradient steps and for the vocabulary.
+    Train,
+    /// Used for choosing hyper-parameters and the best epoch.
+    Val,
+    /// Used once, for the final result.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        })
+    }
+}
+
+impl Split {
+    /// All three, in order.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    /// `train`, `val` (also `valid`, `validation`, `dev`) or `test`, in any case.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "train" | "training" => Ok(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Ok(Self::Val),
+            "test" => Ok(Self::Test),
+            _ => Err(Error::invalid("a split", format!("{text:?}"), "train, val or test")),
+        }
+    }
+}
 
 /// How images get their split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum SplitBy {
-    /// By the hash of the image's bytes, so that copies of a picture fall on the same side, in whatever order and
+    /// By the hash of the image's bytes, so that copies of an image fall on the same side, in whatever order and
     /// beside whatever other images they come. The shares sum to 1.
     Hash {
         /// Share of train.
@@ -31,7 +71,7 @@ impl SplitBy {
     /// `hash:0.9/0.05/0.05`, used where a source gives no splits.
     pub const DEFAULT: Self = Self::Hash { train: 0.9, val: 0.05, test: 0.05 };
 
-    /// The split of the image with this content. [`SplitBy::All`] does not look at it.
+    /// The split of the image with this content. [`SplitBy::All`] ignores it.
     pub fn split(&self, content: &ContentHash) -> Split {
         match *self {
             Self::All(split) => split,

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::image_resolver::ImageResolver;
 use super::options::{CsvColumns, SourceOptions};
-use super::record::Reading;
-use super::roots::ImageRoots;
-use super::rows::{Row, Rows};
+use super::parsed_source::{ParsedCaption, ParsedSource};
+use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::read_text;
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 
 const IMAGE: [&str; 8] = ["filepath", "image", "image_path", "file_name", "filename", "image_name", "img", "path"];
 const CAPTION: [&str; 7] = ["title", "caption", "text", "comment", "sentence", "description", "raw"];
@@ -30,22 +30,23 @@ fn split_token_line(line: &str) -> Option<(&str, &str, &str)> {
 
 /// Flickr8k's and Flickr30k's `name.jpg#0<TAB>caption`. Splits come from `…trainImages.txt`, `…devImages.txt` and
 /// `…testImages.txt` beside the file, if they are there.
-pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Result<Reading> {
+pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Result<ParsedSource> {
     let splits = official_splits(path)?;
-    let mut rows = Rows::new("Flickr token file", ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+    let mut builder =
+        RecordBuilder::new("Flickr token file", ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some((image, number, caption)) = split_token_line(line) else {
-            rows.drop(format!("line {}", at + 1), "not `name.jpg#0<TAB>caption`");
+            builder.drop(format!("line {}", at + 1), "not `name.jpg#0<TAB>caption`");
             continue;
         };
-        rows.add(Row {
+        builder.add(Row {
             image: image.to_owned(),
             split: splits.get(image).map(|split| (*split).to_owned()),
-            captions: vec![(Some(format!("{image}#{number}")), caption.to_owned())],
+            captions: vec![ParsedCaption { id: Some(format!("{image}#{number}")), text: caption.to_owned() }],
             ..Row::default()
         });
     }
-    Ok(rows.finish(format!("{} lines", text.lines().count())))
+    Ok(builder.finish(format!("{} lines", text.lines().count())))
 }
 
 fn official_splits(path: &Path) -> Result<HashMap<String, &'static str>> {
@@ -88,12 +89,12 @@ impl Header {
             None => usual.iter().find_map(|name| place(name)),
         };
         let (image, caption) = (pick(&columns.image, &IMAGE), pick(&columns.caption, &CAPTION));
-        let complain = |expected: String| {
-            Error::invalid(path.display().to_string(), format!("columns {}", names.join(", ")), expected)
+        let complain = |kind: Kind, expected: String| {
+            Error::new(kind, path.display().to_string(), format!("columns {}", names.join(", ")), expected)
         };
         if let (None, Some(_)) = (image, place("url")) {
-            return Err(complain("a column of image files".into())
-                .with_hint("nothing is downloaded: fetch the pictures first, for example with img2dataset"));
+            return Err(complain(Kind::Unsupported, "a column of image files".into())
+                .with_hint("nothing is downloaded: fetch the images first, for example with img2dataset"));
         }
         if let (Some(image), Some(caption)) = (image, caption)
             && image != caption
@@ -108,17 +109,17 @@ impl Header {
             [] => "a column for images (image, filepath, …) and one for captions (caption, title, text, …)".to_owned(),
             _ => format!("the columns {}", named.join(" and ")),
         };
-        Err(complain(wanted).with_hint("name the columns with --csv-img-key and --csv-caption-key"))
+        Err(complain(Kind::Invalid, wanted).with_remedy(Remedy::NameColumns))
     }
 }
 
 /// A table with a header: one caption a row; `split`, `id` (or `image_id`) and `caption_id` are understood, all other
 /// columns become the image's meta.
-pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &SourceOptions) -> Result<Reading> {
+pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &SourceOptions) -> Result<ParsedSource> {
     let format = if header.separator == '\t' { "TSV" } else { "CSV" };
-    let mut rows = Rows::new(format, ImageRoots::new(path, options.images.as_deref(), &[])?, options);
+    let mut builder = RecordBuilder::new(format, ImageResolver::new(path, options.images.as_deref(), &[])?, options);
     let separator = u8::try_from(header.separator)
-        .map_err(|_| Error::invalid("the separator", format!("{:?}", header.separator), "one ASCII character"))?;
+        .map_err(|_| Error::unsupported("the separator", format!("{:?}", header.separator), "one ASCII character"))?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator)
         .flexible(true)
@@ -132,18 +133,18 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
         let line = record.position().map_or(0, |position| position.line());
         count += 1;
         if record.len() <= header.image.max(header.caption) {
-            rows.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
+            builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
             continue;
         }
         let mut row = Row { image: record[header.image].trim().to_owned(), ..Row::default() };
         // An unquoted separator inside a caption in the last column.
-        let caption = match header.caption + 1 == width {
-            true => record.iter().skip(header.caption).collect::<Vec<_>>().join(&header.separator.to_string()),
-            false if record.len() > width => {
-                rows.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
-                continue;
-            }
-            false => record[header.caption].to_owned(),
+        let caption = if header.caption + 1 == width {
+            record.iter().skip(header.caption).collect::<Vec<_>>().join(&header.separator.to_string())
+        } else if record.len() > width {
+            builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
+            continue;
+        } else {
+            record[header.caption].to_owned()
         };
         let mut caption_id = None;
         for (at, name) in header.names.iter().enumerate() {
@@ -156,8 +157,8 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
                 _ => drop(row.meta.insert(name.clone(), Value::from(value))),
             }
         }
-        row.captions.push((caption_id, caption));
-        rows.add(row);
+        row.captions.push(ParsedCaption { id: caption_id, text: caption });
+        builder.add(row);
     }
-    Ok(rows.finish(format!("{count} rows")))
+    Ok(builder.finish(format!("{count} rows")))
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Dataset, Split};
+use super::dataset::Dataset;
+use super::split::Split;
 use super::tokenizer::tokenize;
 use gxn_base::{Error, Result};
 
@@ -42,9 +43,9 @@ struct Stored {
 /// How many words of some captions the vocabulary does not know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct UnknownWords {
-    /// Words looked at.
+    /// Number of words.
     pub words: usize,
-    /// Of them unknown.
+    /// How many of them are unknown.
     pub unknown: usize,
 }
 
@@ -91,18 +92,13 @@ impl Vocabulary {
         &self.tokens
     }
 
-    /// The threshold it was built with.
-    pub fn min_count(&self) -> usize {
-        self.min_count
-    }
-
     /// The number of a word as [`tokenize`] gives it; [`UNKNOWN`] when it has none.
     pub fn number(&self, word: &str) -> u32 {
         self.numbers.get(word).copied().unwrap_or(UNKNOWN)
     }
 
     /// The word of a number; `<unk>` beyond the end.
-    pub fn token(&self, number: u32) -> &str {
+    fn token(&self, number: u32) -> &str {
         self.tokens.get(number as usize).map_or(SPECIALS[UNKNOWN as usize], String::as_str)
     }
 
@@ -134,7 +130,7 @@ impl Vocabulary {
     }
 
     /// The JSON text `{"version":1,"min_count":…,"tokens":[…]}`.
-    pub fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         let stored = Stored { version: VERSION, min_count: self.min_count, tokens: self.tokens.clone() };
         serde_json::to_string(&stored).expect("strings and numbers always serialise")
     }
@@ -143,22 +139,22 @@ impl Vocabulary {
     ///
     /// # Errors
     /// Bad JSON, another version, missing specials, a word given twice.
-    pub fn from_json(text: &str, name: &str) -> Result<Self> {
+    fn from_json(text: &str, name: &str) -> Result<Self> {
         let stored: Stored = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(name, error.to_string(), "a vocabulary in JSON"))?;
+            .map_err(|error| Error::damaged(name, error.to_string(), "a vocabulary in JSON"))?;
         if stored.version != VERSION {
-            return Err(Error::invalid(name, format!("version {}", stored.version), format!("version {VERSION}")));
+            return Err(Error::unsupported(name, format!("version {}", stored.version), format!("version {VERSION}")));
         }
         if stored.tokens.len() < SPECIALS.len() || stored.tokens[..SPECIALS.len()] != SPECIALS {
             let found = format!("{:?}", &stored.tokens[..stored.tokens.len().min(SPECIALS.len())]);
-            return Err(Error::invalid(name, found, format!("tokens beginning with {SPECIALS:?}")));
+            return Err(Error::damaged(name, found, format!("tokens beginning with {SPECIALS:?}")));
         }
         let vocabulary = Self::from_tokens(stored.tokens, stored.min_count);
         if vocabulary.numbers.len() != vocabulary.tokens.len() {
             let twice =
                 vocabulary.tokens.iter().enumerate().find(|(at, token)| vocabulary.numbers[*token] != *at as u32);
             let found = twice.map_or(String::new(), |(_, token)| format!("the token {token:?} twice"));
-            return Err(Error::invalid(name, found, "each token once"));
+            return Err(Error::damaged(name, found, "each token once"));
         }
         Ok(vocabulary)
     }
@@ -174,7 +170,7 @@ impl Vocabulary {
     /// Reads what [`Vocabulary::save`] wrote.
     ///
     /// # Errors
-    /// As [`Vocabulary::from_json`], and when the file cannot be read.
+    /// The file cannot be read, bad JSON, another version, missing specials, a word given twice.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io("cannot read", path, error))?;
         Self::from_json(&text, &path.display().to_string())

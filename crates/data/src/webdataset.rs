@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::dataset::ImageSource;
-use super::jsonl::{plain, take_captions};
-use super::record::{Reading, Record};
-use super::roots::check_relative;
+use super::image_resolver::check_relative;
+use super::image_source::{ImageSource, is_image_extension};
+use super::jsonl::take_captions;
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use gxn_base::{Error, Result};
 
-/// Caption and JSON members larger than this are no captions.
+/// Caption and JSON members larger than this are not captions.
 const LARGEST_TEXT: u64 = 4 << 20;
 
 /// Whether the file's first 512 bytes are a tar header.
@@ -45,8 +45,8 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
 #[derive(Default)]
 struct Sample {
     key: String,
-    picture: Option<ImageSource>,
-    text: Option<Vec<(Option<String>, String)>>,
+    image: Option<ImageSource>,
+    text: Option<Vec<ParsedCaption>>,
     json: Option<Map<String, Value>>,
     endings: Vec<String>,
 }
@@ -56,8 +56,8 @@ struct Sample {
 ///
 /// # Errors
 /// A shard that cannot be read or breaks off.
-pub(super) fn read(shards: &[PathBuf]) -> Result<Reading> {
-    let mut reader = Reader { reading: Reading::new("webdataset"), ids: HashSet::new(), layouts: BTreeMap::new() };
+pub(super) fn read(shards: &[PathBuf]) -> Result<ParsedSource> {
+    let mut reader = Reader { parsed: ParsedSource::new("webdataset"), ids: HashSet::new(), layouts: BTreeMap::new() };
     for shard in shards {
         reader.read_shard(shard)?;
     }
@@ -69,12 +69,12 @@ pub(super) fn read(shards: &[PathBuf]) -> Result<Reading> {
     if !reader.layouts.keys().any(|endings| endings.split(", ").any(|ending| ending == "txt")) {
         seen.push("no txt".into());
     }
-    reader.reading.seen = seen.join("; ");
-    Ok(reader.reading)
+    reader.parsed.account.found.push(seen.join("; "));
+    Ok(reader.parsed)
 }
 
 struct Reader {
-    reading: Reading,
+    parsed: ParsedSource,
     ids: HashSet<String>,
     /// "jpg, json" → samples.
     layouts: BTreeMap<String, usize>,
@@ -125,18 +125,18 @@ impl Reader {
             }
             let (offset, size) = (entry.raw_file_position(), entry.size());
             match ending.as_str() {
-                "jpg" | "jpeg" | "png" | "webp" => {
+                image if is_image_extension(image) => {
                     if offset + size > length {
                         self.drop(shard, &name, "the archive breaks off inside it");
                         continue;
                     }
                     let (archive, member) = (shard.to_path_buf(), name.clone());
-                    sample.picture = Some(ImageSource::TarMember { archive, member, offset, length: size });
+                    sample.image = Some(ImageSource::TarMember { archive, member, offset, length: size });
                 }
                 "txt" | "json" => match read_text(&mut entry, size) {
                     Ok(text) if ending == "txt" => {
                         let lines = text.lines().filter(|line| !line.trim().is_empty());
-                        sample.text = Some(lines.map(|line| (None, line.to_owned())).collect());
+                        sample.text = Some(lines.map(|line| ParsedCaption::new(line)).collect());
                     }
                     Ok(text) => match serde_json::from_str(&text) {
                         Ok(Value::Object(object)) => sample.json = Some(object),
@@ -154,11 +154,11 @@ impl Reader {
     }
 
     fn drop(&mut self, shard: &Path, name: &str, reason: &str) {
-        self.reading.drop(format!("{}!{name}", shard.display()), reason);
+        self.parsed.account.drop(format!("{}!{name}", shard.display()), reason);
     }
 
     fn finish(&mut self, shard: &Path, sample: Sample) {
-        let Sample { key, picture, text, json, mut endings } = sample;
+        let Sample { key, image, text, json, mut endings } = sample;
         if endings.is_empty() {
             return;
         }
@@ -171,7 +171,7 @@ impl Reader {
             Some(text) if !listed => text,
             _ => take_captions(&mut json, ids.as_ref()),
         };
-        let Some(source) = picture else {
+        let Some(source) = image else {
             return self.drop(shard, &key, &format!("captions without image; its members are {}", endings.join(", ")));
         };
         if captions.is_empty() {
@@ -191,7 +191,7 @@ impl Reader {
         };
         let mut id = json.remove("id").as_ref().map_or(key, plain);
         if self.ids.contains(&id) {
-            // Numbering that starts anew in every shard is common.
+            // Shards are often numbered from zero each.
             let shard = shard.file_stem().unwrap_or_default().to_string_lossy();
             id = format!("{shard}/{id}");
         }
@@ -203,7 +203,7 @@ impl Reader {
             }
             _ => json,
         };
-        self.reading.records.push(Record { id, source, split, captions, meta });
+        self.parsed.records.push(Record { id, source, split, captions, meta });
     }
 }
 

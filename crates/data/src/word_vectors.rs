@@ -30,13 +30,7 @@ impl WordVectors {
         if words == 0 { 1.0 } else { self.numbers.len() as f64 / words as f64 }
     }
 
-    /// The vector of a vocabulary number, `[E]`.
-    pub fn vector(&self, number: u32) -> Option<&[f32]> {
-        let row = self.numbers.binary_search(&number).ok()?;
-        Some(&self.values[row * self.dimension..][..self.dimension])
-    }
-
-    /// Reads the vectors of the vocabulary's words. Recognised by looking: GloVe text (`word v1 … vE`), word2vec text
+    /// Reads the vectors of the vocabulary's words. The layout is recognised by its content: GloVe text (`word v1 … vE`), word2vec text
     /// (the same after a line `count E`), word2vec binary, safetensors with one matrix and a list of its words (one a
     /// line) in a `.txt` of the same stem, or a folder with one such safetensors file.
     ///
@@ -150,7 +144,7 @@ impl<'a> Collector<'a> {
             }
         }
         if result.numbers.is_empty() && !result.missing.is_empty() {
-            return Err(Error::invalid(self.name, "none of the vocabulary's words", "some of them")
+            return Err(Error::conflict(self.name, "none of the vocabulary's words", "some of them")
                 .with_hint("are the vectors of the captions' language?"));
         }
         Ok(result)
@@ -233,7 +227,7 @@ fn read_safetensors(path: &Path, collector: &mut Collector<'_>) -> Result<()> {
         Dtype::F16 => |b| half::f16::from_le_bytes([b[0], b[1]]).to_f32(),
         Dtype::BF16 => |b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32(),
         Dtype::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-        other => return Err(Error::invalid(name, format!("{other:?} values"), "F16, BF16 or F32")),
+        other => return Err(Error::unsupported(name, format!("{other:?} values"), "F16, BF16 or F32")),
     };
     let size = if matrix.dtype() == Dtype::F32 { 4 } else { 2 };
     let list = path.with_extension("txt");
@@ -241,7 +235,7 @@ fn read_safetensors(path: &Path, collector: &mut Collector<'_>) -> Result<()> {
     let words: Vec<&str> = words.lines().collect();
     if words.len() != rows {
         let found = format!("{} words", words.len());
-        return Err(Error::invalid(list.display().to_string(), found, format!("{rows}, as {key} has rows")));
+        return Err(Error::conflict(list.display().to_string(), found, format!("{rows}, as {key} has rows")));
     }
     collector.dimension = Some(dimension);
     for (row, word) in words.iter().enumerate() {

@@ -1,13 +1,18 @@
-//! [`AblationTable`]: the arms of an ablation beside their controls, in the form of the paper's Table 1.
+//! [`AblationTable`]: the variants of an ablation beside their controls, in the form of the paper's Table 1.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
-use super::{Comparison, compare_groups, mean_and_deviation};
+use crate::compare::{ReportComparison, compare_groups, mean_and_deviation};
+use crate::html::{escape, fill};
 use crate::metrics::{Bootstrap, METRIC_KEYS};
-use gxn_base::Result;
+use crate::report::Report;
+use gxn_base::fs::write_text;
+use gxn_base::{Error, Result};
+
+const PAGE: &str = include_str!("ablation.html");
 
 /// The columns of the paper's Table 1, and the metric of each.
 const COLUMNS: [(&str, &str); 7] = [
@@ -20,25 +25,9 @@ const COLUMNS: [(&str, &str); 7] = [
     ("Sum", "paper_sum"),
 ];
 
-/// The reports of one arm, a run a seed.
-#[derive(Debug, Clone)]
-pub struct ArmReports {
-    /// The arm's name.
-    pub name: String,
-    /// Match steps behind the first stage along its longest ancestry.
-    pub match_steps: u64,
-    /// Place of its control; itself where it does not generate.
-    pub control: usize,
-    /// One report a seed, under the model's own λ.
-    pub reports: Vec<Report>,
-    /// R@1 of both directions by the abstract level alone, by the grounded level alone, and the λ of highest rsum on val, for
-    /// each seed.
-    pub split_scores: Vec<SplitScore>,
-}
-
 /// Retrieval by one level alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SplitScore {
+pub struct LevelScores {
     /// R@1 image→text and text→image by (v_h, t_h).
     pub abstract_r1: [f64; 2],
     /// R@1 image→text and text→image by (v_l, t_l).
@@ -47,18 +36,83 @@ pub struct SplitScore {
     pub best_lambda: f64,
 }
 
-/// Every arm with mean, deviation and difference to its control.
+/// One run of a variant, measured: the file `ablation_SPLIT.json` in the run's folder.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VariantResult {
+    /// The report under the model's own λ.
+    pub report: Report,
+    /// Retrieval by each level alone; none where the model has one level.
+    #[serde(rename = "split_score")]
+    pub level_scores: Option<LevelScores>,
+    /// Match steps behind the first stage along the longest ancestry.
+    pub match_steps: u64,
+}
+
+impl VariantResult {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what [`VariantResult::write`] writes.
+    pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct File {
+            report: serde_json::Value,
+            split_score: Option<LevelScores>,
+            #[serde(default)]
+            match_steps: u64,
+        }
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let file: File = serde_json::from_str(&text)
+            .map_err(|error| Error::damaged(&name, error.to_string(), "the JSON of a measured variant"))?;
+        let report = Report::from_value(file.report, &name)?;
+        Ok(Self { report, level_scores: file.split_score, match_steps: file.match_steps })
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let json = serde_json::to_string(self)
+            .map_err(|error| Error::invalid("variant", error.to_string(), "numbers fit for JSON"))?;
+        write_text(path, &format!("{json}\n"))
+    }
+}
+
+/// The runs of one variant, one per seed.
+#[derive(Debug, Clone)]
+pub struct VariantResults {
+    /// The variant's name.
+    pub name: String,
+    /// Place of its control among the variants; its own where it does not generate.
+    pub control: usize,
+    /// One result per seed.
+    pub runs: Vec<VariantResult>,
+}
+
+impl VariantResults {
+    fn reports(&self) -> Vec<Report> {
+        self.runs.iter().map(|run| run.report.clone()).collect()
+    }
+
+    fn values(&self, metric: usize) -> impl Iterator<Item = f64> + Clone {
+        self.runs.iter().map(move |run| run.report.metrics.values()[metric])
+    }
+}
+
+/// Every variant with mean, deviation and difference to its control.
 #[derive(Debug, Clone, Serialize)]
 pub struct AblationTable {
-    /// The data set, split and protocol of the reports.
+    /// The dataset, split and protocol of the reports.
     pub about: String,
-    /// Seeds of each arm.
+    /// Seeds of each variant.
     pub seeds: usize,
-    /// The arms.
+    /// The variants.
     pub rows: Vec<AblationRow>,
 }
 
-/// One arm.
+/// One variant.
 #[derive(Debug, Clone, Serialize)]
 pub struct AblationRow {
     /// Its name.
@@ -70,30 +124,30 @@ pub struct AblationRow {
     /// Standard deviation over the seeds.
     pub deviation: Vec<f64>,
     /// Mean over seeds of retrieval by one level alone.
-    pub split: Option<SplitScore>,
-    /// The control and the paired differences to it; none where the arm is its own.
-    pub against: Option<Against>,
+    #[serde(rename = "split")]
+    pub level_scores: Option<LevelScores>,
+    /// The control and the paired differences to it; none where the variant is its own.
+    pub against: Option<ControlComparison>,
 }
 
-/// A comparison with the control.
+/// A variant beside its control.
 #[derive(Debug, Clone, Serialize)]
-pub struct Against {
+pub struct ControlComparison {
     /// The control's name.
     pub control: String,
-    /// The arm minus its control.
-    pub comparison: Comparison,
+    /// The variant minus its control.
+    pub comparison: ReportComparison,
     /// Standard deviation of that difference over the seeds, of every metric in the order of [`METRIC_KEYS`]: what the
     /// comparison's bootstrap over images does not see.
     pub deviation: Vec<f64>,
 }
 
-impl Against {
-    fn of(control: &ArmReports, arm: &ArmReports, bootstrap: Bootstrap) -> Result<Self> {
-        let comparison = compare_groups(&[control.reports.clone(), arm.reports.clone()], bootstrap)?;
-        let deviation_of = |metric: usize| {
-            let pairs = arm.reports.iter().zip(&control.reports);
-            let value = |report: &Report| report.metrics.values()[metric];
-            mean_and_deviation(pairs.map(|(arm, control)| value(arm) - value(control))).1
+impl ControlComparison {
+    fn new(control: &VariantResults, variant: &VariantResults, bootstrap: Bootstrap) -> Result<Self> {
+        let comparison = compare_groups(&[control.reports(), variant.reports()], bootstrap)?;
+        let deviation_of = |metric| {
+            let pairs = variant.values(metric).zip(control.values(metric));
+            mean_and_deviation(pairs.map(|(variant, control)| variant - control)).1
         };
         let deviation = (0..METRIC_KEYS.len()).map(deviation_of).collect();
         Ok(Self { control: control.name.clone(), comparison, deviation })
@@ -101,37 +155,39 @@ impl Against {
 }
 
 impl AblationTable {
-    /// Sets every arm beside its control.
+    /// Sets every variant beside its control.
     ///
     /// # Errors
-    /// When an arm has no report, or reports of different queries.
-    pub fn of(arms: &[ArmReports], bootstrap: Bootstrap) -> Result<Self> {
-        let mut rows = Vec::with_capacity(arms.len());
-        for (at, arm) in arms.iter().enumerate() {
-            let statistics = |metric: usize| mean_and_deviation(arm.reports.iter().map(|r| r.metrics.values()[metric]));
+    /// When a variant has no result, or results of different queries.
+    pub fn new(variants: &[VariantResults], bootstrap: Bootstrap) -> Result<Self> {
+        let mut rows = Vec::with_capacity(variants.len());
+        for (at, variant) in variants.iter().enumerate() {
+            let statistics = |metric: usize| mean_and_deviation(variant.values(metric));
             let (mean, deviation) = (0..METRIC_KEYS.len()).map(statistics).unzip();
-            let against = match arm.control {
+            let against = match variant.control {
                 control if control == at => None,
-                control => Some(Against::of(&arms[control], arm, bootstrap)?),
+                control => Some(ControlComparison::new(&variants[control], variant, bootstrap)?),
             };
+            let level_scores: Vec<LevelScores> = variant.runs.iter().filter_map(|run| run.level_scores).collect();
             rows.push(AblationRow {
-                name: arm.name.clone(),
-                match_steps: arm.match_steps,
+                name: variant.name.clone(),
+                match_steps: variant.runs.last().map_or(0, |run| run.match_steps),
                 mean,
                 deviation,
-                split: mean_split(&arm.split_scores),
+                level_scores: mean_scores(&level_scores),
                 against,
             });
         }
-        let about = arms.iter().find_map(|arm| arm.reports.first()).map_or(String::new(), |report| {
+        let about = variants.iter().find_map(|variant| variant.runs.first()).map_or(String::new(), |run| {
+            let report = &run.report;
             format!("{} {}, protocol {}, {} images", report.dataset, report.split, report.protocol, report.n_images)
         });
-        Ok(Self { about, seeds: arms.iter().map(|arm| arm.reports.len()).max().unwrap_or(0), rows })
+        Ok(Self { about, seeds: variants.iter().map(|variant| variant.runs.len()).max().unwrap_or(0), rows })
     }
 
-    /// The table as markdown: means ± deviations, and under each arm the difference to its control with p.
+    /// The table as markdown: means ± deviations, and under each variant the difference to its control with p.
     pub fn markdown(&self) -> String {
-        let mut out = format!("{}; {}\n\n| |", self.about, self.of_what());
+        let mut out = format!("{}; {}\n\n| |", self.about, self.seeds_in_words());
         COLUMNS.iter().for_each(|(title, _)| out += &format!(" {title} |"));
         out += " Match steps |\n|---|";
         out += &"---|".repeat(COLUMNS.len() + 1);
@@ -151,77 +207,60 @@ impl AblationTable {
             }
         }
         out += "\n| one level alone, R@1 | (v_h, t_h) i→t / t→i | (v_l, t_l) i→t / t→i | best λ on val |\n|---|---|---|---|\n";
-        for (name, cells) in self.split_cells() {
+        for (name, cells) in self.level_cells() {
             let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
         }
         out
     }
 
-    /// The table as a page with a bar for each mean.
+    /// The table as a self-contained page with a bar for each mean.
     pub fn html(&self) -> String {
-        const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}\
-            table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #ddd}\
-            td:first-child,th:first-child{text-align:left}.bar{background:#9bbfe0;height:.5rem;display:block}\
-            .against td{color:#666;font-size:.85rem}.clear{color:#060;font-weight:600}";
         let largest: Vec<f64> =
             metrics().map(|metric| self.rows.iter().map(|row| row.mean[metric]).fold(1e-9, f64::max)).collect();
-        let mut out = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Ablation</title><style>{STYLE}</style>\n\
-             <h1>Ablation</h1>\n<p>{}; {}. Below each arm its difference to the control that \
-             took as many Match steps without generating; p from a paired bootstrap over images.</p>\n<table><tr><th></th>",
-            self.about,
-            self.of_what()
-        );
-        COLUMNS.iter().for_each(|(title, _)| out += &format!("<th>{title}</th>"));
-        out += "<th>Match steps</th></tr>\n";
+        let columns: String = COLUMNS.iter().map(|(title, _)| format!("<th>{title}</th>")).collect();
+        let mut rows = String::new();
         for row in &self.rows {
-            let _ = write!(out, "<tr><td>{}</td>", row.name);
+            let _ = write!(rows, "<tr><td>{}</td>", escape(&row.name));
             for (metric, largest) in metrics().zip(&largest) {
-                let width = 100.0 * row.mean[metric] / largest;
-                let _ = write!(
-                    out,
-                    "<td>{}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>",
-                    self.value(row, metric)
-                );
+                let (value, width) = (self.value(row, metric), 100.0 * row.mean[metric] / largest);
+                let _ = write!(rows, "<td>{value}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>");
             }
-            let _ = writeln!(out, "<td>{}</td></tr>", row.match_steps);
-            if let Some(against) = &row.against {
-                let _ = write!(out, "<tr class=\"against\"><td>minus {}</td>", against.control);
-                for metric in metrics() {
-                    let clear = against.comparison.metrics[metric].differences[0].p < 0.05;
-                    let class = if clear { " class=\"clear\"" } else { "" };
-                    let _ = write!(out, "<td{class}>{}</td>", self.difference(against, metric));
-                }
-                out += "<td></td></tr>\n";
+            let _ = writeln!(rows, "<td>{}</td></tr>", row.match_steps);
+            let Some(against) = &row.against else { continue };
+            let _ = write!(rows, "<tr class=\"control\"><td>minus {}</td>", escape(&against.control));
+            for metric in metrics() {
+                let clear = against.comparison.metrics[metric].differences[0].p < 0.05;
+                let class = if clear { " class=\"clear\"" } else { "" };
+                let _ = write!(rows, "<td{class}>{}</td>", self.difference(against, metric));
             }
+            rows += "<td></td></tr>\n";
         }
-        out += "</table>\n<h2>R@1 by one level alone</h2>\n<table><tr><th></th><th>(v_h, t_h) i→t / t→i</th>\
-            <th>(v_l, t_l) i→t / t→i</th><th>best λ on val</th></tr>\n";
-        for (name, cells) in self.split_cells() {
-            let _ = writeln!(out, "<tr><td>{name}</td><td>{}</td></tr>", cells.join("</td><td>"));
-        }
-        out += "</table>\n</html>\n";
-        out
+        let levels: String = (self.level_cells())
+            .map(|(name, cells)| format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(name), cells.join("</td><td>")))
+            .collect();
+        let seeds = self.seeds_in_words();
+        let about = escape(&self.about);
+        fill(PAGE, &[("about", &about), ("seeds", &seeds), ("columns", &columns), ("rows", &rows), ("levels", &levels)])
     }
 
-    fn of_what(&self) -> String {
+    fn seeds_in_words(&self) -> String {
         match self.seeds {
             1 => "one seed".into(),
             seeds => format!("mean ± standard deviation of {seeds} seeds"),
         }
     }
 
-    /// Name and cells of every arm's retrieval by one level alone.
-    fn split_cells(&self) -> impl Iterator<Item = (&str, [String; 3])> {
+    /// Name and cells of every variant's retrieval by one level alone.
+    fn level_cells(&self) -> impl Iterator<Item = (&str, [String; 3])> {
         self.rows.iter().filter_map(|row| {
-            let SplitScore { abstract_r1, grounded_r1, best_lambda } = row.split?;
+            let LevelScores { abstract_r1, grounded_r1, best_lambda } = row.level_scores?;
             let directions = |[i2t, t2i]: [f64; 2]| format!("{i2t:.1} / {t2i:.1}");
             Some((row.name.as_str(), [directions(abstract_r1), directions(grounded_r1), format!("{best_lambda:.2}")]))
         })
     }
 
     /// The difference to the control, how it varies, and its p.
-    fn difference(&self, against: &Against, metric: usize) -> String {
+    fn difference(&self, against: &ControlComparison, metric: usize) -> String {
         let found = against.comparison.metrics[metric].differences[0];
         format!("{}{} (p {:.3})", signed(found.difference), self.spread(against.deviation[metric]), found.p)
     }
@@ -231,7 +270,7 @@ impl AblationTable {
         format!("{:.1}{}", row.mean[metric], self.spread(row.deviation[metric]))
     }
 
-    /// A deviation behind its mean; one seed has none to tell.
+    /// A deviation behind its mean; one seed has none.
     fn spread(&self, deviation: f64) -> String {
         if self.seeds == 1 { String::new() } else { format!(" ± {deviation:.1}") }
     }
@@ -248,12 +287,12 @@ fn metrics() -> impl Iterator<Item = usize> {
     COLUMNS.iter().filter_map(|(_, key)| METRIC_KEYS.iter().position(|known| known == key))
 }
 
-fn mean_split(scores: &[SplitScore]) -> Option<SplitScore> {
+fn mean_scores(scores: &[LevelScores]) -> Option<LevelScores> {
     if scores.is_empty() {
         return None;
     }
-    let mean = |of: &dyn Fn(&SplitScore) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
-    Some(SplitScore {
+    let mean = |of: &dyn Fn(&LevelScores) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
+    Some(LevelScores {
         abstract_r1: [mean(&|s| s.abstract_r1[0]), mean(&|s| s.abstract_r1[1])],
         grounded_r1: [mean(&|s| s.grounded_r1[0]), mean(&|s| s.grounded_r1[1])],
         best_lambda: mean(&|s| s.best_lambda),
@@ -262,23 +301,25 @@ fn mean_split(scores: &[SplitScore]) -> Option<SplitScore> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::report;
     use super::*;
+    use crate::report::tests::report;
 
     #[test]
-    fn arms_stand_beside_their_controls() {
-        let arm = |name: &str, control, tilts: [f64; 2]| ArmReports {
+    fn variants_stand_beside_their_controls() {
+        let variant = |name: &str, control, tilts: [f32; 2]| VariantResults {
             name: name.into(),
-            match_steps: 10,
             control,
-            reports: tilts.map(|tilt| report(name, tilt as f32)).into(),
-            split_scores: vec![
-                SplitScore { abstract_r1: [1.0, 2.0], grounded_r1: [3.0, 4.0], best_lambda: 0.4 },
-                SplitScore { abstract_r1: [3.0, 2.0], grounded_r1: [3.0, 4.0], best_lambda: 0.6 },
-            ],
+            runs: (tilts.into_iter().zip([[1.0, 0.4], [3.0, 0.6]]))
+                .map(|(tilt, [r1, best_lambda])| VariantResult {
+                    report: report(name, tilt),
+                    level_scores: Some(LevelScores { abstract_r1: [r1, 2.0], grounded_r1: [3.0, 4.0], best_lambda }),
+                    match_steps: 10,
+                })
+                .collect(),
         };
-        let arms = [arm("look", 0, [0.1, 0.1]), arm("xe", 2, [0.1, 3.0]), arm("xe-control", 2, [3.0, 3.0])];
-        let table = AblationTable::of(&arms, Bootstrap { resamples: 100, seed: 1 }).unwrap();
+        let variants =
+            [variant("look", 0, [0.1, 0.1]), variant("xe", 2, [0.1, 3.0]), variant("xe-control", 2, [3.0, 3.0])];
+        let table = AblationTable::new(&variants, Bootstrap { resamples: 100, seed: 1 }).unwrap();
         assert!(table.rows[0].against.is_none() && table.rows[2].against.is_none());
         let against = table.rows[1].against.as_ref().unwrap();
         assert_eq!(against.control, "xe-control");
@@ -293,11 +334,29 @@ mod tests {
         assert!(markdown.contains("| look | 2.0 / 2.0 | 3.0 / 4.0 | 0.50 |"), "{markdown}");
         assert_eq!(table.html().matches("class=\"bar\"").count(), 3 * COLUMNS.len());
         assert!(table.html().contains("<td>2.0 / 2.0</td><td>3.0 / 4.0</td><td>0.50</td>"), "{}", table.html());
+        assert!(!table.html().contains("{{"), "{}", table.html());
         assert!(serde_json::to_value(&table).unwrap()["rows"][1]["against"]["comparison"].is_object());
 
-        let alone = arms.map(|arm| ArmReports { reports: arm.reports[..1].to_vec(), ..arm });
-        let markdown = AblationTable::of(&alone, Bootstrap { resamples: 100, seed: 1 }).unwrap().markdown();
+        let alone = variants.map(|variant| VariantResults { runs: variant.runs[..1].to_vec(), ..variant });
+        let markdown = AblationTable::new(&alone, Bootstrap { resamples: 100, seed: 1 }).unwrap().markdown();
         assert!(markdown.contains("; one seed\n") && !markdown.contains('±'), "{markdown}");
         assert_eq!([-0.04, 0.0, -0.05, 1.26].map(signed), ["0.0", "0.0", "-0.1", "+1.3"]);
+    }
+
+    #[test]
+    fn results_round_trip_and_damage_is_recognised() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ablation_test.json");
+        let level_scores = Some(LevelScores { abstract_r1: [1.0, 2.0], grounded_r1: [3.0, 4.0], best_lambda: 0.5 });
+        let result = VariantResult { report: report("m", 0.1), level_scores, match_steps: 7 };
+        result.write(&path).unwrap();
+        assert_eq!(VariantResult::read(&path).unwrap(), result);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"split_score\":{") && text.contains("\"match_steps\":7"), "{text}");
+        // Models with one level have no scores by level.
+        std::fs::write(&path, text.replace("\"split_score\":{", "\"split_score\":null,\"other\":{")).unwrap();
+        assert_eq!(VariantResult::read(&path).unwrap().level_scores, None);
+        std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+        assert_eq!(VariantResult::read(&path).unwrap_err().kind(), gxn_base::Kind::Damaged);
     }
 }

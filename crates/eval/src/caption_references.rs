@@ -1,33 +1,34 @@
-//! [`ReferenceCaptions`]: what people wrote about images, from COCO's or Karpathy's JSON or a data set.
+//! [`ReferenceCaptions`]: what people wrote about images, from COCO's or Karpathy's JSON or a dataset.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::caption_results::{ImageId, some};
+use crate::caption_results::ImageId;
+use crate::words::{counted, first_few};
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::{Error, Result};
 
 /// The captions that people wrote, by image.
 #[derive(Debug, Clone, Default)]
 pub struct ReferenceCaptions {
-    /// Stands in errors: the file or the data set.
+    /// The file's or the dataset's name, for errors.
     pub name: String,
-    /// What was left out or is odd, for people.
+    /// What was left out or is unusual, for people.
     pub notes: Vec<String>,
-    pub(super) images: Vec<ReferenceImage>,
+    pub(crate) images: Vec<ReferenceImage>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct ReferenceImage {
-    /// What results may call it: COCO's `id`; of a Karpathy file the data set's id, `filename` and `imgid`.
+pub(crate) struct ReferenceImage {
+    /// What results may call it: COCO's `id`; of a Karpathy file the dataset's id, `filename` and `imgid`.
     pub ids: [Option<ImageId>; 3],
     pub split: Option<String>,
     pub captions: Vec<String>,
 }
 
-/// Either file; what the other one has is absent.
+/// Either kind of file; keys of the other kind are absent.
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
@@ -76,7 +77,7 @@ impl ReferenceCaptions {
         Ok(references)
     }
 
-    /// The captions of the images of one split: (image id, captions) each. `name` stands in errors.
+    /// The captions of the images of one split: (image id, captions) each. `name` is for errors.
     pub fn of_split(name: &str, split: &str, images: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
         let image = |(id, captions)| ReferenceImage {
             ids: [Some(ImageId::Text(id)), None, None],
@@ -97,7 +98,7 @@ impl ReferenceCaptions {
         };
         let corpus: Vec<_> = self.images.iter().filter(training).map(|image| image.captions.clone()).collect();
         if corpus.is_empty() {
-            let found = format!("no image to learn from among {}", self.images.len());
+            let found = format!("{}, none of the train split", counted(self.images.len(), "image"));
             return Err(Error::invalid(&self.name, found, "images of the split train, or without splits")
                 .with_hint("document frequencies come from the captions a model was trained on"));
         }
@@ -131,12 +132,12 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
             (None, _) => orphans.push(annotation.image_id),
         }
     }
-    let noted = [("annotations of images that are not listed", &orphans), ("annotations without a caption", &wordless)];
-    for (what, ids) in noted.into_iter().filter(|(_, ids)| !ids.is_empty()) {
-        references.notes.push(format!("left out: {} {what} (images {})", ids.len(), some(ids)));
+    let left_out = [("of images that are not listed", &orphans), ("without a caption", &wordless)];
+    for (what, ids) in left_out.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+        references.notes.push(format!("left out: {} {what} ({})", counted(ids.len(), "annotation"), first_few(ids)));
     }
     if nameless > 0 {
-        references.notes.push(format!("left out: {nameless} images without an id"));
+        references.notes.push(format!("left out: {} without an id", counted(nameless, "image")));
     }
     Ok(references)
 }
@@ -189,9 +190,9 @@ mod tests {
         assert_eq!(
             found.notes,
             [
-                "left out: 1 annotations of images that are not listed (images 9)",
-                "left out: 1 annotations without a caption (images 1)",
-                "left out: 1 images without an id"
+                "left out: 1 annotation of images that are not listed (9)",
+                "left out: 1 annotation without a caption (1)",
+                "left out: 1 image without an id"
             ]
         );
         assert_eq!(found.corpus().unwrap(), [vec!["a", "c"], vec!["b"]]);
@@ -225,6 +226,6 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
         }
         let tested = r#"{"images": [{"filename": "a", "split": "test", "sentences": [{"raw": "a"}]}]}"#;
-        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("no image to learn from among 1"));
+        assert!(read(tested).unwrap().corpus().unwrap_err().to_string().contains("1 image, none of the train split"));
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use gxn_base::Result;
 use gxn_base::fs::write_atomically;
 use gxn_base::text::{parse_json, read_text};
+use gxn_base::{Remedy, Result};
 
 /// An image's id. Between files `42` and `"42"` are the same image; each file keeps its own spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +39,10 @@ pub struct CaptionResult {
     pub caption: String,
 }
 
-/// A results file: one caption an image.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A results file: one caption per image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CaptionResults {
-    /// Stands in errors: the file.
+    /// The file's name, for errors.
     pub name: String,
     /// The captions, in the file's order.
     pub captions: Vec<CaptionResult>,
@@ -55,8 +55,8 @@ impl CaptionResults {
     /// When the file cannot be read or is not of this shape.
     pub fn read(path: &Path) -> Result<Self> {
         let shape = r#"results: a list of {"image_id": 42, "caption": "two dogs"}"#;
-        let captions = parse_json(&read_text(path)?, path, shape)
-            .map_err(|error| error.with_hint("the results come first; references are given with --references"))?;
+        let captions =
+            parse_json(&read_text(path)?, path, shape).map_err(|error| error.with_remedy(Remedy::GiveReferences))?;
         Ok(Self { name: path.display().to_string(), captions })
     }
 
@@ -100,7 +100,7 @@ impl ResultNames {
         format!("{}_report.json", self.0)
     }
 
-    /// `captions_SPLIT_NAME.html`: the first pictures with their captions.
+    /// `captions_SPLIT_NAME.html`: the first images with their captions.
     pub fn page(&self) -> String {
         format!("{}.html", self.0)
     }
@@ -111,19 +111,8 @@ impl ResultNames {
     }
 }
 
-/// The first few of many, and how many more.
-pub(super) fn some<T: Display>(items: &[T]) -> String {
-    const NAMED: usize = 5;
-    let named = items.iter().take(NAMED).map(T::to_string).collect::<Vec<_>>().join(", ");
-    if items.len() > NAMED { format!("{named} and {} more", items.len() - NAMED) } else { named }
-}
-
 /// Writes JSON on one line, whole or not at all.
-/// Writes indented JSON, whole or not at all.
-///
-/// # Errors
-/// When the file cannot be written; then it is as it was.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_atomically(path, |file| {
         serde_json::to_writer(&mut *file, value)?;
         file.write_all(b"\n")

@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::caption_references::ReferenceCaptions;
-use super::caption_results::{CaptionResults, ImageId, ResultNames, some, write_json};
-use crate::metrics::captions::{CaptionReferences, CaptionScores, tokenize_all};
+use crate::caption_references::ReferenceCaptions;
+use crate::caption_results::{CaptionResults, ImageId, ResultNames, write_json};
+use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all};
+use crate::words::{counted, first_few};
 use gxn_base::{Error, Result};
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.
@@ -27,7 +29,7 @@ pub struct CaptionEvaluation {
     pub corpus_images: Option<usize>,
     /// Images with references that the results have no caption for. They are not part of any score.
     pub missing: Vec<ImageId>,
-    /// What was left out or is odd, for people: counted and named.
+    /// What was left out or is unusual, for people: counted and named.
     pub notes: Vec<String>,
     /// Seconds for the tokens of everything.
     pub tokenise_s: f64,
@@ -59,8 +61,8 @@ impl CaptionEvaluation {
             .filter_map(|(_, image)| image.ids.iter().flatten().next().cloned())
             .collect();
         if !missing.is_empty() {
-            let count = missing.len();
-            notes.push(format!("{count} images with references have no caption here: {}", some(&missing)));
+            let count = counted(missing.len(), "image");
+            notes.push(format!("no caption for {count} with references: {}", first_few(&missing)));
         }
         let (scored, bare): (Vec<_>, Vec<_>) = results
             .captions
@@ -69,7 +71,7 @@ impl CaptionEvaluation {
             .partition(|(_, place)| !references.images[**place].captions.is_empty());
         if !bare.is_empty() {
             let ids: Vec<_> = bare.iter().map(|(result, _)| &result.image_id).collect();
-            notes.push(format!("left out: {} captions of images without references ({})", ids.len(), some(&ids)));
+            notes.push(format!("left out: {} without references ({})", counted(ids.len(), "caption"), first_few(&ids)));
         }
         let image_ids: Vec<ImageId> = scored.iter().map(|(result, _)| result.image_id.clone()).collect();
         let captions: Vec<Vec<String>> = scored.iter().map(|(result, _)| vec![result.caption.clone()]).collect();
@@ -90,14 +92,14 @@ impl CaptionEvaluation {
         let empty: Vec<_> =
             image_ids.iter().zip(&candidates).filter(|(_, tokens)| tokens.is_empty()).map(|(id, _)| id).collect();
         if !empty.is_empty() {
-            notes.push(format!("{} captions hold no word and score 0: {}", empty.len(), some(&empty)));
+            notes.push(format!("{} without a word, score 0: {}", counted(empty.len(), "caption"), first_few(&empty)));
         }
         let wordless: Vec<_> = (image_ids.iter().zip(&reference_tokens))
             .flat_map(|(id, captions)| captions.iter().filter(|tokens| tokens.is_empty()).map(move |_| id))
             .collect();
         if !wordless.is_empty() {
-            let (count, named) = (wordless.len(), some(&wordless));
-            notes.push(format!("{count} references hold no word; they count, as in the package: {named}"));
+            let count = counted(wordless.len(), "reference");
+            notes.push(format!("{count} without a word, counted as in the package: {}", first_few(&wordless)));
         }
         Ok(Self {
             scores,
@@ -111,7 +113,7 @@ impl CaptionEvaluation {
         })
     }
 
-    /// The scores under our flat names, with counts, notes and timings.
+    /// The scores under flat names, with counts, notes and timings.
     pub fn to_json(&self) -> Value {
         let mut json: Map<String, Value> =
             self.scores.keyed().map(|(key, score)| (key.to_owned(), score.into())).collect();
@@ -129,7 +131,11 @@ impl CaptionEvaluation {
 
     /// A table for people.
     pub fn text(&self) -> String {
-        let mut out = format!("{} captions against {} references\n", self.image_ids.len(), self.reference_count);
+        let mut out = format!(
+            "{} against {}\n",
+            counted(self.image_ids.len(), "caption"),
+            counted(self.reference_count, "reference")
+        );
         for (key, score) in self.scores.keyed() {
             let about = match (key, self.corpus_images) {
                 ("cider", _) => "   document frequencies of the scored references".to_owned(),
@@ -150,7 +156,7 @@ impl CaptionEvaluation {
         std::fs::create_dir_all(folder).map_err(|error| Error::io("cannot create", folder, error))?;
         let paths = [folder.join(names.scores()), folder.join(names.image_scores())];
         write_json(&paths[0], &packaged(self.scores.keyed()))?;
-        let image = |(id, scores): (&ImageId, &crate::metrics::ImageScores)| {
+        let image = |(id, scores): (&ImageId, &ImageScores)| {
             let mut json = Map::from_iter([("image_id".to_owned(), json!(id))]);
             json.extend(packaged(scores.keyed()));
             json
@@ -158,6 +164,13 @@ impl CaptionEvaluation {
         let images: Vec<_> = self.image_ids.iter().zip(&self.scores.images).map(image).collect();
         write_json(&paths[1], &images)?;
         Ok(paths)
+    }
+}
+
+/// As [`CaptionEvaluation::to_json`].
+impl Serialize for CaptionEvaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
 
@@ -170,14 +183,14 @@ fn packaged(scores: impl Iterator<Item = (&'static str, f64)>) -> Map<String, Va
 fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Vec<usize>> {
     let ids: Vec<String> = results.captions.iter().map(|result| result.image_id.to_string()).collect();
     if ids.is_empty() {
-        return Err(Error::invalid(&results.name, "no caption", "one caption an image"));
+        return Err(Error::invalid(&results.name, "no caption", "one caption per image"));
     }
     let mut seen = HashSet::new();
     let twice: BTreeSet<&String> = ids.iter().filter(|id| !seen.insert(*id)).collect();
     if !twice.is_empty() {
         let twice: Vec<_> = twice.into_iter().collect();
-        let found = format!("more than one caption for {} images ({})", twice.len(), some(&twice));
-        return Err(Error::invalid(&results.name, found, "one caption an image")
+        let found = format!("more than one caption for {} ({})", counted(twice.len(), "image"), first_few(&twice));
+        return Err(Error::invalid(&results.name, found, "one caption per image")
             .with_hint("keep the best one of each image; the metrics compare one with all references"));
     }
     let mut best: Option<(usize, Vec<Option<usize>>)> = None;
@@ -199,20 +212,24 @@ fn places(results: &CaptionResults, references: &ReferenceCaptions) -> Result<Ve
     let unknown: Vec<&String> = ids.iter().zip(&found).filter(|(_, place)| place.is_none()).map(|(id, _)| id).collect();
     if !unknown.is_empty() {
         let known: Vec<_> = references.images.iter().filter_map(|image| image.ids[0].as_ref()).take(3).collect();
-        let looks =
-            if known.is_empty() { "it lists none".to_owned() } else { format!("its ids begin {}", some(&known)) };
-        let what = format!("{} captions of images that {} does not list", unknown.len(), references.name);
-        return Err(Error::invalid(&results.name, format!("{what} ({})", some(&unknown)), "images of the references")
-            .with_hint(format!("compare the ids: {looks}")));
+        let known =
+            if known.is_empty() { "it lists none".to_owned() } else { format!("its ids begin {}", first_few(&known)) };
+        let what = format!("{} of images that {} does not list", counted(unknown.len(), "caption"), references.name);
+        return Err(Error::conflict(
+            &results.name,
+            format!("{what} ({})", first_few(&unknown)),
+            "images of the references",
+        )
+        .with_hint(format!("compare the ids: {known}")));
     }
     Ok(found.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::caption_references::ReferenceImage;
-    use super::super::caption_results::CaptionResult;
     use super::*;
+    use crate::caption_references::ReferenceImage;
+    use crate::caption_results::CaptionResult;
 
     fn results(captions: &[(i64, &str)]) -> CaptionResults {
         let result =
@@ -248,10 +265,10 @@ mod tests {
         assert_eq!(
             found.notes,
             [
-                "2 images with references have no caption here: 11, 14",
-                "left out: 1 captions of images without references (12)",
-                "1 captions hold no word and score 0: 13",
-                "1 references hold no word; they count, as in the package: 13",
+                "no caption for 2 images with references: 11, 14",
+                "left out: 1 caption without references (12)",
+                "1 caption without a word, score 0: 13",
+                "1 reference without a word, counted as in the package: 13",
             ]
         );
         assert!(found.scores.images[1].bleu[0] > 0.999 && found.scores.images[0].cider == 0.0);
@@ -278,7 +295,7 @@ mod tests {
         assert_eq!(found.scores.cider, 0.0);
         assert!((found.scores.cider_d.unwrap() - 5.0).abs() < 1e-12, "{:?}", found.scores);
         let text = found.text();
-        assert!(text.contains("1 captions against 1 references\nbleu_1   1.0000\n"), "{text}");
+        assert!(text.contains("1 caption against 1 reference\nbleu_1   1.0000\n"), "{text}");
         assert!(text.ends_with("cider_d  5.0000   document frequencies of 2 images of the corpus\n"), "{text}");
     }
 
@@ -289,9 +306,9 @@ mod tests {
             let error = CaptionEvaluation::of(&results(captions), &references, None).unwrap_err();
             (error.to_string(), error.hint().unwrap_or_default().into_owned())
         };
-        assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption an image");
+        assert_eq!(refused(&[]).0, "r.json: found no caption, expected one caption per image");
         let (twice, hint) = refused(&[(10, "a"), (11, "b"), (10, "c"), (10, "d")]);
-        assert!(twice.contains("more than one caption for 1 images (10)"), "{twice}");
+        assert!(twice.contains("more than one caption for 1 image (10)"), "{twice}");
         assert!(hint.contains("best one"), "{hint}");
         let (unknown, hint) = refused(&[(10, "a"), (99, "b"), (98, "c")]);
         assert!(unknown.contains("2 captions of images that refs.json does not list (99, 98)"), "{unknown}");

@@ -4,14 +4,15 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::report::{Report, first_few};
-use crate::metrics::{Bootstrap, Difference, METRIC_KEYS, Queries};
+use crate::metrics::{Bootstrap, METRIC_KEYS, PairedDifference, RankedQueries};
+use crate::report::Report;
+use crate::words::first_few;
 use gxn_base::{Error, Result};
 
 /// Several results on the same queries; differences are against the first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    /// The data set's name.
+pub struct ReportComparison {
+    /// The dataset's name.
     pub dataset: String,
     /// The split's name.
     pub split: String,
@@ -28,14 +29,14 @@ pub struct Comparison {
     /// The compared models; the first is the base.
     pub models: Vec<String>,
     /// A row for every metric of [`METRIC_KEYS`].
-    pub metrics: Vec<Row>,
+    pub metrics: Vec<MetricComparison>,
     /// What a reader should know before believing the table.
     pub notes: Vec<String>,
 }
 
 /// One metric of all models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct MetricComparison {
     /// The metric's key.
     pub metric: String,
     /// Its value for every model; the mean over seeds where a model stands for several runs.
@@ -43,24 +44,24 @@ pub struct Row {
     /// The standard deviation over seeds for every model; 0 for a single run.
     pub deviations: Vec<f64>,
     /// Every further model minus the first.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<PairedDifference>,
 }
 
 /// Compares reports with the first of them.
 ///
 /// # Errors
 /// When there are fewer than two, or their queries differ: the error says in what.
-pub fn compare(reports: &[Report], bootstrap: Bootstrap) -> Result<Comparison> {
+pub fn compare(reports: &[Report], bootstrap: Bootstrap) -> Result<ReportComparison> {
     let groups: Vec<Vec<Report>> = reports.iter().map(|report| vec![report.clone()]).collect();
     compare_groups(&groups, bootstrap)
 }
 
 /// Compares groups of reports, each the runs of one setting with several seeds, with the first group. Intervals and p are of the
-/// difference of the groups' means under draws of images; how much seeds scatter is said by the standard deviations.
+/// difference of the groups' means under draws of images; the standard deviations show how much seeds scatter.
 ///
 /// # Errors
 /// As [`compare`], and when a group is empty.
-pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Comparison> {
+pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<ReportComparison> {
     let [first, others @ ..] = groups else {
         return Err(Error::invalid("comparison", "no report", "at least two"));
     };
@@ -70,8 +71,13 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Co
     let Some(base) = first.first().filter(|_| others.iter().all(|group| !group.is_empty())) else {
         return Err(Error::invalid("comparison", "a group without report", "at least one in each"));
     };
-    let mut metrics: Vec<Row> = (METRIC_KEYS.iter())
-        .map(|key| Row { metric: key.to_string(), values: Vec::new(), deviations: Vec::new(), differences: Vec::new() })
+    let mut metrics: Vec<MetricComparison> = (METRIC_KEYS.iter())
+        .map(|key| MetricComparison {
+            metric: key.to_string(),
+            values: Vec::new(),
+            deviations: Vec::new(),
+            differences: Vec::new(),
+        })
         .collect();
     for group in groups {
         group.iter().try_for_each(|report| same_queries(base, report))?;
@@ -85,8 +91,8 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Co
     let mut notes = Vec::new();
     for group in others {
         // Equal queries have equal folds.
-        let [before, after] =
-            [first, group].map(|group| group.iter().map(|report| report.queries(&folds)).collect::<Vec<Queries>>());
+        let [before, after] = [first, group]
+            .map(|group| group.iter().map(|report| report.queries(&folds)).collect::<Vec<RankedQueries>>());
         let differences = bootstrap.paired_means(&before, &after)?;
         metrics.iter_mut().zip(differences).for_each(|(row, difference)| row.differences.push(difference));
     }
@@ -100,7 +106,7 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Co
             ));
         }
     }
-    Ok(Comparison {
+    Ok(ReportComparison {
         dataset: base.dataset.clone(),
         split: base.split.clone(),
         protocol: base.protocol.clone(),
@@ -124,19 +130,19 @@ fn name_of(group: &[Report]) -> String {
 }
 
 /// Mean and standard deviation (n − 1); the latter 0 for one value.
-pub fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+pub(crate) fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count();
     let mean = values.clone().sum::<f64>() / count.max(1) as f64;
     let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
     (mean, if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 })
 }
 
-/// Refuses results of different queries and says what differs.
+/// Refuses results of different queries and names the difference.
 fn same_queries(base: &Report, other: &Report) -> Result<()> {
     let pair = format!("{} and {}", base.model, other.model);
     let hint = "a paired comparison needs the same images with the same numbers of captions under one protocol";
     let differ = |what: &str, found: String, expected: String| {
-        Err(Error::invalid(format!("{what} of {pair}"), found, expected).with_hint(hint))
+        Err(Error::conflict(format!("{what} of {pair}"), found, expected).with_hint(hint))
     };
     if base.protocol != other.protocol {
         return differ("protocols", other.protocol.clone(), base.protocol.clone());
@@ -146,11 +152,11 @@ fn same_queries(base: &Report, other: &Report) -> Result<()> {
     }
     if base.image_ids != other.image_ids {
         let known: std::collections::HashSet<&String> = base.image_ids.iter().collect();
-        let strange: Vec<String> = other.image_ids.iter().filter(|id| !known.contains(id)).cloned().collect();
-        if strange.is_empty() {
+        let unknown: Vec<String> = other.image_ids.iter().filter(|id| !known.contains(id)).cloned().collect();
+        if unknown.is_empty() {
             return differ("image ids", "the same images in another order".into(), "one order".into());
         }
-        let found = format!("{} that the first does not have ({})", strange.len(), first_few(&strange));
+        let found = format!("{} that the first does not have ({})", unknown.len(), first_few(&unknown));
         return differ("image ids", found, "the same ids".into());
     }
     if base.caption_image != other.caption_image || base.fold_images != other.fold_images {
@@ -165,7 +171,7 @@ fn same_queries(base: &Report, other: &Report) -> Result<()> {
     Ok(())
 }
 
-impl Comparison {
+impl ReportComparison {
     /// The table for people.
     pub fn text(&self) -> String {
         let mut out = format!(
@@ -215,8 +221,8 @@ fn letter(place: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::report;
     use super::*;
+    use crate::report::tests::report;
 
     const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 200, seed: 1 };
 
@@ -277,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn another_data_hash_is_noted() {
+    fn another_data_hash_gives_a_note() {
         let mut other = report("two", 0.1);
         other.data_sha = Some("beef".into());
         let found = compare(&[report("one", 0.1), other], BOOTSTRAP).unwrap();

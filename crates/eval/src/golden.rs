@@ -50,7 +50,7 @@ fn level(seed: u32) -> (Vec<f32>, Vec<f32>) {
 
 fn evaluation(similarity: Similarity, lambda: f32) -> Evaluation {
     let (abstract_level, grounded_level) = (level(1), level(77));
-    let level = |(images, captions)| Level { images, captions, dim: D };
+    let level = |(images, captions)| LevelEmbeddings { images, captions, dim: D };
     let embeddings = Embeddings {
         abstract_level: level((&abstract_level.0, &abstract_level.1)),
         grounded_level: Some(level((&grounded_level.0, &grounded_level.1))),
@@ -64,7 +64,7 @@ fn ranks_and_metrics_equal_numpy() {
     let similarities = [Similarity::Order, Similarity::OrderReversed];
     for expected in golden().results {
         let similarity = (similarities.into_iter().chain([Similarity::Cosine]))
-            .find(|similarity| crate::ranks::similarity_name(*similarity) == expected.similarity)
+            .find(|similarity| crate::embeddings::similarity_name(*similarity) == expected.similarity)
             .unwrap();
         let found = evaluation(similarity, expected.lambda);
         assert_eq!(found.ranks.image_to_text, expected.i2t, "{similarity:?} λ {}", expected.lambda);
@@ -97,7 +97,7 @@ fn intervals_agree_with_numpy() {
 #[test]
 fn numpy_files_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/npy");
-    let expected = Matrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0] };
+    let expected = NpyMatrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0] };
     for name in ["f2", "f4", "f8", "version2", "version3"] {
         assert_eq!(read_npy(&folder.join(format!("{name}.npy"))).unwrap(), expected, "{name}");
     }

@@ -4,17 +4,19 @@
 //! depends on nothing but its two rows: not on the tile, the chunk, the thread or the width of the vector unit. Ties stay
 //! ties and the plain loop [`pair`] gives the very same number, which is what makes the ranks exact.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// Images in a tile.
-pub(super) const MR: usize = 8;
+pub(crate) const MR: usize = 8;
 /// Captions in a tile.
-pub(super) const NR: usize = 32;
+pub(crate) const NR: usize = 32;
 
 /// Accumulated terms of a tile, image by image.
-pub(super) type Tile = [[f32; NR]; MR];
+pub(crate) type Tile = [[f32; NR]; MR];
 
 /// What is summed over the dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Term {
+pub(crate) enum Term {
     /// v·t
     Product,
     /// max(0, v − t)²
@@ -28,190 +30,120 @@ const IMAGE_MINUS_CAPTION: u8 = 1;
 const CAPTION_MINUS_IMAGE: u8 = 2;
 
 /// The vector instructions in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernel {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernel(Arch);
 
 impl Kernel {
     /// The fastest kernel of this processor.
-    pub(super) fn detect() -> Self {
-        Self::available()[0]
+    pub(crate) fn detect() -> Self {
+        Self(Arch::new())
     }
 
-    /// All kernels that run on this processor, fastest first.
-    pub(super) fn available() -> Vec<Self> {
-        let mut kernels = Vec::new();
+    /// Every instruction set of this processor, for tests.
+    #[cfg(test)]
+    pub(crate) fn available() -> Vec<Self> {
+        let mut kernels = vec![Self::detect(), Self(Arch::Scalar)];
         #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
-                kernels.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kernels.push(Self::Avx2);
-            }
-        }
-        kernels.push(Self::Portable);
+        kernels.extend(pulp::x86::V3::try_new().map(|simd| Self(Arch::V3(simd))));
         kernels
     }
 
     /// Sums the terms of `MR` images (packed `[D, MR]`) against `NR` captions (packed `[D, NR]`) into `out`.
-    pub(super) fn tile(self, term: Term, images: &[f32], captions: &[f32], out: &mut Tile) {
+    pub(crate) fn tile(self, term: Term, images: &[f32], captions: &[f32], out: &mut Tile) {
         match term {
-            Term::Product => self.tile_of::<PRODUCT>(images, captions, out),
-            Term::ImageMinusCaption => self.tile_of::<IMAGE_MINUS_CAPTION>(images, captions, out),
-            Term::CaptionMinusImage => self.tile_of::<CAPTION_MINUS_IMAGE>(images, captions, out),
-        }
-    }
-
-    fn tile_of<const TERM: u8>(self, images: &[f32], captions: &[f32], out: &mut Tile) {
-        match self {
-            // SAFETY: these values exist only where `available` has found the instructions.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::tile_avx512::<TERM>(images, captions, out) },
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::tile_avx2::<TERM>(images, captions, out) },
-            Self::Portable => tile_portable::<TERM>(images, captions, out),
+            Term::Product => self.0.dispatch(TileJob::<PRODUCT> { images, captions, out }),
+            Term::ImageMinusCaption => self.0.dispatch(TileJob::<IMAGE_MINUS_CAPTION> { images, captions, out }),
+            Term::CaptionMinusImage => self.0.dispatch(TileJob::<CAPTION_MINUS_IMAGE> { images, captions, out }),
         }
     }
 
     /// The sum of one pair of rows, each element times its row's scale: what [`Kernel::tile`] gives for the pair.
-    pub(super) fn pair(self, term: Term, image: (&[f32], f32), caption: (&[f32], f32)) -> f32 {
-        match self {
-            // SAFETY: both kernels were found together with `fma`.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx2 => unsafe { x86::pair_fma(term, image, caption) },
-            Self::Portable => pair(term, image, caption),
+    pub(crate) fn pair(self, term: Term, image: (&[f32], f32), caption: (&[f32], f32)) -> f32 {
+        self.0.dispatch(PairJob { term, image, caption })
+    }
+}
+
+struct TileJob<'a, const TERM: u8> {
+    images: &'a [f32],
+    captions: &'a [f32],
+    out: &'a mut Tile,
+}
+
+impl<const TERM: u8> WithSimd for TileJob<'_, TERM> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 { self.run::<S, 8>(simd) } else { self.run::<S, 4>(simd) }
+    }
+}
+
+impl<const TERM: u8> TileJob<'_, TERM> {
+    #[inline(always)]
+    fn run<S: Simd, const ROWS: usize>(self, simd: S) {
+        let columns = 2 * S::F32_LANES;
+        for first_row in (0..MR).step_by(ROWS) {
+            for first_column in (0..NR).step_by(columns) {
+                let mut sums = [[simd.splat_f32s(0.0); 2]; ROWS];
+                for (image, caption) in self.images.as_chunks::<MR>().0.iter().zip(self.captions.as_chunks::<NR>().0) {
+                    let (vectors, _) = S::as_simd_f32s(&caption[first_column..first_column + columns]);
+                    let (left, right) = (vectors[0], vectors[1]);
+                    for (sum, &v) in sums.iter_mut().zip(&image[first_row..first_row + ROWS]) {
+                        let v = simd.splat_f32s(v);
+                        sum[0] = add::<S, TERM>(simd, v, left, sum[0]);
+                        sum[1] = add::<S, TERM>(simd, v, right, sum[1]);
+                    }
+                }
+                for (row, sum) in self.out[first_row..first_row + ROWS].iter_mut().zip(sums) {
+                    let (vectors, _) = S::as_mut_simd_f32s(&mut row[first_column..first_column + columns]);
+                    vectors.copy_from_slice(&sum);
+                }
+            }
         }
     }
 }
 
-/// One term added to `sum`.
+/// One term added to each lane of `sum`.
 #[inline(always)]
-fn add<const TERM: u8>(v: f32, t: f32, sum: f32) -> f32 {
+fn add<S: Simd, const TERM: u8>(simd: S, v: S::f32s, t: S::f32s, sum: S::f32s) -> S::f32s {
     let violation = match TERM {
-        PRODUCT => return v.mul_add(t, sum),
-        IMAGE_MINUS_CAPTION => v - t,
-        _ => t - v,
+        PRODUCT => return simd.mul_add_f32s(v, t, sum),
+        IMAGE_MINUS_CAPTION => simd.sub_f32s(v, t),
+        _ => simd.sub_f32s(t, v),
     };
-    let violation = if violation > 0.0 { violation } else { 0.0 };
-    violation.mul_add(violation, sum)
+    let violation = simd.max_f32s(violation, simd.splat_f32s(0.0));
+    simd.mul_add_f32s(violation, violation, sum)
+}
+
+struct PairJob<'a> {
+    term: Term,
+    image: (&'a [f32], f32),
+    caption: (&'a [f32], f32),
+}
+
+impl WithSimd for PairJob<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        pair(self.term, self.image, self.caption)
+    }
 }
 
 /// The sum of one pair, dimension by dimension.
 #[inline(always)]
 fn pair(term: Term, image: (&[f32], f32), caption: (&[f32], f32)) -> f32 {
     let rows = image.0.iter().zip(caption.0).map(|(&v, &t)| (v * image.1, t * caption.1));
+    let squared = |sum: f32, violation: f32| violation.max(0.0).mul_add(violation.max(0.0), sum);
     match term {
-        Term::Product => rows.fold(0.0, |sum, (v, t)| add::<PRODUCT>(v, t, sum)),
-        Term::ImageMinusCaption => rows.fold(0.0, |sum, (v, t)| add::<IMAGE_MINUS_CAPTION>(v, t, sum)),
-        Term::CaptionMinusImage => rows.fold(0.0, |sum, (v, t)| add::<CAPTION_MINUS_IMAGE>(v, t, sum)),
-    }
-}
-
-fn tile_portable<const TERM: u8>(images: &[f32], captions: &[f32], out: &mut Tile) {
-    for (row, sums) in out.iter_mut().enumerate() {
-        *sums = [0.0; NR];
-        for (image, caption) in images.chunks_exact(MR).zip(captions.chunks_exact(NR)) {
-            for (sum, &t) in sums.iter_mut().zip(caption) {
-                *sum = add::<TERM>(image[row], t, *sum);
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{IMAGE_MINUS_CAPTION, MR, NR, PRODUCT, Term, Tile};
-    use std::arch::x86_64::*;
-
-    #[target_feature(enable = "fma")]
-    pub(super) fn pair_fma(term: Term, image: (&[f32], f32), caption: (&[f32], f32)) -> f32 {
-        super::pair(term, image, caption)
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn add_avx512<const TERM: u8>(v: __m512, t: __m512, sum: __m512) -> __m512 {
-        let violation = match TERM {
-            PRODUCT => return _mm512_fmadd_ps(v, t, sum),
-            IMAGE_MINUS_CAPTION => _mm512_sub_ps(v, t),
-            _ => _mm512_sub_ps(t, v),
-        };
-        let violation = _mm512_max_ps(violation, _mm512_setzero_ps());
-        _mm512_fmadd_ps(violation, violation, sum)
-    }
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn tile_avx512<const TERM: u8>(images: &[f32], captions: &[f32], out: &mut Tile) {
-        let mut sums = [[_mm512_setzero_ps(); 2]; MR];
-        for (image, caption) in images.chunks_exact(MR).zip(captions.chunks_exact(NR)) {
-            // SAFETY: a chunk of captions has NR = 2 × 16 values.
-            let (left, right) =
-                unsafe { (_mm512_loadu_ps(caption.as_ptr()), _mm512_loadu_ps(caption.as_ptr().add(16))) };
-            for (sum, &v) in sums.iter_mut().zip(image) {
-                let v = _mm512_set1_ps(v);
-                sum[0] = add_avx512::<TERM>(v, left, sum[0]);
-                sum[1] = add_avx512::<TERM>(v, right, sum[1]);
-            }
-        }
-        for (row, sum) in out.iter_mut().zip(sums) {
-            // SAFETY: a row of the tile has NR = 2 × 16 values.
-            unsafe {
-                _mm512_storeu_ps(row.as_mut_ptr(), sum[0]);
-                _mm512_storeu_ps(row.as_mut_ptr().add(16), sum[1]);
-            }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn add_avx2<const TERM: u8>(v: __m256, t: __m256, sum: __m256) -> __m256 {
-        let violation = match TERM {
-            PRODUCT => return _mm256_fmadd_ps(v, t, sum),
-            IMAGE_MINUS_CAPTION => _mm256_sub_ps(v, t),
-            _ => _mm256_sub_ps(t, v),
-        };
-        let violation = _mm256_max_ps(violation, _mm256_setzero_ps());
-        _mm256_fmadd_ps(violation, violation, sum)
-    }
-
-    /// Four images by sixteen captions at a time: eight sums, which is what sixteen registers hold with the operands.
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn tile_avx2<const TERM: u8>(images: &[f32], captions: &[f32], out: &mut Tile) {
-        for first_row in (0..MR).step_by(4) {
-            for first_column in (0..NR).step_by(16) {
-                let mut sums = [[_mm256_setzero_ps(); 2]; 4];
-                for (image, caption) in images.chunks_exact(MR).zip(captions.chunks_exact(NR)) {
-                    let caption = &caption[first_column..first_column + 16];
-                    // SAFETY: the slice has 2 × 8 values.
-                    let (left, right) =
-                        unsafe { (_mm256_loadu_ps(caption.as_ptr()), _mm256_loadu_ps(caption.as_ptr().add(8))) };
-                    for (sum, &v) in sums.iter_mut().zip(&image[first_row..first_row + 4]) {
-                        let v = _mm256_set1_ps(v);
-                        sum[0] = add_avx2::<TERM>(v, left, sum[0]);
-                        sum[1] = add_avx2::<TERM>(v, right, sum[1]);
-                    }
-                }
-                for (row, sum) in out[first_row..first_row + 4].iter_mut().zip(sums) {
-                    let row = &mut row[first_column..first_column + 16];
-                    // SAFETY: the slice has 2 × 8 values.
-                    unsafe {
-                        _mm256_storeu_ps(row.as_mut_ptr(), sum[0]);
-                        _mm256_storeu_ps(row.as_mut_ptr().add(8), sum[1]);
-                    }
-                }
-            }
-        }
+        Term::Product => rows.fold(0.0, |sum, (v, t)| v.mul_add(t, sum)),
+        Term::ImageMinusCaption => rows.fold(0.0, |sum, (v, t)| squared(sum, v - t)),
+        Term::CaptionMinusImage => rows.fold(0.0, |sum, (v, t)| squared(sum, t - v)),
     }
 }
 
 /// Lays rows `[R, D]` out as panels of `W` rows, each `[D, W]` and scaled; the last panel is filled up with zeros.
-pub(super) fn pack<const W: usize>(rows: &[f32], dim: usize, scales: &[f32], packed: &mut [f32]) {
+pub(crate) fn pack<const W: usize>(rows: &[f32], dim: usize, scales: &[f32], packed: &mut [f32]) {
     packed.fill(0.0);
     for (panel, (rows, scales)) in packed.chunks_exact_mut(dim * W).zip(rows.chunks(dim * W).zip(scales.chunks(W))) {
         for (column, (row, &scale)) in rows.chunks_exact(dim).zip(scales).enumerate() {

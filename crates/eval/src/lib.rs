@@ -1,33 +1,74 @@
-//! Retrieval and caption evaluation on plain arrays and files; no tensor framework.
+//! Retrieval and caption evaluation on plain arrays and files: for embeddings of any program; no tensor framework.
 //!
-//! [`Protocol::evaluate`] ranks embeddings, [`Report`] keeps the outcome, [`compare()`] sets reports side by side and
-//! [`Foreign`] reads embeddings from elsewhere. [`CaptionEvaluation`] scores captions against references. [`metrics`]
-//! holds the pure functions below them.
+//! | to | call |
+//! |---|---|
+//! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
+//! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
+//! | compare results on the same queries | [`compare()`], [`compare_groups`] |
+//! | read embeddings of another program | [`ExternalEmbeddings::read`], [`read_npy`] |
+//! | score captions against references | [`CaptionEvaluation::of`], [`metrics::CaptionScores`] |
+//! | set variants beside their controls | [`AblationTable`] |
+//! | compute a metric alone | [`metrics`]: pure functions on slices |
+//!
+//! # Embeddings
+//! Three images, two captions of the first and one of each other:
+//! ```
+//! use gxn_eval::{Embeddings, LevelEmbeddings, Protocol, Scoring, Similarity};
+//!
+//! let images = [1.0, 0.0, /**/ 0.0, 1.0, /**/ 0.7, 0.7];
+//! let captions = [0.9, 0.1, /**/ 0.8, 0.3, /**/ 0.2, 0.9, /**/ 0.6, 0.6];
+//! let level = LevelEmbeddings { images: &images, captions: &captions, dim: 2 };
+//! let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+//! let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
+//! let found = Protocol::Full.evaluate(3, &[0, 0, 1, 2], &embeddings, scoring)?;
+//! assert_eq!(found.metrics.text_to_image.r1, 100.0);
+//! # Ok::<(), gxn_eval::Error>(())
+//! ```
+//! A model with two levels gives both and a λ below 1. Equal scores count against the query, so a model whose
+//! embeddings are all equal ranks last.
+//!
+//! # Captions
+//! ```
+//! use gxn_eval::metrics::CaptionScores;
+//!
+//! let candidates = ["a dog runs on the beach".to_string(), "two men".to_string()];
+//! let references = [
+//!     vec!["A dog runs along the beach.".to_string(), "The dog is running!".to_string()],
+//!     vec!["Two men play chess.".to_string()],
+//! ];
+//! let scores = CaptionScores::of(&candidates, &references, None)?;
+//! assert!(scores.bleu[0] > 0.5 && scores.images[0].rouge_l > scores.images[1].rouge_l);
+//! # Ok::<(), gxn_eval::Error>(())
+//! ```
 #![warn(missing_docs)]
 
-pub mod ablation;
-pub mod caption_references;
-pub mod caption_results;
-pub mod captions;
-pub mod compare;
-pub mod foreign;
+mod ablation;
+mod caption_references;
+mod caption_results;
+mod captions;
+mod compare;
+mod embeddings;
+mod external_embeddings;
 #[cfg(test)]
 mod golden;
+pub mod html;
 mod kernel;
 pub mod metrics;
-pub mod npy;
-pub mod protocol;
-pub mod ranks;
-pub mod report;
+mod npy;
+mod protocol;
+mod ranks;
+mod report;
+mod words;
 
-pub use ablation::{AblationTable, ArmReports, SplitScore};
+pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelScores, VariantResult, VariantResults};
 pub use caption_references::ReferenceCaptions;
 pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
 pub use captions::CaptionEvaluation;
-pub use compare::{Comparison, compare, compare_groups, mean_and_deviation};
-pub use foreign::{Foreign, ForeignPaths};
+pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
+pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
+pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
-pub use npy::{Matrix, read_npy, write_npy};
+pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};
 pub use protocol::{Evaluation, Protocol, Selection};
-pub use ranks::{Embeddings, Level, Ranks, Relevance, Scoring, best_captions, ranks};
+pub use ranks::{Ranks, best_captions, ranks};
 pub use report::{About, Report};

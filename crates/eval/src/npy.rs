@@ -14,7 +14,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// A row-major matrix.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Matrix {
+pub struct NpyMatrix {
     /// Number of rows.
     pub rows: usize,
     /// Values in a row.
@@ -26,13 +26,13 @@ pub struct Matrix {
 /// Reads a two-dimensional C-order array of little-endian `f16`, `f32` or `f64`.
 ///
 /// # Errors
-/// When the file cannot be read, is no such array, is cut short, or has something behind its data.
-pub fn read_npy(path: &Path) -> Result<Matrix> {
+/// When the file cannot be read, is another kind of array, is cut short, or has something behind its data.
+pub fn read_npy(path: &Path) -> Result<NpyMatrix> {
     let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
     parse(&bytes, &path.display().to_string())
 }
 
-fn parse(bytes: &[u8], name: &str) -> Result<Matrix> {
+fn parse(bytes: &[u8], name: &str) -> Result<NpyMatrix> {
     let unlike = |found: &str| {
         Error::invalid(name, found, "a NumPy array (.npy)").with_hint("write it with numpy.save(path, array)")
     };
@@ -54,7 +54,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<Matrix> {
         found.ok_or_else(|| unlike(&format!("a header without {key}")))
     };
     if !field("fortran_order")?.starts_with("False") {
-        return Err(Error::invalid(format!("{name}: layout"), "Fortran order", "C order")
+        return Err(Error::unsupported(format!("{name}: layout"), "Fortran order", "C order")
             .with_hint("write it with numpy.save(path, numpy.ascontiguousarray(array))"));
     }
     let descr = field("descr")?;
@@ -64,7 +64,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<Matrix> {
         "<f4" => 4,
         "<f8" => 8,
         _ => {
-            return Err(Error::invalid(format!("{name}: values"), format!("`{descr}`"), "`<f2`, `<f4` or `<f8`")
+            return Err(Error::unsupported(format!("{name}: values"), format!("`{descr}`"), "`<f2`, `<f4` or `<f8`")
                 .with_hint("convert with array.astype('<f4')"));
         }
     };
@@ -90,7 +90,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<Matrix> {
         4 => data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
         _ => data.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
     };
-    Ok(Matrix { rows, dim, values })
+    Ok(NpyMatrix { rows, dim, values })
 }
 
 /// Writes rows of `dim` values as a version 1 file of `<f4`; it appears whole or not at all.
@@ -130,7 +130,7 @@ pub fn write_npy_rows(
         // The reason is kept: the file must not appear.
         let mut refuse = |error: Error| {
             failed = Some(error);
-            std::io::Error::other("its rows cannot be had")
+            std::io::Error::other("a row is missing")
         };
         for row in rows {
             let row = row.map_err(&mut refuse)?;
@@ -139,7 +139,7 @@ pub fn write_npy_rows(
                 let expected = format!("{count} rows of {dim} values");
                 return Err(refuse(Error::invalid(path.display().to_string(), found, expected)));
             }
-            file.write_all(bytemuck::cast_slice(&row.iter().map(|v| v.to_le_bytes()).collect::<Vec<_>>()))?;
+            file.write_all(&row.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
             seen += 1;
         }
         if seen != count {
@@ -179,7 +179,7 @@ mod tests {
         for (version, (descr, data)) in [1, 2, 3].into_iter().zip(cases) {
             let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, 2), }}   \n");
             let found = parse(&file(version, &header, data), "x").unwrap();
-            assert_eq!(found, Matrix { rows: 1, dim: 2, values: vec![1.0, -0.5] });
+            assert_eq!(found, NpyMatrix { rows: 1, dim: 2, values: vec![1.0, -0.5] });
         }
     }
 
@@ -188,7 +188,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npy");
         write_npy(&path, &[1.0, 2.0, 3.0, 4.5, -5.0, 6.0], 3).unwrap();
-        assert_eq!(read_npy(&path).unwrap(), Matrix { rows: 2, dim: 3, values: vec![1.0, 2.0, 3.0, 4.5, -5.0, 6.0] });
+        assert_eq!(
+            read_npy(&path).unwrap(),
+            NpyMatrix { rows: 2, dim: 3, values: vec![1.0, 2.0, 3.0, 4.5, -5.0, 6.0] }
+        );
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len(), 128 + 24);
         assert_eq!(bytes[127], b'\n');

@@ -4,8 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::ranks::{Embeddings, Level, Ranks, Relevance, Scoring, ranks};
-use crate::metrics::{Metrics, Queries};
+use serde::{Serialize, Serializer};
+
+use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
+use crate::metrics::{Metrics, RankedQueries};
+use crate::ranks::{Ranks, ranks};
 use gxn_base::{Error, Result};
 
 /// A way to score a split that others use too, so that numbers can be compared.
@@ -27,7 +30,7 @@ impl Protocol {
     /// All protocols.
     pub const ALL: [Self; 5] = [Self::Full, Self::Coco1kFiveFold, Self::Coco5k, Self::Flickr30k1k, Self::Flickr8k1k];
 
-    /// The name on the command line and in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -67,11 +70,12 @@ impl Protocol {
                 let expected = format!("{wanted} images");
                 return Err(Error::invalid(self.what(), format!("{images} images"), expected).with_hint(hint));
             }
-            let short = captions_of.iter().filter(|list| list.len() < each).count();
-            if let Some(image) = captions_of.iter().position(|list| list.len() < each) {
-                let found = format!("{short} images with fewer, the first is image {image}");
+            let short: Vec<usize> = (0..images).filter(|&image| captions_of[image].len() < each).collect();
+            if let [first, ..] = short.as_slice() {
+                let count = captions_of[*first].len();
+                let found =
+                    format!("fewer for {} of {images}, the first is image {first} (from 0) with {count}", short.len());
                 let expected = format!("at least {each} captions for each image");
-                let found = format!("{found} (from 0) with {}", captions_of[image].len());
                 return Err(Error::invalid(self.what(), found, expected).with_hint(hint));
             }
             captions_of.iter_mut().for_each(|list| list.truncate(each));
@@ -113,8 +117,8 @@ impl Protocol {
         let selection = self.select(images, caption_image)?;
         let levels = [Some(embeddings.abstract_level), embeddings.grounded_level];
         for level in levels.iter().flatten() {
-            super::ranks::check_rows("image embeddings", level.images, level.dim, images)?;
-            super::ranks::check_rows("caption embeddings", level.captions, level.dim, caption_image.len())?;
+            check_rows("image embeddings", level.images, level.dim, images)?;
+            check_rows("caption embeddings", level.captions, level.dim, caption_image.len())?;
         }
         let mut all = Ranks::default();
         let mut first_caption = 0;
@@ -129,8 +133,9 @@ impl Protocol {
                     (v, rows(level.captions, level.dim, &selection.captions[captions.clone()]), level.dim)
                 })
             });
-            let level =
-                |place: usize| chosen[place].as_ref().map(|(v, t, dim)| Level { images: v, captions: t, dim: *dim });
+            let level = |place: usize| {
+                chosen[place].as_ref().map(|(v, t, dim)| LevelEmbeddings { images: v, captions: t, dim: *dim })
+            };
             let Some(abstract_level) = level(0) else { continue };
             let owners: Vec<usize> = owners[..count].iter().map(|image| image - fold.start).collect();
             let relevance = Relevance::from_caption_image(fold.len(), &owners)?;
@@ -150,18 +155,25 @@ impl fmt::Display for Protocol {
     }
 }
 
+impl Serialize for Protocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl FromStr for Protocol {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        (Self::ALL.into_iter().find(|protocol| protocol.name() == name))
-            .ok_or_else(|| Error::invalid("protocol", format!("`{name}`"), format!("one of {}", names())))
+        (Self::ALL.into_iter().find(|protocol| protocol.name() == name)).ok_or_else(|| {
+            let expected = format!("one of {}", Self::ALL.map(Self::name).join(", "));
+            Error::invalid("protocol", format!("`{name}`"), expected)
+        })
     }
 }
 
 /// What a protocol scores: positions in the data it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Selection {
     /// The images, in the data's order.
     pub images: Vec<usize>,
@@ -177,8 +189,8 @@ pub struct Selection {
 
 impl Selection {
     /// The ranks of this selection's queries, for metrics and the bootstrap.
-    pub fn queries<'a>(&'a self, ranks: &'a Ranks) -> Queries<'a> {
-        Queries {
+    pub fn queries<'a>(&'a self, ranks: &'a Ranks) -> RankedQueries<'a> {
+        RankedQueries {
             image_to_text: &ranks.image_to_text,
             text_to_image: &ranks.text_to_image,
             caption_image: &self.caption_image,
@@ -188,7 +200,7 @@ impl Selection {
 }
 
 /// A protocol's outcome on embeddings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// The protocol.
     pub protocol: Protocol,
@@ -219,7 +231,7 @@ mod tests {
     #![allow(clippy::single_range_in_vec_init)]
 
     use super::*;
-    use crate::Similarity;
+    use gxn_base::Similarity;
 
     fn owners(images: usize, each: usize) -> Vec<usize> {
         (0..images * each).map(|caption| caption / each).collect()
@@ -271,7 +283,7 @@ mod tests {
         let mut few = owners(1000, 5);
         few.remove(36);
         let found = message(Protocol::Flickr30k1k, 1000, &few);
-        assert!(found.contains("1 images with fewer, the first is image 7 (from 0) with 4"), "{found}");
+        assert!(found.contains("fewer for 1 of 1000, the first is image 7 (from 0) with 4"), "{found}");
         assert!(message(Protocol::Coco5k, 1000, &owners(1000, 5)).contains("expected 5000 images"));
         assert!(message(Protocol::Full, 2, &[]).contains("2 images, 0 captions"));
         assert!(message(Protocol::Full, 2, &[2]).contains("image 2"));
@@ -286,7 +298,8 @@ mod tests {
             (0..25_000 * 4).map(|at| images[at / 20 * 4 + at % 4] + 0.4 * value(at + 77)).collect();
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let run = |protocol: Protocol, images: &[f32], captions: &[f32]| {
-            let embeddings = Embeddings { abstract_level: Level { images, captions, dim: 4 }, grounded_level: None };
+            let embeddings =
+                Embeddings { abstract_level: LevelEmbeddings { images, captions, dim: 4 }, grounded_level: None };
             let count = images.len() / 4;
             protocol.evaluate(count, &owners(count, 5), &embeddings, scoring).unwrap()
         };
@@ -311,7 +324,7 @@ mod tests {
         let images = [1.0, 0.0, 0.0, 1.0, 0.7, 0.7];
         let (sorted, mixed) = ([0.9, 0.1, 0.2, 0.9, 0.6, 0.8], [0.6, 0.8, 0.2, 0.9, 0.9, 0.1]);
         let run = |captions: &[f32], owners: &[usize]| {
-            let level = Level { images: &images, captions, dim: 2 };
+            let level = LevelEmbeddings { images: &images, captions, dim: 2 };
             let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
             let embeddings = Embeddings { abstract_level: level, grounded_level: None };
             Protocol::Full.evaluate(3, owners, &embeddings, scoring).unwrap().ranks

@@ -2,28 +2,20 @@
 //!
 //! First the best relevant score of every query, pair by pair; then one pass over all tiles of images × captions that counts
 //! for both directions what stands before it. Memory beyond the embeddings: one packed copy of the images and a few
-//! mebibytes a thread.
+//! mebibytes per thread.
 
-use crate::metrics::Metrics;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::kernel::{Kernel, MR, NR, Term, Tile, pack};
-use crate::metrics::recall::stands_before;
+use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
+use crate::kernel::{Kernel, MR, NR, Term, Tile, pack};
+use crate::metrics::stands_before;
 use gxn_base::{Error, Result, Similarity};
 
 /// Captions a task takes at once: with two levels of 1024 they fill half of a usual second-level cache.
 const CHUNK: usize = 2 * NR;
-
-/// The name in reports: `cosine`, `order` (the paper's direction) or `order_caption_minus_image`.
-pub fn similarity_name(similarity: Similarity) -> &'static str {
-    match similarity {
-        Similarity::Cosine => "cosine",
-        Similarity::Order => "order",
-        Similarity::OrderReversed => "order_caption_minus_image",
-    }
-}
 
 impl From<Similarity> for Term {
     fn from(similarity: Similarity) -> Self {
@@ -35,91 +27,20 @@ impl From<Similarity> for Term {
     }
 }
 
-/// The score: λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) (paper §3.2, after Eq. 3).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scoring {
-    /// s.
-    pub similarity: Similarity,
-    /// λ, the weight of the abstract level, in 0..=1. Embeddings of one level need 1.
-    pub lambda: f32,
-}
-
-/// One level's embeddings in the joint space.
-#[derive(Debug, Clone, Copy)]
-pub struct Level<'a> {
-    /// Image rows, `[N, D]` row-major.
-    pub images: &'a [f32],
-    /// Caption rows, `[M, D]` row-major.
-    pub captions: &'a [f32],
-    /// D.
-    pub dim: usize,
-}
-
-/// What is ranked: the abstract level and, unless the model has one level only, the grounded one.
-#[derive(Debug, Clone, Copy)]
-pub struct Embeddings<'a> {
-    /// v_h and t_h.
-    pub abstract_level: Level<'a>,
-    /// v_l and t_l, with the same numbers of rows.
-    pub grounded_level: Option<Level<'a>>,
-}
-
-/// Which images and captions belong together, in both directions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relevance {
-    captions_of_image: Vec<Vec<u32>>,
-    images_of_caption: Vec<Vec<u32>>,
-}
-
-impl Relevance {
-    /// Every caption belongs to the one image that `caption_image` names.
-    ///
-    /// # Errors
-    /// As [`Relevance::from_pairs`].
-    pub fn from_caption_image(images: usize, caption_image: &[usize]) -> Result<Self> {
-        let pairs = caption_image.iter().enumerate().map(|(caption, &image)| (image, caption));
-        Self::from_pairs(images, caption_image.len(), pairs)
-    }
-
-    /// Any relation, given as (image, caption) pairs; a pair may be repeated.
-    ///
-    /// # Errors
-    /// When a pair lies outside, or an image or caption has no counterpart and so no rank.
-    pub fn from_pairs(images: usize, captions: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self> {
-        let mut captions_of_image = vec![Vec::new(); images];
-        let mut images_of_caption = vec![Vec::new(); captions];
-        for (image, caption) in pairs {
-            if image >= images || caption >= captions {
-                let expected = format!("images below {images}, captions below {captions}");
-                return Err(Error::invalid("relevant pair", format!("image {image}, caption {caption}"), expected));
-            }
-            if !captions_of_image[image].contains(&(caption as u32)) {
-                captions_of_image[image].push(caption as u32);
-                images_of_caption[caption].push(image as u32);
-            }
-        }
-        for (what, lists) in [("image", &captions_of_image), ("caption", &images_of_caption)] {
-            if let Some(row) = lists.iter().position(Vec::is_empty) {
-                return Err(Error::invalid(format!("{what} {row}"), "nothing relevant to it", "at least one item")
-                    .with_hint("leave it out of the evaluation: without a right answer it has no rank"));
-            }
-        }
-        Ok(Self { captions_of_image, images_of_caption })
-    }
-}
-
-/// Rank of the best relevant item of every query, from 0, ties pessimistic (see [`crate::metrics::ranks`]).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Rank of the best relevant item of every query, from 0, ties pessimistic (see [`crate::metrics::ranks_of_scores`]).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ranks {
     /// One for every image.
+    #[serde(rename = "i2t")]
     pub image_to_text: Vec<u32>,
     /// One for every caption.
+    #[serde(rename = "t2i")]
     pub text_to_image: Vec<u32>,
 }
 
-/// A level that takes part in the score.
+/// A level with a weight in the score.
 struct Part<'a> {
-    level: Level<'a>,
+    level: LevelEmbeddings<'a>,
     weight: f32,
     image_scales: Vec<f32>,
     caption_scales: Vec<f32>,
@@ -252,7 +173,7 @@ fn parts<'a>(embeddings: &Embeddings<'a>, scoring: Scoring, images: usize, capti
         Some(level) => Some(("grounded", level, 1.0 - lambda)),
         None if lambda == 1.0 => None,
         None => {
-            return Err(Error::invalid("lambda", lambda.to_string(), "1, for there is one level of embeddings"));
+            return Err(Error::invalid("lambda", lambda.to_string(), "1, because the embeddings have one level"));
         }
     };
     let mut parts = Vec::new();
@@ -297,32 +218,6 @@ fn inverse_norm(row: &[f32]) -> f32 {
     if squares > 0.0 { (1.0 / squares.sqrt()) as f32 } else { 0.0 }
 }
 
-/// Refuses rows of the wrong number and rows with NaN or infinity, which it names.
-pub(super) fn check_rows(what: &str, rows: &[f32], dim: usize, count: usize) -> Result<()> {
-    if dim == 0 || rows.len() != dim * count {
-        return Err(Error::invalid(what, format!("{} values", rows.len()), format!("{count} rows of {dim} values")));
-    }
-    match rows.par_iter().position_first(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(place) => {
-            let what = format!("{what}, row {} (from 0), column {}", place / dim, place % dim);
-            Err(Error::invalid(what, rows[place].to_string(), "finite numbers"))
-        }
-    }
-}
-
-impl Embeddings<'_> {
-    /// Recall and ranks in both directions, where each caption belongs to the one image that `caption_image` names.
-    ///
-    /// # Errors
-    /// When an image has no caption, shapes do not fit together, or λ does not.
-    pub fn metrics(&self, caption_image: &[usize], scoring: Scoring) -> Result<Metrics> {
-        let images = self.abstract_level.images.len() / self.abstract_level.dim.max(1);
-        let found = ranks(self, &Relevance::from_caption_image(images, caption_image)?, scoring)?;
-        Ok(Metrics::of(&found.image_to_text, &found.text_to_image))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,7 +239,7 @@ mod tests {
     /// The ranks by plain loops over the full score matrix and its transpose.
     fn naive(embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Ranks {
         let (n, m) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
-        let level = |level: &Level, i: usize, j: usize| {
+        let level = |level: &LevelEmbeddings, i: usize, j: usize| {
             let d = level.dim;
             let (v, t) = (&level.images[i * d..(i + 1) * d], &level.captions[j * d..(j + 1) * d]);
             let (a, b) = (inverse_norm(v), inverse_norm(t));
@@ -367,8 +262,9 @@ mod tests {
             lists.iter().map(|list| list.iter().map(|&item| item as usize).collect()).collect()
         };
         Ranks {
-            image_to_text: crate::metrics::ranks(&by_image, m, &lists(&relevance.captions_of_image)).unwrap(),
-            text_to_image: crate::metrics::ranks(&by_caption, n, &lists(&relevance.images_of_caption)).unwrap(),
+            image_to_text: crate::metrics::ranks_of_scores(&by_image, m, &lists(&relevance.captions_of_image)).unwrap(),
+            text_to_image: crate::metrics::ranks_of_scores(&by_caption, n, &lists(&relevance.images_of_caption))
+                .unwrap(),
         }
     }
 
@@ -377,7 +273,8 @@ mod tests {
     /// Image 0 finds caption 0 first; caption 1 ties between both images, so the wrong one stands before.
     #[test]
     fn worked_order_ranks() {
-        let level = Level { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
+        let level =
+            LevelEmbeddings { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
         let embeddings = Embeddings { abstract_level: level, grounded_level: None };
         let relevance = Relevance::from_caption_image(2, &[0, 0, 1]).unwrap();
         let found = ranks(&embeddings, &relevance, Scoring { similarity: PAPER, lambda: 1.0 }).unwrap();
@@ -388,8 +285,8 @@ mod tests {
     #[test]
     fn lambda_weighs_the_levels() {
         let (right, wrong) = ([1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]);
-        let abstract_level = Level { images: &right, captions: &right, dim: 2 };
-        let grounded_level = Some(Level { images: &right, captions: &wrong, dim: 2 });
+        let abstract_level = LevelEmbeddings { images: &right, captions: &right, dim: 2 };
+        let grounded_level = Some(LevelEmbeddings { images: &right, captions: &wrong, dim: 2 });
         let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
         for (lambda, expected) in [(1.0, 0), (0.6, 0), (0.5, 1), (0.0, 1)] {
             for similarity in SIMILARITIES {
@@ -405,8 +302,10 @@ mod tests {
     #[test]
     fn collapsed_embeddings_rank_last() {
         let (images, captions) = (vec![0.1; 9 * 5], vec![0.1; 70 * 5]);
-        let embeddings =
-            Embeddings { abstract_level: Level { images: &images, captions: &captions, dim: 5 }, grounded_level: None };
+        let embeddings = Embeddings {
+            abstract_level: LevelEmbeddings { images: &images, captions: &captions, dim: 5 },
+            grounded_level: None,
+        };
         let owners: Vec<usize> = (0..70).map(|caption| caption % 9).collect();
         let relevance = Relevance::from_caption_image(9, &owners).unwrap();
         for similarity in SIMILARITIES {
@@ -428,8 +327,8 @@ mod tests {
             let (a, b) = (grid(n, dim, seed), grid(m, dim, seed ^ 1));
             let (c, d) = (grid(n, dim + 3, seed ^ 2), grid(m, dim + 3, seed ^ 3));
             let embeddings = Embeddings {
-                abstract_level: Level { images: &a, captions: &b, dim },
-                grounded_level: Some(Level { images: &c, captions: &d, dim: dim + 3 }),
+                abstract_level: LevelEmbeddings { images: &a, captions: &b, dim },
+                grounded_level: Some(LevelEmbeddings { images: &c, captions: &d, dim: dim + 3 }),
             };
             let pairs = (0..n.max(m)).map(|at| (at % n, at % m))
                 .chain(extra.iter().map(|&(i, j)| (i as usize % n, j as usize % m)));
@@ -447,7 +346,7 @@ mod tests {
         let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
         let good = [1.0, 0.0, 0.0, 1.0];
         let run = |images: &[f32], captions: &[f32], lambda| {
-            let abstract_level = Level { images, captions, dim: 2 };
+            let abstract_level = LevelEmbeddings { images, captions, dim: 2 };
             let scoring = Scoring { similarity: Similarity::Cosine, lambda };
             ranks(&Embeddings { abstract_level, grounded_level: None }, &relevance, scoring).unwrap_err().to_string()
         };

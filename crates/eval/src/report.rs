@@ -1,29 +1,29 @@
 //! [`Report`]: the result of an evaluation as JSON (versioned) and as text.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Evaluation;
-use super::ranks::Ranks;
-use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, Queries};
-use gxn_base::fs::write_atomically;
-use gxn_base::{Error, Result};
+use crate::embeddings::similarity_name;
+use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
+use crate::protocol::Evaluation;
+use crate::ranks::Ranks;
+use crate::words::first_few;
+use gxn_base::fs::write_text;
+use gxn_base::{Error, Remedy, Result};
 
 const FORMAT: &str = "gxn-report";
 const VERSION: u32 = 1;
 
-/// What the embeddings cannot tell about a result.
+/// What a result is about: what its embeddings do not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
-    /// The data set's name.
+    /// The dataset's name.
     pub dataset: String,
     /// The split's name.
     pub split: String,
-    /// The model: a checkpoint's name and fingerprint, or the files of foreign embeddings.
+    /// The model: a checkpoint's name and fingerprint, or the files of external embeddings.
     pub model: String,
     /// Hash of the data, if it is known.
     pub data_sha: Option<String>,
@@ -36,7 +36,7 @@ pub struct About {
 pub struct Report {
     format: String,
     version: u32,
-    /// The data set's name.
+    /// The dataset's name.
     pub dataset: String,
     /// The split's name.
     pub split: String,
@@ -45,7 +45,6 @@ pub struct Report {
     /// The model.
     pub model: String,
     /// The metrics, for protocols with folds the mean of the folds.
-    #[serde(with = "metrics_json")]
     pub metrics: Metrics,
     /// 95% intervals by metric (bootstrap over images with all their captions).
     pub ci95: BTreeMap<String, Interval>,
@@ -78,7 +77,6 @@ pub struct Report {
     /// For every caption the place of its image in `image_ids`.
     pub caption_image: Vec<usize>,
     /// The rank of every query, in its fold.
-    #[serde(with = "ranks_json")]
     pub ranks: Ranks,
 }
 
@@ -111,8 +109,8 @@ impl Report {
             seed: bootstrap.seed,
             resamples: bootstrap.resamples,
             data_sha: about.data_sha,
-            created: rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
-            similarity: crate::ranks::similarity_name(evaluation.scoring.similarity).into(),
+            created: now(),
+            similarity: similarity_name(evaluation.scoring.similarity).into(),
             lambda: evaluation.scoring.lambda,
             left_out: selection.without_captions.iter().map(id).collect::<Result<_>>()?,
             fold_images: selection.folds.iter().map(ExactSizeIterator::len).collect(),
@@ -125,7 +123,7 @@ impl Report {
     /// Reads a report and checks that it is whole: its counts, its ranks and that its metrics follow from them.
     ///
     /// # Errors
-    /// When the file cannot be read, is no report of this format version, or contradicts itself.
+    /// When the file cannot be read, is not a report of this format version, or contradicts itself.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::io("cannot read", path, source))?;
         Self::from_json(&text, &path.display().to_string())
@@ -136,25 +134,24 @@ impl Report {
     /// # Errors
     /// As [`Report::read`].
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
-        let expected = "the JSON of an evaluation report";
-        let hint = "make one with `gxn evaluate MODEL DATA --format json`";
-        let unlike = |found: String| Error::invalid(name, found, expected).with_hint(hint);
-        let json: serde_json::Value = serde_json::from_str(text).map_err(|error| unlike(error.to_string()))?;
+        Self::from_value(serde_json::from_str(text).map_err(|error| unlike(name, error.to_string()))?, name)
+    }
+
+    pub(crate) fn from_value(json: serde_json::Value, name: &str) -> Result<Self> {
         if json.get("format").and_then(|format| format.as_str()) != Some(FORMAT) {
             let keys = json.as_object().map(|map| map.keys().take(6).cloned().collect::<Vec<_>>().join(", "));
-            return Err(unlike(
-                keys.map_or("JSON that is no object".into(), |keys| format!("an object with keys {keys}")),
-            ));
+            let found = keys.map_or("JSON other than an object".into(), |keys| format!("an object with keys {keys}"));
+            return Err(unlike(name, found));
         }
         match json.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version == u64::from(VERSION) => {}
             version => {
                 let found = version.map_or("no version".to_string(), |version| format!("version {version}"));
-                return Err(Error::invalid(format!("{name}: report format"), found, format!("version {VERSION}"))
+                return Err(Error::unsupported(format!("{name}: report format"), found, format!("version {VERSION}"))
                     .with_hint("a newer report needs a newer gxn"));
             }
         }
-        let report: Self = serde_json::from_value(json).map_err(|error| unlike(error.to_string()))?;
+        let report: Self = serde_json::from_value(json).map_err(|error| unlike(name, error.to_string()))?;
         report.check(name)?;
         Ok(report)
     }
@@ -169,14 +166,14 @@ impl Report {
         ];
         for (what, found, expected) in lengths {
             if found != expected {
-                return Err(Error::invalid(format!("{name}: {what}"), found.to_string(), expected.to_string()));
+                return Err(Error::damaged(format!("{name}: {what}"), found.to_string(), expected.to_string()));
             }
         }
         let metrics = self.queries(&self.folds()).metrics()?;
         for ((key, stated), counted) in METRIC_KEYS.iter().zip(self.metrics.values()).zip(metrics.values()) {
             if (stated - counted).abs() > 1e-6 {
                 let expected = format!("{counted}, which its ranks give");
-                return Err(Error::invalid(format!("{name}: {key}"), stated.to_string(), expected));
+                return Err(Error::damaged(format!("{name}: {key}"), stated.to_string(), expected));
             }
         }
         Ok(())
@@ -193,8 +190,8 @@ impl Report {
     }
 
     /// The ranks for metrics and the bootstrap; `folds` comes from [`Report::folds`].
-    pub fn queries<'a>(&'a self, folds: &'a [std::ops::Range<usize>]) -> Queries<'a> {
-        Queries {
+    pub fn queries<'a>(&'a self, folds: &'a [std::ops::Range<usize>]) -> RankedQueries<'a> {
+        RankedQueries {
             image_to_text: &self.ranks.image_to_text,
             text_to_image: &self.ranks.text_to_image,
             caption_image: &self.caption_image,
@@ -202,7 +199,7 @@ impl Report {
         }
     }
 
-    /// The JSON, one line a key, so that a report of 25,000 ranks can still be looked at.
+    /// The JSON, one line per key, so that a report of 25,000 ranks can still be read.
     ///
     /// # Errors
     /// When a number cannot be written as JSON.
@@ -215,13 +212,12 @@ impl Report {
         Ok(format!("{{\n{}\n}}\n", lines.join(",\n")))
     }
 
-    /// Writes the JSON; the file appears whole or not at all.
+    /// Writes the JSON, whole or not at all.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let json = self.to_json()?;
-        write_atomically(path, |file| file.write_all(json.as_bytes()))
+        write_text(path, &self.to_json()?)
     }
 
     /// The table for people, with the two lines that vsepp prints at the end.
@@ -254,13 +250,13 @@ impl Report {
             out += &format!("{name} {value:.1}{ends}\n");
         }
         if !self.left_out.is_empty() {
-            out += &format!("left out, no caption: {} images ({})\n", self.left_out.len(), first_few(&self.left_out));
+            out += &format!("left out, no caption: {} ({})\n", self.left_out.len(), first_few(&self.left_out));
         }
         out + "\n" + &self.vsepp_lines()
     }
 
     /// `Image to text: R@1 R@5 R@10 median mean` and the same for text to image, as vsepp prints them.
-    pub fn vsepp_lines(&self) -> String {
+    fn vsepp_lines(&self) -> String {
         let v = self.metrics.values();
         let line =
             |name: &str, v: &[f64]| format!("{name}: {:.1} {:.1} {:.1} {:.1} {:.1}\n", v[0], v[1], v[2], v[3], v[4]);
@@ -268,95 +264,26 @@ impl Report {
     }
 }
 
-/// The first names of a list, then how many more there are.
-pub(super) fn first_few(names: &[String]) -> String {
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > 5 { format!("{shown} and {} more", names.len() - 5) } else { shown }
+fn unlike(name: &str, found: String) -> Error {
+    Error::invalid(name, found, "the JSON of an evaluation report").with_remedy(Remedy::MakeReport)
 }
 
-/// Seconds since 1970 as `YYYY-MM-DDTHH:MM:SSZ` (Hinnant's civil-from-days).
-fn rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_place = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_place + 2) / 5 + 1;
-    let month = if month_place < 10 { month_place + 3 } else { month_place - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-/// Metrics as a flat object of the twelve keys and the aliases of CLIP_benchmark, in percent like the rest.
-mod metrics_json {
-    use super::{METRIC_KEYS, Metrics};
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer, ser::SerializeMap};
-    use std::collections::BTreeMap;
-
-    const ALIASES: [(&str, usize); 6] = [
-        ("image_retrieval_recall@1", 5),
-        ("image_retrieval_recall@5", 6),
-        ("image_retrieval_recall@10", 7),
-        ("text_retrieval_recall@1", 0),
-        ("text_retrieval_recall@5", 1),
-        ("text_retrieval_recall@10", 2),
-    ];
-
-    pub(super) fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
-        let values = metrics.values();
-        let mut map = serializer.serialize_map(Some(values.len() + ALIASES.len()))?;
-        for (key, value) in METRIC_KEYS.iter().zip(values) {
-            map.serialize_entry(key, &value)?;
-        }
-        for (key, place) in ALIASES {
-            map.serialize_entry(key, &values[place])?;
-        }
-        map.end()
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
-        let map = BTreeMap::<String, f64>::deserialize(deserializer)?;
-        let mut values = [0.0; 12];
-        for (value, key) in values.iter_mut().zip(METRIC_KEYS) {
-            *value = *map.get(key).ok_or_else(|| D::Error::custom(format!("metrics without `{key}`")))?;
-        }
-        Ok(Metrics::from_values(&values))
-    }
-}
-
-/// Ranks under the field's short keys.
-mod ranks_json {
-    use super::Ranks;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct Short<T> {
-        i2t: T,
-        t2i: T,
-    }
-
-    pub(super) fn serialize<S: Serializer>(ranks: &Ranks, serializer: S) -> Result<S::Ok, S::Error> {
-        Short { i2t: &ranks.image_to_text, t2i: &ranks.text_to_image }.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ranks, D::Error> {
-        let Short { i2t, t2i } = Short::<Vec<u32>>::deserialize(deserializer)?;
-        Ok(Ranks { image_to_text: i2t, text_to_image: t2i })
-    }
+/// UTC to the second, RFC 3339.
+fn now() -> String {
+    let seconds = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(seconds).expect("the time is in range without its fraction too").to_string()
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::{Embeddings, Level, Protocol, Scoring, Similarity};
+    use crate::{Embeddings, LevelEmbeddings, Protocol, Scoring, Similarity};
 
     /// Three images with captions and one without, four captions; `tilt` moves the captions.
     pub(crate) fn report(model: &str, tilt: f32) -> Report {
         let images = [1.0, 0.0, 0.0, 1.0, 0.5, 0.5, 0.7, 0.3];
         let captions = [1.0, tilt, tilt, 1.0, 0.7, 0.3, 0.6, 0.35];
-        let level = Level { images: &images, captions: &captions, dim: 2 };
+        let level = LevelEmbeddings { images: &images, captions: &captions, dim: 2 };
         let embeddings = Embeddings { abstract_level: level, grounded_level: None };
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let found = Protocol::Full.evaluate(4, &[0, 1, 3, 3], &embeddings, scoring).unwrap();
@@ -399,18 +326,19 @@ pub(super) mod tests {
         );
         assert!(text.contains("toy test, protocol full: 3 images, 4 captions"));
         assert!(text.contains("rsum 465.6") && text.contains("paper's Sum 297.8"), "{text}");
-        assert!(text.contains("left out, no caption: 1 images (lonely.jpg)"));
+        assert!(text.contains("left out, no caption: 1 (lonely.jpg)"));
     }
 
     #[test]
-    fn files_round_trip_and_foreign_json_is_refused() {
+    fn files_round_trip_and_other_json_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (report, path) = (report("m", 0.1), folder.path().join("r.json"));
         report.write(&path).unwrap();
         assert_eq!(Report::read(&path).unwrap(), report);
         let refused = |text: &str| Report::from_json(text, "x.json").unwrap_err();
         assert!(refused("{\"images\":[],\"dataset\":1}").to_string().contains("an object with keys images, dataset"));
-        assert!(refused("[1]").hint().unwrap().contains("gxn evaluate"));
+        assert_eq!(refused("[1]").remedy(), Some(&Remedy::MakeReport));
+        assert_eq!(report.created.len(), "2026-11-23T17:30:21Z".len());
         assert!(refused("hello").to_string().contains("expected value"));
         let text = report.to_json().unwrap();
         assert!(refused(&text.replace("\"version\": 1", "\"version\": 9")).to_string().contains("found version 9"));
@@ -426,12 +354,5 @@ pub(super) mod tests {
         let missing = Report::read(&folder.path().join("none.json")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read"));
         assert!(report.write(&folder.path().join("no/r.json")).unwrap_err().to_string().starts_with("cannot write"));
-    }
-
-    #[test]
-    fn dates() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_455_021), "2026-11-23T17:30:21Z");
     }
 }

@@ -38,6 +38,7 @@
 //! | [`encoder`] | a checkpoint ready to embed, caption and generate |
 //! | [`evaluate`] | a dataset through a model: embeddings, captions, generated images |
 //! | [`train`] | the training loop, Algorithm 1 |
+//! | [`ablation`] | several stages and their controls, trained, measured and compared |
 //! | [`retrieve`] | indexes of images and captions, search with words and images |
 //! | [`seed`] | randomness as a function of seed, epoch and step |
 //! | [`prelude`] | what most programs need, of all crates |
@@ -55,6 +56,7 @@
 //! `D` joint space · `P` grid positions · `S` image side · `N` images · `M` captions · `K` hits.
 #![warn(missing_docs)]
 
+pub mod ablation;
 pub mod checkpoint;
 pub mod config;
 pub mod encoder;

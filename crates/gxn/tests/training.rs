@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gxn::checkpoint::weights;
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
 use gxn::encoder::Encoder;
-use gxn::evaluate::encode::encode_dataset;
+use gxn::evaluate::{EncodeOptions, encode_dataset};
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
 use gxn::train::{Alarm, Event, Outcome, TrainObserver, Trainer};
@@ -197,7 +197,8 @@ fn a_tiny_set_is_memorised() {
     // Every train image finds one of its own captions first, and every caption its image.
     let encoder = Encoder::load(&run.join("last")).unwrap();
     let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
-    let encoded = encode_dataset(&encoder, &data, Some(Split::Train), &mut |_, _, _| true).unwrap();
+    let encoded =
+        encode_dataset(&encoder, &data, EncodeOptions { split: Some(Split::Train), beam: None }, &()).unwrap();
     let scoring = gxn::evaluate::encode::scoring(encoder.config());
     let result = validate(&encoded.images, &encoded.captions, &encoded.caption_image, scoring).unwrap();
     assert_eq!([result.metrics.image_to_text.r1, result.metrics.text_to_image.r1], [100.0; 2]);

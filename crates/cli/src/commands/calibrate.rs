@@ -15,10 +15,10 @@ use crate::output::{machine_line, print};
 /// Fits and saves a calibration, or measures the saved one.
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
-    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None, &stop);
+    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None);
     let Some(measured) = &args.measure else {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);

@@ -71,8 +71,8 @@ fn unknown(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gxn::ablation::AblationPlan;
     use gxn::config::RunConfig;
-    use gxn::train::ablation::Plan;
 
     #[test]
     fn every_recipe_is_valid_and_described() {
@@ -80,7 +80,7 @@ mod tests {
             let text = ConfigText { name: name.into(), text: text.into() };
             assert!(description(&text.text).ends_with('.'), "{name}: {}", description(&text.text));
             if text.text.contains("[[stage]]") {
-                Plan::read(&text, &[]).unwrap();
+                AblationPlan::read(&text, &[]).unwrap();
             } else {
                 // What a recipe begins with is named by the user.
                 let start = ["train.init_from=runs/mine".to_string()];

@@ -3,20 +3,18 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn_base::Progress;
-use gxn_data::Dataset;
-use gxn_data::convert::{DataFormat, Pictures, convert as write_as};
-use gxn_data::doctor::{CheckOptions, check as examine};
-use gxn_data::sample::SAMPLES;
+use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, SAMPLES, check as run_check, convert as write_as};
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
 use crate::commands::open_dataset;
+use crate::interrupt::stop_flag;
 use crate::output::print;
 use crate::progress::ProgressLine;
 
-/// Reports on a data set; exit code 1 if it cannot be used as it is.
+/// Reports on a dataset; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let dataset = Dataset::open(&args.source, &args.reading)?;
+    stop_flag()?;
     let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     let healthy = report(&dataset, &options, args.format)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -24,9 +22,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
 
 /// Prints the report; false if something is fatal.
 pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -> Result<bool> {
-    let line = ProgressLine::of("checking");
-    let report = examine(dataset, options, &|done, total| line.update("images", done, total));
-    line.clear();
+    let progress = ProgressLine::of("checking");
+    let report = run_check(dataset, options, &progress)?;
+    progress.clear();
     match format {
         ReportFormat::Text => print(&format!("{report}\n"))?,
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
@@ -34,12 +32,15 @@ pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -
     Ok(report.fatal.is_empty())
 }
 
-/// Writes a data set in another format.
+/// Writes a dataset in another format.
 pub fn convert(args: &ConvertArgs) -> Result<ExitCode> {
     let dataset = open_dataset(&args.source, &args.reading)?;
     let format: DataFormat = args.to.parse()?;
-    let pictures = if args.copy_images { Pictures::Copy } else { Pictures::Refer };
-    let written = write_as(&dataset, format, &args.out, pictures)?;
+    let files = if args.copy_images { ImageFiles::Copy } else { ImageFiles::Refer };
+    stop_flag()?;
+    let progress = ProgressLine::of("writing");
+    let written = write_as(&dataset, format, &args.out, files, &progress)?;
+    progress.clear();
     print(&format!("{}\n", written.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,48 +1,49 @@
-//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered images, by the same calls as any data.
 
-use crate::synthetic;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
+use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
 use gxn::train::Trainer;
 use gxn_base::Kind;
-use gxn_data::doctor::CheckOptions;
-use gxn_data::{Dataset, SourceOptions, Split};
-use gxn_eval::Protocol;
+use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
+use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
 
 use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::config::config_text;
-use crate::commands::{data, evaluate, index, search, train};
+use crate::commands::{data, index, search, train};
+use crate::demo_scenes;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Searches that are shown.
 const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
+/// Among fewer test images chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
-    let source = synthetic::render(&pictures, args.seed, args.images)?;
+    let source = demo_scenes::render(&pictures, args.seed, args.images)?;
     let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
     let healthy = data::report(&dataset, &CheckOptions::default(), ReportFormat::Text)?;
     if !healthy {
-        bail!("the rendered data set failed its check");
+        bail!("the rendered dataset failed its check");
     }
 
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
@@ -61,7 +62,11 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
-    let report = evaluate::measure(&encoder, &run, &dataset, Split::Test, Protocol::Full, None, args.seed, &stop)?;
+    let bootstrap = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let line = ProgressLine::of("encoding");
+    let report = Measurement { bootstrap, ..Measurement::new(&encoder, &run, &dataset, Split::Test) }.run(&line);
+    line.clear();
+    let report = report?;
     print(&report.text())?;
     let rsum = report.metrics.rsum();
     let chance = chance_rsum(report.n_images, report.n_captions);
@@ -82,7 +87,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     }
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
-        eprintln!("note: {} test pictures are too few to judge the model by; --images 800 has enough", report.n_images);
+        eprintln!("note: {} test images are too few to judge the model by; --images 800 has enough", report.n_images);
     } else if rsum < TIMES_CHANCE * chance {
         bail!("test rsum {rsum:.1} is below {TIMES_CHANCE} times chance ({chance:.1})");
     }
@@ -111,7 +116,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
 fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
@@ -129,14 +134,15 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn_base::Error::invalid(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error =
+            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("pictures or runs of something else", "name another folder");
+        return refuse("images or runs of something else", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "begin anew with --force, or name another folder");
+        return refuse("an earlier demo", "replace it with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -146,8 +152,8 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own pictures:
-  gxn data init                       # what a data set looks like, in every format
+With your own images:
+  gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
   gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine
   gxn evaluate runs/mine MY_DATA --split test

@@ -1,28 +1,26 @@
 //! `gxn encode`
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::evaluate::encode::{EncodedDataset, ImageFeatures, embed_and_describe, extract_features};
-use gxn_base::Progress;
+use gxn::evaluate::{EncodeOptions, EncodedDataset, encode_dataset};
 use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{machine_line, print};
+use crate::output::{machine_line, plural, print};
 use crate::progress::ProgressLine;
 
 /// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
-    let encoded = with_progress(&encoder, &dataset, split, None, &stop)?;
+    let encoded = with_progress(&encoder, &dataset, split, None)?;
     encoded.save(&args.output, &encoder)?;
     report_dropped(&encoded.dropped);
     print(&format!("{}\n", args.output.display()))?;
@@ -35,30 +33,12 @@ pub fn with_progress(
     dataset: &Dataset,
     split: Option<Split>,
     beam: Option<usize>,
-    stop: &AtomicBool,
 ) -> Result<EncodedDataset> {
-    if let Some(beam) = beam {
-        // Refused before the images are encoded.
-        encoder.caption_features(&[], beam)?;
-    }
-    let features = extract_with_progress(encoder, dataset, split, stop)?;
-    let encoded = embed_and_describe(encoder, dataset, &features, beam)?;
-    eprintln!("encoded {} images and {} captions", encoded.images.count, encoded.captions.count);
-    Ok(encoded)
-}
-
-/// The CNN's part of it, with a progress line on stderr.
-pub fn extract_with_progress(
-    encoder: &Encoder,
-    dataset: &Dataset,
-    split: Option<Split>,
-    stop: &AtomicBool,
-) -> Result<ImageFeatures> {
     let line = ProgressLine::of("encoding");
-    let features = extract_features(encoder, dataset, split, &mut |done, total, _| {
-        line.update("images", done, total);
-        !stop.load(Ordering::Relaxed)
-    })?;
+    let encoded = encode_dataset(encoder, dataset, EncodeOptions { split, beam }, &line);
     line.clear();
-    Ok(features)
+    let encoded = encoded?;
+    let (images, captions) = (plural(encoded.images.count, "image"), plural(encoded.captions.count, "caption"));
+    eprintln!("encoded {images} and {captions}");
+    Ok(encoded)
 }

@@ -2,161 +2,130 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
-use gxn::evaluate::encode::EncodedDataset;
-use gxn::evaluate::{ImaginedEvaluation, PictureEvaluation, caption_page};
+use gxn::evaluate::{
+    EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, caption_page,
+};
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
-use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;
-use gxn_eval::{About, Foreign, ForeignPaths, Protocol, Report, ResultNames, Scoring, Similarity, compare_groups};
+use gxn_eval::{About, EmbeddingPaths, ExternalEmbeddings, Protocol, Report, ResultNames, Similarity, compare_groups};
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 
-/// Pictures on the page of captions.
+/// Images on the page of captions.
 const SHOWN_CAPTIONS: usize = 10;
 
-/// Pictures on the sheet.
-const SHOWN_PICTURES: usize = 16;
+/// Images on the sheet.
+const SHOWN_IMAGES: usize = 16;
 
-/// Measures a model, or embeddings of another one.
+/// A report, and what else was measured, as text.
+struct Measured {
+    report: Report,
+    more: String,
+}
+
+/// Measures a model, or embeddings of another program.
 pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let protocol: Protocol = args.protocol.parse()?;
-    let (mut imagined, mut drawn) = (None, None);
-    let report = match (&args.model, &args.source) {
-        (Some(model), Some(source)) if args.image_embeddings.is_none() => {
-            machine_line();
-            let stop = stop_flag()?;
-            let encoder = Encoder::load(model)?.with_feature_cache()?;
-            let dataset = open_for(&encoder, source, &args.reading)?;
-            let split = split_of(&args.split);
-            let scoring = scoring_of(&encoder, args.lambda)?;
-            let beam = args.captions.is_some().then(|| usize::from(args.beam));
-            let encoded = encode::with_progress(&encoder, &dataset, Some(split), beam, &stop)?;
-            report_dropped(&encoded.dropped);
-            if let Some(folder) = &args.captions {
-                let found = ImaginedEvaluation::of(&encoded, &dataset, split, scoring)?;
-                let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
-                let title = format!("{}, {split}", dataset.name);
-                let about = format!("{name} ({}), beam {}", short(encoder.fingerprint()), args.beam);
-                let page = caption_page(&encoded, &dataset, &title, &about, SHOWN_CAPTIONS)?;
-                let names = ResultNames::new(split, &name);
-                let mut paths = found.write(folder, &names)?;
-                paths.push(folder.join(names.page()));
-                write_text(&folder.join(names.page()), &page)?;
-                paths.iter().for_each(|path| eprintln!("wrote {}", path.display()));
-                imagined = Some(found);
-            }
-            if let Some(folder) = &args.imagine {
-                drawn = Some(imagine_split(&encoder, &encoded, &dataset, scoring, args.seed, folder)?);
-            }
-            report_of(&encoded, &encoder, model, &dataset, split, protocol, scoring, args.seed)?
-        }
-        (None, None) => foreign(args, protocol)?,
+    let measured = match (&args.model, &args.source) {
+        (Some(model), Some(source)) if args.image_embeddings.is_none() => of_model(args, protocol, model, source)?,
+        (None, None) => Measured { report: of_embeddings(args, protocol)?, more: String::new() },
         _ => bail!("give a model and its data, or --image-embeddings and --caption-embeddings"),
     };
     if let Some(path) = &args.output {
-        report.write(path)?;
+        measured.report.write(path)?;
         eprintln!("wrote {}", path.display());
     }
     match args.format {
-        ReportFormat::Text => {
-            print(&report.text())?;
-            print(&imagined.as_ref().map(ImaginedEvaluation::text).unwrap_or_default())?;
-            print(&drawn.as_ref().map(PictureEvaluation::text).unwrap_or_default())?;
-        }
-        ReportFormat::Json => print(&format!("{}\n", report.to_json()?.trim_end()))?,
+        ReportFormat::Text => print(&(measured.report.text() + &measured.more))?,
+        ReportFormat::Json => print(&format!("{}\n", measured.report.to_json()?.trim_end()))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The report of a model on one split.
-#[allow(clippy::too_many_arguments)]
-pub fn measure(
-    encoder: &Encoder,
-    model: &Path,
-    dataset: &Dataset,
-    split: Split,
-    protocol: Protocol,
-    lambda: Option<f32>,
-    seed: u64,
-    stop: &AtomicBool,
-) -> Result<Report> {
-    let scoring = scoring_of(encoder, lambda)?;
-    let encoded = encode::with_progress(encoder, dataset, Some(split), None, stop)?;
+fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path) -> Result<Measured> {
+    machine_line();
+    stop_flag()?;
+    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let dataset = open_for(&encoder, source, &args.reading)?;
+    let measurement = Measurement::new(&encoder, model, &dataset, split_of(&args.split));
+    let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
+    if let Some(lambda) = args.lambda {
+        measurement = measurement.with_lambda(lambda)?;
+    }
+    let beam = args.captions.is_some().then(|| usize::from(args.beam));
+    let encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
     report_dropped(&encoded.dropped);
-    report_of(&encoded, encoder, model, dataset, split, protocol, scoring, seed)
+    let mut more = String::new();
+    if let Some(folder) = &args.captions {
+        more += &generated_captions(&measurement, &encoded, args.beam, folder)?.text();
+    }
+    if let Some(folder) = &args.imagine {
+        more += &generated_images(&measurement, &encoded, folder)?.text();
+    }
+    Ok(Measured { report: measurement.report(&encoded)?, more })
 }
 
-/// Measures pictures imagined for a split and writes the figures, a sheet of the first ones and their sentences.
-fn imagine_split(
-    encoder: &Encoder,
+fn bootstrap(seed: u64) -> Bootstrap {
+    Bootstrap { seed, ..Bootstrap::default() }
+}
+
+/// Scores the captions generated for a split and writes them, their scores and a page of the first ones.
+fn generated_captions(
+    measurement: &Measurement,
     encoded: &EncodedDataset,
-    dataset: &Dataset,
-    scoring: Scoring,
-    seed: u64,
+    beam: u16,
     folder: &Path,
-) -> Result<PictureEvaluation> {
-    let (found, texts, pictures) = PictureEvaluation::of(encoder, encoded, dataset, scoring, seed)?;
-    std::fs::create_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot make", folder, e))?;
-    let write = |name: &str, text: String| -> Result<()> {
-        let path = folder.join(name);
-        write_text(&path, &text)?;
+) -> Result<GeneratedCaptionsEvaluation> {
+    let Measurement { encoder, model, dataset, split, scoring, .. } = *measurement;
+    let found = GeneratedCaptionsEvaluation::new(encoded, dataset, split, scoring)?;
+    let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
+    let title = format!("{}, {split}", dataset.name);
+    let about = format!("{name} ({}), beam {beam}", short(encoder.fingerprint()));
+    let names = ResultNames::new(split, &name);
+    for path in found.write(folder, &names)? {
         eprintln!("wrote {}", path.display());
-        Ok(())
-    };
-    write("imagined_pictures.json", format!("{:#}\n", serde_json::to_value(&found)?))?;
-    let shown: Vec<_> = pictures.iter().take(SHOWN_PICTURES).map(|picture| picture.to_rgb()).collect();
-    let sheet = folder.join("imagined_sheet.png");
-    save_png(&contact_sheet(&shown, 4), &sheet)?;
-    eprintln!("wrote {}", sheet.display());
-    let lines: String = texts.iter().take(SHOWN_PICTURES).map(|text| format!("{text}\n")).collect();
-    write("imagined_sheet.txt", format!("{LABEL}\n{lines}"))?;
+    }
+    let page = caption_page(encoded, dataset, &title, &about, SHOWN_CAPTIONS)?;
+    write(folder, &names.page(), &page)?;
     Ok(found)
 }
 
-/// The score that the model was trained with, or with another λ.
-fn scoring_of(encoder: &Encoder, lambda: Option<f32>) -> Result<Scoring> {
-    let mut scoring = gxn::evaluate::encode::scoring(encoder.config());
-    if let Some(lambda) = lambda {
-        if !(0.0..=1.0).contains(&lambda) || (!encoder.has_grounded_level() && lambda != 1.0) {
-            bail!("--lambda {lambda}: expected 0 to 1, and 1 for a model with one level");
-        }
-        scoring.lambda = lambda;
-    }
-    Ok(scoring)
-}
-
-/// The report of a split that is encoded already.
-#[allow(clippy::too_many_arguments)]
-pub fn report_of(
+/// Measures images generated for a split and writes the figures, a sheet of the first ones and their captions.
+fn generated_images(
+    measurement: &Measurement,
     encoded: &EncodedDataset,
-    encoder: &Encoder,
-    model: &Path,
-    dataset: &Dataset,
-    split: Split,
-    protocol: Protocol,
-    scoring: Scoring,
-    seed: u64,
-) -> Result<Report> {
-    let about = About {
-        dataset: dataset.name.clone(),
-        split: split.to_string(),
-        model: format!("{} {}", model.display(), short(encoder.fingerprint())),
-        data_sha: Some(dataset.hash()),
-    };
-    Ok(encoded.report(protocol, scoring, about, Bootstrap { seed, ..Bootstrap::default() })?)
+    folder: &Path,
+) -> Result<GeneratedImagesEvaluation> {
+    let Measurement { encoder, dataset, scoring, bootstrap, .. } = *measurement;
+    let (found, texts, images) = GeneratedImagesEvaluation::new(encoder, encoded, dataset, scoring, bootstrap.seed)?;
+    std::fs::create_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot make", folder, e))?;
+    write(folder, "imagined_pictures.json", &format!("{:#}\n", serde_json::to_value(&found)?))?;
+    let shown: Vec<_> = images.iter().take(SHOWN_IMAGES).map(|image| image.to_rgb()).collect();
+    let sheet = folder.join("imagined_sheet.png");
+    save_png(&contact_sheet(&shown, 4), &sheet)?;
+    eprintln!("wrote {}", sheet.display());
+    let lines: String = texts.iter().take(SHOWN_IMAGES).map(|text| format!("{text}\n")).collect();
+    write(folder, "imagined_sheet.txt", &format!("{LABEL}\n{lines}"))?;
+    Ok(found)
 }
 
-/// The report of embeddings from elsewhere.
-fn foreign(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let path = folder.join(name);
+    write_text(&path, text)?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
+
+/// The report of another program's embeddings.
+fn of_embeddings(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
     let (Some(images), Some(captions)) = (&args.image_embeddings, &args.caption_embeddings) else {
         bail!("--image-embeddings and --caption-embeddings belong together");
     };
@@ -164,32 +133,30 @@ fn foreign(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
         "order" => Similarity::Order,
         _ => Similarity::Cosine,
     };
-    let paths = ForeignPaths {
+    let paths = EmbeddingPaths {
         images: images.clone(),
         captions: captions.clone(),
         image_ids: args.image_ids.clone(),
         caption_image_ids: args.caption_image_ids.clone(),
     };
-    let foreign = Foreign::read(&paths, similarity)?;
-    for note in &foreign.notes {
+    let embeddings = ExternalEmbeddings::read(&paths, similarity)?;
+    for note in &embeddings.notes {
         eprintln!("note: {note}");
     }
-    let scoring = Scoring { similarity, lambda: 1.0 };
-    let evaluation =
-        protocol.evaluate(foreign.image_ids.len(), &foreign.caption_image, &foreign.embeddings(), scoring)?;
+    let evaluation = embeddings.evaluate(protocol, similarity)?;
     let about = About {
-        dataset: "foreign embeddings".into(),
+        dataset: "external embeddings".into(),
         split: "given".into(),
         model: format!("{} and {}", images.display(), captions.display()),
         data_sha: None,
     };
-    Ok(Report::new(&evaluation, &foreign.image_ids, about, Bootstrap { seed: args.seed, ..Bootstrap::default() })?)
+    Ok(Report::new(&evaluation, &embeddings.image_ids, about, bootstrap(args.seed))?)
 }
 
 /// Compares result files.
 pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
     let groups = args.results.iter().map(|files| group(files)).collect::<gxn::Result<Vec<_>>>()?;
-    let comparison = compare_groups(&groups, Bootstrap { seed: args.seed, ..Bootstrap::default() })?;
+    let comparison = compare_groups(&groups, bootstrap(args.seed))?;
     match args.format {
         ReportFormat::Text => print(&comparison.text())?,
         ReportFormat::Json => print(&format!("{}\n", comparison.to_json()?.trim_end()))?,

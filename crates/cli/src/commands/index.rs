@@ -51,7 +51,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     finish(&report, source, &dir)?;
     if let Some(seconds) = args.watch {
         // What was allowed once is not allowed for ever.
-        watch(source, &dir, &IndexOptions { replace_source: false, ..options }, &encoder, seconds, (report, stop));
+        watch(source, &dir, &IndexOptions { replace_source: false, ..options }, &encoder, seconds, report, stop);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,7 +63,8 @@ fn watch(
     options: &IndexOptions,
     encoder: &Encoder,
     seconds: f64,
-    (mut before, stop): (IndexReport, &AtomicBool),
+    mut before: IndexReport,
+    stop: &AtomicBool,
 ) {
     eprintln!("looking for changes every {seconds} s; Ctrl-C ends it");
     while paused(seconds, stop) {
@@ -85,7 +86,7 @@ fn watch(
     }
 }
 
-/// What a watched folder was said to be needs no saying again.
+/// Notes on what a watched folder is are not repeated.
 struct WithoutNotes<'a>(&'a ProgressLine);
 
 impl Progress for WithoutNotes<'_> {

@@ -23,7 +23,7 @@ use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
-/// Opens a data set and says on stderr what it is and what was left out.
+/// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
     let dataset = Dataset::open(source, options)?;
     eprintln!(
@@ -33,11 +33,11 @@ pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
         dataset.images.len(),
         dataset.captions.len()
     );
-    report_dropped(&dataset.dropped);
+    report_dropped(&dataset.account.left_out());
     Ok(dataset)
 }
 
-/// Counts what a data set leaves out and names the first few.
+/// Counts what a dataset leaves out and names the first few.
 pub fn report_dropped(dropped: &[Dropped]) {
     const NAMED: usize = 5;
     name_dropped(dropped, NAMED);
@@ -47,7 +47,7 @@ pub fn report_dropped(dropped: &[Dropped]) {
 }
 
 /// Opens the data for a model: split as in its training, unless the command line says otherwise. Another split could
-/// hold pictures that the model was trained on.
+/// hold images that the model was trained on.
 pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Result<Dataset> {
     let mut options = options.clone();
     if let (None, Some(rule)) = (options.split_by, encoder.config().data.options.split_by) {

@@ -39,7 +39,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     };
     let retriever = Retriever::open(&index, args.model.as_deref())?;
     let format = if args.filepath_only { HitFormat::Paths } else { args.format };
-    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(gxn_base::Error::from)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let options = SearchOptions {
         offset: args.offset,
         filter: filter.as_ref(),

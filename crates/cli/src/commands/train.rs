@@ -43,7 +43,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
-    let config = gxn::train::configuration(text.as_ref(), &overrides(args))?;
+    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -251,7 +251,7 @@ fn generated(metrics: &NamedMetrics) -> String {
 }
 
 /// What the flags set, in the order of precedence: environment, flags, `--set`.
-fn overrides(args: &TrainArgs) -> Vec<String> {
+fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
     let texts = [
         ("data.source", args.train_data.clone()),
         ("look.backbone", args.model.clone()),
@@ -270,10 +270,14 @@ fn overrides(args: &TrainArgs) -> Vec<String> {
     let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
     let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    let source = |options: &SourceOptions| serde_json::to_value(options).expect("options are plain data");
-    differing("data", &source(&args.reading), &source(&SourceOptions::default()), &mut pairs);
+    differing(
+        "data",
+        &serde_json::to_value(&args.reading)?,
+        &serde_json::to_value(SourceOptions::default())?,
+        &mut pairs,
+    );
     pairs.extend(args.set.iter().cloned());
-    pairs
+    Ok(pairs)
 }
 
 /// What differs from the default, as `key=value`.
@@ -301,7 +305,7 @@ fn from_environment() -> Vec<String> {
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
-    let (asked, kept) = (overrides(args), run.join("config.toml"));
+    let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }

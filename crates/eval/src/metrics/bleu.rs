@@ -9,7 +9,7 @@ const SMALL: f64 = 1e-9;
 
 /// BLEU-1 to BLEU-4 of a set of captions, and of each caption.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bleu {
+pub(super) struct Bleu {
     /// Of the whole set: matches and lengths are summed before they are divided.
     pub corpus: [f64; MAX_ORDER],
     /// Of every caption by itself.
@@ -24,9 +24,9 @@ struct Matches {
     reference_length: u64,
 }
 
-/// References prepared for BLEU: what candidates are compared with again and again is counted once.
+/// References prepared for BLEU: counted once, compared with many candidates.
 #[derive(Debug, Clone)]
-pub struct BleuReferences(Vec<Prepared>);
+pub(super) struct BleuReferences(Vec<Prepared>);
 
 /// The references of one image.
 #[derive(Debug, Clone)]
@@ -36,12 +36,8 @@ struct Prepared {
 }
 
 impl BleuReferences {
-    /// Prepares the references (token ids) of every image.
-    pub fn new(references: &[Vec<Vec<u32>>]) -> Self {
-        Self::of(Counted::all(references))
-    }
-
-    pub(super) fn of(images: Vec<Counted>) -> Self {
+    /// Prepares the counted references of every image.
+    pub(super) fn new(images: Vec<Counted>) -> Self {
         Self(images.into_iter().map(|image| Prepared { most: image.highest, lengths: image.lengths }).collect())
     }
 
@@ -49,7 +45,7 @@ impl BleuReferences {
     ///
     /// The reference length is the closest one, the shorter of two equally close. A candidate without references counts
     /// as compared with nothing: length 0, no match.
-    pub fn score(&self, candidates: &[Vec<u32>]) -> Bleu {
+    pub(super) fn score(&self, candidates: &[Vec<u32>]) -> Bleu {
         let matches: Vec<Matches> =
             candidates.par_iter().zip(&self.0).map(|(candidate, image)| image.compare(candidate)).collect();
         let total = matches.iter().fold(Matches::default(), |mut total, one| {
@@ -63,11 +59,6 @@ impl BleuReferences {
         });
         Bleu { corpus: total.score(), sentences: matches.iter().map(Matches::score).collect() }
     }
-}
-
-/// BLEU of `candidates[i]` (token ids) against `references[i]`: [`BleuReferences::score`] for references used once.
-pub fn bleu(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Bleu {
-    BleuReferences::new(references).score(candidates)
 }
 
 impl Prepared {
@@ -102,10 +93,14 @@ impl Matches {
 mod tests {
     use super::*;
 
+    fn references(images: &[Vec<Vec<u32>>]) -> BleuReferences {
+        BleuReferences::new(Counted::all(images))
+    }
+
     /// Candidate "a b c" against "a b d e": 2 of 3 words, 1 of 2 pairs; brevity exp(1 − 4/3).
     #[test]
     fn worked_bleu() {
-        let found = bleu(&[vec![0, 1, 2]], &[vec![vec![0, 1, 3, 4]]]);
+        let found = references(&[vec![vec![0, 1, 3, 4]]]).score(&[vec![0, 1, 2]]);
         let brevity = (-1.0f64 / 3.0).exp();
         assert!((found.corpus[0] - brevity * 2.0 / 3.0).abs() < 1e-8);
         assert!((found.corpus[1] - brevity * (2.0f64 / 3.0 * 0.5).sqrt()).abs() < 1e-8);
@@ -116,7 +111,7 @@ mod tests {
     /// Repeats count at most as often as in the reference that has most; the closest length wins, the shorter on a tie.
     #[test]
     fn clipping_and_closest_length() {
-        let found = BleuReferences::new(&[vec![vec![0, 1], vec![0, 0, 1, 1]]]).0[0].compare(&[0, 0, 0]);
+        let found = references(&[vec![vec![0, 1], vec![0, 0, 1, 1]]]).0[0].compare(&[0, 0, 0]);
         assert_eq!(found.correct[0], 2);
         assert_eq!(found.reference_length, 2);
     }

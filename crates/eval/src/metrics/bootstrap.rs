@@ -14,7 +14,7 @@ use super::recall::{Metrics, Recall, median_of_middle};
 use gxn_base::{Error, Result};
 
 /// How often is drawn, and from which seed. The same seed gives the same numbers for any number of threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bootstrap {
     /// Number of resamples.
     pub resamples: usize,
@@ -30,7 +30,7 @@ impl Default for Bootstrap {
 
 /// A result as the bootstrap sees it: the rank (from 0) of every query, and which caption belongs to which image.
 #[derive(Debug, Clone, Copy)]
-pub struct Queries<'a> {
+pub struct RankedQueries<'a> {
     /// One rank for every image.
     pub image_to_text: &'a [u32],
     /// One rank for every caption.
@@ -46,7 +46,7 @@ pub type Interval = [f64; 2];
 
 /// A paired difference (second result minus first).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct PairedDifference {
     /// The difference on the data itself.
     pub difference: f64,
     /// Its 95% interval.
@@ -55,7 +55,7 @@ pub struct Difference {
     pub p: f64,
 }
 
-impl Queries<'_> {
+impl RankedQueries<'_> {
     /// The metrics of the result itself: the mean over its folds.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Queries<'_> {
     /// The metrics of every fold.
     ///
     /// # Errors
-    /// As [`Queries::metrics`].
+    /// As [`RankedQueries::metrics`].
     pub fn fold_metrics(&self) -> Result<Vec<Metrics>> {
         Ok(fold_queries(self)?.iter().map(|fold| fold.metrics(&vec![1; fold.images.len()])).collect())
     }
@@ -77,8 +77,8 @@ impl Bootstrap {
     /// The 95% interval of every metric, in the order of [`super::METRIC_KEYS`].
     ///
     /// # Errors
-    /// As [`Queries::metrics`], and when there is no resample to draw.
-    pub fn intervals(&self, queries: &Queries) -> Result<[Interval; 12]> {
+    /// As [`RankedQueries::metrics`], and when there is no resample to draw.
+    pub fn intervals(&self, queries: &RankedQueries) -> Result<[Interval; 12]> {
         let values = self.replicates(&[fold_queries(queries)?])?;
         Ok(std::array::from_fn(|metric| interval(values.iter().map(|result| result[0][metric]).collect())))
     }
@@ -87,7 +87,7 @@ impl Bootstrap {
     ///
     /// # Errors
     /// As [`Bootstrap::intervals`], and when the two do not have the same captions of the same images in the same folds.
-    pub fn paired(&self, first: &Queries, second: &Queries) -> Result<[Difference; 12]> {
+    pub fn paired(&self, first: &RankedQueries, second: &RankedQueries) -> Result<[PairedDifference; 12]> {
         self.paired_means(&[*first], &[*second])
     }
 
@@ -96,8 +96,8 @@ impl Bootstrap {
     ///
     /// # Errors
     /// As [`Bootstrap::paired`], and when a group is empty.
-    pub fn paired_means(&self, first: &[Queries], second: &[Queries]) -> Result<[Difference; 12]> {
-        let all: Vec<&Queries> = first.iter().chain(second).collect();
+    pub fn paired_means(&self, first: &[RankedQueries], second: &[RankedQueries]) -> Result<[PairedDifference; 12]> {
+        let all: Vec<&RankedQueries> = first.iter().chain(second).collect();
         if first.is_empty() || second.is_empty() {
             return Err(Error::invalid("paired bootstrap", "no result", "at least one on each side"));
         }
@@ -107,7 +107,7 @@ impl Bootstrap {
         let mean = |results: &[[f64; 12]], metric: usize| {
             results.iter().map(|result| result[metric]).sum::<f64>() / results.len() as f64
         };
-        let values = |group: &[Queries]| -> Result<Vec<[f64; 12]>> {
+        let values = |group: &[RankedQueries]| -> Result<Vec<[f64; 12]>> {
             group.iter().map(|queries| Ok(queries.metrics()?.values())).collect()
         };
         let (before, after) = (values(first)?, values(second)?);
@@ -121,7 +121,7 @@ impl Bootstrap {
             let low = draws.iter().filter(|&&draw| draw <= 1e-9).count();
             let high = draws.iter().filter(|&&draw| draw >= -1e-9).count();
             let p = (2.0 * (low.min(high) + 1) as f64 / (draws.len() + 1) as f64).min(1.0);
-            Difference { difference: mean(&after, metric) - mean(&before, metric), ci95: interval(draws), p }
+            PairedDifference { difference: mean(&after, metric) - mean(&before, metric), ci95: interval(draws), p }
         }))
     }
 
@@ -173,7 +173,7 @@ struct Fold {
     captions: Vec<(u32, u32)>,
 }
 
-fn fold_queries(queries: &Queries) -> Result<Vec<Fold>> {
+fn fold_queries(queries: &RankedQueries) -> Result<Vec<Fold>> {
     let (images, captions) = (queries.image_to_text.len(), queries.text_to_image.len());
     if queries.caption_image.len() != captions || images == 0 || captions == 0 {
         let found = format!("{images} images, {captions} captions, {} owners", queries.caption_image.len());
@@ -281,7 +281,7 @@ mod tests {
             let caption_image: Vec<usize> =
                 rows.iter().enumerate().flat_map(|(image, row)| vec![image; row.2.len()]).collect();
             let folds = [0..rows.len()];
-            let queries = Queries {
+            let queries = RankedQueries {
                 image_to_text: &image_ranks, text_to_image: &caption_ranks, caption_image: &caption_image, folds: &folds,
             };
             let found = fold_queries(&queries).unwrap()[0].metrics(&weights);
@@ -301,7 +301,7 @@ mod tests {
         let image_ranks: Vec<u32> = (0..1000).map(|image| u32::from(image % 5 >= 3) * 7).collect();
         let caption_ranks = ranks(5000, 3, 4.0);
         let (caption_image, folds) = (owners(1000, 5), [0..1000]);
-        let queries = Queries {
+        let queries = RankedQueries {
             image_to_text: &image_ranks,
             text_to_image: &caption_ranks,
             caption_image: &caption_image,
@@ -318,7 +318,7 @@ mod tests {
         let image_ranks = ranks(400, 5, 3.0);
         let caption_ranks: Vec<u32> = image_ranks.iter().flat_map(|&rank| [rank; 5]).collect();
         let (caption_image, folds) = (owners(400, 5), [0..400]);
-        let queries = Queries {
+        let queries = RankedQueries {
             image_to_text: &image_ranks,
             text_to_image: &caption_ranks,
             caption_image: &caption_image,
@@ -338,21 +338,21 @@ mod tests {
         let (image_ranks, caption_ranks) = (ranks(300, 1, 3.0), ranks(1500, 2, 3.0));
         let better: Vec<u32> = image_ranks.iter().enumerate().map(|(at, &r)| if at % 5 == 0 { 0 } else { r }).collect();
         let (caption_image, folds) = (owners(300, 5), [0..300]);
-        let first = Queries {
+        let first = RankedQueries {
             image_to_text: &image_ranks,
             text_to_image: &caption_ranks,
             caption_image: &caption_image,
             folds: &folds,
         };
-        let second = Queries { image_to_text: &better, ..first };
+        let second = RankedQueries { image_to_text: &better, ..first };
         let bootstrap = Bootstrap { resamples: 999, seed: 1 };
         for same in bootstrap.paired(&first, &first).unwrap() {
-            assert_eq!(same, Difference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
+            assert_eq!(same, PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
         }
         let found = bootstrap.paired(&first, &second).unwrap();
         assert!(found[0].difference > 0.0 && found[0].ci95[0] > 0.0, "{:?}", found[0]);
         assert!((found[0].p - 0.002).abs() < 1e-12);
-        assert_eq!(found[5], Difference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
+        assert_eq!(found[5], PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
         assert!(
             (found[10].difference - (found[0].difference + found[1].difference + found[2].difference)).abs() < 1e-9
         );
@@ -366,7 +366,7 @@ mod tests {
     fn draws_depend_on_the_seed_alone() {
         let (image_ranks, caption_ranks) = (ranks(50, 1, 3.0), ranks(100, 2, 3.0));
         let (caption_image, folds) = (owners(50, 2), [0..25, 25..50]);
-        let queries = Queries {
+        let queries = RankedQueries {
             image_to_text: &image_ranks,
             text_to_image: &caption_ranks,
             caption_image: &caption_image,
@@ -383,7 +383,7 @@ mod tests {
     #[test]
     fn folds_are_averaged() {
         let folds = [0..2, 2..4];
-        let queries = Queries {
+        let queries = RankedQueries {
             image_to_text: &[0, 2, 8, 8],
             text_to_image: &[0, 0, 0, 0],
             caption_image: &[0, 1, 2, 3],
@@ -391,19 +391,19 @@ mod tests {
         };
         assert_eq!(queries.metrics().unwrap().image_to_text.median_rank, 5.5);
         let whole = [0..4];
-        assert_eq!(Queries { folds: &whole, ..queries }.metrics().unwrap().image_to_text.median_rank, 6.0);
+        assert_eq!(RankedQueries { folds: &whole, ..queries }.metrics().unwrap().image_to_text.median_rank, 6.0);
     }
 
     #[test]
     fn bad_input_is_named() {
         let (folds, short) = ([0..2], [0..1]);
-        let good = Queries { image_to_text: &[0, 1], text_to_image: &[0], caption_image: &[0], folds: &folds };
-        let message = |queries: &Queries| queries.metrics().unwrap_err().to_string();
-        assert!(message(&Queries { folds: &short, ..good }).contains("cover 0..2"));
-        assert!(message(&Queries { caption_image: &[2], ..good }).contains("image 2"));
-        assert!(message(&Queries { caption_image: &[], ..good }).contains("0 owners"));
+        let good = RankedQueries { image_to_text: &[0, 1], text_to_image: &[0], caption_image: &[0], folds: &folds };
+        let message = |queries: &RankedQueries| queries.metrics().unwrap_err().to_string();
+        assert!(message(&RankedQueries { folds: &short, ..good }).contains("cover 0..2"));
+        assert!(message(&RankedQueries { caption_image: &[2], ..good }).contains("image 2"));
+        assert!(message(&RankedQueries { caption_image: &[], ..good }).contains("0 owners"));
         assert!(Bootstrap { resamples: 0, seed: 1 }.intervals(&good).unwrap_err().to_string().contains("0 resamples"));
-        let other = Queries { caption_image: &[1], ..good };
+        let other = RankedQueries { caption_image: &[1], ..good };
         assert!(Bootstrap::default().paired(&good, &other).unwrap_err().to_string().contains("different queries"));
     }
 }

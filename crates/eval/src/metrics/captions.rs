@@ -1,4 +1,4 @@
-//! [`CaptionScores`]: one caption an image against its references, from plain strings.
+//! [`CaptionScores`]: one caption per image against its references, from plain strings.
 //!
 //! METEOR and SPICE are not here: METEOR needs WordNet and tables of paraphrases, SPICE a parser, and a score under their
 //! names from anything less would not be theirs.
@@ -10,13 +10,15 @@ use super::cider::{CiderReward, DocumentFrequencies};
 use super::ngram::{Counted, MAX_ORDER, TokenIds};
 use super::rouge::rouge_l;
 use super::tokenize_ptb::tokenize_ptb;
+use serde::Serialize;
+
 use gxn_base::{Error, Result};
 
 /// The names of the scores, in the order in which [`CaptionScores::keyed`] gives them.
 pub const CAPTION_KEYS: [&str; 7] = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider", "cider_d"];
 
 /// The scores of a set of captions, equal to those of the coco-caption package.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CaptionScores {
     /// BLEU-1 to BLEU-4 of the whole set, in 0..=1: matches and lengths are summed before they are divided.
     pub bleu: [f64; MAX_ORDER],
@@ -30,13 +32,16 @@ pub struct CaptionScores {
     pub images: Vec<ImageScores>,
 }
 
-/// The scores of one caption; as in [`CaptionScores`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
+/// The scores of one caption.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ImageScores {
+    /// BLEU-1 to BLEU-4 of this caption alone, in 0..=1.
     pub bleu: [f64; MAX_ORDER],
+    /// ROUGE-L, in 0..=1.
     pub rouge_l: f64,
+    /// The package's CIDEr, in 0..=10.
     pub cider: f64,
+    /// CIDEr-D with the document frequencies of a reference corpus, in 0..=10, if there is one.
     pub cider_d: Option<f64>,
 }
 
@@ -81,8 +86,8 @@ impl CaptionReferences {
         Self::of_tokens(&tokenize_all(references), corpus.map(tokenize_all).as_deref())
     }
 
-    /// From captions that are tokens already, the output of [`tokenize_all`].
-    pub fn of_tokens(references: &[Vec<Vec<String>>], corpus: Option<&[Vec<Vec<String>>]>) -> Self {
+    /// From captions that are tokens already, as [`tokenize_ptb`] gives them.
+    pub(crate) fn of_tokens(references: &[Vec<Vec<String>>], corpus: Option<&[Vec<Vec<String>>]>) -> Self {
         let mut ids = TokenIds::default();
         let mut numbered = |images: &[Vec<Vec<String>>]| -> Vec<Vec<Vec<u32>>> {
             images.iter().map(|captions| captions.iter().map(|caption| ids.ids(caption)).collect()).collect()
@@ -91,7 +96,7 @@ impl CaptionReferences {
         let frequencies = corpus.map(|corpus| DocumentFrequencies::new(&numbered(corpus)));
         let counted = Counted::all(&tokens);
         let cider_d = frequencies.map(|frequencies| CiderReward::of(&counted, Some(frequencies)));
-        Self { cider: CiderReward::of(&counted, None), cider_d, bleu: BleuReferences::of(counted), ids, tokens }
+        Self { cider: CiderReward::of(&counted, None), cider_d, bleu: BleuReferences::new(counted), ids, tokens }
     }
 
     /// Tokenises the candidates and scores `candidates[i]` against the references of image `i`. An image without
@@ -108,7 +113,7 @@ impl CaptionReferences {
     ///
     /// # Errors
     /// As [`Self::score`].
-    pub fn score_tokens(&self, candidates: &[Vec<String>]) -> Result<CaptionScores> {
+    pub(crate) fn score_tokens(&self, candidates: &[Vec<String>]) -> Result<CaptionScores> {
         let images = self.tokens.len();
         if candidates.len() != images || images == 0 {
             let expected = if images == 0 { "at least one image".into() } else { format!("one for each of {images}") };
@@ -139,7 +144,7 @@ impl CaptionReferences {
 }
 
 /// The PTB tokens of every caption of every image, in parallel.
-pub fn tokenize_all(images: &[Vec<String>]) -> Vec<Vec<Vec<String>>> {
+pub(crate) fn tokenize_all(images: &[Vec<String>]) -> Vec<Vec<Vec<String>>> {
     images.par_iter().map(|captions| captions.iter().map(|caption| tokenize_ptb(caption)).collect()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! CIDEr-D (Vedantam, Zitnick, Parikh 2015; spec §7.3): the reward of self-critical training and the package's "CIDEr".
+//! CIDEr-D (Vedantam, Zitnick, Parikh 2015): the reward of self-critical training and the package's "CIDEr".
 //!
 //! The coco-caption package's `cider` is this formula with document frequencies from the scored references; with the
 //! frequencies of a training corpus it is the usual `cider_d`.
@@ -73,13 +73,13 @@ struct Vectors {
     others: FxHashMap<Ngram, u32>,
     /// Number and count of each n-gram, of all captions one after the other, ascending in each.
     ngrams: Vec<(u32, u32)>,
-    captions: Vec<Caption>,
+    captions: Vec<ReferenceVector>,
     /// The captions of each image.
     images: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone)]
-struct Caption {
+struct ReferenceVector {
     ngrams: Range<usize>,
     /// Of the vector, by order.
     norms: [f64; MAX_ORDER],
@@ -118,7 +118,7 @@ impl Vectors {
             self.ngrams.push((id, count));
         }
         self.ngrams[start..].sort_unstable();
-        self.captions.push(Caption {
+        self.captions.push(ReferenceVector {
             ngrams: start..self.ngrams.len(),
             norms: norms.map(f64::sqrt),
             bigrams: length.saturating_sub(1) as f64,
@@ -140,7 +140,7 @@ impl Vectors {
         let norms = norms.map(f64::sqrt);
         let bigrams = candidate.len().saturating_sub(1) as f64;
         // The mean over the orders of the clipped cosine, times the length penalty.
-        let similarity = |reference: &Caption| {
+        let similarity = |reference: &ReferenceVector| {
             let mut sums = [0.0; MAX_ORDER];
             shared(&weights, &self.ngrams[reference.ngrams.clone()], |(place, weight, single), count| {
                 let other = f64::from(count) * single;
@@ -195,11 +195,6 @@ impl CiderReward {
         Self { vectors, frequencies }
     }
 
-    /// How many images have references.
-    pub fn image_count(&self) -> usize {
-        self.vectors.images.len()
-    }
-
     /// CIDEr-D of `candidates[i]` (token ids, without start, end and padding) against the references of image
     /// `images[i]`, in 0..=10. The same bits for any number of threads.
     ///
@@ -220,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A caption equal to its only reference scores 10 (spec §13.5); one that shares nothing scores 0.
+    /// A caption equal to its only reference scores 10; one that shares nothing scores 0.
     #[test]
     fn own_reference_is_ten() {
         let references = [vec![vec![0, 1, 2, 3, 4]], vec![vec![5, 6, 7, 8, 9]]];
@@ -283,7 +278,7 @@ mod tests {
     }
 
     proptest! {
-        /// The kept vectors, the one-time function and the plain formula agree, with own and with foreign frequencies.
+        /// The kept vectors, the one-time function and the plain formula agree, with own and with other frequencies.
         #[test]
         fn fast_equals_plain(references in captions(), corpus in captions(), seed in 0usize..99) {
             let candidates: Vec<Vec<u32>> = (0..12).map(|i| {

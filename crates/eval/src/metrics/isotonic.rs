@@ -10,7 +10,7 @@ pub struct Isotonic {
 }
 
 /// Neighbouring scores that share a probability.
-struct Block {
+struct Pool {
     score_sum: f64,
     hits: f64,
     count: f64,
@@ -28,9 +28,9 @@ impl Isotonic {
     pub fn fit(mut pairs: Vec<(f32, bool)>) -> Self {
         assert!(!pairs.is_empty(), "a curve needs outcomes");
         pairs.sort_unstable_by(|a, b| a.0.partial_cmp(&b.0).expect("scores are numbers"));
-        let mut blocks: Vec<Block> = Vec::new();
+        let mut blocks: Vec<Pool> = Vec::new();
         for same in pairs.chunk_by(|a, b| a.0 == b.0) {
-            blocks.push(Block {
+            blocks.push(Pool {
                 score_sum: f64::from(same[0].0) * same.len() as f64,
                 hits: same.iter().filter(|pair| pair.1).count() as f64,
                 count: same.len() as f64,

@@ -9,32 +9,32 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 /// The longest n-gram counted.
-pub const MAX_ORDER: usize = 4;
+pub(super) const MAX_ORDER: usize = 4;
 
 /// One to four token ids in one number, shorter n-grams before longer ones. `u32::MAX` is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ngram(u128);
+pub(super) struct Ngram(u128);
 
 impl Ngram {
     /// The n-gram of one to four tokens. Of more tokens it would be the last four.
-    pub fn new(tokens: &[u32]) -> Self {
+    pub(super) fn new(tokens: &[u32]) -> Self {
         // One more than each id, so that an unused place (0) is no token.
         Self(tokens.iter().fold(0, |ngram, &token| ngram << u32::BITS | (u128::from(token) + 1)))
     }
 
     /// How many tokens it has.
-    pub fn order(self) -> usize {
+    pub(super) fn order(self) -> usize {
         MAX_ORDER - (self.0.leading_zeros() / u32::BITS) as usize
     }
 }
 
 /// Gives every different token a number, so that captions can be compared as numbers.
 #[derive(Debug, Clone, Default)]
-pub struct TokenIds(FxHashMap<String, u32>);
+pub(super) struct TokenIds(FxHashMap<String, u32>);
 
 impl TokenIds {
     /// The ids of `tokens`; new tokens get the next number.
-    pub fn ids<S: AsRef<str>>(&mut self, tokens: &[S]) -> Vec<u32> {
+    pub(super) fn ids<S: AsRef<str>>(&mut self, tokens: &[S]) -> Vec<u32> {
         let mut id = |token: &str| match self.0.get(token) {
             Some(&id) => id,
             None => {
@@ -46,8 +46,8 @@ impl TokenIds {
         tokens.iter().map(|token| id(token.as_ref())).collect()
     }
 
-    /// The ids of `tokens`, which keep nothing: tokens that have no number yet are told apart within this caption only.
-    pub fn look_up<S: AsRef<str>>(&self, tokens: &[S]) -> Vec<u32> {
+    /// The ids of `tokens` without adding any: ids of unknown tokens are unique within this caption only.
+    pub(super) fn look_up<S: AsRef<str>>(&self, tokens: &[S]) -> Vec<u32> {
         let mut new: Vec<&str> = Vec::new();
         let mut id = |token| match self.0.get(token) {
             Some(&id) => id,
@@ -64,7 +64,7 @@ impl TokenIds {
 }
 
 /// How often each n-gram of one to four tokens occurs, ascending.
-pub fn counts(tokens: &[u32]) -> Vec<(Ngram, u32)> {
+pub(super) fn counts(tokens: &[u32]) -> Vec<(Ngram, u32)> {
     let mut ngrams = Vec::with_capacity(tokens.len() * MAX_ORDER);
     for size in 1..=MAX_ORDER {
         ngrams.extend(tokens.windows(size).map(Ngram::new));
@@ -86,12 +86,12 @@ pub(super) struct Counted {
 
 impl Counted {
     /// Counts the captions (token ids) of every image, in parallel.
-    pub fn all(images: &[Vec<Vec<u32>>]) -> Vec<Self> {
+    pub(super) fn all(images: &[Vec<Vec<u32>>]) -> Vec<Self> {
         images.par_iter().map(|captions| Self::of(captions)).collect()
     }
 
     /// Counts the captions of one image.
-    pub fn of(captions: &[Vec<u32>]) -> Self {
+    pub(super) fn of(captions: &[Vec<u32>]) -> Self {
         let lengths = captions.iter().map(Vec::len).collect();
         let captions: Vec<Vec<(Ngram, u32)>> = captions.iter().map(|caption| counts(caption)).collect();
         let mut all = captions.concat();

@@ -1,5 +1,7 @@
 //! Ranks under many-to-many relevance, R@K, median and mean rank, and their sums (paper §4.1, Eq. 13).
 
+use serde::{Deserialize, Serialize};
+
 use gxn_base::{Error, Result};
 
 /// The short names of the twelve retrieval metrics, in the order of [`Metrics::values`].
@@ -28,7 +30,7 @@ pub const METRIC_KEYS: [&str; 12] = [
 ///
 /// # Errors
 /// When the matrix does not fit, or a query has no relevant item or one outside the gallery.
-pub fn ranks(scores: &[f32], gallery: usize, relevant: &[Vec<usize>]) -> Result<Vec<u32>> {
+pub fn ranks_of_scores(scores: &[f32], gallery: usize, relevant: &[Vec<usize>]) -> Result<Vec<u32>> {
     if scores.len() != relevant.len() * gallery {
         return Err(Error::invalid(
             "score matrix",
@@ -60,7 +62,7 @@ pub(crate) fn stands_before(score: f32, best: f32) -> bool {
 }
 
 /// R@K in percent: the share of ranks (from 0) below `k`; 0 when there are none.
-pub fn recall_at(ranks: &[u32], k: u32) -> f64 {
+fn recall_at(ranks: &[u32], k: u32) -> f64 {
     if ranks.is_empty() {
         return 0.0;
     }
@@ -68,7 +70,7 @@ pub fn recall_at(ranks: &[u32], k: u32) -> f64 {
 }
 
 /// What one retrieval direction achieves.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Recall {
     /// R@1, percent.
     pub r1: f64,
@@ -183,16 +185,16 @@ mod tests {
     #[test]
     fn worked_ranks() {
         let scores = [0.9, 0.5, 0.1, 0.7, /**/ 0.2, 0.2, 0.2, 0.1, /**/ 0.0, -1.0, -2.0, -3.0];
-        let found = ranks(&scores, 4, &[vec![1, 3], vec![1], vec![0]]).unwrap();
+        let found = ranks_of_scores(&scores, 4, &[vec![1, 3], vec![1], vec![0]]).unwrap();
         assert_eq!(found, [1, 2, 0]);
     }
 
     /// A tie among relevant items does not push the rank, and a NaN never helps.
     #[test]
     fn relevant_ties_are_harmless_and_nan_is_pessimistic() {
-        assert_eq!(ranks(&[0.5, 0.5, 0.1], 3, &[vec![0, 1]]).unwrap(), [0]);
-        assert_eq!(ranks(&[0.5, f32::NAN, 0.1], 3, &[vec![0]]).unwrap(), [1]);
-        assert_eq!(ranks(&[f32::NAN, 0.2, 0.1], 3, &[vec![0]]).unwrap(), [2]);
+        assert_eq!(ranks_of_scores(&[0.5, 0.5, 0.1], 3, &[vec![0, 1]]).unwrap(), [0]);
+        assert_eq!(ranks_of_scores(&[0.5, f32::NAN, 0.1], 3, &[vec![0]]).unwrap(), [1]);
+        assert_eq!(ranks_of_scores(&[f32::NAN, 0.2, 0.1], 3, &[vec![0]]).unwrap(), [2]);
     }
 
     /// Ranks 0, 0, 4, 9: R@1 50, R@5 75, R@10 100; median (0 + 4) / 2 + 1 = 3; mean 13 / 4 + 1 = 4.25.
@@ -219,9 +221,9 @@ mod tests {
 
     #[test]
     fn bad_input_is_named() {
-        assert!(ranks(&[0.0; 5], 3, &[vec![0]]).unwrap_err().to_string().contains("5 scores"));
-        assert!(ranks(&[0.0; 3], 3, &[vec![]]).unwrap_err().to_string().contains("no relevant item"));
-        assert!(ranks(&[0.0; 3], 3, &[vec![3]]).unwrap_err().to_string().contains("relevant item 3"));
+        assert!(ranks_of_scores(&[0.0; 5], 3, &[vec![0]]).unwrap_err().to_string().contains("5 scores"));
+        assert!(ranks_of_scores(&[0.0; 3], 3, &[vec![]]).unwrap_err().to_string().contains("no relevant item"));
+        assert!(ranks_of_scores(&[0.0; 3], 3, &[vec![3]]).unwrap_err().to_string().contains("relevant item 3"));
     }
 
     /// A score matrix with few distinct values (many ties), one relevant item per query, and a permutation of the items.
@@ -248,7 +250,7 @@ mod tests {
                 }
             }
             let renamed: Vec<_> = right.iter().map(|&item| vec![places[item]]).collect();
-            prop_assert_eq!(ranks(&scores, gallery, &relevant).unwrap(), ranks(&moved, gallery, &renamed).unwrap());
+            prop_assert_eq!(ranks_of_scores(&scores, gallery, &relevant).unwrap(), ranks_of_scores(&moved, gallery, &renamed).unwrap());
         }
 
         /// The order of the queries does not matter to the recall.
@@ -266,7 +268,7 @@ mod tests {
         fn ties_are_pessimistic((scores, right, _) in problem()) {
             let gallery = scores.len() / right.len();
             let relevant: Vec<_> = right.iter().map(|&item| vec![item]).collect();
-            let with_ties = ranks(&scores, gallery, &relevant).unwrap();
+            let with_ties = ranks_of_scores(&scores, gallery, &relevant).unwrap();
             for (query, &item) in right.iter().enumerate() {
                 let row = &scores[query * gallery..(query + 1) * gallery];
                 let worse = row.iter().filter(|&&score| score < row[item]).count();

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 const BETA: f64 = 1.2;
 
 /// ROUGE-L of every candidate (token ids) against its references, in 0..=1; the set's score is their mean.
-pub fn rouge_l(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Vec<f64> {
+pub(super) fn rouge_l(candidates: &[Vec<u32>], references: &[Vec<Vec<u32>>]) -> Vec<f64> {
     candidates.par_iter().zip(references).map(|(candidate, references)| sentence(candidate, references)).collect()
 }
 

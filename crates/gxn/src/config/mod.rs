@@ -186,7 +186,7 @@ pub fn expand(path: &str) -> Result<PathBuf> {
                 format!("${name}, which is not set"),
                 "a set environment variable",
             )
-            .with_hint(format!("export {name}=… and run the command again"))
+            .with_hint(format!("set the environment variable {name}"))
         })
     };
     let (mut out, mut rest) = match path.strip_prefix("~/") {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Encoder;
 use crate::model::EmbeddingRows;
 use gxn_base::{Error, Result};
-use gxn_data::image::image_size;
+use gxn_data::image_size;
 use gxn_data::{ContentHash, ImageLimits, ImageSource, decode_image, read_limited};
 
 /// An image: a file, a file's bytes, or pixels.

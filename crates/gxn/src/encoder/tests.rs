@@ -19,7 +19,7 @@ fn saved(folder: &Path, finetune: bool) -> PathBuf {
     let mut config = RunConfig::default();
     (config.look.backbone, config.look.finetune, config.look.embed_dim) = (kind, finetune, 6);
     (config.look.sentence.hidden, config.look.sentence.word_dim) = (5, 4);
-    let vocabulary = Vocabulary::from_texts(["a red patch", "a blue patch"].into_iter(), 1);
+    let vocabulary = Vocabulary::from_texts(["a red patch", "a blue patch"], 1);
     let backbone = Backbone::random(kind, &device, 7);
     let (trained, frozen) = if finetune { (Some(backbone), None) } else { (None, Some(backbone)) };
     let model = Gxn::new(&Init::new(3, &device), &config, vocabulary.len(), None, trained, Generators::default());

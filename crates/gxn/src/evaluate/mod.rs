@@ -3,9 +3,13 @@
 
 pub mod caption_page;
 pub mod encode;
-pub mod imagined;
-pub mod imagined_pictures;
+pub mod generated_captions;
+pub mod generated_images;
+pub mod measure;
+mod permutation_test;
 
 pub use caption_page::caption_page;
-pub use imagined::ImaginedEvaluation;
-pub use imagined_pictures::PictureEvaluation;
+pub use encode::{DatasetFeatures, EncodeOptions, EncodedDataset, encode_dataset};
+pub use generated_captions::GeneratedCaptionsEvaluation;
+pub use generated_images::GeneratedImagesEvaluation;
+pub use measure::Measurement;

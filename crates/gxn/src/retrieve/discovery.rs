@@ -7,11 +7,7 @@ use gxn_index::ImageItem;
 use super::location::{INDEX_FOLDER, real};
 use super::shard::Shard;
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::folder::unread_reason;
-use gxn_data::{Dataset, Dropped, ImageSource};
-
-/// Names of image files end like this.
-const IMAGE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "gif", "webp", "bmp", "tif", "tiff"];
+use gxn_data::{Dataset, Dropped, ImageSource, has_image_extension, unread_reason};
 
 /// An image to be indexed.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,8 +84,7 @@ impl Discovery {
             if !entry.file_type().is_file() {
                 continue;
             }
-            let extension = entry.path().extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-            if !IMAGE_EXTENSIONS.contains(&extension.as_str()) {
+            if !has_image_extension(entry.path()) {
                 others += 1;
                 continue;
             }
@@ -130,7 +125,7 @@ impl Discovery {
             source: image.source.clone(),
             meta: image.meta.clone(),
         });
-        Self { images: images.collect(), unread: data.unread.clone(), ..Self::default() }
+        Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
     }
 
     /// Keeps the images of one shard.
@@ -255,7 +250,8 @@ mod tests {
             content: None,
             meta: Default::default(),
         });
-        let data = Dataset { images: images.collect(), unread: vec!["gone".into()], ..Dataset::default() };
+        let account = gxn_data::Account { unread: vec!["gone".into()], ..Default::default() };
+        let data = Dataset { images: images.collect(), account, ..Dataset::default() };
         let outside = outside.display().to_string();
         for source in [&table, &inside] {
             let found = Discovery::of_dataset(&data, source);

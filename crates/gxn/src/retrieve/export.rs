@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::provenance::{shown_path, stored_root};
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
-use gxn_eval::npy::write_npy_rows;
+use gxn_eval::write_npy_rows;
 
 /// Writes the embeddings of all items with what is known of them; returns how many images and captions there are.
 ///
@@ -92,7 +92,7 @@ fn export_modality(
         })
     });
     failed.map_or(written, Err)?;
-    let vectors = rows.iter().map(|&row| Ok(index.row(modality, row)?));
+    let vectors = rows.iter().map(|&row| index.row(modality, row));
     write_npy_rows(&vector_file, rows.len(), index.meta().space.dims(), vectors)?;
     Ok(rows.len())
 }

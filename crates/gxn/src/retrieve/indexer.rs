@@ -34,6 +34,9 @@ pub(super) struct Indexer<'a> {
     linked: HashSet<String>,
 }
 
+/// The content of an image, and what the CNN makes of it where the content is new.
+type Read = Result<(String, Option<ImageFeature>)>;
+
 /// When and how large a file was, taken before it is read: a later change is seen the next time.
 type Stamp = (u64, i64);
 
@@ -122,7 +125,11 @@ impl<'a> Indexer<'a> {
         open.retain(|(image, _, content)| {
             if !encoded.contains_key(content) {
                 match self.encoder.image_feature(&image.source, &self.limits) {
-                    Ok(found) => drop(encoded.insert(content.clone(), found)),
+                    Ok(found) if found.content.is_some_and(|read| read.to_string() == *content) => {
+                        encoded.insert(content.clone(), found);
+                    }
+                    // The next refresh sees its new time.
+                    Ok(_) => self.drop(image, "it was changed while it was read".into()),
                     Err(error) => self.skip(image, &error),
                 }
             }
@@ -151,7 +158,7 @@ impl<'a> Indexer<'a> {
 
     /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
     /// one content one is encoded.
-    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Result<(String, Option<ImageFeature>)>>> {
+    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Read>> {
         let Self { encoder, writer, limits, .. } = self;
         let index = Mutex::new((writer, HashSet::new()));
         let read = |&(image, _): &(&ImageFile, Stamp)| {
@@ -195,7 +202,11 @@ impl<'a> Indexer<'a> {
     }
 
     fn skip(&mut self, image: &ImageFile, error: &Error) {
-        self.report.dropped.push(Dropped { what: image.path.clone(), reason: error.to_string() });
+        self.drop(image, error.to_string());
+    }
+
+    fn drop(&mut self, image: &ImageFile, reason: String) {
+        self.report.dropped.push(Dropped { what: image.path.clone(), reason });
     }
 
     /// The captions of a dataset, as far as the index holds their images.

@@ -157,11 +157,11 @@ mod tests {
         index.rows(Modality::Image).map(|row| index.image(row).unwrap().id).collect()
     }
 
-    fn refused(dir: &Path, parts: &[PathBuf], only_parts: bool, said: &[&str]) {
+    fn refused(dir: &Path, parts: &[PathBuf], only_parts: bool, parts_of_message: &[&str]) {
         let before = Index::open(dir).ok().map(|index| (ids(&index), index.meta().clone()));
         let error = merge_indexes(dir, parts, only_parts).unwrap_err();
         let text = format!("{error} hint: {}", error.hint().unwrap_or_default());
-        assert!(said.iter().all(|part| text.contains(part)), "{text}");
+        assert!(parts_of_message.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(Index::open(dir).ok().map(|index| (ids(&index), index.meta().clone())), before);
     }
 

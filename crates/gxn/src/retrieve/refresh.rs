@@ -59,7 +59,7 @@ impl Refresh {
     pub fn plan(source: &Path, dir: &Path, options: &IndexOptions) -> Result<Self> {
         let before = match IndexMeta::read(dir) {
             Ok(meta) => Some(Before { provenance: Provenance::of(dir, &meta)?, model: meta.model }),
-            // What is wrong with it the writer knows to mend or to refuse.
+            // The writer repairs or refuses what is damaged.
             Err(_) => None,
         };
         let stored = match &before {
@@ -148,7 +148,7 @@ impl Refresh {
         let (index, mut report) = indexer.finish()?;
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
-        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.dropped.clone());
+        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.account.left_out());
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }

@@ -62,7 +62,8 @@ impl Retriever {
         Ok(Self { encoder, index, root, calibration })
     }
 
-    /// Opens the index again if it was changed since; returns whether it was. To know that costs a look at one file.
+    /// Opens the index again if it was changed since; returns whether it was. Finding out reads no more than the
+    /// size and time of one file.
     ///
     /// # Errors
     /// When the index cannot be opened any more, or another model's has taken its place; the retriever is as it was then.

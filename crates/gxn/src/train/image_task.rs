@@ -11,7 +11,7 @@ use super::metrics::NamedMetrics;
 use super::pixel_cache::PixelCache;
 use super::training_data::TrainingData;
 use crate::config::{RunConfig, Update};
-use crate::evaluate::imagined_pictures::{own_noise, own_photo_ranks};
+use crate::evaluate::generated_images::{own_image_ranks, own_noise};
 use crate::imagine::small_image::{SmallImage, contact_sheet, root_mean_square};
 use crate::look::backbone::Inference;
 use crate::model::{EmbeddingRows, Gxn};
@@ -119,7 +119,7 @@ impl ImageTask {
         let photos = photos.permuted(&rows);
         let backbone = data.frozen.as_ref().or(model.backbone.as_ref()).expect("a run has a CNN");
         let encoded = encoded(model, &Inference::new(backbone), data, &first, device)?;
-        let ranks = own_photo_ranks(&encoded, &photos)?;
+        let ranks = own_image_ranks(&encoded, &photos)?;
         let found = [(SAME_SENTENCE, mean(same)), (OTHER_SENTENCE, mean(other)), (OWN_PHOTO, mean(ranks))];
         let sheet: Vec<RgbImage> = shown.iter().map(|image| image.to_rgb()).collect();
         Ok((found.into(), contact_sheet(&sheet, SHEET_ROW)))

@@ -24,7 +24,7 @@ pub fn configuration(text: Option<&ConfigText>, overrides: &[String]) -> Result<
 }
 
 /// Puts every value of `over` into `base`; tables are merged.
-pub(super) fn merge(base: &mut toml::Table, over: toml::Table) {
+pub(crate) fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => merge(inner, value),

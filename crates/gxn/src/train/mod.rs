@@ -17,9 +17,7 @@
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
 //! | [`health`] | what goes wrong in training, recognised, with its cause |
 //! | [`state`], [`log`] | what resuming needs, and what is written for people |
-//! | [`ablation`] | the plan of an ablation: stages and their controls |
 
-pub mod ablation;
 pub mod algorithm;
 pub mod caption_task;
 pub mod event;

@@ -61,7 +61,7 @@ impl TrainingData {
         progress: &dyn Progress,
     ) -> Result<(Self, Option<Backbone>)> {
         let mut dataset = open_configured(&config.data)?;
-        note_dropped("left out while reading", &dataset.dropped, progress);
+        note_dropped("left out while reading", &dataset.account.left_out(), progress);
         has_enough(&dataset, config)?;
         let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
         let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {

@@ -41,7 +41,7 @@ pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
 use gxn_base::Result;
-use gxn_data::image::{Filter, Preprocess, ResizeRule};
+use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
 
 /// The networks there are.
@@ -93,7 +93,7 @@ impl BackboneKind {
             Self::Small => Preprocess {
                 side_px: 96,
                 resize: ResizeRule::Stretch,
-                filter: Filter::Bilinear,
+                filter: ResizeFilter::Bilinear,
                 mean: [127.5; 3],
                 std: [64.0; 3],
             },

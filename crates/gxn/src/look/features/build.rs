@@ -13,8 +13,7 @@ use super::rows::Writer;
 use super::{FeatureCache, FeatureProgress, FeatureSpec};
 use crate::look::backbone::Inference;
 use gxn_base::{Error, Result};
-use gxn_data::image::{ContentHash, ImageLimits, decode_image, read_limited};
-use gxn_data::{Dropped, ImageSource};
+use gxn_data::{ContentHash, Dropped, ImageLimits, ImageSource, decode_image, read_limited};
 
 /// Rows, and seconds, between commits.
 const COMMIT_ROWS: usize = 512;

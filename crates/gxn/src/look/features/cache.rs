@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::FeatureSpec;
 use super::rows::{Place, Rows};
 use gxn_base::Result;
-use gxn_data::image::ContentHash;
+use gxn_data::ContentHash;
 
 /// Features, and time, between writes to disk.
 const WRITE_ROWS: usize = 512;

@@ -33,8 +33,7 @@ pub use cache::FeatureCache;
 use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, BackboneKind, Inference};
 use gxn_base::{Error, Result};
-use gxn_data::image::{ContentHash, Preprocess, View};
-use gxn_data::{Dropped, ImageSource};
+use gxn_data::{ContentHash, Dropped, ImageSource, Preprocess, View};
 use rows::{Place, Rows};
 
 /// What a row is made of. Together with the backbone's fingerprint it is the key of a store.

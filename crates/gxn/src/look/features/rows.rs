@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::FeatureSpec;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
-use gxn_data::image::ContentHash;
+use gxn_data::ContentHash;
 
 /// Version of the layout; part of every key, so that another version is simply another store.
 pub(super) const FORMAT: u32 = 1;

@@ -21,7 +21,7 @@ mod standard;
 use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_eval::metrics::isotonic::{Isotonic, expected_calibration_error};
+use gxn_eval::metrics::{Isotonic, expected_calibration_error};
 use gxn_index::{Modality, PartKind, Plan, QueryPart, SearchOptions, Space};
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub use self::run::calibrate_run;
 pub const ENOUGH_IMAGES: usize = 100;
 /// Images in the bank at most, and captions.
 const BANK: [usize; 2] = [1000, 2000];
-/// Share of queries with a right answer for which "nothing matches" may be said.
+/// Share of queries with a right answer for which "nothing matches" is reported.
 pub const FALSE_ALARMS: f64 = 0.05;
 /// Bins of the calibration error.
 const BINS: usize = 10;
@@ -54,7 +54,7 @@ pub struct Calibration {
     captions: Direction,
 }
 
-/// Queries of the other side that look for items of one side.
+/// Queries of the other modality that look for items of one.
 #[derive(Debug, Clone, PartialEq)]
 struct Direction {
     /// Held-out items, `[B, dims]`.
@@ -116,9 +116,9 @@ pub struct CalibrationFigures {
     pub ece_at_1: f64,
     /// The same of the ten best hits.
     pub ece_at_10: f64,
-    /// Share of queries with a right answer for which "nothing matches" would be said: the false alarms.
+    /// Share of queries with a right answer for which "nothing matches" is reported: the false alarms.
     pub none_with_answer: f64,
-    /// Share of queries without a right answer (theirs were taken away) for which it would be said, rightly.
+    /// Share of queries without a right answer (theirs were removed) for which it is reported, rightly.
     pub none_without_answer: f64,
 }
 

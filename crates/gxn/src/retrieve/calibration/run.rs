@@ -7,7 +7,7 @@ use gxn_data::Split;
 
 use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
 use crate::encoder::Encoder;
-use crate::evaluate::encode::encode_dataset;
+use crate::evaluate::{EncodeOptions, encode_dataset};
 use crate::train::training_data::open_configured;
 
 /// Val images that a run is calibrated on, at most.
@@ -26,9 +26,6 @@ pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathB
         return Ok(None);
     }
     let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode_dataset(&encoder, &dataset.subset(&val), None, &mut |done, total, _| {
-        progress.update("images", done, total);
-        !progress.cancelled()
-    })?;
+    let encoded = encode_dataset(&encoder, &dataset.subset(&val), EncodeOptions::default(), progress)?;
     Calibration::fit(&encoder, &encoded)?.save(run).map(Some)
 }

@@ -41,14 +41,14 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
         image_ids: ids("image"),
         caption_ids: ids("caption"),
         caption_image: (0..count).collect(),
-        imagined: vec![],
+        generated: vec![],
         dropped: vec![],
     };
     (space, encoded)
 }
 
-/// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is said about as often as it
-/// was meant to be.
+/// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is reported about as often as it
+/// should be.
 #[test]
 fn probabilities_hold_on_other_pairs() {
     let (space, all) = direction_and_pairs();
@@ -58,7 +58,7 @@ fn probabilities_hold_on_other_pairs() {
         image_ids: vec![],
         caption_ids: vec![],
         caption_image: (0..order.len()).collect(),
-        imagined: vec![],
+        generated: vec![],
         dropped: vec![],
     };
     let (val, test) = (half((0..600).collect()), half((600..1200).collect()));

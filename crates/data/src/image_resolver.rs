@@ -1,20 +1,20 @@
-//! [`ImageRoots`]: where the pictures that a table names are looked up, and the guard against names that lead outside.
+//! [`ImageResolver`]: finds the images that a table names, and refuses names that lead outside their folder.
 
 use std::path::{Component, Path, PathBuf};
 
 use gxn_base::{Error, Result};
 
-/// Folder names under which published data sets keep their pictures.
+/// Folder names under which published datasets keep their images.
 const USUAL: [&str; 6] = ["images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "photos"];
 
-/// Folders in which an image named by a table is looked up, in order.
+/// Folders that are searched for an image named by a table, in order.
 #[derive(Debug)]
-pub(super) struct ImageRoots {
+pub(super) struct ImageResolver {
     /// As found, and with every link resolved.
     roots: Vec<(PathBuf, PathBuf)>,
 }
 
-impl ImageRoots {
+impl ImageResolver {
     /// The folder given by the user alone; without it `images/` (or another usual name) beside `table`, the table's own
     /// folder, then the same beside the folder above. `also` are further names to try first, such as `val2017`.
     pub fn new(table: &Path, given: Option<&Path>, also: &[&str]) -> Result<Self> {
@@ -64,11 +64,9 @@ impl ImageRoots {
         let places: Vec<String> = self.roots.iter().map(|(root, _)| root.display().to_string()).collect();
         Err(format!("no such image file in {}", places.join(", ")))
     }
-}
 
-impl ImageRoots {
-    /// Whether a file that [`ImageRoots::find`] does not find may be there all the same: it, or the folder that it should
-    /// lie in, cannot be looked at, or is a link to a disk that is not there. A file that a folder no longer has is gone.
+    /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or its
+    /// folder, cannot be read, or is a link to a disk that is not mounted. A file that its folder no longer has is gone.
     pub fn may_hold(&self, names: &[&str]) -> bool {
         if names.iter().any(|name| check_relative(name).is_err()) {
             return false;
@@ -93,7 +91,7 @@ pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.contains('\0') {
         return Err("a file name with a zero byte".into());
     }
-    // Windows forms are refused everywhere, so that a data set means the same on every system.
+    // Windows forms are refused everywhere, so that a dataset means the same on every system.
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
     if drive || name.starts_with('\\') || Path::new(name).is_absolute() {
         return Err("an absolute path; images are named relative to their folder".into());
@@ -130,7 +128,7 @@ mod tests {
         std::fs::write(images.join("a.jpg"), b"x").unwrap();
         std::os::unix::fs::symlink("../secret.jpg", images.join("out.jpg")).unwrap();
         std::os::unix::fs::symlink("a.jpg", images.join("in.jpg")).unwrap();
-        let roots = ImageRoots::new(&folder.path().join("t.csv"), Some(&images), &[]).unwrap();
+        let roots = ImageResolver::new(&folder.path().join("t.csv"), Some(&images), &[]).unwrap();
         assert!(roots.find(&["a.jpg"]).is_ok());
         assert!(roots.find(&["in.jpg"]).is_ok());
         assert!(roots.find(&["out.jpg"]).unwrap_err().contains("leaves"));
@@ -139,13 +137,13 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_cannot_be_looked_at_is_not_gone() {
+    fn what_cannot_be_read_is_not_gone() {
         let folder = tempfile::tempdir().unwrap();
         let images = folder.path().join("images");
         std::fs::create_dir_all(images.join("here")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("unmounted"), images.join("disk")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("unmounted.jpg"), images.join("a.jpg")).unwrap();
-        let roots = ImageRoots::new(&folder.path().join("t.csv"), None, &[]).unwrap();
+        let roots = ImageResolver::new(&folder.path().join("t.csv"), None, &[]).unwrap();
         for name in ["disk/a.jpg", "a.jpg"] {
             assert!(roots.find(&[name]).is_err() && roots.may_hold(&[name]), "{name}");
         }
@@ -161,7 +159,7 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("images/sub")).unwrap();
         std::fs::write(folder.path().join("images/sub/a.jpg"), b"x").unwrap();
         for table in ["t.csv", "text/t.csv"] {
-            let roots = ImageRoots::new(&folder.path().join(table), None, &[]).unwrap();
+            let roots = ImageResolver::new(&folder.path().join(table), None, &[]).unwrap();
             assert!(roots.find(&["sub/a.jpg"]).is_ok(), "{table}");
             assert!(roots.find(&["elsewhere/a.jpg", "sub/a.jpg"]).is_ok(), "{table}");
         }

@@ -1,6 +1,6 @@
 //! [`render`]: a seeded set of captioned scenes, coloured shapes on patterned grounds, for the demo and for tests.
 //!
-//! It is written as an ordinary data set (JSONL and pictures) and read back like any other.
+//! It is written as an ordinary dataset (JSONL and images) and read back like any other.
 
 mod painter;
 mod scene;
@@ -22,22 +22,22 @@ use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Result};
 use gxn_data::Split;
 
-/// Pictures in the demo's data set: 500 for training, 100 each for val and test.
+/// Images in the demo's dataset: 500 for training, 100 each for val and test.
 pub const DEFAULT_COUNT: usize = 700;
 
-/// Modality of a picture in pixels.
+/// Side of an image in pixels.
 pub const SIDE_PX: u32 = 128;
 
-/// Captions of each picture.
+/// Captions of each image.
 pub const CAPTIONS: usize = 5;
 
 /// Renders `count` scenes into the new folder `folder` and returns its `captions.jsonl`. A seventh of them are val, a
 /// seventh test. The same seed and count give the same files; another seed gives other scenes.
 ///
-/// Even-numbered pictures are PNG, odd ones JPEG. The `meta` of each names its shapes, colours and ground.
+/// Even-numbered images are PNG, odd ones JPEG. The `meta` of each names its shapes, colours and ground.
 ///
 /// # Errors
-/// Fewer than 7 pictures, a folder that holds files already, or a failed write; then nothing is left behind.
+/// Fewer than 7 images, a folder that holds files already, or a failed write; then nothing is left behind.
 pub fn render(folder: &Path, seed: u64, count: usize) -> Result<PathBuf> {
     if count < 7 {
         return Err(Error::invalid("the number of scenes", count.to_string(), "7 or more, so that each split has one"));
@@ -51,11 +51,11 @@ pub fn render(folder: &Path, seed: u64, count: usize) -> Result<PathBuf> {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             random.set_stream(at as u64 + 1);
             let scene = Scene::random(&mut random);
-            let picture = painter::paint(&scene, SIDE_PX, &mut random);
+            let image = painter::paint(&scene, SIDE_PX, &mut random);
             let captions = sentences::describe(&scene, CAPTIONS, &mut random);
             let ending = if at % 2 == 0 { "png" } else { "jpg" };
             let name = format!("images/scene_{at:04}.{ending}");
-            write_synced(&folder.join(&name), &encode(&picture, ending))?;
+            write_synced(&folder.join(&name), &encode(&image, ending))?;
             let (id, split) = (format!("scene_{at:04}"), splits[at].to_string());
             let row = json!({"image": name, "id": id, "captions": captions, "split": split, "meta": scene.facts()});
             Ok(format!("{row}\n"))
@@ -75,13 +75,13 @@ fn splits(seed: u64, count: usize) -> Vec<Split> {
     splits
 }
 
-fn encode(picture: &RgbImage, ending: &str) -> Vec<u8> {
+fn encode(image: &RgbImage, ending: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     match ending {
-        "png" => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png),
-        _ => picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 92)),
+        "png" => image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png),
+        _ => image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 92)),
     }
-    .expect("memory takes every small RGB picture");
+    .expect("memory takes every small RGB image");
     bytes
 }
 
@@ -94,8 +94,16 @@ mod tests {
     use gxn_data::{CheckOptions, Dataset, SourceOptions, check};
 
     fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-        let files = gxn_data::folder::files_below(folder).unwrap();
-        files.into_iter().map(|(name, path)| (name, fs::read(path).unwrap())).collect()
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => files.extend(self::files(&entry.path()).into_iter().map(|(f, b)| (format!("{name}/{f}"), b))),
+                false => files.push((name, fs::read(entry.path()).unwrap())),
+            }
+        }
+        files.sort();
+        files
     }
 
     #[test]
@@ -110,27 +118,27 @@ mod tests {
         assert_eq!(first, make("b", 7, 21));
         let other = make("c", 8, 21);
         assert!(first.iter().zip(&other).all(|((_, a), (_, b))| a != b));
-        // More scenes begin with the same pictures.
+        // More scenes begin with the same images.
         let more = make("d", 7, 28);
         assert!(first.iter().filter(|(name, _)| name.starts_with("images")).all(|file| more.contains(file)));
     }
 
     #[test]
-    fn the_demo_set_is_an_ordinary_healthy_data_set() {
+    fn the_demo_set_is_an_ordinary_healthy_dataset() {
         let folder = tempfile::tempdir().unwrap();
         let path = render(&folder.path().join("demo"), 1, DEFAULT_COUNT).unwrap();
         let data = Dataset::open(&path, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
         assert_eq!(Split::ALL.map(|split| data.split_indices(split).len()), [500, 100, 100]);
         assert_eq!(data.captions.len(), DEFAULT_COUNT * CAPTIONS);
         let options = CheckOptions { decode_pixels: true, ..CheckOptions::default() };
-        let report = check(&data, &options, &|_, _| {});
+        let report = check(&data, &options, &()).unwrap();
         assert!(report.fatal.is_empty(), "{report}");
         assert!(report.duplicates.is_empty(), "{report}");
         assert_eq!(report.sizes, Some([(128, 128); 2]));
         assert!((40..200).contains(&report.vocabulary), "{}", report.vocabulary);
         // Val and test use the words of train.
         assert!(report.splits.iter().all(|count| count.unknown_words.rate() < 0.002), "{report}");
-        // Five different sentences each, and few sentences that fit several pictures.
+        // Five different sentences each, and few sentences that fit several images.
         for at in 0..data.images.len() {
             let texts: HashSet<&str> = data.captions[data.captions_of(at)].iter().map(|c| c.text.as_str()).collect();
             assert_eq!(texts.len(), CAPTIONS, "{:?}", data.images[at].id);

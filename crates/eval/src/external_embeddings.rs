@@ -1,36 +1,35 @@
-//! Embeddings made elsewhere: two npy files, with ids or with equal numbers of captions in order.
+//! [`ExternalEmbeddings`]: embeddings of another program, two npy files with ids or with equal numbers of captions in order.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::npy::{Matrix, read_npy};
-use gxn_base::Similarity;
+use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
+use crate::npy::{NpyMatrix, read_npy};
+use crate::protocol::{Evaluation, Protocol};
+use crate::words::{counted, first_few};
+use gxn_base::{Error, Remedy, Result, Similarity};
 
-use super::ranks::{Embeddings, Level, check_rows};
-use super::report::first_few;
-use gxn_base::{Error, Result};
-
-/// Where foreign embeddings lie.
+/// The files of external embeddings.
 #[derive(Debug, Clone, Default)]
-pub struct ForeignPaths {
+pub struct EmbeddingPaths {
     /// Image rows (npy).
     pub images: PathBuf,
     /// Caption rows (npy), of the same width.
     pub captions: PathBuf,
-    /// Ids of the image rows, one a line. Without them the images are called `0`, `1`, ….
+    /// Ids of the image rows, one per line. Without them the images are called `0`, `1`, ….
     pub image_ids: Option<PathBuf>,
-    /// The image's id for every caption row, one a line; needs `image_ids`. Without them every image has equally many
+    /// The image's id for every caption row, one per line; needs `image_ids`. Without them every image has equally many
     /// captions, in order.
     pub caption_image_ids: Option<PathBuf>,
 }
 
 /// Embeddings of one level, checked, with each caption's image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Foreign {
+pub struct ExternalEmbeddings {
     /// Image rows.
-    pub images: Matrix,
+    pub images: NpyMatrix,
     /// Caption rows.
-    pub captions: Matrix,
+    pub captions: NpyMatrix,
     /// The images' ids.
     pub image_ids: Vec<String>,
     /// For every caption the row of its image.
@@ -39,18 +38,18 @@ pub struct Foreign {
     pub notes: Vec<String>,
 }
 
-impl Foreign {
+impl ExternalEmbeddings {
     /// Reads and checks the files.
     ///
     /// # Errors
     /// When a file is unreadable or malformed, the shapes or ids do not fit together, a value is NaN or infinite (its row
     /// is named), an image row is repeated for every caption, or, for the cosine, a row is zero.
-    pub fn read(paths: &ForeignPaths, similarity: Similarity) -> Result<Self> {
+    pub fn read(paths: &EmbeddingPaths, similarity: Similarity) -> Result<Self> {
         let (images, captions) = (read_npy(&paths.images)?, read_npy(&paths.captions)?);
         let (image_name, caption_name) = (paths.images.display().to_string(), paths.captions.display().to_string());
         if images.dim != captions.dim {
             let expected = format!("{}, the width of {image_name}", images.dim);
-            return Err(Error::invalid(format!("{caption_name}: width"), captions.dim.to_string(), expected));
+            return Err(Error::conflict(format!("{caption_name}: width"), captions.dim.to_string(), expected));
         }
         let mut notes = Vec::new();
         for (name, rows) in [(&image_name, &images), (&caption_name, &captions)] {
@@ -65,21 +64,30 @@ impl Foreign {
             (Some(owners), Some(ids)) => owners_by_id(owners, captions.rows, ids, &image_ids)?,
             (Some(owners), None) => {
                 return Err(Error::invalid(owners.display().to_string(), "no ids of the images", "both id files")
-                    .with_hint("give the images' ids with --image-ids"));
+                    .with_remedy(Remedy::GiveImageIds));
             }
             (None, _) => owners_in_order(&images, captions.rows, &image_name, &caption_name, &mut notes)?,
         };
         Ok(Self { images, captions, image_ids, caption_image, notes })
     }
 
+    /// Ranks and metrics under a protocol, by the one level that these embeddings have.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate`].
+    pub fn evaluate(&self, protocol: Protocol, similarity: Similarity) -> Result<Evaluation> {
+        let scoring = Scoring { similarity, lambda: 1.0 };
+        protocol.evaluate(self.image_ids.len(), &self.caption_image, &self.embeddings(), scoring)
+    }
+
     /// The embeddings, as one level; score them with λ = 1.
     pub fn embeddings(&self) -> Embeddings<'_> {
         let (images, captions) = (&self.images.values, &self.captions.values);
-        Embeddings { abstract_level: Level { images, captions, dim: self.images.dim }, grounded_level: None }
+        Embeddings { abstract_level: LevelEmbeddings { images, captions, dim: self.images.dim }, grounded_level: None }
     }
 }
 
-fn check_zero_rows(name: &str, rows: &Matrix, similarity: Similarity, notes: &mut Vec<String>) -> Result<()> {
+fn check_zero_rows(name: &str, rows: &NpyMatrix, similarity: Similarity, notes: &mut Vec<String>) -> Result<()> {
     let zero: Vec<String> = (rows.values.chunks_exact(rows.dim).enumerate())
         .filter(|(_, row)| row.iter().all(|&value| value == 0.0))
         .map(|(place, _)| place.to_string())
@@ -87,7 +95,7 @@ fn check_zero_rows(name: &str, rows: &Matrix, similarity: Similarity, notes: &mu
     if zero.is_empty() {
         return Ok(());
     }
-    let found = format!("{} zero rows (from 0: {})", zero.len(), first_few(&zero));
+    let found = format!("{} (from 0: {})", counted(zero.len(), "zero row"), first_few(&zero));
     if similarity == Similarity::Cosine {
         return Err(Error::invalid(name, found, "rows with a direction, for the cosine")
             .with_hint("an encoder that failed often leaves zero rows; leave these items out or encode them again"));
@@ -96,7 +104,7 @@ fn check_zero_rows(name: &str, rows: &Matrix, similarity: Similarity, notes: &mu
     Ok(())
 }
 
-/// `count` different ids, one a line.
+/// `count` different ids, one per line.
 fn read_ids(path: &Path, count: usize) -> Result<Vec<String>> {
     let ids = read_lines(path, count)?;
     let mut seen = HashMap::new();
@@ -114,11 +122,11 @@ fn read_lines(path: &Path, count: usize) -> Result<Vec<String>> {
     let lines: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
     if let Some(line) = lines.iter().position(String::is_empty) {
         let what = format!("{}, line {}", path.display(), line + 1);
-        return Err(Error::invalid(what, "an empty line", "one id a line"));
+        return Err(Error::invalid(what, "an empty line", "one id per line"));
     }
     if lines.len() != count {
         let expected = format!("{count}, one for each row");
-        return Err(Error::invalid(path.display().to_string(), format!("{} ids", lines.len()), expected));
+        return Err(Error::conflict(path.display().to_string(), format!("{} ids", lines.len()), expected));
     }
     Ok(lines)
 }
@@ -126,16 +134,16 @@ fn read_lines(path: &Path, count: usize) -> Result<Vec<String>> {
 fn owners_by_id(owners: &Path, captions: usize, ids: &Path, image_ids: &[String]) -> Result<Vec<usize>> {
     let rows: HashMap<&String, usize> = image_ids.iter().enumerate().map(|(row, id)| (id, row)).collect();
     let lines = read_lines(owners, captions)?;
-    let strange: Vec<String> = lines.iter().filter(|id| !rows.contains_key(id)).cloned().collect();
-    if !strange.is_empty() {
-        let found = format!("{} ids of no image ({})", strange.len(), first_few(&strange));
-        return Err(Error::invalid(owners.display().to_string(), found, format!("ids of {}", ids.display())));
+    let unknown: Vec<String> = lines.iter().filter(|id| !rows.contains_key(id)).cloned().collect();
+    if !unknown.is_empty() {
+        let found = format!("{} of no image ({})", counted(unknown.len(), "id"), first_few(&unknown));
+        return Err(Error::conflict(owners.display().to_string(), found, format!("ids of {}", ids.display())));
     }
     Ok(lines.iter().map(|id| rows[id]).collect())
 }
 
 fn owners_in_order(
-    images: &Matrix,
+    images: &NpyMatrix,
     captions: usize,
     image_name: &str,
     caption_name: &str,
@@ -148,17 +156,18 @@ fn owners_in_order(
     }
     if !captions.is_multiple_of(images.rows) {
         let expected = format!("a multiple of the {} images", images.rows);
-        return Err(Error::invalid(caption_name, format!("{captions} rows"), expected)
-            .with_hint("give each caption's image with --image-ids and --caption-image-ids"));
+        return Err(
+            Error::conflict(caption_name, format!("{captions} rows"), expected).with_remedy(Remedy::GiveCaptionImages)
+        );
     }
     let each = captions / images.rows;
-    notes.push(format!("no caption ids: took {each} captions for each image, in order"));
+    notes.push(format!("no caption ids: took {} for each image, in order", counted(each, "caption")));
     Ok((0..captions).map(|caption| caption / each).collect())
 }
 
 /// How many times every image row stands in a row, when that is more than once (the layout of vsepp's precomputed
 /// features). Embeddings that are all equal are not a layout but a collapse.
-fn repeated(images: &Matrix) -> Option<usize> {
+fn repeated(images: &NpyMatrix) -> Option<usize> {
     let mut rows = images.values.chunks_exact(images.dim);
     let first = rows.next()?;
     let times = 1 + rows.take_while(|row| *row == first).count();
@@ -171,7 +180,7 @@ fn repeated(images: &Matrix) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Protocol, Scoring, write_npy};
+    use crate::write_npy;
 
     const ORDER: Similarity = Similarity::Order;
 
@@ -191,20 +200,20 @@ mod tests {
             self.folder.path().join(name)
         }
 
-        fn read(&self, ids: Option<&str>, owners: Option<&str>, similarity: Similarity) -> Result<Foreign> {
+        fn read(&self, ids: Option<&str>, owners: Option<&str>, similarity: Similarity) -> Result<ExternalEmbeddings> {
             let write = |name: &str, text: Option<&str>| {
                 text.map(|text| {
                     std::fs::write(self.path(name), text).unwrap();
                     self.path(name)
                 })
             };
-            let paths = ForeignPaths {
+            let paths = EmbeddingPaths {
                 images: self.path("i.npy"),
                 captions: self.path("c.npy"),
                 image_ids: write("i.txt", ids),
                 caption_image_ids: write("c.txt", owners),
             };
-            Foreign::read(&paths, similarity)
+            ExternalEmbeddings::read(&paths, similarity)
         }
     }
 
@@ -221,11 +230,10 @@ mod tests {
         assert!(plain.notes[0].contains("2 captions for each image"));
         let named = case.read(Some("x\r\ny\n"), Some("x\nx\ny\ny"), Similarity::Cosine).unwrap();
         assert_eq!((named.caption_image.as_slice(), named.notes.len()), (&[0, 0, 1, 1][..], 0));
-        let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
-        let found = Protocol::Full.evaluate(2, &named.caption_image, &named.embeddings(), scoring).unwrap();
+        let found = named.evaluate(Protocol::Full, Similarity::Cosine).unwrap();
         assert_eq!(found.metrics.rsum(), 600.0);
         let crossed = case.read(Some("x\ny\n"), Some("y\ny\nx\nx\n"), Similarity::Cosine).unwrap();
-        let found = Protocol::Full.evaluate(2, &crossed.caption_image, &crossed.embeddings(), scoring).unwrap();
+        let found = crossed.evaluate(Protocol::Full, Similarity::Cosine).unwrap();
         assert_eq!(found.metrics.text_to_image.r1, 0.0);
     }
 
@@ -253,11 +261,11 @@ mod tests {
         assert!(refused(None, None).contains("width: found 3, expected 2"));
     }
 
-    /// Under order similarity a zero caption is the most general one: kept, and noted.
+    /// Under order similarity a zero caption is the most general one: kept, with a note.
     #[test]
-    fn zero_rows_are_noted_under_order() {
+    fn zero_rows_give_a_note_under_order() {
         let case = Case::new(&IMAGES, &[1.0, 0.1, 0.0, 0.0, 0.1, 1.0, 0.0, 0.8]);
         let found = case.read(None, None, ORDER).unwrap();
-        assert!(found.notes[0].contains("1 zero rows (from 0: 1)"), "{:?}", found.notes);
+        assert!(found.notes[0].contains("1 zero row (from 0: 1)"), "{:?}", found.notes);
     }
 }

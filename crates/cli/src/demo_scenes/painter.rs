@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 use super::scene::{Arrangement, Colour, Ground, Group, Place, Relation, Scene, Shape, Size, Texture};
 
-/// A shape in the picture; lengths are shares of its side.
+/// A shape in the image; lengths are shares of its side.
 struct Figure {
     shape: Shape,
     colour: [f32; 3],
@@ -13,7 +13,7 @@ struct Figure {
     radius: f32,
 }
 
-/// The picture, `side_px` square. `random` gives what no sentence tells: exact places, sizes, tints and phases.
+/// The image, `side_px` square. `random` gives what no sentence tells: exact places, sizes, tints and phases.
 pub(super) fn paint(scene: &Scene, side_px: u32, random: &mut impl Rng) -> RgbImage {
     let figures = figures(scene, random);
     let base = tint(ground_colour(scene.ground), 10.0, random);
@@ -232,9 +232,9 @@ mod tests {
             for &ground in Ground::ALL {
                 let group = Group { shape: Shape::Square, colour, size: Size::Large, count: 1 };
                 let arrangement = Arrangement::Alone(Place::Centre);
-                let picture = paint(&Scene { group, arrangement, texture: Texture::Plain, ground }, 64, &mut random);
+                let image = paint(&Scene { group, arrangement, texture: Texture::Plain, ground }, 64, &mut random);
                 let near = |x: u32, y: u32, want: [f32; 3]| {
-                    (0..3).all(|channel| (f32::from(picture.get_pixel(x, y)[channel]) - want[channel]).abs() <= 17.0)
+                    (0..3).all(|channel| (f32::from(image.get_pixel(x, y)[channel]) - want[channel]).abs() <= 17.0)
                 };
                 assert!(near(32, 32, shape_colour(colour)), "{colour:?} on {ground:?}");
                 assert!(near(2, 2, ground_colour(ground)), "{colour:?} on {ground:?}");

@@ -1,6 +1,6 @@
-//! The plan of an ablation: several stages from one file, each with a control that takes as many Match steps without generating.
+//! [`AblationPlan`]: several stages from one file, each with a control that takes as many Match steps without generating.
 //!
-//! The file is a run's configuration, whose tables are the defaults of all stages, with one `[[stage]]` for each:
+//! The file is a run's configuration, whose tables are the defaults of all stages, with one `[[stage]]` per stage:
 //!
 //! ```toml
 //! [data]
@@ -16,12 +16,13 @@
 //! train = { stage = "i2t_xe", epochs = 8 }
 //! ```
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::init_from::merge;
 use crate::config::{ConfigText, RunConfig, Stage, update_table};
+use crate::train::init_from::merge;
 use gxn_base::{Error, Result};
 
 /// What is added to the name of a stage's control.
@@ -29,25 +30,25 @@ const CONTROL: &str = "-control";
 
 /// A stage or a control.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Arm {
+pub struct Variant {
     /// Its name, and that of its runs' folders.
     pub name: String,
-    /// Place in the plan of the arm that it begins with.
+    /// Place in the plan of the variant that it starts from.
     pub start: Option<usize>,
-    /// Place of the arm that is merged into that.
+    /// Place of the variant that is merged into that.
     pub merge: Option<usize>,
-    /// Place of the arm that took as many Match steps without generating; itself where it does not generate.
+    /// Place of the variant that takes as many Match steps without generating; its own where it does not generate.
     pub control: usize,
     /// Whether it was added to the file's stages as a control.
     pub is_control: bool,
     table: toml::Table,
 }
 
-/// All arms, each behind those that it needs.
+/// All variants, each after those that it needs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// The arms.
-    pub arms: Vec<Arm>,
+pub struct AblationPlan {
+    /// The variants.
+    pub variants: Vec<Variant>,
 }
 
 /// A `[[stage]]` of the file.
@@ -69,27 +70,48 @@ struct Entry {
     train: toml::Table,
 }
 
-impl Plan {
+/// One line for each variant: its name, what it starts from, and its control.
+impl fmt::Display for AblationPlan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |at: usize| &self.variants[at].name;
+        for (at, variant) in self.variants.iter().enumerate() {
+            write!(out, "{}", variant.name)?;
+            if let Some(start) = variant.start {
+                write!(out, ", from {}", name(start))?;
+            }
+            if let Some(merged) = variant.merge {
+                write!(out, " and {}", name(merged))?;
+            }
+            if variant.control != at {
+                write!(out, ", control {}", name(variant.control))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl AblationPlan {
     /// The plan of a text; `overrides` are `table.key=value` pairs on top of the common tables.
     ///
     /// # Errors
-    /// When the text is no TOML, a stage has an unknown key or name, or a configuration is wrong.
+    /// When the text is not TOML, a stage has an unknown key or name, or a configuration is wrong.
     pub fn read(text: &ConfigText, overrides: &[String]) -> Result<Self> {
         let mut base = RunConfig::table(Some(text), overrides)?;
         let place = text.name.as_str();
         let Some(toml::Value::Array(stages)) = base.remove("stage") else {
             return Err(Error::invalid(place, "no [[stage]]", "one [[stage]] for each stage of the ablation"));
         };
-        let mut arms: Vec<Arm> = Vec::new();
+        let mut variants: Vec<Variant> = Vec::new();
         for stage in stages {
             let entry: Entry = stage.try_into().map_err(|e: toml::de::Error| {
                 Error::invalid(format!("a [[stage]] of {place}"), e.to_string().trim().to_string(), "a stage's keys")
             })?;
             let find = |name: &Option<String>| -> Result<Option<usize>> {
                 let Some(name) = name else { return Ok(None) };
-                let found = arms.iter().position(|arm: &Arm| arm.name == *name);
+                let found = variants.iter().position(|variant: &Variant| variant.name == *name);
                 found.map(Some).ok_or_else(|| {
-                    let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+                    let known: Vec<&str> = variants.iter().map(|variant| variant.name.as_str()).collect();
                     let what = format!("stage {} of {place}", entry.name);
                     Error::invalid(what, format!("{name:?}"), format!("an earlier stage: {}", known.join(", ")))
                 })
@@ -97,7 +119,7 @@ impl Plan {
             let (start, merged) = (find(&entry.start_from)?, find(&entry.merge_from)?);
             let bad_name =
                 entry.name.is_empty() || entry.name.contains(['/', '\\', '.']) || entry.name.ends_with(CONTROL);
-            if bad_name || arms.iter().any(|arm| arm.name == entry.name) {
+            if bad_name || variants.iter().any(|variant| variant.name == entry.name) {
                 return Err(Error::invalid(
                     format!("a [[stage]] of {place}"),
                     format!("the name {:?}", entry.name),
@@ -116,46 +138,46 @@ impl Plan {
                 update_table(&mut own);
                 merge(&mut table, own);
             }
-            let own = arms.len();
-            arms.push(Arm { name: entry.name, start, merge: merged, control: own, is_control: false, table });
-            let config = config_of(&arms[own], Some("start"), merged.map(|_| "merge"), place)?;
-            if let Some(control) = control_of(&arms, own, &config) {
+            let own = variants.len();
+            variants.push(Variant { name: entry.name, start, merge: merged, control: own, is_control: false, table });
+            let config = config_of(&variants[own], Some("start"), merged.map(|_| "merge"), place)?;
+            if let Some(control) = control_of(&variants, own, &config) {
                 match control {
-                    Control::Is(at) => arms[own].control = at,
-                    Control::New(arm) => {
-                        arms[own].control = arms.len();
-                        arms.push(Arm { control: arms.len(), ..*arm });
+                    Control::Is(at) => variants[own].control = at,
+                    Control::New(variant) => {
+                        variants[own].control = variants.len();
+                        variants.push(Variant { control: variants.len(), ..*variant });
                     }
                 }
             }
         }
-        Ok(Self { arms })
+        Ok(Self { variants })
     }
 
-    /// The folder of an arm's run with a seed.
-    pub fn run(&self, arm: usize, logs: &Path, seed: u64) -> PathBuf {
-        logs.join(format!("seed{seed}")).join(&self.arms[arm].name)
+    /// The folder of a variant's run with a seed.
+    pub fn run(&self, variant: usize, logs: &Path, seed: u64) -> PathBuf {
+        logs.join(format!("seed{seed}")).join(&self.variants[variant].name)
     }
 
-    /// The configuration of an arm's run with a seed.
+    /// The configuration of a variant's run with a seed.
     ///
     /// # Errors
     /// As [`RunConfig::validate`].
-    pub fn config(&self, arm: usize, logs: &Path, seed: u64) -> Result<RunConfig> {
+    pub fn config(&self, variant: usize, logs: &Path, seed: u64) -> Result<RunConfig> {
         let at = |other: Option<usize>| other.map(|other| self.run(other, logs, seed).display().to_string());
-        let (start, merged) = (at(self.arms[arm].start), at(self.arms[arm].merge));
-        let mut config = config_of(&self.arms[arm], start.as_deref(), merged.as_deref(), "the plan")?;
+        let (start, merged) = (at(self.variants[variant].start), at(self.variants[variant].merge));
+        let mut config = config_of(&self.variants[variant], start.as_deref(), merged.as_deref(), "the plan")?;
         config.train.seed = seed;
         config.validate()?;
         Ok(config)
     }
 }
 
-fn config_of(arm: &Arm, start: Option<&str>, merged: Option<&str>, name: &str) -> Result<RunConfig> {
-    let mut table = arm.table.clone();
+fn config_of(variant: &Variant, start: Option<&str>, merged: Option<&str>, name: &str) -> Result<RunConfig> {
+    let mut table = variant.table.clone();
     let train = table.entry("train").or_insert_with(|| toml::Table::new().into());
     if let toml::Value::Table(train) = train {
-        if let (Some(start), true) = (start, arm.start.is_some()) {
+        if let (Some(start), true) = (start, variant.start.is_some()) {
             train.insert("init_from".into(), start.into());
         }
         if let Some(merged) = merged {
@@ -165,27 +187,28 @@ fn config_of(arm: &Arm, start: Option<&str>, merged: Option<&str>, name: &str) -
     RunConfig::from_table(table, name)
 }
 
-/// Where an arm's control is.
+/// Where a variant's control is.
 enum Control {
     Is(usize),
-    New(Box<Arm>),
+    New(Box<Variant>),
 }
 
-/// The control of arm `own`; none where the arm does not generate.
-fn control_of(arms: &[Arm], own: usize, config: &RunConfig) -> Option<Control> {
+/// The control of variant `own`; none where the variant does not generate.
+fn control_of(variants: &[Variant], own: usize, config: &RunConfig) -> Option<Control> {
     let t = &config.train;
     if t.stage == Stage::Match {
         return None;
     }
     // The side with more Match steps behind it; the first of two equal ones.
-    let parents = [arms[own].start, arms[own].merge];
-    let parent = parents.into_iter().flatten().reduce(|a, b| if budget(arms, b) > budget(arms, a) { b } else { a })?;
-    let before = arms[parent].control;
+    let parents = [variants[own].start, variants[own].merge];
+    let parent =
+        parents.into_iter().flatten().reduce(|a, b| if budget(variants, b) > budget(variants, a) { b } else { a })?;
+    let before = variants[parent].control;
     if t.stage.match_updates() == 0 {
         return Some(Control::Is(before));
     }
     let matched = match_epochs(config);
-    let mut table = arms[own].table.clone();
+    let mut table = variants[own].table.clone();
     let changes = [
         ("stage", toml::Value::from("match")),
         ("epochs", toml::Value::from(matched as i64)),
@@ -197,8 +220,8 @@ fn control_of(arms: &[Arm], own: usize, config: &RunConfig) -> Option<Control> {
             train.insert("select_by".into(), "rsum".into());
         }
     }
-    Some(Control::New(Box::new(Arm {
-        name: format!("{}{CONTROL}", arms[own].name),
+    Some(Control::New(Box::new(Variant {
+        name: format!("{}{CONTROL}", variants[own].name),
         start: Some(before),
         merge: None,
         control: 0,
@@ -214,12 +237,17 @@ fn match_epochs(config: &RunConfig) -> usize {
     alone + (t.epochs - alone) * t.stage.match_updates()
 }
 
-/// Match epochs along an arm's longest ancestry behind the first stage.
-fn budget(arms: &[Arm], arm: usize) -> usize {
-    let parents = [arms[arm].start, arms[arm].merge];
-    let Some(before) = parents.into_iter().flatten().map(|parent| budget(arms, parent)).max() else { return 0 };
+/// Match epochs along a variant's longest ancestry behind the first stage.
+fn budget(variants: &[Variant], variant: usize) -> usize {
+    let parents = [variants[variant].start, variants[variant].merge];
+    let Some(before) = parents.into_iter().flatten().map(|parent| budget(variants, parent)).max() else { return 0 };
     let placeholder = |at: Option<usize>| at.map(|_| "x");
-    let config = config_of(&arms[arm], placeholder(arms[arm].start), placeholder(arms[arm].merge), "the plan");
+    let config = config_of(
+        &variants[variant],
+        placeholder(variants[variant].start),
+        placeholder(variants[variant].merge),
+        "the plan",
+    );
     before + config.map_or(0, |config| match_epochs(&config))
 }
 
@@ -227,9 +255,9 @@ fn budget(arms: &[Arm], arm: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn plan(text: &str) -> Result<Plan> {
+    fn plan(text: &str) -> Result<AblationPlan> {
         let text = ConfigText { name: "a.toml".into(), text: text.into() };
-        Plan::read(&text, &["train.batch_size=32".into()])
+        AblationPlan::read(&text, &["train.batch_size=32".into()])
     }
 
     const WHOLE: &str = r#"
@@ -262,22 +290,22 @@ mod tests {
     "#;
 
     #[test]
-    fn every_arm_has_a_control_with_as_many_match_steps() {
+    fn every_variant_has_a_control_with_as_many_match_steps() {
         let plan = plan(WHOLE).unwrap();
-        let names: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let names: Vec<&str> = plan.variants.iter().map(|variant| variant.name.as_str()).collect();
         assert_eq!(
             names,
             ["base", "xe", "xe-control", "mix", "mix-control", "alone", "t2i", "t2i-control", "joint", "joint-control"]
         );
-        for (at, arm) in plan.arms.iter().enumerate() {
-            assert_eq!(budget(&plan.arms, at), budget(&plan.arms, arm.control), "{}", arm.name);
+        for (at, variant) in plan.variants.iter().enumerate() {
+            assert_eq!(budget(&plan.variants, at), budget(&plan.variants, variant.control), "{}", variant.name);
         }
         let at = |name: &str| names.iter().position(|n| *n == name).unwrap();
-        assert_eq!(plan.arms[at("alone")].control, at("base"));
-        assert_eq!(plan.arms[at("t2i-control")].start, Some(at("base")));
-        assert_eq!(plan.arms[at("mix-control")].start, Some(at("xe-control")));
+        assert_eq!(plan.variants[at("alone")].control, at("base"));
+        assert_eq!(plan.variants[at("t2i-control")].start, Some(at("base")));
+        assert_eq!(plan.variants[at("mix-control")].start, Some(at("xe-control")));
         // mix has 2 + 4 epochs behind it, t2i 5: the control of joint continues that of mix, for 1 + 2 · 2 epochs.
-        assert_eq!(plan.arms[at("joint-control")].start, Some(at("mix-control")));
+        assert_eq!(plan.variants[at("joint-control")].start, Some(at("mix-control")));
         let logs = Path::new("logs");
         let joint = plan.config(at("joint"), logs, 2).unwrap();
         assert_eq!((joint.train.seed, joint.train.batch_size), (2, 32));
@@ -289,12 +317,12 @@ mod tests {
 
     #[test]
     fn wrong_plans_are_refused_by_name() {
-        let said = |text: &str| plan(text).unwrap_err().to_string();
-        assert!(said("[data]\nsource = \"x\"").contains("no [[stage]]"));
-        assert!(said("[[stage]]\nname = \"a\"\nstart_from = \"b\"").contains("an earlier stage"));
-        assert!(said("[[stage]]\nname = \"a\"\n[[stage]]\nname = \"a\"").contains("a new name"));
-        assert!(said("[[stage]]\nname = \"../a\"").contains("a new name"));
-        assert!(said("[[stage]]\nname = \"a\"\nepochs = 3").contains("epochs"));
-        assert!(said("[[stage]]\nname = \"a\"\ntrain = { epoch = 3 }").contains("epoch"));
+        let refused = |text: &str| plan(text).unwrap_err().to_string();
+        assert!(refused("[data]\nsource = \"x\"").contains("no [[stage]]"));
+        assert!(refused("[[stage]]\nname = \"a\"\nstart_from = \"b\"").contains("an earlier stage"));
+        assert!(refused("[[stage]]\nname = \"a\"\n[[stage]]\nname = \"a\"").contains("a new name"));
+        assert!(refused("[[stage]]\nname = \"../a\"").contains("a new name"));
+        assert!(refused("[[stage]]\nname = \"a\"\nepochs = 3").contains("epochs"));
+        assert!(refused("[[stage]]\nname = \"a\"\ntrain = { epoch = 3 }").contains("epoch"));
     }
 }

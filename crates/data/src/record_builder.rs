@@ -1,13 +1,14 @@
-//! [`Rows`]: gathers a table's rows, of which many name the same image, into one record an image.
+//! [`RecordBuilder`]: gathers a table's rows, of which many name the same image, into one record an image.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::dataset::{ImageSource, Split};
+use super::image_resolver::ImageResolver;
+use super::image_source::ImageSource;
 use super::options::SourceOptions;
-use super::record::{Reading, Record};
-use super::roots::ImageRoots;
+use super::parsed_source::{ParsedCaption, ParsedSource, Record};
+use super::split::Split;
 
 /// What one row says about an image.
 #[derive(Debug, Default)]
@@ -18,16 +19,15 @@ pub(super) struct Row {
     pub id: Option<String>,
     /// Its split as written.
     pub split: Option<String>,
-    /// Given id, text.
-    pub captions: Vec<(Option<String>, String)>,
+    pub captions: Vec<ParsedCaption>,
     /// Further columns.
     pub meta: Map<String, Value>,
 }
 
 /// Records by image name.
-pub(super) struct Rows<'a> {
-    reading: Reading,
-    roots: ImageRoots,
+pub(super) struct RecordBuilder<'a> {
+    parsed: ParsedSource,
+    resolver: ImageResolver,
     options: &'a SourceOptions,
     /// Name → position of its record, or why it is none and how many captions that costs.
     images: HashMap<String, Result<usize, usize>>,
@@ -36,15 +36,15 @@ pub(super) struct Rows<'a> {
     contradicted: Vec<usize>,
 }
 
-impl<'a> Rows<'a> {
-    pub fn new(format: &str, roots: ImageRoots, options: &'a SourceOptions) -> Self {
-        let reading = Reading::new(format);
-        Self { reading, roots, options, images: HashMap::new(), unusable: Vec::new(), contradicted: Vec::new() }
+impl<'a> RecordBuilder<'a> {
+    pub fn new(format: &str, resolver: ImageResolver, options: &'a SourceOptions) -> Self {
+        let parsed = ParsedSource::new(format);
+        Self { parsed, resolver, options, images: HashMap::new(), unusable: Vec::new(), contradicted: Vec::new() }
     }
 
     /// Counts a row that names no image or no caption.
     pub fn drop(&mut self, what: impl Into<String>, reason: impl Into<String>) {
-        self.reading.drop(what, reason);
+        self.parsed.account.drop(what, reason);
     }
 
     pub fn add(&mut self, row: Row) {
@@ -57,17 +57,17 @@ impl<'a> Rows<'a> {
         }
         let id = row.id.filter(|id| !id.is_empty()).unwrap_or_else(|| row.image.clone());
         let record = self.parse_split(row.split.as_deref()).and_then(|split| {
-            let found = self.roots.find(&[&row.image]);
-            if found.is_err() && self.roots.may_hold(&[&row.image]) {
-                self.reading.unread.push(id.clone());
+            let found = self.resolver.find(&[&row.image]);
+            if found.is_err() && self.resolver.may_hold(&[&row.image]) {
+                self.parsed.account.unread.push(id.clone());
             }
             Ok((split, found?))
         });
         match record {
             Ok((split, path)) => {
-                self.images.insert(row.image.clone(), Ok(self.reading.records.len()));
+                self.images.insert(row.image.clone(), Ok(self.parsed.records.len()));
                 let source = ImageSource::File(path);
-                self.reading.records.push(Record { id, source, split, captions: row.captions, meta: row.meta });
+                self.parsed.records.push(Record { id, source, split, captions: row.captions, meta: row.meta });
             }
             Err(reason) => {
                 self.images.insert(row.image.clone(), Err(self.unusable.len()));
@@ -78,7 +78,7 @@ impl<'a> Rows<'a> {
 
     fn extend(&mut self, at: usize, row: Row) {
         let split = self.parse_split(row.split.as_deref());
-        let record = &mut self.reading.records[at];
+        let record = &mut self.parsed.records[at];
         record.captions.extend(row.captions);
         record.meta.extend(row.meta);
         match split {
@@ -106,13 +106,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Everything gathered; `seen` says what the file holds.
-    pub fn finish(mut self, seen: String) -> Reading {
+    pub fn finish(mut self, seen: String) -> ParsedSource {
         for (name, reason, captions) in self.unusable {
-            self.reading.drop(name, format!("{reason} ({captions} captions)"));
+            self.parsed.account.drop(name, format!("{reason} ({captions} captions)"));
         }
         let mut at = 0..;
-        self.reading.records.retain(|_| at.next().is_none_or(|at| !self.contradicted.contains(&at)));
-        self.reading.seen = seen;
-        self.reading
+        self.parsed.records.retain(|_| at.next().is_none_or(|at| !self.contradicted.contains(&at)));
+        self.parsed.account.found.push(seen);
+        self.parsed
     }
 }

@@ -1,14 +1,16 @@
-//! [`Reading`]: what a format hands over, and how it becomes a [`Dataset`].
+//! [`ParsedSource`]: what a format hands over, and how it becomes a [`Dataset`].
 
 use std::collections::HashSet;
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use super::dataset::{Caption, Dataset, Dropped, Image, ImageSource, Split};
+use super::account::{Account, Dropped};
+use super::dataset::{Caption, Dataset, Image};
+use super::image_source::{ContentHash, ImageSource};
 use super::options::SourceOptions;
-use super::split::SplitBy;
-use gxn_base::{Error, Result};
+use super::split::{Split, SplitBy};
+use gxn_base::{Error, Remedy, Result};
 
 /// One image with its captions, as a source gives it.
 #[derive(Debug)]
@@ -16,33 +18,36 @@ pub(super) struct Record {
     pub id: String,
     pub source: ImageSource,
     pub split: Option<Split>,
-    /// Given id, text.
-    pub captions: Vec<(Option<String>, String)>,
+    pub captions: Vec<ParsedCaption>,
     pub meta: Map<String, Value>,
+}
+
+/// A caption as a source gives it.
+#[derive(Debug, Clone)]
+pub(super) struct ParsedCaption {
+    /// Its id, where the source gives one.
+    pub id: Option<String>,
+    pub text: String,
+}
+
+impl ParsedCaption {
+    /// A caption without an id.
+    pub fn new(text: &str) -> Self {
+        Self { id: None, text: text.to_owned() }
+    }
 }
 
 /// Everything a format reader found.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct ParsedSource {
     pub format: String,
     pub records: Vec<Record>,
-    /// Things that should have been usable.
-    pub dropped: Vec<Dropped>,
-    /// Things left out on purpose, such as restval: no error in strict mode.
-    pub left_out: Vec<Dropped>,
-    /// Ids of images, and folders of them, that could not be read: [`Dataset::unread`].
-    pub unread: Vec<String>,
-    /// What was seen, for the message about a source without a single usable pair.
-    pub seen: String,
+    pub account: Account,
 }
 
-impl Reading {
+impl ParsedSource {
     pub fn new(format: &str) -> Self {
         Self { format: format.into(), ..Self::default() }
-    }
-
-    pub fn drop(&mut self, what: impl Into<String>, reason: impl Into<String>) {
-        self.dropped.push(Dropped { what: what.into(), reason: reason.into() });
     }
 
     /// Checks ids and captions, gives splits, and counts what cannot be used.
@@ -55,56 +60,51 @@ impl Reading {
         let mut kept = Vec::with_capacity(records.len());
         for mut record in records {
             let before = record.captions.len();
-            record.captions.retain_mut(|(_, text)| {
-                *text = text.trim().to_owned();
-                !text.is_empty()
+            record.captions.retain_mut(|caption| {
+                caption.text = caption.text.trim().to_owned();
+                !caption.text.is_empty()
             });
             if record.captions.is_empty() {
-                self.drop(record.id, if before == 0 { "an image without caption" } else { "only empty captions" });
+                self.account
+                    .drop(record.id, if before == 0 { "an image without caption" } else { "only empty captions" });
                 continue;
             }
             if record.captions.len() < before {
-                self.drop(format!("{} captions of {}", before - record.captions.len(), record.id), "empty");
+                self.account.drop(format!("{} captions of {}", before - record.captions.len(), record.id), "empty");
             }
             if record.id.is_empty() || !ids.insert(record.id.clone()) {
-                self.drop(format!("{} ({})", record.id, record.source), "its id is empty or was given before");
+                self.account.drop(format!("{} ({})", record.id, record.source), "its id is empty or was given before");
                 continue;
             }
             kept.push((record, None));
         }
         let kept = self.assign_splits(kept, options)?;
-        let Self { format, dropped, unread, .. } = self;
-        let mut data = Dataset { name, format, dropped, unread, ..Dataset::default() };
-        let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.0.as_deref()).collect();
+        let Self { format, account, .. } = self;
+        let mut data = Dataset { name, format, account, ..Dataset::default() };
+        let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.id.as_deref()).collect();
         // Ids that do not tell captions apart are no ids.
         let use_given = given.iter().collect::<HashSet<_>>().len() == given.len();
         for (record, content) in kept {
             let image = data.images.len();
-            for (k, (id, text)) in record.captions.into_iter().enumerate() {
+            for (k, ParsedCaption { id, text }) in record.captions.into_iter().enumerate() {
                 let id = id.filter(|id| use_given && !id.is_empty()).unwrap_or_else(|| format!("{}#{k}", record.id));
                 data.captions.push(Caption { id, image, text });
             }
             let split = record.split.expect("assign_splits gives every record one");
             data.images.push(Image { id: record.id, source: record.source, split, content, meta: record.meta });
         }
-        if options.strict && !data.dropped.is_empty() {
+        if options.strict && !data.account.dropped.is_empty() {
             return Err(Error::invalid(
-                format!("data set {}", data.name),
-                format!("{} unusable entries: {}", data.dropped.len(), first_names(&data.dropped)),
-                "none, as strict reading was asked for",
-            ));
+                format!("dataset {}", data.name),
+                format!("{} unusable entries; {}", data.account.dropped.len(), data.account.summary()),
+                "none in strict mode",
+            )
+            .with_remedy(Remedy::CheckData));
         }
-        data.dropped.append(&mut self.left_out);
         if data.images.is_empty() {
-            let mut found = "0 usable pairs of image and caption".to_owned();
-            if !self.seen.is_empty() {
-                found = format!("{found}; {}", self.seen);
-            }
-            if !data.dropped.is_empty() {
-                found = format!("{found}; {} dropped: {}", data.dropped.len(), first_names(&data.dropped));
-            }
+            let found = format!("0 usable pairs of image and caption; {}", data.account.summary());
             return Err(Error::invalid(format!("{} ({})", data.name, data.format), found, "at least one")
-                .with_hint("`gxn data init` prints a sample of each format"));
+                .with_remedy(Remedy::ShowFormats));
         }
         data.validate()?;
         Ok(data)
@@ -135,8 +135,8 @@ impl Reading {
             match outcome {
                 Ok(record) => result.push(record),
                 Err(dropped) => {
-                    self.unread.push(dropped.what.clone());
-                    self.dropped.push(dropped);
+                    self.account.unread.push(dropped.what.clone());
+                    self.account.dropped.push(dropped);
                 }
             }
         }
@@ -147,20 +147,16 @@ impl Reading {
     fn keep_given_splits(&mut self, kept: Vec<Kept>) -> Vec<Kept> {
         let (with, without): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(record, _)| record.split.is_some());
         for (record, _) in without {
-            self.left_out.push(Dropped { what: record.id, reason: "no split, though other images have one".into() });
+            self.account.exclude(record.id, "no split, though other images have one");
         }
         with
     }
 }
 
 /// A record and its content hash, where that was needed.
-type Kept = (Record, Option<super::image::ContentHash>);
+type Kept = (Record, Option<ContentHash>);
 
-/// The first few of `dropped` with their reasons.
-pub(super) fn first_names(dropped: &[Dropped]) -> String {
-    let mut text = dropped.iter().take(3).map(|d| format!("{} ({})", d.what, d.reason)).collect::<Vec<_>>().join(", ");
-    if dropped.len() > 3 {
-        text.push_str(", …");
-    }
-    text
+/// Strings as they are, anything else as JSON.
+pub(super) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! [`Scene`]: the facts that a picture shows and its sentences tell.
+//! [`Scene`]: the facts that an image shows and its sentences tell.
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};

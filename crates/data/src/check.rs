@@ -1,0 +1,155 @@
+//! [`check`]: what is wrong with a dataset before hours are spent on it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::account::Dropped;
+use super::check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+use super::dataset::{Dataset, Image};
+use super::image::{ImageLimits, decode_image, image_size, read_limited};
+use super::image_source::ContentHash;
+use super::split::Split;
+use super::tokenizer::tokenize;
+use super::vocabulary::{UNKNOWN, Vocabulary};
+use gxn_base::{Error, Progress, Result};
+
+/// How thoroughly a dataset is checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckOptions {
+    /// Decode every pixel, not only the headers: slower, and the only way to find every damaged file.
+    pub decode_pixels: bool,
+    /// Larger images are reported as unreadable.
+    pub limits: ImageLimits,
+    /// Captions with more words than this are counted as long.
+    pub long_words: usize,
+    /// Threshold of the training vocabulary against which unknown words are counted.
+    pub min_count: usize,
+}
+
+impl Default for CheckOptions {
+    /// Headers only, the default limits, 50 words, words that occur at least twice.
+    fn default() -> Self {
+        Self { decode_pixels: false, limits: ImageLimits::default(), long_words: 50, min_count: 2 }
+    }
+}
+
+/// Reads every image and caption on all cores.
+///
+/// # Errors
+/// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when `progress` is cancelled; faults of the data are in the report.
+pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) -> Result<CheckReport> {
+    let done = AtomicUsize::new(0);
+    let total = data.images.len();
+    let examine = |image: &Image| {
+        if progress.cancelled() {
+            return Err(Error::interrupted());
+        }
+        let name = image.source.to_string();
+        let outcome = read_limited(&image.source, &options.limits).and_then(|bytes| {
+            let size = if options.decode_pixels {
+                decode_image(&bytes, &name, &options.limits)?.dimensions()
+            } else {
+                image_size(&bytes, &name, &options.limits)?
+            };
+            Ok((ContentHash::of(&bytes), size))
+        });
+        progress.update("images", done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        Ok(outcome.map_err(|error| Dropped { what: image.id.clone(), reason: error.to_string() }))
+    };
+    let mut contents: HashMap<ContentHash, Vec<usize>> = HashMap::new();
+    let (mut sizes, mut unreadable) = (Vec::new(), Vec::new());
+    for (at, outcome) in data.images.par_iter().map(examine).collect::<Result<Vec<_>>>()?.into_iter().enumerate() {
+        match outcome {
+            Ok((content, size)) => {
+                contents.entry(content).or_default().push(at);
+                sizes.push(size);
+            }
+            Err(reason) => unreadable.push(reason),
+        }
+    }
+    sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
+    let (lengths, captions_per_image) = caption_counts(data, options.long_words);
+    let vocabulary = Vocabulary::from_train(data, options.min_count);
+    let count = |split: Split| {
+        let texts = data.captions_in(split).map(|at| data.captions[at].text.as_str());
+        SplitCount {
+            split,
+            images: data.split_indices(split).len(),
+            captions: data.captions_in(split).count(),
+            unknown_words: vocabulary.unknown_words(texts),
+        }
+    };
+    let mut report = CheckReport {
+        name: data.name.clone(),
+        format: data.format.clone(),
+        data_sha: data.hash(),
+        splits: Split::ALL.map(count).to_vec(),
+        captions_per_image,
+        lengths,
+        long_words: options.long_words,
+        vocabulary: vocabulary.len() - (UNKNOWN as usize + 1),
+        sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
+        decoded_pixels: options.decode_pixels,
+        unreadable,
+        duplicates: duplicates(data, contents),
+        repeated_captions: repeated_captions(data),
+        account: data.account.clone(),
+        fatal: Vec::new(),
+        warnings: Vec::new(),
+    };
+    report.judge();
+    Ok(report)
+}
+
+fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMap<usize, usize>) {
+    let mut words: Vec<usize> = data.captions.par_iter().map(|caption| tokenize(&caption.text).len()).collect();
+    words.sort_unstable();
+    let mut per_image = BTreeMap::new();
+    (0..data.images.len()).for_each(|at| *per_image.entry(data.captions_of(at).len()).or_default() += 1);
+    if words.is_empty() {
+        return (CaptionLengths::default(), per_image);
+    }
+    let share = |percent: usize| words[(words.len() * percent).div_ceil(100).clamp(1, words.len()) - 1];
+    let lengths = CaptionLengths {
+        least: words[0],
+        median: share(50),
+        p95: share(95),
+        most: words[words.len() - 1],
+        long: words.len() - words.partition_point(|&count| count <= long_words),
+        wordless: words.partition_point(|&count| count == 0),
+    };
+    (lengths, per_image)
+}
+
+fn duplicates(data: &Dataset, contents: HashMap<ContentHash, Vec<usize>>) -> Vec<Duplicates> {
+    let mut groups: Vec<Vec<usize>> = contents.into_values().filter(|group| group.len() > 1).collect();
+    groups.sort();
+    let describe = |group: Vec<usize>| Duplicates {
+        images: group.iter().map(|&at| data.images[at].id.clone()).collect(),
+        splits: Split::ALL.into_iter().filter(|&s| group.iter().any(|&at| data.images[at].split == s)).collect(),
+    };
+    groups.into_iter().map(describe).collect()
+}
+
+fn repeated_captions(data: &Dataset) -> Vec<RepeatedCaption> {
+    let mut images: HashMap<&str, Vec<usize>> = HashMap::new();
+    for caption in &data.captions {
+        let under = images.entry(&caption.text).or_default();
+        if under.last() != Some(&caption.image) {
+            under.push(caption.image);
+        }
+    }
+    let mut repeated: Vec<RepeatedCaption> = images
+        .into_iter()
+        .filter(|(_, under)| under.len() > 1)
+        .map(|(text, under)| RepeatedCaption { text: text.to_owned(), images: under.len() })
+        .collect();
+    repeated.sort_by(|a, b| b.images.cmp(&a.images).then_with(|| a.text.cmp(&b.text)));
+    repeated
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! [`Format`]: tells the format of a single file by its content.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::options::SourceOptions;
+use super::parsed_source::ParsedSource;
+use super::table::Header;
+use super::{coco, jsonl, karpathy, table, webdataset};
+use gxn_base::text::read_text;
+use gxn_base::{Error, Kind, Remedy, Result};
+
+const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, a tar";
+
+/// The formats of a single file, told by its content.
+pub(super) enum Format {
+    Karpathy(String),
+    Coco(String),
+    List(String),
+    Lines(String),
+    Token(String),
+    Table(String, Header),
+    Tar,
+}
+
+impl Format {
+    /// Recognises the format of a file.
+    ///
+    /// # Errors
+    /// Why it is none: the message that a user gets who names this file alone.
+    pub(super) fn of(path: &Path, options: &SourceOptions) -> Result<Self> {
+        let other = |kind: Kind, found: String| {
+            Error::new(kind, path.display().to_string(), found, EXPECTED).with_remedy(Remedy::ShowFormats)
+        };
+        let unknown = |found| other(Kind::Invalid, found);
+        let unsupported = |found: &str| other(Kind::Unsupported, found.to_owned());
+        let mut start = Vec::new();
+        let file = File::open(path).map_err(|error| Error::io("cannot open", path, error))?;
+        file.take(4096).read_to_end(&mut start).map_err(|error| Error::io("cannot read", path, error))?;
+        if webdataset::is_tar(path, &start) {
+            return Ok(Self::Tar);
+        }
+        match start {
+            _ if start.is_empty() => return Err(unknown("an empty file".into())),
+            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
+            _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
+            _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
+                return Err(unsupported("a binary file"));
+            }
+            _ => {}
+        }
+        let text = read_text(path)?;
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        if table::is_token_line(first) {
+            return Ok(Self::Token(text));
+        }
+        if text.trim_start().starts_with('[') {
+            return Ok(Self::List(text));
+        }
+        if text.trim_start().starts_with('{') {
+            if let Ok(Value::Object(object)) = serde_json::from_str(first)
+                && jsonl::is_row(&object)
+            {
+                return Ok(Self::Lines(text));
+            }
+            let outline: Outline = match serde_json::from_str(&text) {
+                Ok(outline) => outline,
+                // Several objects one after the other: lines, whose faults the reader names one by one.
+                Err(_) if serde_json::from_str::<Map<String, Value>>(first).is_ok() => return Ok(Self::Lines(text)),
+                Err(error) => return Err(unknown(format!("damaged JSON ({error})"))),
+            };
+            return match outline {
+                Outline { images: Some(_), annotations: Some(_), .. } => Ok(Self::Coco(text)),
+                Outline { images: Some(images), .. }
+                    if images.is_empty() || images.iter().any(|image| image.sentences.is_some()) =>
+                {
+                    Ok(Self::Karpathy(text))
+                }
+                Outline { images: Some(_), .. } => {
+                    Err(unknown("JSON whose images have no `sentences`, and no `annotations` beside them".into()))
+                }
+                Outline { rest, .. } => {
+                    let keys = rest.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
+                    Err(unknown(format!("JSON with the keys {keys}")))
+                }
+            };
+        }
+        match Header::find(path, first, &options.csv)? {
+            Some(header) => Ok(Self::Table(text, header)),
+            None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
+        }
+    }
+
+    /// Reads the file that this was recognised from.
+    pub(super) fn read(self, path: &Path, options: &SourceOptions) -> Result<ParsedSource> {
+        match self {
+            Self::Karpathy(text) => karpathy::read(path, &text, options),
+            Self::Coco(text) => coco::read(path, &text, options),
+            Self::List(text) => jsonl::read_list(path, &text, options),
+            Self::Lines(text) => jsonl::read_lines(path, &text, options),
+            Self::Token(text) => table::read_token(path, &text, options),
+            Self::Table(text, header) => table::read_table(path, &text, header, options),
+            Self::Tar => webdataset::read(&[path.to_path_buf()]),
+        }
+    }
+}
+
+/// As much of a JSON file as tells its layout; what is skipped costs no memory.
+#[derive(Deserialize)]
+struct Outline {
+    images: Option<Vec<OutlineImage>>,
+    annotations: Option<IgnoredAny>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OutlineImage {
+    sentences: Option<IgnoredAny>,
+}

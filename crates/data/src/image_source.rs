@@ -1,0 +1,169 @@
+//! [`ImageSource`]: where the encoded bytes of an image lie, and [`ContentHash`]: what they are.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use gxn_base::{Error, Result};
+
+/// How names of image files end, in lower case. Only for finding files: the bytes tell the format.
+pub(super) const EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// Whether the name ends like an image's, in any case.
+pub fn has_image_extension(name: &Path) -> bool {
+    name.extension().is_some_and(|extension| is_image_extension(&extension.to_string_lossy()))
+}
+
+/// Whether image files end in `.extension`, in any case.
+pub(super) fn is_image_extension(extension: &str) -> bool {
+    EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension))
+}
+
+/// Where the encoded bytes of an image lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// A file of its own.
+    File(PathBuf),
+    /// A member of a tar archive (webdataset).
+    TarMember {
+        /// The archive.
+        archive: PathBuf,
+        /// The member's name.
+        member: String,
+        /// Where the member's bytes start in the archive.
+        offset: u64,
+        /// How many bytes it has.
+        length: u64,
+    },
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
+        }
+    }
+}
+
+impl ImageSource {
+    /// Number of encoded bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn byte_count(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => {
+                std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
+            }
+            Self::TarMember { length, .. } => Ok(*length),
+        }
+    }
+
+    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
+    /// member: when the archive was). Where both are as before, the image is taken to be the same.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stamp(&self) -> Result<(u64, i64)> {
+        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
+        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
+        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
+        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => after.as_millis() as i64,
+            Err(before) => -(before.duration().as_millis() as i64),
+        };
+        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
+        Ok((size, changed_ms))
+    }
+
+    /// The encoded bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read in full.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(path) => std::fs::read(path).map_err(|error| Error::io("cannot read", path, error)),
+            Self::TarMember { archive, offset, length, .. } => {
+                let fail = |error| Error::io("cannot read", archive, error);
+                let mut file = File::open(archive).map_err(fail)?;
+                file.seek(SeekFrom::Start(*offset)).map_err(fail)?;
+                let mut bytes = Vec::new();
+                file.take(*length).read_to_end(&mut bytes).map_err(fail)?;
+                if bytes.len() as u64 != *length {
+                    return Err(Error::invalid(
+                        self.to_string(),
+                        format!("{} bytes before the archive's end", bytes.len()),
+                        format!("{length}"),
+                    ));
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// SHA-256 of the encoded bytes.
+    ///
+    /// # Errors
+    /// As [`ImageSource::read`].
+    pub fn content_hash(&self) -> Result<ContentHash> {
+        Ok(ContentHash::of(&self.read()?))
+    }
+}
+
+/// SHA-256 of an image's encoded bytes. Shown as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ContentHash(pub [u8; 32]);
+
+impl ContentHash {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A number in `[0, 1)` that depends on the content alone; its first 53 bits.
+    pub(super) fn unit(&self) -> f64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        (u64::from_be_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+impl From<ContentHash> for String {
+    fn from(hash: ContentHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for ContentHash {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(format!("a content hash has 64 hexadecimal digits, found {:?}", text));
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|error| error.to_string())?;
+        }
+        Ok(Self(bytes))
+    }
+}

@@ -1,0 +1,115 @@
+//! An ablation: the stages of a plan and their controls, each trained with several seeds, measured and compared.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`plan`] | [`AblationPlan`]: variants and their controls, from one file |
+//! | [`measure`] | what is measured of a finished run |
+
+pub mod measure;
+pub mod plan;
+
+use std::path::Path;
+
+pub use measure::RunMeter;
+pub use plan::{AblationPlan, Variant};
+
+use crate::config::RunConfig;
+use crate::train::Outcome;
+use gxn_base::fs::write_text;
+use gxn_base::{Error, Progress, Result};
+use gxn_data::Split;
+use gxn_eval::metrics::Bootstrap;
+use gxn_eval::{AblationTable, VariantResult, VariantResults};
+
+/// A plan with seeds, a folder and the split that its table is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Ablation<'a> {
+    /// The variants.
+    pub plan: &'a AblationPlan,
+    /// Seeds 1 to this number.
+    pub seeds: u64,
+    /// Folder of the runs and of the tables.
+    pub logs: &'a Path,
+    /// The split that is measured.
+    pub split: Split,
+}
+
+/// A run that is to be trained to its end.
+#[derive(Debug)]
+pub struct TrainingJob<'a> {
+    /// The variant's name.
+    pub name: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// Folder of the run.
+    pub run: &'a Path,
+    /// The run's configuration.
+    pub config: RunConfig,
+    /// Whether the run was begun and is to be continued.
+    pub resume: bool,
+}
+
+impl Ablation<'_> {
+    /// Trains and measures what is missing, then writes the tables into `logs`. Finished runs are not repeated. `train` is
+    /// how a run is trained.
+    ///
+    /// # Errors
+    /// When a run was made by another plan, or training or measuring fails. When it is interrupted, the next call continues.
+    pub fn run<E: From<Error>>(
+        &self,
+        progress: &dyn Progress,
+        mut train: impl FnMut(TrainingJob) -> Result<Outcome, E>,
+    ) -> Result<AblationTable, E> {
+        let mut meter = RunMeter::default();
+        let mut variants: Vec<VariantResults> = (self.plan.variants.iter())
+            .map(|variant| VariantResults { name: variant.name.clone(), control: variant.control, runs: Vec::new() })
+            .collect();
+        for seed in 1..=self.seeds {
+            for (at, variant) in variants.iter_mut().enumerate() {
+                let run = self.plan.run(at, self.logs, seed);
+                let file = run.join(format!("ablation_{}.json", self.split));
+                let config = self.plan.config(at, self.logs, seed)?;
+                same_plan(&run, &config)?;
+                if !file.is_file() {
+                    let resume = run.join("last").exists();
+                    train(TrainingJob { name: &variant.name, seed, run: &run, config, resume })?;
+                    // Written last and at once: its presence means that the run is finished and measured.
+                    meter.measure(&run, self.split, progress)?.write(&file)?;
+                }
+                variant.runs.push(VariantResult::read(&file)?);
+                if progress.cancelled() {
+                    return Err(Error::interrupted().into());
+                }
+            }
+        }
+        let table = AblationTable::new(&variants, Bootstrap::default())?;
+        self.write(&table)?;
+        Ok(table)
+    }
+
+    /// The files of the table in `logs`, by their endings.
+    fn write(&self, table: &AblationTable) -> Result<()> {
+        let json = serde_json::to_value(table)
+            .map_err(|error| Error::invalid("the table", error.to_string(), "numbers fit for JSON"))?;
+        for (ending, text) in [("md", table.markdown()), ("html", table.html()), ("json", format!("{json:#}\n"))] {
+            write_text(&self.logs.join(format!("ablation_{}.{ending}", self.split)), &text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a run that another plan made or began.
+fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
+    let file = run.join("config.toml");
+    if !file.is_file() {
+        return Ok(());
+    }
+    let differences = planned.differences(&RunConfig::load(Some(&file), &[])?);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<String> = differences.iter().map(|d| format!("{} = {} and not {}", d.key, d.other, d.own)).collect();
+    let what = format!("the run {}", run.display());
+    Err(Error::conflict(what, found.join(", "), "the plan's configuration")
+        .with_hint("restore the plan, or move this run away with its control and all runs that start from it: they are trained again"))
+}

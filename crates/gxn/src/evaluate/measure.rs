@@ -1,0 +1,79 @@
+//! [`Measurement`]: a model's retrieval report on a split.
+
+use std::path::Path;
+
+use super::encode::{EncodeOptions, EncodedDataset, encode_dataset, scoring};
+use crate::checkpoint::short;
+use crate::encoder::Encoder;
+use gxn_base::{Error, Progress, Remedy, Result};
+use gxn_data::{Dataset, Split};
+use gxn_eval::metrics::Bootstrap;
+use gxn_eval::{About, Protocol, Report, Scoring};
+
+/// What is measured, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement<'a> {
+    /// The model.
+    pub encoder: &'a Encoder,
+    /// Where it was loaded from; stands in the report.
+    pub model: &'a Path,
+    /// The data.
+    pub dataset: &'a Dataset,
+    /// The split of it.
+    pub split: Split,
+    /// Which images and captions count.
+    pub protocol: Protocol,
+    /// Similarity and λ.
+    pub scoring: Scoring,
+    /// For the confidence intervals.
+    pub bootstrap: Bootstrap,
+}
+
+impl<'a> Measurement<'a> {
+    /// Under the protocol `full` and with the score that the model was trained with.
+    pub fn new(encoder: &'a Encoder, model: &'a Path, dataset: &'a Dataset, split: Split) -> Self {
+        let scoring = scoring(encoder.config());
+        Self { encoder, model, dataset, split, protocol: Protocol::Full, scoring, bootstrap: Bootstrap::default() }
+    }
+
+    /// The same with another λ.
+    ///
+    /// # Errors
+    /// When it lies outside 0..=1, or the model has one level and λ is not 1.
+    pub fn with_lambda(mut self, lambda: f32) -> Result<Self> {
+        let one_level = !self.encoder.has_grounded_level();
+        if !(0.0..=1.0).contains(&lambda) || (one_level && lambda != 1.0) {
+            let expected = if one_level { "1, because the model has one level" } else { "a weight in 0..=1" };
+            return Err(Error::invalid("λ", lambda.to_string(), expected).with_remedy(Remedy::ChooseLambda));
+        }
+        self.scoring.lambda = lambda;
+        Ok(self)
+    }
+
+    /// Encodes the split and reports on it. Images that cannot be read are left out, with a note.
+    ///
+    /// # Errors
+    /// As [`encode_dataset`] and [`EncodedDataset::report`].
+    pub fn run(&self, progress: &dyn Progress) -> Result<Report> {
+        let options = EncodeOptions { split: Some(self.split), beam: None };
+        let encoded = encode_dataset(self.encoder, self.dataset, options, progress)?;
+        for dropped in &encoded.dropped {
+            progress.note(&format!("left out {}: {}", dropped.what, dropped.reason));
+        }
+        self.report(&encoded)
+    }
+
+    /// The report of the split, which is encoded already.
+    ///
+    /// # Errors
+    /// As [`EncodedDataset::report`].
+    pub fn report(&self, encoded: &EncodedDataset) -> Result<Report> {
+        let about = About {
+            dataset: self.dataset.name.clone(),
+            split: self.split.to_string(),
+            model: format!("{} {}", self.model.display(), short(self.encoder.fingerprint())),
+            data_sha: Some(self.dataset.hash()),
+        };
+        encoded.report(self.protocol, self.scoring, about, self.bootstrap)
+    }
+}
