@@ -138,6 +138,18 @@ impl Stage {
         self.updates().iter().filter(|&&update| update == Update::Match).count()
     }
 
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::I2tXe => "i2t_xe",
+            Self::I2tMix => "i2t_mix",
+            Self::T2iPretrain => "t2i_pretrain",
+            Self::T2i => "t2i",
+            Self::I2tT2i => "i2t_t2i",
+        }
+    }
+
     /// Whether the caption update follows Eq. 7, whose second part is the reward, and not Eq. 4.
     pub fn is_rewarded(self) -> bool {
         self.has(Update::Caption) && self != Self::I2tXe
@@ -235,6 +247,7 @@ mod tests {
         ];
         for (stage, updates, matches) in table {
             assert_eq!((stage.updates(), stage.match_updates()), (updates, matches), "{stage:?}");
+            assert_eq!(toml::Value::try_from(stage).unwrap().as_str(), Some(stage.name()));
         }
         assert_eq!([Stage::I2tXe, Stage::I2tMix, Stage::I2tT2i].map(Stage::is_rewarded), [false, true, true]);
     }

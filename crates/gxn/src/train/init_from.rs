@@ -50,7 +50,7 @@ pub(super) fn initial_checkpoint(
     if config.train.stage.is_rewarded() && start.model.caption_decoder.is_none() {
         return Err(Error::unsupported(
             format!("train.init_from = {named}"),
-            format!("a model of stage {:?} without caption decoder", start.config.train.stage),
+            format!("a model of stage {} without caption decoder", start.config.train.stage.name()),
             "a run of stage i2t_xe, since reinforcement begins with a trained decoder (paper §3.3)",
         )
         .with_remedy(Remedy::TrainCaptions));
@@ -78,7 +78,7 @@ pub(super) fn merged_checkpoint(
     let merged = Checkpoint::load(&resolve(&expand(named)?)?, device)?;
     let what = format!("train.merge_from = {named}");
     if merged.model.image_generator.is_none() {
-        let found = format!("a model of stage {:?} without generator", merged.config.train.stage);
+        let found = format!("a model of stage {} without generator", merged.config.train.stage.name());
         return Err(Error::unsupported(what, found, "a run of stage t2i").with_remedy(Remedy::TrainGenerator));
     }
     if merged.vocabulary != first.vocabulary {
