@@ -72,7 +72,7 @@ impl ProgressLine {
             self.bar.set_message(text.to_owned());
         } else if pace.written.elapsed() >= PAUSE {
             pace.written = Instant::now();
-            eprintln!("{} {text}", self.activity);
+            eprintln!("{text}");
         }
     }
 
@@ -88,13 +88,17 @@ impl Progress for ProgressLine {
             (pace.unit, pace.begun, pace.before) = (unit, Instant::now(), done);
         }
         let line = words(unit, [done, total], done.saturating_sub(pace.before), pace.begun.elapsed());
-        self.draw(&mut pace, BAR, &line);
+        if self.bar.is_hidden() {
+            self.draw(&mut pace, TEXT, &format!("{} {line}", self.activity));
+        } else {
+            self.draw(&mut pace, BAR, &line);
+        }
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
     }
 
     fn note(&self, message: &str) {
-        self.note(message);
+        self.note(&format!("note: {message}"));
     }
 
     fn cancelled(&self) -> bool {

@@ -1,24 +1,22 @@
 //! Captions and tables that are not what they should be.
 
-use crate::fixture::{gxn, paper, patch, refused, text, tiny_dataset, works};
+use crate::fixture::{gxn, paper, patch, text, tiny_dataset, works};
+use crate::snapshots::{refused, seen};
 
 #[test]
 fn no_data_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    refused(
-        ["data", "check", text(folder.path())],
-        &["0 usable pairs", "hint: `gxn data init` prints a sample of each format"],
-    );
+    refused!(["data", "check", text(folder.path())]);
     let gone = folder.path().join("gone.json");
-    refused(["data", "check", text(&gone)], &["cannot open the data", "gone.json"]);
-    refused(["evaluate", text(&paper().folder), text(&gone)], &["cannot open the data", "gone.json"]);
+    refused!(["data", "check", text(&gone)]);
+    refused!(["evaluate", text(&paper().folder), text(&gone)]);
     let empty = folder.path().join("empty.csv");
     std::fs::write(&empty, "").unwrap();
-    refused(["data", "check", text(&empty)], &["an empty file", "Karpathy JSON", "hint: "]);
+    refused!(["data", "check", text(&empty)]);
     std::fs::write(&empty, "id,width\n1,2\n").unwrap();
-    refused(["data", "check", text(&empty)], &["id,width", "hint: "]);
+    refused!(["data", "check", text(&empty)]);
     std::fs::write(&empty, "{\"images\": [").unwrap();
-    refused(["data", "check", text(&empty)], &["damaged JSON"]);
+    refused!(["data", "check", text(&empty)]);
 }
 
 /// A folder of pairs with one picture too many and one text too many: both counted and named; an error when strict.
@@ -33,21 +31,13 @@ fn captions_without_image_and_images_without_caption() {
     std::fs::remove_file(path("lonely.txt")).unwrap();
     std::fs::write(path("ghost.txt"), "nobody\n").unwrap();
     let ran = works(["data", "check", text(folder.path())]);
-    for part in
-        ["left out: 2", "lonely.png: an image without caption", "ghost.txt: captions without image", "2 entries"]
-    {
-        assert!(ran.stdout.contains(part), "{part:?} not in {}", ran.stdout);
-    }
-    refused(
-        ["data", "check", text(folder.path()), "--strict"],
-        &["2 unusable entries", "lonely.png", "ghost.txt", "strict"],
-    );
+    seen!(ran.stdout);
+    refused!(["data", "check", text(folder.path()), "--strict"]);
 
     let table = path("captions.jsonl");
     std::fs::write(&table, "{\"image\":\"a.png\",\"caption\":\"x\"}\n{\"image\":\"gone.png\",\"caption\":\"y\"}\n{\"image\":\"../a.png\",\"caption\":\"z\"}\n").unwrap();
     let ran = works(["data", "check", text(&table)]);
-    assert!(ran.stdout.contains("gone.png") && ran.stdout.contains("no such image file"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("../a.png"), "{}", ran.stdout);
+    seen!(ran.stdout);
 }
 
 #[test]
@@ -55,13 +45,7 @@ fn text_that_is_not_utf_8_is_named_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("captions.csv");
     std::fs::write(&table, b"image,caption\na.png,fine\nb.png,caf\xe9\n").unwrap();
-    refused(
-        ["data", "check", text(&table)],
-        &[
-            "captions.csv, line 3: found the byte e9, which is not UTF-8",
-            "hint: convert the file, for example with: iconv",
-        ],
-    );
+    refused!(["data", "check", text(&table)]);
     // One text of many: left out, the rest is used.
     let pairs = folder.path().join("pairs");
     std::fs::create_dir(&pairs).unwrap();
@@ -71,7 +55,7 @@ fn text_that_is_not_utf_8_is_named_by_line() {
     std::fs::write(pairs.join("a.txt"), "fine\n").unwrap();
     std::fs::write(pairs.join("b.txt"), b"caf\xe9\n").unwrap();
     let ran = works(["data", "check", text(&pairs)]);
-    assert!(ran.stdout.contains("b.txt: the byte e9, which is not UTF-8"), "{}", ran.stdout);
+    seen!(ran.stdout);
 }
 
 #[cfg(unix)]
@@ -86,7 +70,7 @@ fn arguments_and_file_names_may_hold_any_byte() {
     // Some file systems refuse such names; then there is nothing to test.
     if std::fs::copy(photos.join("good.png"), photos.join(OsStr::from_bytes(b"caf\xe9.png"))).is_ok() {
         let ran = works(["index", text(&photos), "--model", text(&paper().folder)]);
-        assert!(ran.stderr.contains("indexed 2 images"), "{}", ran.stderr);
+        seen!(ran.stderr);
         assert_eq!(works(["search", "red", text(&photos)]).lines().len(), 2);
     }
     let ran = gxn([OsStr::new("data"), OsStr::new("check"), OsStr::from_bytes(b"caf\xe9")]);
@@ -108,7 +92,7 @@ fn a_picture_in_two_splits_is_fatal() {
     std::fs::copy(images.join(name("train")), images.join(name("test"))).unwrap();
     let ran = gxn(["data", "check", text(&source)]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stdout.contains("fatal: identical images lie in more than one split, 1 group"), "{}", ran.stdout);
+    seen!(ran.stdout);
 }
 
 #[test]
@@ -117,12 +101,6 @@ fn external_embeddings_that_do_not_fit_are_explained() {
     let junk = folder.path().join("junk.npy");
     std::fs::write(&junk, "1.0 2.0").unwrap();
     let junk = text(&junk);
-    refused(
-        ["evaluate", "--image-embeddings", junk, "--caption-embeddings", junk],
-        &["junk.npy", "a NumPy array (.npy)", "hint: write it with numpy.save"],
-    );
-    refused(
-        ["evaluate", "--image-embeddings", "gone.npy", "--caption-embeddings", junk],
-        &["gone.npy", "No such file"],
-    );
+    refused!(["evaluate", "--image-embeddings", junk, "--caption-embeddings", junk]);
+    refused!(["evaluate", "--image-embeddings", "gone.npy", "--caption-embeddings", junk]);
 }

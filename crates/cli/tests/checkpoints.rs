@@ -4,8 +4,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::fixture::{copy, cosine, data, paper, refused, text, works};
+use crate::fixture::{copy, cosine, data, paper, text, works};
 use crate::indexing::indexed_photos;
+use crate::snapshots::refused;
 
 /// The last weight becomes NaN.
 fn poison(checkpoint: &Path) {
@@ -28,6 +29,8 @@ fn forge_fingerprint(checkpoint: &Path) {
     let path = checkpoint.join("meta.json");
     let mut meta: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     meta["fingerprint"] = fingerprint.into();
+    // As in checkpoints of before each file had a hash.
+    meta.as_object_mut().unwrap().remove("files");
     std::fs::write(&path, meta.to_string()).unwrap();
 }
 
@@ -40,38 +43,27 @@ fn damage_is_seen_before_anything_is_computed() {
         copy(&paper().folder.join("best"), &model);
     };
     let evaluate = ["evaluate", text(&model), text(data())];
-    let hint = "hint: a file of the checkpoint was changed or damaged; take another copy";
     fresh();
     works(evaluate);
     let weights = model.join("model.safetensors");
     let bytes = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
-    refused(evaluate, &["fingerprint of", "as meta.json has it", hint]);
+    refused!(evaluate);
     forge_fingerprint(&model);
-    refused(evaluate, &["model.safetensors", "a complete safetensors file"]);
+    refused!(evaluate);
     fresh();
     poison(&model);
-    refused(evaluate, &["fingerprint of", hint]);
+    refused!(evaluate);
     forge_fingerprint(&model);
-    refused(
-        evaluate,
-        &[
-            "found NaN at position",
-            "finite numbers",
-            "hint: the weights belong to another model or the file is damaged",
-        ],
-    );
+    refused!(evaluate);
     fresh();
     std::fs::remove_file(&weights).unwrap();
-    refused(evaluate, &["cannot read", "model.safetensors"]);
+    refused!(evaluate);
     fresh();
     std::fs::write(model.join("meta.json"), "{").unwrap();
-    refused(evaluate, &["meta.json", "hint: "]);
+    refused!(evaluate);
     std::fs::write(model.join("meta.json"), r#"{"format": 99, "kind": "gxn checkpoint", "fingerprint": "x"}"#).unwrap();
-    refused(
-        evaluate,
-        &["found format 99, expected format 1", "hint: the checkpoint was written by another version of gxn"],
-    );
+    refused!(evaluate);
 }
 
 #[test]
@@ -81,7 +73,7 @@ fn parts_of_another_checkpoint_do_not_fit() {
     copy(&paper().folder.join("best"), &model);
     std::fs::copy(cosine().folder.join("best/model.safetensors"), model.join("model.safetensors")).unwrap();
     forge_fingerprint(&model);
-    refused(["evaluate", text(&model), text(data())], &["tensor ", "found nothing, expected shape"]);
+    refused!(["evaluate", text(&model), text(data())]);
 }
 
 #[test]
@@ -89,16 +81,10 @@ fn an_index_is_no_model_and_a_model_no_index() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let index = photos.join(".gxn");
-    refused(
-        ["evaluate", text(&index), text(data())],
-        &["found an index, expected a gxn checkpoint", "hint: name the run that made it"],
-    );
+    refused!(["evaluate", text(&index), text(data())]);
     let best = paper().folder.join("best");
-    refused(["search", "red", "--index", text(&best)], &["hint: this folder is not an index: name another one"]);
-    refused(
-        ["index", text(&photos), "--model", text(&best), "--index", text(&best)],
-        &["an empty folder or an index", "hint: name a folder for the index alone"],
-    );
+    refused!(["search", "red", "--index", text(&best)]);
+    refused!(["index", text(&photos), "--model", text(&best), "--index", text(&best)]);
 }
 
 #[test]
@@ -110,7 +96,7 @@ fn a_damaged_index_says_so_and_can_be_made_again() {
     let rows = segments.into_iter().find(|path| name(path).starts_with("images-")).unwrap();
     let bytes = std::fs::read(&rows).unwrap();
     std::fs::write(&rows, &bytes[..bytes.len() - 7]).unwrap();
-    refused(["search", "red", text(&photos)], &["images-", "hint: "]);
+    refused!(["search", "red", text(&photos)]);
     works(["index", text(&photos), "--model", text(&paper().folder)]);
     works(["search", "red", text(&photos)]);
 }
@@ -123,7 +109,7 @@ fn a_run_whose_data_changed_or_whose_state_is_damaged_is_not_resumed() {
     let trainer = run.join("last/trainer.safetensors");
     let bytes = std::fs::read(&trainer).unwrap();
     std::fs::write(&trainer, &bytes[..bytes.len() / 2]).unwrap();
-    refused(["train", "--resume", text(&run)], &["trainer.safetensors", "a complete safetensors file"]);
+    refused!(["train", "--resume", text(&run)]);
     std::fs::write(&trainer, &bytes).unwrap();
     works(["train", "--resume", text(&run)]);
 }

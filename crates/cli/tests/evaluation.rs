@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::fixture::{cosine, data, gxn, other_seed, paper, refused, text, train_args, works};
+use crate::fixture::{cosine, data, gxn, other_seed, paper, text, train_args, works};
+use crate::snapshots::{refused, seen};
 
 #[test]
 fn a_good_data_set_passes_its_check() {
@@ -32,10 +33,7 @@ fn samples_and_conversions_can_be_read_back() {
         let out = folder.path().join(format);
         let written = works(["data", "convert", text(data()), text(&out), "--to", format, "--copy-images"]);
         assert_eq!(hash(written.stdout.trim()), before, "{format}");
-        refused(
-            ["data", "convert", text(data()), text(&out), "--to", format, "--copy-images"],
-            &["an empty or a new folder", "hint: name another folder"],
-        );
+        refused!(["data", "convert", text(data()), text(&out), "--to", format, "--copy-images"]);
     }
 }
 
@@ -45,9 +43,7 @@ fn training_prints_the_best_checkpoint_and_nothing_else() {
     assert_eq!(run.trained.stdout, format!("{}\n", run.folder.join("best").display()));
     let stderr = &run.trained.stderr;
     assert!(stderr.starts_with("gxn 0."), "the first line says what computes: {stderr}");
-    for part in ["CPU (", "16 train images with 32 captions", "epoch 0: val rsum", "epoch 2: loss", "best epoch"] {
-        assert!(stderr.contains(part), "{part:?} not in {stderr}");
-    }
+    seen!(stderr);
 }
 
 #[test]
@@ -78,15 +74,12 @@ fn the_json_of_an_evaluation_has_the_documented_keys() {
     assert_eq!((count(&report["ranks"]["i2t"]), count(&report["ranks"]["t2i"])), (images, captions));
     assert_eq!(captions, 2 * images);
     assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(&file).unwrap()).unwrap(), report);
-    assert!(ran.stderr.contains("encoded 4 images and 8 captions"), "{}", ran.stderr);
+    seen!(ran.stderr);
 
     let table = works(["evaluate", model, text(data()), "--split", "test"]).stdout;
-    assert!(table.contains("\nImage to text: ") && table.contains("R@10"), "{table}");
-    refused(
-        ["evaluate", model, text(data()), "--protocol", "flickr8k1k"],
-        &["protocol flickr8k1k", "expected 1000 images", "hint: the counts make the numbers comparable"],
-    );
-    refused(["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"], &["1 for a model with one level"]);
+    seen!(table);
+    refused!(["evaluate", model, text(data()), "--protocol", "flickr8k1k"]);
+    refused!(["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"]);
 }
 
 #[test]
@@ -98,9 +91,7 @@ fn two_results_are_compared_query_by_query() {
     }
     let [a, b] = files.each_ref().map(|file| text(file));
     let table = works(["compare", a, b]).stdout;
-    for part in ["paired resamples of images", "rsum", "B - A", "95%"] {
-        assert!(table.contains(part), "{part:?} not in {table}");
-    }
+    seen!(table);
     let json = works(["compare", a, b, "--format", "json"]).json();
     let rows = json["metrics"].as_array().unwrap();
     let rsum = rows.iter().find(|row| row["metric"] == "rsum").unwrap();
@@ -117,11 +108,8 @@ fn two_results_are_compared_query_by_query() {
 
     let test = folder.path().join("test.json");
     works(["evaluate", text(&cosine().folder), text(data()), "--split", "test", "-o", text(&test)]);
-    refused(["compare", a, text(&test)], &["hint: a paired comparison needs the same images"]);
-    refused(
-        ["compare", a, text(data())],
-        &["expected the JSON of an evaluation report", "hint: make one with `gxn evaluate"],
-    );
+    refused!(["compare", a, text(&test)]);
+    refused!(["compare", a, text(data())]);
 }
 
 /// A cosine model with one level is all in its embeddings: scored as external ones they give the model's own numbers.
@@ -155,7 +143,7 @@ fn encoded_embeddings_give_the_models_own_numbers() {
     for key in ["metrics", "ranks", "n_images", "n_captions", "image_ids", "ci95"] {
         assert_eq!(external[key], own[key], "{key}");
     }
-    // Without ids: equal numbers of captions in order, which is what the data set has.
+    // Without ids: equal numbers of captions in order, which is what the dataset has.
     let in_order = gxn([
         "evaluate",
         "--image-embeddings",
@@ -166,8 +154,8 @@ fn encoded_embeddings_give_the_models_own_numbers() {
         "json",
     ]);
     assert_eq!(in_order.json()["ranks"], own["ranks"]);
-    assert!(in_order.stderr.contains("note: no caption ids: took 2 captions for each image"), "{}", in_order.stderr);
-    refused(["encode", model, text(data()), "-o", text(&out)], &["an empty or a new folder"]);
+    seen!(in_order.stderr);
+    refused!(["encode", model, text(data()), "-o", text(&out)]);
     let metadata: Value = serde_json::from_slice(&std::fs::read(out.join("metadata.json")).unwrap()).unwrap();
     assert_eq!((metadata["dim"].as_u64(), metadata["levels"].as_u64()), (Some(16), Some(1)));
     assert_eq!(std::fs::metadata(out.join("img_emb.npy")).unwrap().len() % 64, (24 * 16 * 4) % 64);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, refused, text, works};
+use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, text, works};
+use crate::snapshots::{refused, seen};
 
 /// A folder with the tiny dataset's images, its index made with the paper run.
 pub fn indexed_photos(folder: &Path) -> PathBuf {
@@ -21,7 +22,7 @@ fn a_folder_is_indexed_and_refreshed() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let first = works(args);
     assert_eq!(first.stdout, format!("{}\n", photos.join(".gxn").display()));
-    assert!(first.stderr.contains("indexed 24 images (0 unchanged, 24 encoded) and 0 captions"), "{}", first.stderr);
+    seen!(first.stderr);
     let query = ["search", "red", text(&photos), "--format", "jsonl", "--top", "30"];
     let before = works(query).stdout;
     assert!(works(args).stderr.contains("indexed 24 images (24 unchanged)"));
@@ -37,11 +38,12 @@ fn a_folder_is_indexed_and_refreshed() {
     let again = works([&args[..], &["--exclude-dir", "skipped"]].concat());
     let said = "indexed 24 images (22 unchanged, 1 encoded, 1 copied or moved, 1 removed)";
     assert!(again.stderr.contains(said), "{}", again.stderr);
-    assert!(again.stderr.contains("removed, as the source no longer has them: blue_1.png\n"), "{}", again.stderr);
+    seen!(again.stderr);
     let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
-    assert!(paths.contains("more/orange.png") && paths.contains("renamed.png") && !paths.contains("red_0.png"));
+    assert!(!paths.contains("red_0.png"));
+    seen!(paths);
     let hidden = works([&args[..], &["--include-hidden"]].concat());
-    assert!(hidden.stderr.contains("indexed 25 images (24 unchanged, 1 encoded)"), "{}", hidden.stderr);
+    seen!(hidden.stderr);
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn a_dataset_is_indexed_with_its_captions_anywhere() {
     let index = folder.path().join("index");
     let ran = works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
     assert_eq!(ran.stdout.trim(), text(&index));
-    assert!(ran.stderr.contains("indexed 24 images (0 unchanged, 24 encoded) and 48 captions"), "{}", ran.stderr);
+    seen!(ran.stderr);
     let facts = works(["info", text(&index), "--format", "json"]).json();
     assert_eq!((facts["images"].as_u64(), facts["captions"].as_u64()), (Some(24), Some(48)));
 }
@@ -64,14 +66,10 @@ fn images_without_captions_are_named_when_a_folder_is_read_as_a_dataset() {
     std::fs::write(photos.join("red_0.txt"), "a red patch\n").unwrap();
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let ran = works(args);
-    assert!(
-        ran.stderr.contains("left out: 23") && ran.stderr.contains("note: --images-only indexes"),
-        "{}",
-        ran.stderr
-    );
-    // The index of the dataset has another id for the same image.
+    seen!(ran.stderr);
+    // The index of the dataset has another id for the same picture.
     let all = works([&args[..], &["--images-only", "--other-source"]].concat());
-    assert!(all.stderr.contains("indexed 24 images (1 unchanged, 23 encoded)"), "{}", all.stderr);
+    seen!(all.stderr);
 }
 
 #[test]
@@ -92,10 +90,11 @@ fn info_describes_runs_checkpoints_and_indexes() {
         assert_eq!(of_index["model"], of_run["fingerprint"]);
     }
     let relative = gxn_in(folder.path(), ["info", "photos"]);
-    assert!(relative.code == 0 && relative.stdout.contains("kind: index\n"), "{relative:?}");
+    assert!(relative.code == 0, "{relative:?}");
+    seen!(relative.stdout);
     assert!(works(["info", text(run)]).stdout.contains("kind: checkpoint\n"));
-    refused(["info", text(folder.path())], &["a folder without meta.json", "a checkpoint or a run with one", "hint: "]);
-    refused(["info", "nowhere"], &["found nothing"]);
+    refused!(["info", text(folder.path())]);
+    refused!(["info", "nowhere"]);
 }
 
 #[test]
@@ -103,16 +102,10 @@ fn an_index_refuses_a_foreign_model_until_it_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let other = text(&cosine().folder);
-    let hint = "hint: use the model that made the index, or index the images again with this one";
-    refused(["search", "red", text(&photos), "--model", other], &["model for the index", "which made it", hint]);
+    refused!(["search", "red", text(&photos), "--model", other]);
     let before = works(["search", "red", text(&photos)]).stdout;
     let again = works(["index", "reindex", text(&photos), "--model", other]);
-    assert!(again.stderr.contains("note: another model made this index"), "{}", again.stderr);
-    assert!(
-        again.stderr.contains("(0 unchanged, 24 encoded)"),
-        "nothing of another model is taken over: {}",
-        again.stderr
-    );
+    seen!(again.stderr);
     assert_ne!(works(["search", "red", text(&photos), "--model", other]).stdout, before);
     // A refreshment goes on with the model that the index has now.
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
@@ -124,18 +117,15 @@ fn nothing_to_index_is_an_error_that_leaves_nothing() {
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let model = text(&paper().folder);
-    refused(["index", text(&empty), "--model", model], &["none among 0 files", "hint: hidden files"]);
+    refused!(["index", text(&empty), "--model", model]);
     std::fs::write(empty.join("notes.md"), "text").unwrap();
-    refused(["index", text(&empty), "--model", model], &["none among 1 files"]);
+    refused!(["index", text(&empty), "--model", model]);
     std::fs::write(empty.join("text.jpg"), "not a picture").unwrap();
-    refused(["index", text(&empty), "--model", model], &["none of them readable", "text.jpg", "text beginning"]);
+    refused!(["index", text(&empty), "--model", model]);
     assert!(!empty.join(".gxn").exists());
-    refused(["index", text(&folder.path().join("gone")), "--model", model], &["cannot open the data", "gone"]);
-    refused(
-        ["index", text(&empty), "--model", text(&empty)],
-        &["a checkpoint or a run with one", "hint: `gxn train` writes runs"],
-    );
-    refused(["index", text(&empty), "--model", "gone"], &["gone: found nothing"]);
+    refused!(["index", text(&folder.path().join("gone")), "--model", model]);
+    refused!(["index", text(&empty), "--model", text(&empty)]);
+    refused!(["index", text(&empty), "--model", "gone"]);
 }
 
 /// 600 images that look alike but differ in their bytes: what follows the end of a PNG is ignored.
@@ -171,9 +161,9 @@ fn an_interrupted_index_goes_on_where_it_was() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(130), 0), "{said}");
     assert!(said.ends_with("interrupted; what was done is kept: run the same command again to continue\n"), "{said}");
-    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "hint: index the same source"]);
+    refused!(["index", "verify", text(&photos)]);
     // Half an index is none: nobody is told that the rest does not exist.
-    refused(["search", "red", text(&photos)], &["none here or above"]);
+    refused!(["search", "red", text(&photos)]);
     let again = works(args).stderr;
     let unchanged: usize =
         again.split("indexed 600 images (").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
@@ -196,14 +186,14 @@ fn what_cannot_be_read_any_more_stays() {
     let before = listed();
     std::fs::write(photos.join("red_0.png"), "cut off").unwrap();
     let ran = works(["index", text(&photos)]);
-    assert!(ran.stderr.contains("indexed 24 images (23 unchanged)") && ran.stderr.contains("left out: 1"), "{ran:?}");
+    seen!(ran.stderr);
     assert_eq!(listed(), before);
     // A source without any image is a disk that is not there: nothing is removed.
     let away = folder.path().join("away");
     std::fs::rename(&photos, &away).unwrap();
     std::fs::create_dir(&photos).unwrap();
     std::fs::rename(away.join(".gxn"), photos.join(".gxn")).unwrap();
-    refused(["index", text(&photos)], &["none among 0 files"]);
+    refused!(["index", text(&photos)]);
     assert_eq!(listed().len(), 24);
 }
 
@@ -213,12 +203,11 @@ fn an_index_takes_another_source_only_when_told() {
     let photos = indexed_photos(folder.path());
     let index = photos.join(".gxn");
     let args = ["index", text(data()), "--index", text(&index)];
-    refused(args, &["source of the index", "hint: name another folder with --index", "--other-source"]);
+    refused!(args);
     let taken = works([&args[..], &["--other-source"]].concat());
-    // Ids are the same in both, and the images were copied with their times.
-    assert!(taken.stderr.contains("indexed 24 images (24 unchanged)"), "{}", taken.stderr);
-    assert!(taken.stderr.contains("captions: 48 encoded, 0 removed"), "{}", taken.stderr);
-    refused(["index", text(&photos)], &["source of the index"]);
+    // Ids are the same in both, and the pictures were copied with their times.
+    seen!(taken.stderr);
+    refused!(["index", text(&photos)]);
 }
 
 #[test]
@@ -242,12 +231,12 @@ fn captions_of_a_dataset_follow_their_file() {
         .stderr
     };
     let first = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
-    assert!(first.contains("captions: 3 encoded, 0 removed"), "{first}");
+    seen!(first);
     let again = refresh("red_0.png,a red patch\nred_1.png,a red patch\nblue_0.png,something blue\n");
-    assert!(again.contains("indexed 3 images (3 unchanged) and 3 captions") && !again.contains("encoded"), "{again}");
+    assert!(!again.contains("encoded"), "{again}");
+    seen!(again);
     let less = refresh("red_0.png,a red patch\nblue_0.png,a blue patch\n");
-    assert!(less.contains("indexed 2 images (2 unchanged, 1 removed) and 2 captions"), "{less}");
-    assert!(less.contains("captions: 1 encoded"), "{less}");
+    seen!(less);
     let texts = works(["search", "x", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
     let mut texts: Vec<&str> = texts.iter().map(|hit| hit["caption"].as_str().unwrap()).collect();
     texts.sort_unstable();
@@ -288,9 +277,9 @@ fn shards_become_one_index() {
         works(["index", text(&photos), "--shard", shard]);
     }
     let kept = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1])]);
-    assert!(kept.stderr.contains("24 images"), "{}", kept.stderr);
+    seen!(kept.stderr);
     let left = works(["index", "merge", text(&merged), text(&parts[0]), text(&parts[1]), "--only-parts"]);
-    assert!(left.stderr.contains("23 images") && left.stderr.contains("1 removed"), "{}", left.stderr);
+    seen!(left.stderr);
     // It is an index of the same folder: it can be refreshed as such.
     assert!(
         works(["index", text(&photos), "--index", text(&merged)]).stderr.contains("indexed 23 images (23 unchanged)")
@@ -345,7 +334,7 @@ fn an_index_is_exported_verified_and_compacted() {
         }
     }
     let sound = works(["index", "verify", text(&index)]).stdout;
-    assert!(sound.contains("24 images and 48 captions are sound"), "{sound}");
+    seen!(sound);
     assert!(works(["index", "compact", text(&index)]).stdout.contains("0 rows deleted"));
     // A bit of a row is turned: only reading everything can tell.
     let segment = std::fs::read_dir(index.join("segments"))
@@ -357,8 +346,8 @@ fn an_index_is_exported_verified_and_compacted() {
     let at = bytes.len() - 3;
     bytes[at] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
-    refused(["index", "verify", text(&index)], &[text(&segment)]);
-    refused(["index", "verify", text(folder.path())], &[]);
+    refused!(["index", "verify", text(&index)]);
+    refused!(["index", "verify", text(folder.path())]);
 }
 
 #[test]
@@ -380,7 +369,7 @@ fn a_watched_folder_is_kept_up_to_date() {
     patch([200, 100, 0], 1).save(folder.path().join("orange.png")).unwrap();
     std::fs::rename(folder.path().join("orange.png"), photos.join("orange.png")).unwrap();
     let said = wait_for("indexed 25 images");
-    assert!(said.contains("indexed 25 images (24 unchanged, 1 encoded)"), "{said}");
+    assert!(said.contains("24 unchanged, 1 encoded"), "{said}");
     std::fs::remove_file(photos.join("orange.png")).unwrap();
     assert!(wait_for("no longer has them").contains("orange.png"));
     Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();

@@ -1,4 +1,5 @@
 //! The program as people and scripts meet it: arguments in; exit code, stdout and stderr out.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod bad_files;
 mod captioning;
@@ -11,8 +12,10 @@ mod fixture;
 mod full_disk;
 mod imagining;
 mod indexing;
+mod manual;
 mod refreshing;
 mod relevance;
 mod resuming;
 mod score_captions;
 mod searching;
+mod snapshots;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fixture::{copy, data, paper, patch, refused, text, works};
+use crate::fixture::{copy, data, paper, patch, text, works};
 use crate::indexing::indexed_photos;
+use crate::snapshots::{refused, seen};
 
 fn listed(index: &Path) -> Vec<String> {
     let hits = works(["search", "x", "--index", text(index), "--format", "jsonl", "--top", "99"]).json_lines();
@@ -22,19 +23,17 @@ fn options_hold_until_others_are_given() {
     patch([200, 100, 1], 1).save(photos.join("more/x.png")).unwrap();
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let first = works([&args[..], &["--include-hidden"]].concat());
-    assert!(first.stderr.contains("indexed 26 images") && !first.stderr.contains("as before"), "{}", first.stderr);
+    assert!(!first.stderr.contains("as before"), "{}", first.stderr);
+    seen!(first.stderr);
     let again = works(args).stderr;
-    assert!(again.contains("indexed 26 images (26 unchanged)"), "{again}");
-    assert!(again.contains("as before: --include-hidden\n"), "{again}");
+    seen!(again);
     let less = works([&args[..], &["--exclude-dir", "more"]].concat()).stderr;
-    assert!(less.contains("note: from now on --exclude-dir more (before: no --exclude-dir)"), "{less}");
-    assert!(less.contains("indexed 25 images (25 unchanged, 1 removed)"), "{less}");
+    seen!(less);
     let again = works(args).stderr;
-    assert!(again.contains("as before: --exclude-dir more --include-hidden\n"), "{again}");
-    assert!(again.contains("indexed 25 images (25 unchanged)"), "{again}");
-    // Starting without them is reported.
-    let fresh = works([&args[..], &["--other-source"]].concat()).stderr;
-    assert!(fresh.contains("indexed 25 images (24 unchanged, 1 encoded, 1 removed)"), "{fresh}");
+    seen!(again);
+    // To begin without them is said.
+    let anew = works([&args[..], &["--other-source"]].concat()).stderr;
+    seen!(anew);
     assert!(!works(args).stderr.contains("as before"));
 }
 
@@ -46,8 +45,7 @@ fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
         patch([250 - at as u8, 10, 10], at).save(pairs.join(format!("{name}.png"))).unwrap();
         std::fs::write(pairs.join(format!("{name}.txt")), format!("picture {name}\n")).unwrap();
     }
-    let ran = works(["index", text(&pairs), "--model", text(&paper().folder)]);
-    assert!(ran.stderr.contains("indexed 3 images (0 unchanged, 3 encoded) and 3 captions"), "{}", ran.stderr);
+    works(["index", text(&pairs), "--model", text(&paper().folder)]);
     (pairs.clone(), pairs.join(".gxn"))
 }
 
@@ -58,23 +56,11 @@ fn a_dataset_that_is_none_any_more_keeps_its_captions() {
     for name in ["one.csv", "two.csv"] {
         std::fs::write(pairs.join(name), "image,caption\na.png,x\n").unwrap();
     }
-    refused(
-        ["index", text(&pairs)],
-        &[
-            "the dataset of the index",
-            "several tables: one.csv, two.csv",
-            "as before",
-            "hint: `gxn data check SOURCE` says",
-            "--other-source goes on",
-        ],
-    );
-    refused(
-        ["index", text(&pairs), "--images-only"],
-        &["found images without captions, expected a dataset", "hint: `gxn data check"],
-    );
+    refused!(["index", text(&pairs)]);
+    refused!(["index", text(&pairs), "--images-only"]);
     assert_eq!(works(["search", "x", text(&pairs), "--target", "text"]).lines().len(), 3);
     let taken = works(["index", text(&pairs), "--other-source"]).stderr;
-    assert!(taken.contains("indexed 3 images (3 unchanged)") && taken.contains("0 encoded, 3 removed"), "{taken}");
+    seen!(taken);
 }
 
 #[test]
@@ -82,21 +68,13 @@ fn a_text_beside_a_photo_does_not_make_a_dataset_of_an_index() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     std::fs::write(photos.join("red_0.txt"), "a red patch\n").unwrap();
-    refused(
-        ["index", text(&photos)],
-        &[
-            "what the index",
-            "found a dataset",
-            "expected images without captions, as before",
-            "hint: --images-only goes on",
-        ],
-    );
+    refused!(["index", text(&photos)]);
     assert_eq!(listed(&photos.join(".gxn")).len(), 24);
     assert!(works(["index", text(&photos), "--images-only"]).stderr.contains("indexed 24 images (24 unchanged)"));
     // That is stored too.
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
     let taken = works(["index", text(&photos), "--other-source"]).stderr;
-    assert!(taken.contains("indexed 1 image (1 unchanged, 23 removed) and 1 caption in"), "{taken}");
+    seen!(taken);
 }
 
 /// A folder on another disk, which is away for a while: of plain images, of pairs, of a table.
@@ -125,34 +103,31 @@ fn what_lies_on_a_disk_that_is_away_stays() {
     patch([1, 250, 2], 0).save(folder.path().join("set/images/near.png")).unwrap();
     std::fs::write(&table, "image,caption\nnear.png,near\ndisk/far.png,far away\n").unwrap();
     let calls = [
-        (vec!["index", text(&photos), "--images-only"], &of_photos, 25, 0, "disk/far.png"),
-        (vec!["index", text(&pairs)], &of_pairs, 4, 4, "disk/far.png"),
-        (vec!["index", text(&table), "--index", text(&of_table), "--model", model], &of_table, 2, 2, "disk/far.png"),
+        (vec!["index", text(&photos), "--images-only"], &of_photos, 25, "disk/far.png"),
+        (vec!["index", text(&pairs)], &of_pairs, 4, "disk/far.png"),
+        (vec!["index", text(&table), "--index", text(&of_table), "--model", model], &of_table, 2, "disk/far.png"),
     ];
-    for (call, index, images, captions, _) in &calls {
+    for (call, index, images, _) in &calls {
         let ran = works(call).stderr;
-        assert!(ran.contains(&format!("indexed {images} images")), "{ran}");
-        assert!(ran.contains(&format!("and {captions} captions")), "{ran}");
+        seen!(ran);
         assert_eq!(listed(index).len(), *images);
     }
     let stores = [(disk.clone(), away), (images.join("store"), folder.path().join("away-too"))];
     stores.iter().for_each(|(here, away)| std::fs::rename(here, away).unwrap());
-    for (call, index, images, captions, far) in &calls {
+    for (call, index, _, far) in &calls {
         let ran = works(call).stderr;
-        assert!(ran.contains(&format!("1 image could not be read, nothing changed there: {far}\n")), "{ran}");
-        assert!(ran.contains(&format!("indexed {images} images")) && !ran.contains("removed"), "{ran}");
-        assert!(ran.contains(&format!("and {captions} captions")), "{ran}");
+        seen!(ran);
+        assert!(!ran.contains("removed"), "{ran}");
         assert!(listed(index).contains(&far.to_string()));
     }
     stores.iter().for_each(|(here, away)| std::fs::rename(away, here).unwrap());
-    for (call, _, images, _, _) in &calls {
+    for (call, ..) in &calls {
         let ran = works(call).stderr;
-        assert!(ran.contains(&format!("indexed {images} images ({images} unchanged)")), "{ran}");
-        assert!(!ran.contains("could not be read"), "{ran}");
+        seen!(ran);
     }
     // What the folder no longer has, though it can be encoded, is gone.
     stores.iter().for_each(|(here, _)| std::fs::remove_file(here.join("far.png")).unwrap());
-    for (call, index, images, _, far) in &calls {
+    for (call, index, images, far) in &calls {
         assert!(works(call).stderr.contains("1 removed)"));
         assert!(listed(index).len() == images - 1 && !listed(index).contains(&far.to_string()));
     }
@@ -172,20 +147,14 @@ fn a_merge_checks_its_target_and_its_parts() {
     patch([7, 7, 250], 1).save(other.join("own.png")).unwrap();
     works(["index", text(&other), "--model", text(&paper().folder)]);
     let target = other.join(".gxn");
-    refused(["index", "merge", text(&target), text(&parts[0]), text(&parts[1])], &["source of", "hint: merge indexes"]);
+    refused!(["index", "merge", text(&target), text(&parts[0]), text(&parts[1])]);
     assert_eq!(listed(&target).len(), 25);
     let own = photos.join(".gxn");
-    refused(
-        ["index", "merge", text(&own), text(&parts[1]), "--only-parts"],
-        &["found no shard 1/2, expected each of the 2 shares once", "hint: name all parts"],
-    );
+    refused!(["index", "merge", text(&own), text(&parts[1]), "--only-parts"]);
     assert_eq!(listed(&own).len(), 24);
     works(["index", "merge", text(&own), text(&parts[0]), text(&parts[1]), "--only-parts"]);
     assert!(works(["index", text(&photos)]).stderr.contains("indexed 24 images (24 unchanged)"));
-    refused(
-        ["index", "merge", text(&own), text(&folder.path().join("gone"))],
-        &["no such folder", "hint: check the path"],
-    );
+    refused!(["index", "merge", text(&own), text(&folder.path().join("gone"))]);
 }
 
 #[test]
@@ -194,12 +163,12 @@ fn a_folder_without_an_index_is_named_with_what_to_do() {
     let photos = folder.path().join("photos");
     std::fs::create_dir(&photos).unwrap();
     for command in ["info", "verify", "compact"] {
-        refused(["index", command, text(&photos)], &["the index in", "found none", "hint: make one with `gxn index"]);
-        refused(["index", command, text(&photos.join("x"))], &["found no such folder", "hint: check the path"]);
+        refused!(["index", command, text(&photos)]);
+        refused!(["index", command, text(&photos.join("x"))]);
     }
     std::fs::create_dir(photos.join(".gxn")).unwrap();
     std::fs::write(photos.join(".gxn/catalogue.redb"), "").unwrap();
-    refused(["index", "verify", text(&photos)], &["whose making was interrupted", "index the same source again"]);
+    refused!(["index", "verify", text(&photos)]);
 }
 
 #[test]
@@ -216,7 +185,8 @@ fn info_tells_what_an_index_is_made_of() {
     let bytes = facts["bytes"].as_u64().unwrap();
     assert!((24 * 64..10_000_000).contains(&bytes), "{bytes}");
     let text_form = works(["index", "info", text(&photos)]).stdout;
-    assert!(text_form.contains("source: ") && !text_form.contains("shard"), "{text_form}");
+    assert!(!text_form.contains("shard"), "{text_form}");
+    seen!(text_form);
     works(["index", text(&photos), "--shard", "1/2", "--model", text(&paper().folder)]);
     let shard = works(["info", text(&photos.join(".gxn-shard-1-of-2")), "--format", "json"]).json();
     assert_eq!(shard["shard"], "1/2");

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::fixture::{assert_refused, gxn, refused, text, works};
+use crate::fixture::{gxn, text, works};
+use crate::snapshots::{refusal, refused, seen};
 
 const SCORES: [&str; 6] = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"];
 const PACKAGE: [&str; 6] = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"];
@@ -155,56 +156,43 @@ fn karpathy_references_know_three_names_of_an_image() {
 fn bad_files_are_refused_with_what_is_wrong_in_them() {
     let folder = tempfile::tempdir().unwrap();
     let references = coco(folder.path());
-    let score = |list: &Value, parts: &[&str]| {
+    let score = |list: &Value| {
         let results = write(folder.path(), "r.json", list);
-        refused(["score-captions", text(&results), "--references", text(&references)], parts)
+        refused!(["score-captions", text(&results), "--references", text(&references)]);
     };
-    score(&json!([]), &["r.json: found no caption"]);
-    score(
-        &json!([result(1, "a"), result("1", "b")]),
-        &["more than one caption for 1 image (1)", "hint: keep the best one"],
-    );
-    score(
-        &json!([result(1, "a"), result("1.jpg", "b")]),
-        &[
-            "1 captions of images",
-            "captions.json does not list (1.jpg)",
-            "hint: compare the ids: its ids begin 1, 2, 3",
-        ],
-    );
-    score(&json!([{"image_id": true, "caption": "a"}]), &["a whole number or a string", "line 1"]);
-    score(&json!([{"image_id": 1}]), &["missing field `caption`"]);
-    score(&read(&references), &["r.json: found invalid type", "hint: the results come first"]);
+    score(&json!([]));
+    score(&json!([result(1, "a"), result("1", "b")]));
+    score(&json!([result(1, "a"), result("1.jpg", "b")]));
+    score(&json!([{"image_id": true, "caption": "a"}]));
+    score(&json!([{"image_id": 1}]));
+    score(&read(&references));
 
     let results = write(folder.path(), "r.json", &json!([result(1, "a")]));
-    let with = |references: &Path, parts: &[&str]| {
-        refused(["score-captions", text(&results), "--references", text(references)], parts)
+    let with = |references: &Path| {
+        refused!(["score-captions", text(&results), "--references", text(references)]);
     };
-    with(&results, &["captions as COCO"]);
-    with(&folder.path().join("none.json"), &["cannot read", "none.json"]);
+    with(&results);
+    with(&folder.path().join("none.json"));
     let bare = write(folder.path(), "bare.json", &json!({"images": [{"id": 1}], "annotations": []}));
-    with(&bare, &["captions to score: found 0"]);
+    with(&bare);
     let instances = json!({"images": [{"id": 1}], "annotations": [{"image_id": 1, "category_id": 2}]});
-    with(&write(folder.path(), "instances.json", &instances), &["annotations without `caption`", "hint: instances_"]);
+    with(&write(folder.path(), "instances.json", &instances));
     let tested = json!({"images": [{"filename": "a", "split": "test", "sentences": [{"raw": "a"}]}]});
     let corpus = write(folder.path(), "tested.json", &tested);
-    refused(
-        ["score-captions", text(&results), "--references", text(&references), "--df", text(&corpus)],
-        &["tested.json: found 1 image, none of the train split"],
-    );
+    refused!(["score-captions", text(&results), "--references", text(&references), "--df", text(&corpus)]);
     std::fs::write(folder.path().join("latin.json"), b"[{\"image_id\": 1, \"caption\": \"caf\xe9\"}]").unwrap();
     let latin = folder.path().join("latin.json");
     let ran = gxn(["score-captions", text(&latin), "--references", text(&references)]);
-    assert_refused(&ran, &["latin.json, line 1", "not UTF-8"]);
+    refusal!(&ran);
 }
 
 #[test]
 fn the_help_says_what_is_not_computed() {
     let help = works(["score-captions", "--help"]).stdout;
-    for part in ["BLEU-1..4", "METEOR is not computed", "--df", "evalImgs"] {
+    for part in ["BLEU-1 to 4", "METEOR is not computed", "--df", "evalImgs"] {
         assert!(help.split_whitespace().collect::<Vec<_>>().join(" ").contains(part), "{part:?} not in {help}");
     }
     let missing = gxn(["score-captions", "r.json"]);
     assert_eq!(missing.code, 2);
-    assert!(missing.stderr.contains("--references"), "{}", missing.stderr);
+    seen!(missing.stderr);
 }

@@ -94,7 +94,7 @@ fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String>
         Some(found) => found.to_owned(),
         None => error.to_string(),
     })?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(|line| ParsedCaption::new(line)).collect())
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(ParsedCaption::new).collect())
 }
 
 /// `a/b.jpg` → `a/b`.

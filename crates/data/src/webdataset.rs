@@ -136,7 +136,7 @@ impl Reader {
                 "txt" | "json" => match read_text(&mut entry, size) {
                     Ok(text) if ending == "txt" => {
                         let lines = text.lines().filter(|line| !line.trim().is_empty());
-                        sample.text = Some(lines.map(|line| ParsedCaption::new(line)).collect());
+                        sample.text = Some(lines.map(ParsedCaption::new).collect());
                     }
                     Ok(text) => match serde_json::from_str(&text) {
                         Ok(Value::Object(object)) => sample.json = Some(object),

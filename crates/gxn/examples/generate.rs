@@ -9,11 +9,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let data = shapes::draw(folder.path())?;
     let at = |name: &str| folder.path().join(name);
     shapes::train(&data, &at("base"), &["train.epochs=8"])?;
-    let start = format!("train.start_from={}", at("base").display());
+    let start = format!("train.init_from={}", at("base").display());
 
     // Stage i2t_xe: the caption decoder learns from the grounded embedding of an image.
     let words =
-        ["train.stage=i2t_xe", &start, "train.epochs=8", "imagine.words.hidden=32", "imagine.words.min_count=1"];
+        ["train.stage=i2t_xe", &start, "train.epochs=8", "imagine.caption.hidden=32", "imagine.caption.min_count=1"];
     let captioner = shapes::train(&data, &at("captions"), &words)?;
     for name in ["red_circle_0", "blue_square_3", "yellow_cross_1"] {
         let best = &captioner.caption(at(&format!("{name}.png")).as_path(), 3)?[0];
@@ -22,7 +22,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 
     // Stage t2i_pretrain: the image generator learns from the grounded embedding of a caption. A few steps give colours,
     // not shapes.
-    let images = ["train.stage=t2i_pretrain", &start, "train.epochs=2", "imagine.pictures.generator_width=8"];
+    let images = ["train.stage=t2i_pretrain", &start, "train.epochs=2", "imagine.image.generator_width=8"];
     let generator = shapes::train(&data, &at("images"), &images)?;
     let texts = ["a red circle at the top left", "a white square at the bottom right"];
     for (text, image) in texts.iter().zip(generator.generate_images(&texts, &[1, 1])?) {

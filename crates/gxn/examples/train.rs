@@ -4,9 +4,22 @@
 
 mod shapes;
 
-use std::sync::atomic::AtomicBool;
-
 use gxn::prelude::*;
+
+/// Prints each epoch. `Progress::cancelled` could save and stop the run.
+struct Epochs;
+
+impl Progress for Epochs {}
+
+impl TrainObserver for Epochs {
+    fn event(&self, event: &Event) {
+        if let Event::Epoch(report) = event
+            && let Some(loss) = report.loss
+        {
+            println!("epoch {:2}: loss {loss:.3}, val rsum {:.1} of 600", report.epoch, report.validation.rsum);
+        }
+    }
+}
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -16,13 +29,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 
     let config = shapes::configuration(&data, &["train.epochs=12"])?;
     let (run, features) = (folder.path().join("run"), folder.path().join("features"));
-    let stop = AtomicBool::new(false); // set it from a signal handler to save and stop
-    let mut show = |event| {
-        if let Event::Epoch { epoch, loss: Some(loss), validation, .. } = event {
-            println!("epoch {epoch:2}: loss {loss:.3}, val rsum {:.1} of 600", validation.rsum);
-        }
-    };
-    let outcome = Trainer::new(config, &run, &features, &stop, &mut show)?.run(&stop, &mut show)?;
+    let outcome = gxn::train::run(config, &run, &features, &Epochs)?;
     println!("best epoch {} after {} steps", outcome.best_epoch, outcome.step);
 
     let encoder = Encoder::load(&run)?;

@@ -5,12 +5,12 @@
 //! ```no_run
 //! use gxn::prelude::*;
 //! use std::path::Path;
-//! # use std::sync::{Arc, atomic::AtomicBool};
+//! # use std::sync::Arc;
 //!
 //! # fn main() -> Result<()> {
-//! let config = gxn::train::configuration(Some("configs/own.toml".as_ref()), &["data.source=captions.jsonl".into()])?;
-//! let (run, features, stop) = (Path::new("runs/own"), Path::new("runs/features"), AtomicBool::new(false));
-//! Trainer::new(config, run, features, &stop, &mut |_| {})?.run(&stop, &mut |_| {})?;
+//! let config = RunConfig::load(Some("configs/own.toml".as_ref()), &["data.source=captions.jsonl".into()])?;
+//! let (run, features) = (Path::new("runs/own"), Path::new("runs/features"));
+//! gxn::train::run(config, run, features, &())?;
 //!
 //! let encoder = Arc::new(Encoder::load(run)?);
 //! let (photos, index) = (Path::new("photos"), Path::new("photos/.gxn"));

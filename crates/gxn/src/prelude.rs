@@ -3,8 +3,8 @@
 pub use gxn_base::{Error, Kind, Modality, Progress, Remedy, Result, Similarity};
 pub use gxn_data::{Dataset, ImageSource, SourceOptions, Split};
 pub use gxn_eval::{
-    About, CaptionEvaluation, CaptionResult, CaptionResults, Embeddings, ImageId, LevelEmbeddings, Protocol, ReferenceCaptions,
-    Report, Scoring,
+    About, CaptionEvaluation, CaptionResult, CaptionResults, Embeddings, ExternalEmbeddings, ImageId, LevelEmbeddings,
+    Protocol, ReferenceCaptions, Report, Scoring,
 };
 pub use gxn_index::{Filter, Index, Method, SearchOptions};
 
@@ -14,4 +14,4 @@ pub use crate::encoder::{Encoder, ImageInput};
 pub use crate::retrieve::{
     Calibration, Content, Found, IndexOptions, IndexReport, Query, RankedHit, Refresh, Retriever, refresh,
 };
-pub use crate::train::{Event, Outcome, Trainer};
+pub use crate::train::{Event, Outcome, TrainObserver, Trainer};

@@ -1,4 +1,4 @@
-//! Stages that make captions: they resume bit for bit, they learn by heart, they keep what they begin with.
+//! Stages that generate captions: they resume bit for bit, they memorise a tiny set, they keep what they begin with.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use gxn_eval::metrics::CaptionReferences;
 
 use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
 
-fn staged(source: &Path, stage: Stage, start_from: Option<&Path>) -> RunConfig {
+fn staged(source: &Path, stage: Stage, init_from: Option<&Path>) -> RunConfig {
     let mut config = tiny_config(source, false);
     config.train.stage = stage;
-    config.train.start_from = start_from.map(|path| path.display().to_string());
+    config.train.init_from = init_from.map(|path| path.display().to_string());
     config.train.epochs = 2;
-    config.imagine.words.hidden = 10;
-    config.imagine.words.min_count = 1;
-    config.imagine.words.sampling = 0.3;
-    config.imagine.words.learning_rate = 5e-3;
+    config.imagine.caption.hidden = 10;
+    config.imagine.caption.min_count = 1;
+    config.imagine.caption.sampling = 0.3;
+    config.imagine.caption.learning_rate = 5e-3;
     config.train.select_by = SelectBy::Last;
     config
 }
@@ -37,7 +37,7 @@ fn resumed_caption_stages_equal_uninterrupted_ones() {
         assert_eq!(log_lines(&whole), log_lines(&pieces), "{name}");
         assert_eq!(saved_state(&whole), saved_state(&pieces), "{name}");
         let with_captions = log_lines(&whole).iter().filter(|line| line.get("caption").is_some()).count();
-        assert_eq!(with_captions, 10, "every step of {name} has its caption figures");
+        assert_eq!(with_captions, 10, "every step of {name} has its caption numbers");
     }
     let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().card().ancestry.clone();
     assert_eq!(ancestry.iter().map(|a| (a.stage, a.steps)).collect::<Vec<_>>(), [(Stage::I2tXe, 10)]);
@@ -65,7 +65,7 @@ fn one_caption_each(folder: &Path) -> PathBuf {
 
 /// A caption equal to its only reference has CIDEr 10; the set's mean is at least 9.
 #[test]
-fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
+fn a_tiny_set_with_one_caption_per_image_is_memorised() {
     let folder = tempfile::tempdir().unwrap();
     let source = one_caption_each(folder.path());
     let mut config = staged(&source, Stage::I2tXe, None);
@@ -73,9 +73,9 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     config.look.views = gxn::config::Views::Full;
     config.look.feature_dropout = 0.0;
     config.look.embed_dim = 32;
-    config.imagine.words.hidden = 48;
-    config.imagine.words.dropout = 0.0;
-    config.imagine.words.sampling = 0.0;
+    config.imagine.caption.hidden = 48;
+    config.imagine.caption.dropout = 0.0;
+    config.imagine.caption.sampling = 0.0;
     config.matching.loss = LossKind::InfoNce;
     config.matching.similarity = Similarity::Cosine;
     config.matching.absolute = false;
@@ -92,7 +92,7 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     let features: Vec<f32> = (encoder.image_features(&sources, &ImageLimits::default()).unwrap().into_iter())
         .flat_map(|found| found.unwrap().feature)
         .collect();
-    let said: Vec<String> = encoder
+    let generated: Vec<String> = encoder
         .caption_features(&features, 3)
         .unwrap()
         .into_iter()
@@ -101,8 +101,8 @@ fn a_tiny_set_with_one_caption_an_image_is_said_by_heart() {
     let texts: Vec<Vec<String>> = (images.iter())
         .map(|&at| data.captions.iter().filter(|c| c.image == at).map(|c| c.text.clone()).collect())
         .collect();
-    let scores = CaptionReferences::new(&texts, None).score(&said).unwrap();
-    assert!(scores.cider >= 9.0, "{} {said:?}", scores.cider);
+    let scores = CaptionReferences::new(&texts, None).score(&generated).unwrap();
+    assert!(scores.cider >= 9.0, "{} {generated:?}", scores.cider);
 }
 
 #[test]
@@ -130,14 +130,13 @@ fn reinforcement_without_a_decoder_to_begin_with_is_refused() {
     let source = tiny_dataset(folder.path());
     let base = base_run(folder.path(), &source);
     let refused = |config: RunConfig| {
-        let stop = std::sync::atomic::AtomicBool::new(false);
         let run = folder.path().join("mix");
-        let error = gxn::train::Trainer::new(config, &run, &folder.path().join("f"), &stop, &mut |_| {}).unwrap_err();
+        let error = gxn::train::Trainer::new(config, &run, &folder.path().join("f"), &()).unwrap_err();
         assert!(!run.exists());
         error.to_string()
     };
     let error = refused(staged(&source, Stage::I2tMix, Some(&base)));
     assert!(error.contains("without caption decoder"), "{error}");
     let error = refused(staged(&source, Stage::I2tMix, None));
-    assert!(error.contains("train.start_from"), "{error}");
+    assert!(error.contains("train.init_from"), "{error}");
 }

@@ -1,7 +1,6 @@
 //! Checkpoints: they reproduce the network, and refuse what was damaged.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use gxn::checkpoint::{Checkpoint, fingerprint_of, weights};
 use gxn::encoder::Encoder;
@@ -14,9 +13,7 @@ fn trained(folder: &Path) -> std::path::PathBuf {
     let mut config = tiny_config(&source, false);
     config.train.epochs = 1;
     let run = folder.join("run");
-    let stop = AtomicBool::new(false);
-    let mut trainer = Trainer::new(config, &run, &folder.join("features"), &stop, &mut |_| {}).unwrap();
-    trainer.run(&stop, &mut |_| {}).unwrap();
+    Trainer::new(config, &run, &folder.join("features"), &()).unwrap().run(&()).unwrap();
     run
 }
 
@@ -55,7 +52,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     std::fs::write(&path, &whole).unwrap();
     assert!(Checkpoint::load(&run, &device).is_ok());
 
-    // NaN with a matching fingerprint: the weights themselves are looked at.
+    // NaN with a matching fingerprint: the weights themselves are checked.
     let mut arrays = weights::load(&path).unwrap();
     arrays.values_mut().next().unwrap().values[0] = f32::NAN;
     weights::save(&arrays, &path).unwrap();

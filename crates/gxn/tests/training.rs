@@ -1,7 +1,8 @@
-//! Training end to end on a handful of pictures: it learns, it resumes bit for bit, it raises its alarms.
+//! Training end to end on a handful of images: it learns, it resumes bit for bit, it refuses what cannot be.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gxn::checkpoint::weights;
 use gxn::config::{FeatureTransform, LossKind, Pooling, RunConfig, Schedule, Similarity};
@@ -9,7 +10,8 @@ use gxn::encoder::Encoder;
 use gxn::evaluate::{EncodeOptions, encode_dataset};
 use gxn::look::backbone::BackboneKind;
 use gxn::train::validation::validate;
-use gxn::train::{Alarm, Event, Outcome, Trainer};
+use gxn::train::{Alarm, Event, Outcome, TrainObserver, Trainer};
+use gxn_base::{Kind, Progress, Remedy};
 use gxn_data::{Dataset, SourceOptions, Split};
 use image::RgbImage;
 use serde_json::json;
@@ -24,18 +26,18 @@ const COLOURS: [(&str, [u8; 3]); 6] = [
 ];
 const PLACES: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
 
-/// 24 pictures (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
+/// 24 images (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
 pub fn tiny_dataset(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder.join("images")).unwrap();
     let mut images = Vec::new();
     for (c, (colour, rgb)) in COLOURS.iter().enumerate() {
         for (p, place) in PLACES.iter().enumerate() {
-            let picture = RgbImage::from_fn(32, 32, |x, y| {
+            let image = RgbImage::from_fn(32, 32, |x, y| {
                 let quarter = usize::from(x >= 16) + 2 * usize::from(y >= 16);
                 image::Rgb(if quarter == p { *rgb } else { [128, 128, 128] })
             });
             let name = format!("{colour}_{p}.png");
-            picture.save(folder.join("images").join(&name)).unwrap();
+            image.save(folder.join("images").join(&name)).unwrap();
             let number = c * 4 + p;
             let split = ["train", "train", "train", "train", "val", "test"][(number + c) % 6];
             images.push(json!({
@@ -81,20 +83,38 @@ pub fn tiny_config(source: &Path, finetune: bool) -> RunConfig {
     config
 }
 
+/// Keeps alarms, and stops after some steps.
+#[derive(Default)]
+pub struct Watcher {
+    stop_after: usize,
+    steps: AtomicUsize,
+    alarms: Mutex<Vec<Alarm>>,
+}
+
+impl Progress for Watcher {
+    fn cancelled(&self) -> bool {
+        self.stop_after > 0 && self.steps.load(Ordering::Relaxed) >= self.stop_after
+    }
+}
+
+impl TrainObserver for Watcher {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Step(_) => drop(self.steps.fetch_add(1, Ordering::Relaxed)),
+            Event::Alarm(alarm) => self.alarms.lock().unwrap().push(alarm.clone()),
+            _ => {}
+        }
+    }
+}
+
 pub fn start(config: &RunConfig, run: &Path) -> Trainer {
-    Trainer::new(config.clone(), run, &run.with_extension("features"), &AtomicBool::new(false), &mut |_| {}).unwrap()
+    Trainer::new(config.clone(), run, &run.with_extension("features"), &()).unwrap()
 }
 
 pub fn run_to_end(mut trainer: Trainer) -> (Outcome, Vec<Alarm>) {
-    let mut alarms = Vec::new();
-    let outcome = trainer
-        .run(&AtomicBool::new(false), &mut |event| {
-            if let Event::Alarm(alarm) = event {
-                alarms.push(alarm);
-            }
-        })
-        .unwrap();
-    (outcome, alarms)
+    let watcher = Watcher::default();
+    let outcome = trainer.run(&watcher).unwrap();
+    (outcome, watcher.alarms.into_inner().unwrap())
 }
 
 /// Step lines of the log, and epoch lines without their seconds.
@@ -112,27 +132,16 @@ pub fn saved_state(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("last/trainer.safetensors")).unwrap()
 }
 
-/// Stops the run after `stop_at` steps of each stretch and resumes until it is finished.
-pub fn run_in_pieces(config: &RunConfig, run: &Path, stop_at: u64) {
+/// Stops the run after every `stop_after` steps and resumes it until it is finished.
+pub fn run_in_pieces(config: &RunConfig, run: &Path, stop_after: usize) {
     let features = run.with_extension("features");
     let mut trainer = start(config, run);
     for _ in 0..100 {
-        let stop = AtomicBool::new(false);
-        let mut steps = 0;
-        let outcome = trainer
-            .run(&stop, &mut |event| {
-                if let Event::Step { .. } = event {
-                    steps += 1;
-                    if steps == stop_at {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
-            })
-            .unwrap();
-        if !outcome.interrupted {
-            return;
+        match trainer.run(&Watcher { stop_after, ..Watcher::default() }) {
+            Ok(_) => return,
+            Err(error) => assert_eq!(error.kind(), Kind::Interrupted, "{error}"),
         }
-        trainer = Trainer::resume(run, &features, &AtomicBool::new(false), &mut |_| {}).unwrap();
+        trainer = Trainer::resume(run, &features, &()).unwrap();
     }
     panic!("the run never ended");
 }
@@ -142,7 +151,7 @@ fn resume_equals_uninterrupted(finetune: bool, schedule: Schedule) {
     let source = tiny_dataset(folder.path());
     let mut config = tiny_config(&source, finetune);
     config.train.schedule = schedule;
-    config.train.cut_every = 1;
+    config.train.decay_every_epochs = 1;
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
     run_to_end(start(&config, &whole));
     // Five steps an epoch: stops lie inside epochs and on their borders.
@@ -166,7 +175,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_with_a_trained_cnn() {
 }
 
 #[test]
-fn a_tiny_set_is_learned_by_heart() {
+fn a_tiny_set_is_memorised() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
     let mut config = tiny_config(&source, true);
@@ -185,7 +194,7 @@ fn a_tiny_set_is_learned_by_heart() {
     let (outcome, alarms) = run_to_end(start(&config, &run));
     assert_eq!(alarms, [], "a healthy run raises no alarm");
     assert_eq!(outcome.epoch, 60);
-    // Every train picture finds one of its own captions first, and every caption its picture.
+    // Every train image finds one of its own captions first, and every caption its image.
     let encoder = Encoder::load(&run.join("last")).unwrap();
     let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let encoded =
@@ -196,20 +205,6 @@ fn a_tiny_set_is_learned_by_heart() {
 }
 
 #[test]
-fn hardest_negatives_at_a_high_rate_end_on_the_plateau_and_say_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = tiny_dataset(folder.path());
-    let mut config = tiny_config(&source, true);
-    config.matching.loss = LossKind::Hardest;
-    config.matching.sum_epochs = 0;
-    config.train.learning_rate = 1.0;
-    config.train.ema_decay = 0.0;
-    config.train.epochs = 20;
-    let (_, alarms) = run_to_end(start(&config, &folder.path().join("run")));
-    assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::Plateau { .. } | Alarm::Collapsed { .. })), "{alarms:?}");
-}
-
-#[test]
 fn a_second_run_in_the_same_folder_and_changed_data_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
@@ -217,15 +212,14 @@ fn a_second_run_in_the_same_folder_and_changed_data_are_refused() {
     config.train.epochs = 1;
     let run = folder.path().join("run");
     run_to_end(start(&config, &run));
-    let stop = AtomicBool::new(false);
-    let again = Trainer::new(config, &run, &run, &stop, &mut |_| {}).unwrap_err();
-    assert!(again.hint().unwrap().contains("--resume"), "{again}");
+    let again = Trainer::new(config, &run, &run, &()).unwrap_err();
+    assert_eq!((again.kind(), again.remedy()), (Kind::Conflict, Some(&Remedy::ResumeOrRename)), "{again}");
 
     let text = std::fs::read_to_string(&source).unwrap().replace("the top left is red", "something else");
     std::fs::write(&source, text).unwrap();
-    let changed = Trainer::resume(&run, &run.with_extension("features"), &stop, &mut |_| {}).unwrap_err();
+    let changed = Trainer::resume(&run, &run.with_extension("features"), &()).unwrap_err();
     assert!(changed.hint().unwrap().contains("start a new run"), "{changed}");
-    let empty = Trainer::resume(folder.path(), &run, &stop, &mut |_| {}).unwrap_err();
+    let empty = Trainer::resume(folder.path(), &run, &()).unwrap_err();
     assert!(empty.to_string().contains("no saved step"), "{empty}");
 }
 
@@ -238,15 +232,20 @@ fn a_run_that_dies_in_its_first_step_goes_on_as_if_it_had_not() {
     config.train.epochs = 1;
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     run_to_end(start(&config, &whole));
+    struct Dies;
+    impl Progress for Dies {}
+    impl TrainObserver for Dies {
+        fn event(&self, event: &Event) {
+            assert!(!matches!(event, Event::Step(_)), "dies here");
+        }
+    }
     let mut trainer = start(&config, &killed);
-    let dies = std::panic::AssertUnwindSafe(|| {
-        trainer.run(&AtomicBool::new(false), &mut |event| assert!(!matches!(event, Event::Step { .. }), "dies here"))
-    });
+    let dies = std::panic::AssertUnwindSafe(|| trainer.run(&Dies));
     assert!(std::panic::catch_unwind(dies).is_err());
     // Killed between the two links: `best` is missing.
     std::fs::remove_file(killed.join("best")).unwrap();
     let features = killed.with_extension("features");
-    let again = Trainer::resume(&killed, &features, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let again = Trainer::resume(&killed, &features, &()).unwrap();
     assert!(killed.join("best/meta.json").is_file());
     run_to_end(again);
     assert_eq!(log_lines(&whole), log_lines(&killed));
@@ -268,32 +267,37 @@ fn the_feature_transform_is_fitted_once_and_never_trained() {
         };
         let before = fitted(&trainer);
         assert!(before[0].iter().any(|&mean| mean > 0.0) && before[1].iter().any(|&scale| scale != 1.0));
-        trainer.run(&AtomicBool::new(false), &mut |_| {}).unwrap();
+        trainer.run(&()).unwrap();
         assert_eq!(fitted(&trainer), before);
     }
 }
 
 #[test]
-fn a_run_that_diverges_says_so_and_keeps_weights_that_can_be_read() {
+fn a_run_that_diverges_fails_and_keeps_weights_that_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = tiny_config(&tiny_dataset(folder.path()), false);
     config.matching.margin = 1e39; // more than the largest f32
     let run = folder.path().join("run");
-    let error = start(&config, &run).run(&AtomicBool::new(false), &mut |_| {}).unwrap_err();
+    let error = start(&config, &run).run(&()).unwrap_err();
     assert!(error.to_string().contains("a finite number"), "{error}");
     assert!(error.hint().unwrap().contains("train.learning_rate"));
     Encoder::load(&run.join("last")).unwrap();
 }
 
 #[test]
-fn too_few_pictures_are_refused_before_any_is_looked_at() {
+fn too_few_images_are_refused_before_any_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
     let refused = |config: &RunConfig| {
-        let (run, stop) = (folder.path().join("run"), AtomicBool::new(false));
-        let error = Trainer::new(config.clone(), &run, &folder.path().join("features"), &stop, &mut |event| {
-            assert!(!matches!(event, Event::Features { .. }));
-        });
+        struct NoImages;
+        impl Progress for NoImages {
+            fn update(&self, unit: &'static str, _: usize, _: usize) {
+                panic!("{unit} were read");
+            }
+        }
+        impl TrainObserver for NoImages {}
+        let run = folder.path().join("run");
+        let error = Trainer::new(config.clone(), &run, &folder.path().join("features"), &NoImages);
         assert!(!run.exists());
         error.unwrap_err().to_string()
     };

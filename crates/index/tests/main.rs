@@ -1,4 +1,5 @@
 //! The crate as its users see it.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod crash;
 mod export;

@@ -4,6 +4,9 @@
 ///
 /// Slices must be plain parameters: only then does the compiler know that they do not overlap, and vectorises.
 /// Inside the body `FMA` is a constant that says whether a fused multiply-add is one instruction.
+///
+/// Measured against crate pulp 0.22: a structure per function is as fast, but longer; a closure that the compiler does not
+/// inline runs without FMA, and the cell of the GRU then takes 48 times as long.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*

@@ -1,4 +1,7 @@
 //! Sixteen floats at a time: AVX-512, AVX2 or plain arrays behind one trait, chosen at run time.
+//!
+//! Tiles of convolutions keep 18 sums in registers. Written with the vectors of crate pulp 0.22 they take a fifth longer, since
+//! its slices check their bounds at every step.
 
 /// Sixteen `f32` values in registers.
 ///

@@ -6,7 +6,7 @@ use clap::Args;
 use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
-const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "joint"];
+const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "i2t_t2i"];
 /// What `--model` takes; the configuration's `look.backbone`.
 const BACKBONES: [&str; 6] = ["efficientnet_lite0", "efficientnet_lite2", "resnet50", "resnet152", "vgg19", "small"];
 
@@ -47,8 +47,8 @@ pub struct TrainArgs {
     /// Start from the weights of a run or checkpoint, and inherit its data, model and matching configuration
     #[arg(long, alias = "start-from", value_name = "RUN", help_heading = "Model")]
     pub init_from: Option<String>,
-    /// For the joint stage: a run of stage t2i whose sentence encoder, generator and discriminator are taken
-    #[arg(long, value_name = "RUN", help_heading = "Model", hide_short_help = true)]
+    /// For stage i2t_t2i: a run of stage t2i whose sentence encoder, generator and discriminator are taken
+    #[arg(long, value_name = "RUN", help_heading = "Model", hide = true)]
     pub merge_from: Option<String>,
     /// What to train
     #[arg(long, value_parser = STAGES, help_heading = "Training")]
@@ -110,7 +110,7 @@ mod tests {
     fn twenty_five_flags_at_most() {
         let command = crate::args::Cli::command();
         let train = command.find_subcommand("train").unwrap();
-        let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set() && !arg.is_hide_short_help_set();
+        let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set();
         let flags: Vec<String> = train.get_arguments().filter(visible).map(|arg| arg.get_id().to_string()).collect();
         assert!(flags.len() <= 25, "{}: {flags:?}", flags.len());
         assert!(train.get_opts().filter(visible).all(|arg| arg.get_help_heading().is_some()));
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_configuration() {
         let known =
-            |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.start_from=x".into()]);
+            |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.init_from=x".into()]);
         assert!(BACKBONES.iter().all(|name| known("look.backbone", name).is_ok()));
         assert!(STAGES.iter().all(|name| known("train.stage", name).is_ok()));
     }

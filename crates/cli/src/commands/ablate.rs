@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::ablation::{Ablation, AblationPlan};
+use gxn_base::Kind;
 
 use crate::args::AblateArgs;
 use crate::commands::config::config_text;
@@ -20,20 +21,19 @@ pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
     let ablation = Ablation { plan: &plan, seeds: args.seeds, logs: &args.logs, split: split_of(&args.split) };
     let line = ProgressLine::of("encoding");
     let table = ablation.run(&line, |job| {
+        line.clear();
         eprintln!("\n{} with seed {}", job.name, job.seed);
-        let outcome = match job.resume {
-            true => train::resume_run(job.run, &features, stop)?,
-            false => train::train_run(job.config, job.run, &features, stop)?,
-        };
-        if outcome.interrupted {
-            eprintln!("stopped in {}; run the same command again to continue", job.run.display());
+        let run = job.run;
+        let outcome = job.train(&features, &train::Reporter::new());
+        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::Interrupted) {
+            eprintln!("stopped in {}; run the same command again to continue", run.display());
         }
-        anyhow::Ok(outcome)
+        outcome
     });
     line.clear();
     let table = table?;

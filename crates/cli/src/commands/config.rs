@@ -83,7 +83,7 @@ mod tests {
                 AblationPlan::read(&text, &[]).unwrap();
             } else {
                 // What a recipe begins with is named by the user.
-                let start = ["train.start_from=runs/mine".to_string()];
+                let start = ["train.init_from=runs/mine".to_string()];
                 RunConfig::parse(Some(&text), &start).unwrap();
             }
         }

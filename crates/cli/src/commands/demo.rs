@@ -1,4 +1,4 @@
-//! `gxn demo`: the whole main job on rendered images, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +8,8 @@ use gxn::config::RunConfig;
 use gxn::encoder::Encoder;
 use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
+use gxn::train::Trainer;
+use gxn_base::Kind;
 use gxn_data::{CheckOptions, Dataset, SourceOptions, Split};
 use gxn_eval::metrics::Bootstrap;
 use gxn_index::{Modality, SearchOptions};
@@ -25,13 +27,13 @@ const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test images chance alone finds so much that the multiple says nothing.
+/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
     let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
     eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
@@ -47,11 +49,16 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     eprintln!("3/6 gxn train demo --train-data {}", source.display());
     let config = config(&source, args.seed)?;
     let run = logs.join("demo");
-    let outcome = train::train_run(config, &run, &logs.join("features"), stop)?;
-    if outcome.interrupted {
-        eprintln!("stopped; continue with: gxn train --resume {}", run.display());
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
+    let reporter = train::Reporter::new();
+    let trained =
+        Trainer::new(config, &run, &logs.join("features"), &reporter).and_then(|mut trainer| trainer.run(&reporter));
+    match trained {
+        Err(error) if error.kind() == Kind::Interrupted => {
+            eprintln!("stopped; continue with: gxn train --resume {}", run.display());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        trained => trained?,
+    };
 
     eprintln!("4/6 gxn evaluate {} {} --split test", run.display(), source.display());
     let encoder = Encoder::load(&run)?.with_feature_cache()?;
@@ -109,7 +116,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
 fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);
@@ -127,14 +134,15 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     let refuse = |found: &str, hint: &str| {
-        let error = gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
+        let error =
+            gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
     if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("images or runs of something else", "name another folder");
+        return refuse("pictures or runs of something else", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "replace it with --force, or name another folder");
+        return refuse("an earlier demo", "begin anew with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -144,7 +152,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own images:
+With your own pictures:
   gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
   gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine

@@ -9,7 +9,7 @@ use gxn::encoder::Encoder;
 use gxn::evaluate::{
     EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, caption_page,
 };
-use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
+use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{About, EmbeddingPaths, ExternalEmbeddings, Protocol, Report, ResultNames, Similarity, compare_groups};

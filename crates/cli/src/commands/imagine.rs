@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
-use gxn::imagine::picture::{LABEL, contact_sheet, save_png};
+use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
 use serde_json::json;
 

@@ -23,15 +23,17 @@ use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
+use crate::output::plural;
+
 /// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
     let dataset = Dataset::open(source, options)?;
     eprintln!(
-        "{}: {} ({} images, {} captions)",
+        "{}: {} ({}, {})",
         dataset.name,
         dataset.format,
-        dataset.images.len(),
-        dataset.captions.len()
+        plural(dataset.images.len(), "image"),
+        plural(dataset.captions.len(), "caption")
     );
     report_dropped(&dataset.account.left_out());
     Ok(dataset)
@@ -60,7 +62,7 @@ pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Re
 /// Counts what was left out and names the first `named`.
 pub fn name_dropped(dropped: &[Dropped], named: usize) {
     if !dropped.is_empty() {
-        eprintln!("left out: {}", dropped.len());
+        eprintln!("skipped: {}", dropped.len());
     }
     for Dropped { what, reason } in dropped.iter().take(named) {
         // Most reasons begin with the whole path.

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use gxn::config::RunConfig;
-use gxn::retrieve::calibration::calibrate_run;
-use gxn::train::picture_steps::PictureFigures;
-use gxn::train::steps::CaptionFigures;
-use gxn::train::{Event, Outcome, Trainer};
-use gxn_base::Progress;
+use gxn::train::algorithm::{caption, discriminator, generator};
+use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
+use gxn::train::event::{EpochReport, StepReport};
+use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
+use gxn::train::metrics::NamedMetrics;
+use gxn::train::{Event, Outcome, TrainObserver, Trainer};
+use gxn_base::{Error, Kind, Progress};
 use gxn_data::SourceOptions;
 use serde_json::Value;
 
@@ -35,8 +38,9 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         same_configuration(args, &run)?;
         machine_line();
         eprintln!("continuing {}", run.display());
-        let stop = stop_flag()?;
-        return finish(&run, resume_run(&run, &features, stop)?);
+        stop_flag()?;
+        let reporter = Reporter::new();
+        return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
     let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
@@ -45,72 +49,53 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     machine_line();
-    let stop = stop_flag()?;
+    stop_flag()?;
+    let reporter = Reporter::new();
     if args.dry_run {
-        return dry_run(config, &features, stop);
+        return dry_run(config, &features, &reporter);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    finish(&run, train_run(config, &run, &features, stop)?)
+    report_outcome(gxn::train::run(config, &run, &features, &reporter), &run, &reporter)
 }
 
-/// Trains a new run in the folder `run`, with progress on stderr.
-pub fn train_run(config: RunConfig, run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outcome> {
-    let mut report = Reporter::new();
-    let mut trainer = Trainer::new(config, run, features, stop, &mut |event| report.event(&event))?;
-    Ok(trainer.run(stop, &mut |event| report.event(&event))?)
-}
-
-/// Continues the run in the folder `run`, with progress on stderr.
-pub fn resume_run(run: &Path, features: &Path, stop: &AtomicBool) -> Result<Outcome> {
-    let mut report = Reporter::new();
-    let mut trainer = Trainer::resume(run, features, stop, &mut |event| report.event(&event))?;
-    Ok(trainer.run(stop, &mut |event| report.event(&event))?)
-}
-
-fn finish(run: &Path, outcome: Outcome) -> Result<ExitCode> {
-    if outcome.interrupted {
-        eprintln!("saved after step {}; continue with: gxn train --resume {}", outcome.step, run.display());
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    if let Err(error) = calibrate_run(run, &ProgressLine::of("calibrating")) {
-        // The run is whole without it.
+/// Prints where the best checkpoint of the run in the folder `run` is, or how to continue it.
+fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter) -> Result<ExitCode> {
+    let outcome = match outcome {
+        Err(error) if error.kind() == Kind::Interrupted && reporter.saved_step() > 0 => {
+            let step = reporter.saved_step();
+            eprintln!("saved after step {step}; continue with: gxn train --resume {}", run.display());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        outcome => outcome?,
+    };
+    if let Some(error) = reporter.not_calibrated() {
         eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
     }
-    eprintln!(
-        "best epoch {} with val rsum {:.1}: {}",
-        outcome.best_epoch,
-        outcome.best_rsum,
-        run.join("best").display()
-    );
-    print(&format!("{}\n", run.join("best").display()))?;
+    let best = run.join("best");
+    eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, best.display());
+    print(&format!("{}\n", best.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs two batches in a throw-away folder and says what a whole run would take.
-fn dry_run(mut config: RunConfig, features: &Path, stop: &AtomicBool) -> Result<ExitCode> {
+/// Runs two batches in a throw-away folder and prints what a whole run would take.
+fn dry_run(mut config: RunConfig, features: &Path, reporter: &Reporter) -> Result<ExitCode> {
     let planned = config.train.epochs;
     config.train.epochs = planned.max(1);
     let scratch = tempfile::tempdir()?;
-    let mut report = Reporter::new();
-    let mut trainer =
-        Trainer::new(config, &scratch.path().join("run"), features, stop, &mut |event| report.event(&event))?;
+    let mut trainer = Trainer::new(config, &scratch.path().join("run"), features, reporter)?;
     let steps = trainer.steps_per_epoch();
     // The first step also warms caches and allocates: the last one counts.
-    let (mut step, mut rewards) = (0.0, 0.0);
-    trainer.rehearse(2, &mut |event| {
-        if let Event::Step { seconds, captions, .. } = event {
-            (step, rewards) = (seconds, captions.map_or(0.0, |figures| figures.reward_seconds));
-        }
-    })?;
-    let rewards = match rewards {
-        0.0 => String::new(),
-        seconds => format!("rewards: {:.3} s of the step ({:.1} %)\n", seconds, 100.0 * seconds / step),
+    let reports = trainer.rehearse(2)?;
+    let last = reports.last();
+    let seconds = last.map_or(0.0, |report| report.seconds);
+    let rewards = match last.and_then(|report| report.metrics.get(caption::REWARD_SECONDS)) {
+        Some(own) if own > 0.0 => format!("rewards: {own:.3} s of the step ({:.1} %)\n", 100.0 * own / seconds),
+        _ => String::new(),
     };
     let memory = peak_memory_mib().map_or("unknown".to_string(), |mib| format!("{mib:.0} MiB"));
     print(&format!(
-        "step: {:.3} s, {steps} steps an epoch, {planned} epochs: about {} without validation\n{rewards}peak memory so far: {memory}\n",
-        step,
-        duration(step * (steps * planned) as f64)
+        "step: {seconds:.3} s, {steps} steps per epoch, {planned} epochs: about {} without validation\n{rewards}peak memory so far: {memory}\n",
+        duration(seconds * (steps * planned) as f64)
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -122,93 +107,147 @@ fn peak_memory_mib() -> Option<f64> {
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-/// Turns events into lines.
-struct Reporter {
+/// Turns the events of a run into lines on stderr; Ctrl-C cancels it.
+pub struct Reporter {
     line: ProgressLine,
+    lines: Mutex<Lines>,
+    saved_step: AtomicU64,
+    not_calibrated: Mutex<Option<String>>,
+}
+
+/// What the lines of steps remember.
+#[derive(Default)]
+struct Lines {
+    /// Seconds of a recent step.
     recent: f64,
     rsum: Option<f64>,
 }
 
 impl Reporter {
-    fn new() -> Self {
-        Self { line: ProgressLine::of("features"), recent: 0.0, rsum: None }
+    /// A reporter that has nothing to report yet.
+    pub fn new() -> Self {
+        Self {
+            line: ProgressLine::of("training"),
+            lines: Mutex::default(),
+            saved_step: AtomicU64::new(0),
+            not_calibrated: Mutex::default(),
+        }
     }
 
-    fn event(&mut self, event: &Event) {
+    /// The step after which a cancelled run was saved; 0 where it was not.
+    fn saved_step(&self) -> u64 {
+        self.saved_step.load(Ordering::Relaxed)
+    }
+
+    /// Why the run was not calibrated.
+    fn not_calibrated(&self) -> Option<String> {
+        self.not_calibrated.lock().expect("no reporter panicked").take()
+    }
+}
+
+impl Progress for Reporter {
+    fn update(&self, unit: &'static str, done: usize, total: usize) {
+        self.line.update(unit, done, total);
+    }
+
+    fn note(&self, message: &str) {
+        self.line.note(message);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.line.cancelled()
+    }
+}
+
+impl TrainObserver for Reporter {
+    fn event(&self, event: &Event) {
+        let mut lines = self.lines.lock().expect("no reporter panicked");
         match event {
-            Event::Note(text) => self.line.note(text),
-            Event::Features { done, total, .. } => {
-                self.line.update("images", *done, *total);
-            }
-            Event::Step { step, total, epoch, loss, learning_rate, captions, pictures, seconds, .. } => {
-                self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
-                let left = total.saturating_sub(*step) as f64 * self.recent;
-                let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
-                self.line.show(&format!(
-                    "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
-                    captions.as_ref().map_or(String::new(), caption_figures),
-                    pictures.as_ref().map_or(String::new(), picture_figures),
-                    self.recent,
-                    duration(left)
-                ));
-            }
-            Event::Epoch { epoch, loss, captions, pictures, validation, best, seconds } => {
-                self.rsum = Some(validation.rsum);
-                let m = &validation.metrics;
-                let loss = loss.map_or(String::new(), |l| {
-                    let words = captions.as_ref().map_or(String::new(), caption_figures);
-                    let drawn = pictures.as_ref().map_or(String::new(), picture_figures);
-                    format!("loss {l:.4}{words}{drawn}, ")
-                });
-                let drawn = validation.pictures.map_or(String::new(), |p| {
-                    format!(
-                        ", pictures differ {:.3} by noise {:.3} by sentence, own photo at {:.1} %",
-                        p.same_sentence,
-                        p.other_sentence,
-                        100.0 * p.own_photo
-                    )
-                });
-                let spoken = validation.captions.map_or(String::new(), |c| {
-                    format!(", captions BLEU-4 {:.3} ROUGE-L {:.3} CIDEr {:.3}", c.bleu[3], c.rouge_l, c.cider)
-                });
-                self.line.note(&format!(
-                    "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{spoken}{drawn}, {}{}",
-                    validation.rsum,
-                    m.image_to_text.r1,
-                    m.image_to_text.r5,
-                    m.image_to_text.r10,
-                    m.text_to_image.r1,
-                    m.text_to_image.r5,
-                    m.text_to_image.r10,
-                    duration(*seconds),
-                    if *best { " (best)" } else { "" }
-                ));
-            }
+            Event::Step(report) => self.line.show(&lines.step(report)),
+            Event::Epoch(report) => self.line.note(&lines.epoch(report)),
             Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
+            Event::Stopped { step } => self.saved_step.store(*step, Ordering::Relaxed),
+            Event::NotCalibrated(error) => {
+                *self.not_calibrated.lock().expect("no reporter panicked") = Some(error.to_string());
+            }
         }
     }
 }
 
-/// The caption loss, and rewards where there are some.
-fn caption_figures(figures: &CaptionFigures) -> String {
-    let xe = format!(", caption xe {:.3}", figures.cross_entropy);
-    match figures.reward + figures.baseline > 0.0 {
-        true => format!("{xe}, reward {:.3} against {:.3}", figures.reward, figures.baseline),
-        false => xe,
+impl Lines {
+    fn step(&mut self, report: &StepReport) -> String {
+        let StepReport { step, total, epoch, loss, learning_rate, metrics, seconds, .. } = report;
+        self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
+        let left = total.saturating_sub(*step) as f64 * self.recent;
+        let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
+        format!(
+            "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+            losses(metrics),
+            self.recent,
+            duration(left)
+        )
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> String {
+        let EpochReport { epoch, loss, metrics, validation, best, seconds, .. } = report;
+        self.rsum = Some(validation.rsum);
+        let (i2t, t2i) = (&validation.metrics.image_to_text, &validation.metrics.text_to_image);
+        let loss = loss.map_or(String::new(), |loss| format!("loss {loss:.4}{}, ", losses(metrics)));
+        format!(
+            "epoch {epoch}: {loss}val rsum {:.1}, image→text {:.1}/{:.1}/{:.1}, text→image {:.1}/{:.1}/{:.1}{}, {}{}",
+            validation.rsum,
+            i2t.r1,
+            i2t.r5,
+            i2t.r10,
+            t2i.r1,
+            t2i.r5,
+            t2i.r10,
+            generated(&validation.generated),
+            duration(*seconds),
+            if *best { " (best)" } else { "" }
+        )
     }
 }
 
-/// The losses of discriminator and generator, and how often the discriminator is right.
-fn picture_figures(figures: &PictureFigures) -> String {
-    format!(
-        ", D {:.3} G {:.3} KL {:.3}, D right {:.0}/{:.0}/{:.0} %",
-        figures.discriminator,
-        figures.generator,
-        figures.divergence,
-        100.0 * figures.real_right,
-        100.0 * figures.fake_right,
-        100.0 * figures.wrong_right
-    )
+/// The losses of the generators, and how often the discriminator is right.
+fn losses(metrics: &NamedMetrics) -> String {
+    let get = |name| metrics.get(name).unwrap_or(0.0);
+    let mut text = String::new();
+    if let Some(xe) = metrics.get(caption::CROSS_ENTROPY) {
+        text += &format!(", caption xe {xe:.3}");
+        let (reward, baseline) = (get(caption::REWARD), get(caption::BASELINE));
+        if reward + baseline > 0.0 {
+            text += &format!(", reward {reward:.3} against {baseline:.3}");
+        }
+    }
+    if let Some(loss) = metrics.get(discriminator::LOSS) {
+        text += &format!(
+            ", D {loss:.3} G {:.3} KL {:.3}, D right {:.0}/{:.0}/{:.0} %",
+            get(generator::LOSS),
+            get(generator::DIVERGENCE),
+            100.0 * get(discriminator::REAL_RIGHT),
+            100.0 * get(discriminator::FAKE_RIGHT),
+            100.0 * get(discriminator::WRONG_RIGHT)
+        );
+    }
+    text
+}
+
+/// How good the captions and images of the validation split are.
+fn generated(metrics: &NamedMetrics) -> String {
+    let get = |name| metrics.get(name).unwrap_or(0.0);
+    let mut text = String::new();
+    if let Some(cider) = metrics.get(CIDER) {
+        text += &format!(", captions BLEU-4 {:.3} ROUGE-L {:.3} CIDEr {cider:.3}", get(BLEU[3]), get(ROUGE_L));
+    }
+    if let Some(same) = metrics.get(SAME_SENTENCE) {
+        text += &format!(
+            ", images differ {same:.3} by noise {:.3} by sentence, own photo at {:.1} %",
+            get(OTHER_SENTENCE),
+            100.0 * get(OWN_PHOTO)
+        );
+    }
+    text
 }
 
 /// What the flags set, in the order of precedence: environment, flags, `--set`.
@@ -218,7 +257,7 @@ fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
         ("look.backbone", args.model.clone()),
         ("look.weights", args.pretrained_image.clone()),
         ("train.stage", args.stage.clone()),
-        ("train.start_from", args.init_from.clone()),
+        ("train.init_from", args.init_from.clone()),
         ("train.merge_from", args.merge_from.clone()),
     ];
     let numbers = [
@@ -231,7 +270,12 @@ fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
     let texts = texts.map(|(key, text)| (key, text.map(|text| serde_json::Value::from(text).to_string())));
     let flags = texts.into_iter().chain(numbers).filter_map(|(key, value)| Some(format!("{key}={}", value?)));
     let mut pairs: Vec<String> = from_environment().into_iter().chain(flags).collect();
-    differing("data", &serde_json::to_value(&args.reading)?, &serde_json::to_value(SourceOptions::default())?, &mut pairs);
+    differing(
+        "data",
+        &serde_json::to_value(&args.reading)?,
+        &serde_json::to_value(SourceOptions::default())?,
+        &mut pairs,
+    );
     pairs.extend(args.set.iter().cloned());
     Ok(pairs)
 }
@@ -272,7 +316,7 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
-    Err(gxn_base::Error::invalid("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
+    Err(Error::conflict("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
         .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
         .into())
 }
@@ -283,17 +327,14 @@ fn default_name(config: Option<&Path>) -> String {
 
 /// The run in `logs` whose `last` checkpoint is the newest.
 fn latest(logs: &Path) -> Result<PathBuf> {
-    let entries = std::fs::read_dir(logs).map_err(|e| gxn_base::Error::io("cannot read", logs, e))?;
+    let entries = std::fs::read_dir(logs).map_err(|e| Error::io("cannot read", logs, e))?;
     let runs = entries.flatten().map(|entry| entry.path()).filter(|run| run.join("last").exists());
     let newest = runs.max_by_key(|run| std::fs::metadata(run.join("last")).and_then(|m| m.modified()).ok());
     newest.ok_or_else(|| {
-        gxn_base::Error::invalid(
-            logs.display().to_string(),
-            "no run that can be continued",
-            "a run with a `last` checkpoint",
-        )
-        .with_hint("name the run's folder with --resume RUN, or the folder of runs with --logs")
-        .into()
+        let found = "no run that can be continued";
+        Error::not_found(logs.display().to_string(), found, "a run with a `last` checkpoint")
+            .with_hint("name the run's folder with --resume RUN, or the folder of runs with --logs")
+            .into()
     })
 }
 

@@ -22,9 +22,6 @@ use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Result};
 use gxn_data::Split;
 
-/// Images in the demo's dataset: 500 for training, 100 each for val and test.
-pub const DEFAULT_COUNT: usize = 700;
-
 /// Side of an image in pixels.
 pub const SIDE_PX: u32 = 128;
 
@@ -93,6 +90,9 @@ mod tests {
     use super::*;
     use gxn_data::{CheckOptions, Dataset, SourceOptions, check};
 
+    /// 500 images for training, 100 each for val and test.
+    const COUNT: usize = 700;
+
     fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn the_demo_set_is_an_ordinary_healthy_dataset() {
         let folder = tempfile::tempdir().unwrap();
-        let path = render(&folder.path().join("demo"), 1, DEFAULT_COUNT).unwrap();
+        let path = render(&folder.path().join("demo"), 1, COUNT).unwrap();
         let data = Dataset::open(&path, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
         assert_eq!(Split::ALL.map(|split| data.split_indices(split).len()), [500, 100, 100]);
-        assert_eq!(data.captions.len(), DEFAULT_COUNT * CAPTIONS);
+        assert_eq!(data.captions.len(), COUNT * CAPTIONS);
         let options = CheckOptions { decode_pixels: true, ..CheckOptions::default() };
         let report = check(&data, &options, &()).unwrap();
         assert!(report.fatal.is_empty(), "{report}");

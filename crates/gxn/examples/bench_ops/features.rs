@@ -18,7 +18,9 @@ fn pictures() -> Vec<Vec<u8>> {
         std::process::exit(2);
     });
     let entries = std::fs::read_dir(&folder).expect("the folder can be read");
-    entries.map(|entry| std::fs::read(entry.unwrap().path()).expect("the picture can be read")).collect()
+    entries
+        .map(|entry| std::fs::read(entry.expect("the folder can be read").path()).expect("the picture can be read"))
+        .collect()
 }
 
 fn input(bytes: &[u8]) -> Vec<f32> {

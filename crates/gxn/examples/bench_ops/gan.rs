@@ -3,21 +3,22 @@
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
+use gxn::config::Update;
 use gxn::look::{Init, Phase};
 use gxn::model::{Generators, Gxn};
+use gxn::train::algorithm::discriminator::discriminator_loss;
+use gxn::train::algorithm::generator::{FakeBatch, generator_loss};
 use gxn::train::optimisers::Optimisers;
-use gxn::train::picture_steps::{Proposal, discriminator_step, generator_step};
 
 const BATCH: usize = 64;
 const RATE: f64 = 2e-4;
 
-/// Pictures imagined, Eq. 11 on them, the real ones and mismatches, then Eq. 12: by the functions that train.
+/// Images generated, Eq. 11 on them, the real ones and mismatches, then Eq. 12: by the functions that train.
 pub fn step(generator_width: usize, discriminator_width: usize, repetitions: usize) -> Vec<[f64; 2]> {
     let mut run = RunConfig::default();
-    run.imagine.pictures.beta1 = 0.5;
-    (run.imagine.pictures.generator_width, run.imagine.pictures.discriminator_width) =
-        (generator_width, discriminator_width);
-    let config = &run.imagine.pictures;
+    run.imagine.image.beta1 = 0.5;
+    (run.imagine.image.generator_width, run.imagine.image.discriminator_width) = (generator_width, discriminator_width);
+    let config = &run.imagine.image;
     let device = Device::flex();
     let generators = Generators { words: None, images: true };
     let mut model = Some(Gxn::new(&Init::new(1, &device), &run, 2, None, None, generators).train());
@@ -31,16 +32,16 @@ pub fn step(generator_width: usize, discriminator_width: usize, repetitions: usi
         seed += 1;
         let phase = Phase::Train { seed };
         let network = model.take().expect("set between steps");
-        let proposal = Proposal::of(&network, t_l.clone(), config, phase, seed);
-        let (mut figures, gradients, saw) = discriminator_step(&network, real.clone(), &proposal, config, phase);
-        let mut network = optimisers.discriminator.step(|_: &str| RATE, network, gradients);
-        network.discriminator.as_mut().expect("asked for").absorb(&saw);
+        let fakes = FakeBatch::of(&network, t_l.clone(), config, phase, seed);
+        let (d, stats) = discriminator_loss(&network, real.clone(), &fakes, config, phase);
+        let mut network = optimisers.of(Update::Discriminator).step(|_: &str| RATE, network, d.gradients);
+        network.discriminator.as_mut().expect("asked for").update_running_stats(&stats);
 
-        let (gradients, judge_saw, saw) = generator_step(&network, proposal, config, phase, &mut figures);
-        let mut network = optimisers.generator.step(|_: &str| RATE, network, gradients);
-        network.discriminator.as_mut().expect("asked for").absorb(&judge_saw);
-        network.image_generator.as_mut().expect("asked for").absorb(&saw);
+        let (g, (d_stats, g_stats)) = generator_loss(&network, fakes, config, phase);
+        let mut network = optimisers.of(Update::Generator).step(|_: &str| RATE, network, g.gradients);
+        network.discriminator.as_mut().expect("asked for").update_running_stats(&d_stats);
+        network.image_generator.as_mut().expect("asked for").update_running_stats(&g_stats);
         model = Some(network);
-        assert!(figures.generator.is_finite() && figures.discriminator.is_finite());
+        assert!(g.loss.is_finite() && d.loss.is_finite());
     })
 }

@@ -226,10 +226,10 @@ impl Large {
 
 fn adam(repetitions: usize) -> Vec<[f64; 2]> {
     let mut net = Some(Large::new(&Device::flex().autodiff()));
-    let grads = net.as_ref().map(Large::grads).unwrap();
+    let grads = net.as_ref().map(Large::grads).expect("set between steps");
     let mut adam = Adam::new(AdamConfig::default());
     time(repetitions, || {
-        let old = net.take().unwrap();
+        let old = net.take().expect("set between steps");
         let grads = old.share(&grads);
         net = Some(adam.step(|_| 1e-4, old, grads));
     })
@@ -242,7 +242,7 @@ fn clip(repetitions: usize) -> Vec<[f64; 2]> {
     time(repetitions, || {
         // Always below the norm that the last call left, so that each call has to scale.
         bound *= 0.5;
-        let (clipped, norm) = clip_global_norm(&net, grads.take().unwrap(), bound);
+        let (clipped, norm) = clip_global_norm(&net, grads.take().expect("set between steps"), bound);
         assert!(norm > bound);
         grads = Some(clipped);
     })
@@ -251,7 +251,7 @@ fn clip(repetitions: usize) -> Vec<[f64; 2]> {
 fn moving_average(repetitions: usize) -> Vec<[f64; 2]> {
     let net = Large::new(&Device::flex().autodiff());
     let mut average = Some(Large::new(&Device::flex()));
-    time(repetitions, || average = Some(ema_update(average.take().unwrap(), &net, 0.999)))
+    time(repetitions, || average = Some(ema_update(average.take().expect("set between steps"), &net, 0.999)))
 }
 
 fn mask(repetitions: usize) -> Vec<[f64; 2]> {

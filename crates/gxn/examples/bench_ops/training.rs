@@ -6,8 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
+use gxn::matching::Negatives;
 use gxn::model::{Generators, Gxn};
-use gxn::train::steps::{MatchBatch, match_step};
+use gxn::train::algorithm::matching::{MatchBatch, match_loss};
 use gxn_ops::adam::{Adam, AdamConfig};
 use gxn_ops::gradient::clip_global_norm;
 
@@ -54,11 +55,11 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         let captions: Vec<Vec<u32>> = (0..t.batch_size).map(|_| draw.caption()).collect();
         let captions = TokenBatch::new(&captions);
         let batch = MatchBatch { features: features.clone(), captions, images: (0..t.batch_size).collect() };
-        let old = model.take().unwrap();
-        let lambda = config.matching.effective_lambda();
-        let (loss, gradients) = match_step(&old, batch, &config.matching, lambda, false, Phase::Train { seed });
-        assert!(loss.is_finite());
-        let (gradients, _) = clip_global_norm(&old, gradients, t.grad_clip);
+        let old = model.take().expect("set between steps");
+        let (lambda, phase) = (config.matching.effective_lambda(), Phase::Train { seed });
+        let found = match_loss(&old, batch, &config.matching, lambda, Negatives::All, phase);
+        assert!(found.loss.is_finite());
+        let (gradients, _) = clip_global_norm(&old, found.gradients, t.grad_clip);
         model = Some(adam.step(|_| t.learning_rate, old, gradients));
     })
 }

@@ -1,7 +1,6 @@
 //! What the examples share: a tiny dataset that is drawn when it is needed, and a model of seconds trained on it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use gxn::prelude::*;
 use image::{Rgb, RgbImage};
@@ -57,7 +56,7 @@ pub fn configuration(data: &Path, more: &[&str]) -> Result<RunConfig> {
 /// Trains a run without a word and loads it.
 #[allow(dead_code)] // each example compiles this file by itself
 pub fn train(data: &Path, run: &Path, more: &[&str]) -> Result<Encoder> {
-    let (features, stop) = (run.with_extension("features"), AtomicBool::new(false));
-    Trainer::new(configuration(data, more)?, run, &features, &stop, &mut |_| {})?.run(&stop, &mut |_| {})?;
+    let features = run.with_extension("features");
+    Trainer::new(configuration(data, more)?, run, &features, &())?.run(&())?;
     Encoder::load(run)
 }

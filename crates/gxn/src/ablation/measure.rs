@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::encoder::Encoder;
 use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement};
-use crate::train::preparation::open_configured;
+use crate::train::training_data::open_configured;
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
 use gxn_eval::{LevelScores, Scoring, VariantResult};

@@ -14,7 +14,7 @@ pub use measure::RunMeter;
 pub use plan::{AblationPlan, Variant};
 
 use crate::config::RunConfig;
-use crate::train::Outcome;
+use crate::train::{Outcome, TrainObserver, Trainer};
 use gxn_base::fs::write_text;
 use gxn_base::{Error, Progress, Result};
 use gxn_data::Split;
@@ -49,17 +49,32 @@ pub struct TrainingJob<'a> {
     pub resume: bool,
 }
 
+impl TrainingJob<'_> {
+    /// Trains the run to its end. `features` is the folder of cached features.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], [`Trainer::resume`] and [`Trainer::run`].
+    pub fn train(self, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+        let mut trainer = if self.resume {
+            Trainer::resume(self.run, features, observer)?
+        } else {
+            Trainer::new(self.config, self.run, features, observer)?
+        };
+        trainer.run(observer)
+    }
+}
+
 impl Ablation<'_> {
     /// Trains and measures what is missing, then writes the tables into `logs`. Finished runs are not repeated. `train` is
-    /// how a run is trained.
+    /// how a run is trained, usually [`TrainingJob::train`].
     ///
     /// # Errors
     /// When a run was made by another plan, or training or measuring fails. When it is interrupted, the next call continues.
-    pub fn run<E: From<Error>>(
+    pub fn run(
         &self,
         progress: &dyn Progress,
-        mut train: impl FnMut(TrainingJob) -> Result<Outcome, E>,
-    ) -> Result<AblationTable, E> {
+        mut train: impl FnMut(TrainingJob) -> Result<Outcome>,
+    ) -> Result<AblationTable> {
         let mut meter = RunMeter::default();
         let mut variants: Vec<VariantResults> = (self.plan.variants.iter())
             .map(|variant| VariantResults { name: variant.name.clone(), control: variant.control, runs: Vec::new() })
@@ -72,16 +87,13 @@ impl Ablation<'_> {
                 same_plan(&run, &config)?;
                 if !file.is_file() {
                     let resume = run.join("last").exists();
-                    let outcome = train(TrainingJob { name: &variant.name, seed, run: &run, config, resume })?;
-                    if outcome.interrupted {
-                        return Err(Error::interrupted().into());
-                    }
+                    train(TrainingJob { name: &variant.name, seed, run: &run, config, resume })?;
                     // Written last and at once: its presence means that the run is finished and measured.
                     meter.measure(&run, self.split, progress)?.write(&file)?;
                 }
                 variant.runs.push(VariantResult::read(&file)?);
                 if progress.cancelled() {
-                    return Err(Error::interrupted().into());
+                    return Err(Error::interrupted());
                 }
             }
         }

@@ -12,7 +12,7 @@
 //!
 //! [[stage]]
 //! name = "i2t_xe"
-//! start_from = "look_match"
+//! init_from = "look_match"
 //! train = { stage = "i2t_xe", epochs = 8 }
 //! ```
 
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::{ConfigText, RunConfig, Stage};
-use crate::train::start::merge;
+use crate::config::{ConfigText, RunConfig, Stage, update_table};
+use crate::train::init_from::merge;
 use gxn_base::{Error, Result};
 
 /// What is added to the name of a stage's control.
@@ -56,7 +56,8 @@ pub struct AblationPlan {
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,
-    start_from: Option<String>,
+    #[serde(alias = "start_from")]
+    init_from: Option<String>,
     merge_from: Option<String>,
     #[serde(default)]
     data: toml::Table,
@@ -116,7 +117,7 @@ impl AblationPlan {
                     Error::invalid(what, format!("{name:?}"), format!("an earlier stage: {}", known.join(", ")))
                 })
             };
-            let (start, merged) = (find(&entry.start_from)?, find(&entry.merge_from)?);
+            let (start, merged) = (find(&entry.init_from)?, find(&entry.merge_from)?);
             let bad_name =
                 entry.name.is_empty() || entry.name.contains(['/', '\\', '.']) || entry.name.ends_with(CONTROL);
             if bad_name || variants.iter().any(|variant| variant.name == entry.name) {
@@ -134,7 +135,9 @@ impl AblationPlan {
                 ("imagine", entry.imagine),
                 ("train", entry.train),
             ] {
-                merge(&mut table, toml::Table::from_iter([(key.to_string(), toml::Value::Table(own))]));
+                let mut own = toml::Table::from_iter([(key.to_string(), toml::Value::Table(own))]);
+                update_table(&mut own);
+                merge(&mut table, own);
             }
             let own = variants.len();
             variants.push(Variant { name: entry.name, start, merge: merged, control: own, is_control: false, table });
@@ -176,7 +179,7 @@ fn config_of(variant: &Variant, start: Option<&str>, merged: Option<&str>, name:
     let train = table.entry("train").or_insert_with(|| toml::Table::new().into());
     if let toml::Value::Table(train) = train {
         if let (Some(start), true) = (start, variant.start.is_some()) {
-            train.insert("start_from".into(), start.into());
+            train.insert("init_from".into(), start.into());
         }
         if let Some(merged) = merged {
             train.insert("merge_from".into(), merged.into());
@@ -202,7 +205,7 @@ fn control_of(variants: &[Variant], own: usize, config: &RunConfig) -> Option<Co
     let parent =
         parents.into_iter().flatten().reduce(|a, b| if budget(variants, b) > budget(variants, a) { b } else { a })?;
     let before = variants[parent].control;
-    if t.stage.matches_per_batch() == 0 {
+    if t.stage.match_updates() == 0 {
         return Some(Control::Is(before));
     }
     let matched = match_epochs(config);
@@ -232,7 +235,7 @@ fn control_of(variants: &[Variant], own: usize, config: &RunConfig) -> Option<Co
 fn match_epochs(config: &RunConfig) -> usize {
     let t = &config.train;
     let alone = t.match_epochs.min(t.epochs);
-    alone + (t.epochs - alone) * t.stage.matches_per_batch() as usize
+    alone + (t.epochs - alone) * t.stage.match_updates()
 }
 
 /// Match epochs along a variant's longest ancestry behind the first stage.
@@ -266,11 +269,11 @@ mod tests {
         train = { epochs = 3 }
         [[stage]]
         name = "xe"
-        start_from = "base"
+        init_from = "base"
         train = { stage = "i2t_xe", epochs = 2 }
         [[stage]]
         name = "mix"
-        start_from = "xe"
+        init_from = "xe"
         train = { stage = "i2t_mix", epochs = 4 }
         [[stage]]
         name = "alone"
@@ -307,7 +310,7 @@ mod tests {
         let logs = Path::new("logs");
         let joint = plan.config(at("joint"), logs, 2).unwrap();
         assert_eq!((joint.train.seed, joint.train.batch_size), (2, 32));
-        assert_eq!(joint.train.start_from.as_deref(), Some("logs/seed2/mix"));
+        assert_eq!(joint.train.init_from.as_deref(), Some("logs/seed2/mix"));
         assert_eq!(joint.train.merge_from.as_deref(), Some("logs/seed2/t2i"));
         let control = plan.config(at("joint-control"), logs, 2).unwrap();
         assert_eq!((control.train.stage, control.train.epochs, control.train.merge_from), (Stage::Match, 5, None));
@@ -317,7 +320,7 @@ mod tests {
     fn wrong_plans_are_refused_by_name() {
         let refused = |text: &str| plan(text).unwrap_err().to_string();
         assert!(refused("[data]\nsource = \"x\"").contains("no [[stage]]"));
-        assert!(refused("[[stage]]\nname = \"a\"\nstart_from = \"b\"").contains("an earlier stage"));
+        assert!(refused("[[stage]]\nname = \"a\"\ninit_from = \"b\"").contains("an earlier stage"));
         assert!(refused("[[stage]]\nname = \"a\"\n[[stage]]\nname = \"a\"").contains("a new name"));
         assert!(refused("[[stage]]\nname = \"../a\"").contains("a new name"));
         assert!(refused("[[stage]]\nname = \"a\"\nepochs = 3").contains("epochs"));

@@ -83,7 +83,7 @@ pub struct Card {
     /// Steps of Eq. 3 behind these weights in this run; absent in models of before it was counted, which have one a step.
     #[serde(default)]
     pub match_steps: Option<u64>,
-    /// The checkpoints behind `train.start_from`, the oldest first.
+    /// The checkpoints behind `train.init_from`, the oldest first.
     #[serde(default)]
     pub ancestry: Vec<Ancestor>,
     /// Validation result, by metric name, in percent.

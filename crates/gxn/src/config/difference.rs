@@ -16,14 +16,14 @@ pub struct Difference {
 }
 
 impl RunConfig {
-    /// The keys with other values in `other`. Where a run begins (`train.start_from`, `train.merge_from`) is a place of this
+    /// The keys with other values in `other`. Where a run begins (`train.init_from`, `train.merge_from`) is a place of this
     /// machine and does not count.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let flat = |config: &Self| -> BTreeMap<String, String> {
             let table = config.to_toml().parse::<toml::Table>().expect("written as TOML");
             let mut values = BTreeMap::new();
             flatten("", &toml::Value::Table(table), &mut values);
-            values.retain(|key, _| !matches!(key.as_str(), "train.start_from" | "train.merge_from"));
+            values.retain(|key, _| !matches!(key.as_str(), "train.init_from" | "train.merge_from"));
             values
         };
         let (own, other) = (flat(self), flat(other));
@@ -59,7 +59,7 @@ mod tests {
     fn differences_are_named_and_places_do_not_count() {
         let own = RunConfig::default();
         let mut other = own.clone();
-        other.train.start_from = Some("elsewhere".into());
+        other.train.init_from = Some("elsewhere".into());
         assert_eq!(own.differences(&other), []);
         other.train.epochs += 1;
         other.data.options.images = Some("photos".into());

@@ -2,20 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{is_fraction, is_positive, require};
+use gxn_base::Result;
+
+/// Side of a generated image.
+pub const SIDE_PX: usize = 64;
+/// Largest side of the images that pieces of the generator's size are taken from.
+const MAX_LOAD_PX: usize = 256;
+
 /// The generators (spec §7 and §8).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImagineConfig {
     /// The caption decoder, used by the stages that train it.
-    pub words: WordsConfig,
-    /// The picture generator and its discriminator, used by the stages that train them.
-    pub pictures: PicturesConfig,
+    pub caption: CaptionConfig,
+    /// The image generator and its discriminator, used by the stages that train them.
+    pub image: ImageConfig,
 }
 
 /// RNN_Dec: v_l → caption (spec §7).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WordsConfig {
+pub struct CaptionConfig {
     /// Width of the decoder's state, `H`.
     pub hidden: usize,
     /// How v_l enters.
@@ -24,7 +32,7 @@ pub struct WordsConfig {
     pub condition_scale: f64,
     /// Dropout on the decoder's states.
     pub dropout: f64,
-    /// Words seen fewer times in the train captions are never said; the encoders still know them.
+    /// Words seen fewer times in the train captions are never generated; the encoders still know them.
     pub min_count: usize,
     /// Longest generated caption.
     pub max_words: usize,
@@ -42,7 +50,7 @@ pub struct WordsConfig {
     pub shared_rate: f64,
 }
 
-impl Default for WordsConfig {
+impl Default for CaptionConfig {
     fn default() -> Self {
         Self {
             hidden: 1024,
@@ -60,7 +68,7 @@ impl Default for WordsConfig {
     }
 }
 
-impl WordsConfig {
+impl CaptionConfig {
     /// What v_l of width `embed_dim` is multiplied by.
     pub fn scale(&self, embed_dim: usize) -> f64 {
         if self.condition_scale > 0.0 { self.condition_scale } else { (embed_dim as f64).sqrt() }
@@ -77,13 +85,13 @@ pub enum Injection {
     InitialState,
 }
 
-/// CNN_Dec and D_i: t_l → a 64×64 picture (spec §8).
+/// CNN_Dec and D_i: t_l → a 64×64 image (spec §8).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PicturesConfig {
+pub struct ImageConfig {
     /// Size of the generator: its first map has `8 · generator_width` channels, half as many after each upsampling.
     pub generator_width: usize,
-    /// Size of the discriminator: its first map has so many channels, twice as many after each of the next three layers.
+    /// Size of the discriminator: the channels of its first map, which double after each of the next three layers.
     pub discriminator_width: usize,
     /// Width of the condition t_c, and of what the discriminator reads of t_l.
     pub condition_dim: usize,
@@ -93,15 +101,15 @@ pub struct PicturesConfig {
     pub condition_scale: f64,
     /// A rectifier on μ and ln σ², as StackGAN has it: then μ ≥ 0 and σ ≥ 1.
     pub condition_relu: bool,
-    /// β_f of Eq. 11: weight of generated pictures.
+    /// β_f of Eq. 11: weight of generated images.
     pub beta_fake: f64,
-    /// β_w of Eq. 11: weight of pictures with another picture's caption.
+    /// β_w of Eq. 11: weight of images with another image's caption.
     pub beta_wrong: f64,
     /// β_s of Eq. 12: weight of the Kullback–Leibler term.
     pub beta_kl: f64,
     /// The generator lowers ln(1 − D), as Eq. 12 is written, instead of raising ln D.
     pub saturating: bool,
-    /// The generator's loss also reaches t_l through what the discriminator reads of it (spec §8.5 says why not).
+    /// The generator's loss also reaches t_l through what the discriminator reads of it (spec §8.5 argues against it).
     pub through_discriminator: bool,
     /// Learning rate of generator and discriminator; 0 takes `train.learning_rate`. The schedule is the run's.
     pub learning_rate: f64,
@@ -110,18 +118,18 @@ pub struct PicturesConfig {
     /// Learning rate of the generator's loss on what it shares with the encoders (P_t^l, RNN_Enc^l, W_e), as a share of
     /// `train.learning_rate`. 1 is the paper's.
     pub shared_rate: f64,
-    /// In the discriminator's step, pictures with their own sentences and with others' are normalised as one batch. Otherwise, as
+    /// In the discriminator's step, images with their own sentences and with others' are normalised as one batch. Otherwise, as
     /// StackGAN has it, each kind is normalised by itself, and the discriminator tells them apart by what a batch has in common
-    /// as well as pair by pair; the generator learns sentences much sooner from that (README, "Does imagining pictures help?").
+    /// as well as pair by pair; the generator learns sentences much sooner from that (README, "Does imagining images help?").
     pub pairs_together: bool,
-    /// Mirror half of the real pictures.
+    /// Mirror half of the real images.
     pub mirror: bool,
-    /// Real pictures are made so many pixels wide and high, and each time another 64×64 piece of them is shown (spec §2); 64
-    /// shows them whole.
+    /// Width and height in pixels to which real images are scaled; each time another 64×64 piece of them is taken (spec §2). 64
+    /// takes them whole.
     pub load_px: usize,
 }
 
-impl Default for PicturesConfig {
+impl Default for ImageConfig {
     fn default() -> Self {
         Self {
             generator_width: 128,
@@ -145,9 +153,61 @@ impl Default for PicturesConfig {
     }
 }
 
-impl PicturesConfig {
+impl ImageConfig {
     /// What t_l of width `embed_dim` is multiplied by.
     pub fn scale(&self, embed_dim: usize) -> f64 {
         if self.condition_scale > 0.0 { self.condition_scale } else { (embed_dim as f64).sqrt() }
+    }
+}
+
+impl ImagineConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        self.caption.validate()?;
+        self.image.validate()
+    }
+}
+
+impl CaptionConfig {
+    fn validate(&self) -> Result<()> {
+        let key = |name: &str| format!("imagine.caption.{name}");
+        for (name, p) in [("dropout", self.dropout), ("sampling", self.sampling)] {
+            require(is_fraction(p), &key(name), p, "a number in [0, 1)")?;
+        }
+        for (name, p) in [("gamma_from", self.gamma_from), ("gamma_to", self.gamma_to)] {
+            require((0.0..=1.0).contains(&p), &key(name), p, "a number in [0, 1]")?;
+        }
+        for (name, x) in [
+            ("condition_scale", self.condition_scale),
+            ("learning_rate", self.learning_rate),
+            ("shared_rate", self.shared_rate),
+        ] {
+            require(x == 0.0 || is_positive(x), &key(name), x, "0 or a number above")?;
+        }
+        require(self.hidden > 0 && self.max_words > 0, &key("hidden and max_words"), 0, "at least 1")
+    }
+}
+
+impl ImageConfig {
+    fn validate(&self) -> Result<()> {
+        let key = |name: &str| format!("imagine.image.{name}");
+        let width = self.generator_width;
+        let is_even = width >= 2 && width.is_multiple_of(2);
+        require(is_even, &key("generator_width"), width, "an even number of at least 2")?;
+        let widths = [self.discriminator_width, self.condition_dim, self.noise_dim];
+        require(widths.iter().all(|&width| width > 0), "imagine.image widths", 0, "at least 1")?;
+        let expected = "from 64, the generator's size, to 256";
+        require((SIDE_PX..=MAX_LOAD_PX).contains(&self.load_px), &key("load_px"), self.load_px, expected)?;
+        require(is_fraction(self.beta1), &key("beta1"), self.beta1, "a number in [0, 1)")?;
+        for (name, x) in [
+            ("condition_scale", self.condition_scale),
+            ("beta_fake", self.beta_fake),
+            ("beta_wrong", self.beta_wrong),
+            ("beta_kl", self.beta_kl),
+            ("learning_rate", self.learning_rate),
+            ("shared_rate", self.shared_rate),
+        ] {
+            require(x == 0.0 || is_positive(x), &key(name), x, "0 or a number above")?;
+        }
+        Ok(())
     }
 }

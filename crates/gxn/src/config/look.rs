@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{is_fraction, is_positive, require};
 use crate::look::backbone::BackboneKind;
+use gxn_base::Result;
+
+/// Largest input of a CNN; beyond it a typing error is likelier than a wish.
+const MAX_SIDE_PX: u32 = 4096;
 
 /// Backbone, features and the two encoders (spec §3–4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +57,26 @@ impl Default for LookConfig {
             embed_dim: 1024,
             sentence: SentenceConfig::default(),
         }
+    }
+}
+
+impl LookConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        let rate = self.finetune_rate;
+        require(rate == 0.0 || is_positive(rate), "look.finetune_rate", rate, "0 or a number above")?;
+        let dropout = self.feature_dropout;
+        require(is_fraction(dropout), "look.feature_dropout", dropout, "a number in [0, 1)")?;
+        let sentence = &self.sentence;
+        for (key, p) in [
+            ("word_dropout", sentence.word_dropout),
+            ("state_dropout", sentence.state_dropout),
+            ("unknown_word_rate", sentence.unknown_word_rate),
+        ] {
+            require(is_fraction(p), &format!("look.sentence.{key}"), p, "a number in [0, 1)")?;
+        }
+        require(self.side_px <= MAX_SIDE_PX, "look.side_px", self.side_px, "0 or at most 4096")?;
+        let widths = [self.embed_dim, sentence.hidden, sentence.word_dim];
+        require(widths.iter().all(|&width| width > 0), "look widths", 0, "at least 1")
     }
 }
 

@@ -1,7 +1,9 @@
 //! MATCH: similarity and loss.
 
-use gxn_base::Similarity;
+use gxn_base::{Result, Similarity};
 use serde::{Deserialize, Serialize};
+
+use super::{is_positive, require};
 
 /// Similarity, combined score and ranking loss (spec §5–6).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,13 @@ impl Default for MatchingConfig {
 }
 
 impl MatchingConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        for (key, x) in [("margin", self.margin), ("temperature", self.temperature)] {
+            require(is_positive(x), &format!("matching.{key}"), x, "a number above 0")?;
+        }
+        require((0.0..=1.0).contains(&self.lambda), "matching.lambda", self.lambda, "a number in [0, 1]")
+    }
+
     /// λ as the scores use it: 1 where the model has one level.
     pub fn effective_lambda(&self) -> f64 {
         match self.levels {

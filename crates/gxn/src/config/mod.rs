@@ -7,6 +7,7 @@ mod difference;
 mod imagine;
 mod look;
 mod matching;
+mod renamed;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -15,19 +16,14 @@ use serde::{Deserialize, Serialize};
 
 pub use difference::Difference;
 pub use gxn_base::Similarity;
-pub use imagine::{ImagineConfig, Injection, PicturesConfig, WordsConfig};
+pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
 pub use matching::{Levels, LossKind, MatchingConfig};
-pub use train::{Schedule, SelectBy, Stage, TrainConfig};
+pub(crate) use renamed::update_table;
+pub use train::{Schedule, SelectBy, Stage, TrainConfig, Update};
 
-use crate::imagine::image_generator::SIDE_PX;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::SourceOptions;
-
-/// Largest input of a CNN; beyond it a typing error is likelier than a wish.
-const LARGEST_SIDE_PX: u32 = 4096;
-/// Largest side of the pictures that pieces of the generator's size are taken from.
-const MOST_LOAD_PX: usize = 256;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -107,9 +103,13 @@ impl RunConfig {
     /// The keys that a text and overrides give, before defaults and checks.
     pub(crate) fn table(text: Option<&ConfigText>, overrides: &[String]) -> Result<toml::Table> {
         let mut table = match text {
-            Some(ConfigText { name, text }) => text
-                .parse::<toml::Table>()
-                .map_err(|e| Error::invalid(name.clone(), e.to_string().trim().to_string(), "a TOML file"))?,
+            Some(ConfigText { name, text }) => {
+                let mut table = text
+                    .parse::<toml::Table>()
+                    .map_err(|e| Error::invalid(name.clone(), e.to_string().trim().to_string(), "a TOML file"))?;
+                update_table(&mut table);
+                table
+            }
             None => toml::Table::new(),
         };
         for pair in overrides {
@@ -138,132 +138,35 @@ impl RunConfig {
     /// # Errors
     /// Names the key, the value found and the range expected.
     pub fn validate(&self) -> Result<()> {
-        let check = |holds: bool, key: &str, found: String, expected: &str| {
-            if holds { Ok(()) } else { Err(Error::invalid(format!("configuration key {key}"), found, expected)) }
-        };
-        let unit = |p: f64| (0.0..1.0).contains(&p);
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        let t = &self.train;
-        let m = &self.matching;
-        check(
-            t.batch_size >= 2,
-            "train.batch_size",
-            t.batch_size.to_string(),
-            "at least 2 (a batch is its own negatives)",
-        )?;
-        for (key, x) in [
-            ("train.learning_rate", t.learning_rate),
-            ("train.cut_factor", t.cut_factor),
-            ("train.epsilon", t.epsilon),
-            ("matching.margin", m.margin),
-            ("matching.temperature", m.temperature),
-        ] {
-            check(positive(x), key, x.to_string(), "a number above 0")?;
-        }
-        for (key, x) in [
-            ("train.weight_decay", t.weight_decay),
-            ("train.grad_clip", t.grad_clip),
-            ("look.finetune_rate", self.look.finetune_rate),
-        ] {
-            check(x == 0.0 || positive(x), key, x.to_string(), "0 or a number above")?;
-        }
-        for (key, p) in [("train.ema_decay", t.ema_decay), ("train.beta1", t.beta1), ("train.beta2", t.beta2)] {
-            check(unit(p), key, p.to_string(), "a number in [0, 1)")?;
-        }
-        check(t.cut_every > 0, "train.cut_every", "0".into(), "at least 1; schedule=\"constant\" never cuts")?;
-        check((0.0..=1.0).contains(&m.lambda), "matching.lambda", m.lambda.to_string(), "a number in [0, 1]")?;
-        check(
-            unit(self.look.feature_dropout),
-            "look.feature_dropout",
-            self.look.feature_dropout.to_string(),
-            "a number in [0, 1)",
-        )?;
-        let s = &self.look.sentence;
-        for (key, p) in [
-            ("word_dropout", s.word_dropout),
-            ("state_dropout", s.state_dropout),
-            ("unknown_word_rate", s.unknown_word_rate),
-        ] {
-            check(unit(p), &format!("look.sentence.{key}"), p.to_string(), "a number in [0, 1)")?;
-        }
-        let w = &self.imagine.words;
-        for (key, p) in [("dropout", w.dropout), ("sampling", w.sampling)] {
-            check(unit(p), &format!("imagine.words.{key}"), p.to_string(), "a number in [0, 1)")?;
-        }
-        for (key, p) in [("gamma_from", w.gamma_from), ("gamma_to", w.gamma_to)] {
-            check((0.0..=1.0).contains(&p), &format!("imagine.words.{key}"), p.to_string(), "a number in [0, 1]")?;
-        }
-        for (key, x) in
-            [("condition_scale", w.condition_scale), ("learning_rate", w.learning_rate), ("shared_rate", w.shared_rate)]
-        {
-            check(x == 0.0 || positive(x), &format!("imagine.words.{key}"), x.to_string(), "0 or a number above")?;
-        }
-        check(w.hidden > 0 && w.max_words > 0, "imagine.words.hidden and max_words", "0".into(), "at least 1")?;
-        check(
-            t.stage.trains_words() || t.select_by != SelectBy::Cider,
-            "train.select_by",
-            "cider".into(),
-            "rsum or last: stage \"match\" makes no captions",
-        )?;
-        check(
-            !(t.stage.trains_words() || t.stage.trains_pictures()) || m.levels == Levels::Both,
+        self.look.validate()?;
+        self.matching.validate()?;
+        self.imagine.validate()?;
+        self.train.validate()?;
+        let stage = self.train.stage;
+        require(
+            !(stage.has(Update::Caption) || stage.has(Update::Generator)) || self.matching.levels == Levels::Both,
             "matching.levels",
-            "abstract".into(),
-            "both: captions and pictures are made from the grounded level",
-        )?;
-        check(
-            !t.stage.is_rewarded() || t.start_from.is_some(),
-            "train.start_from",
-            "nothing".into(),
-            "a run of stage i2t_xe: reinforcement begins with a decoder that can speak (paper §3.3)",
-        )?;
-        check(
-            t.stage != Stage::T2iPretrain || t.start_from.is_some(),
-            "train.start_from",
-            "nothing".into(),
-            "a Look + Match run: the generator learns alone from sentences that already mean something",
-        )?;
-        check(
-            t.merge_from.is_none() || t.stage == Stage::Joint,
-            "train.merge_from",
-            "a run".into(),
-            "nothing, unless train.stage is joint",
-        )?;
-        let p = &self.imagine.pictures;
-        check(
-            p.generator_width >= 2 && p.generator_width.is_multiple_of(2),
-            "imagine.pictures.generator_width",
-            p.generator_width.to_string(),
-            "an even number of at least 2",
-        )?;
-        check(
-            p.discriminator_width > 0 && p.condition_dim > 0 && p.noise_dim > 0,
-            "imagine.pictures widths",
-            "0".into(),
-            "at least 1",
-        )?;
-        check(
-            (SIDE_PX..=MOST_LOAD_PX).contains(&p.load_px),
-            "imagine.pictures.load_px",
-            p.load_px.to_string(),
-            "from 64, the generator's size, to 256",
-        )?;
-        check(unit(p.beta1), "imagine.pictures.beta1", p.beta1.to_string(), "a number in [0, 1)")?;
-        for (key, x) in [
-            ("condition_scale", p.condition_scale),
-            ("beta_fake", p.beta_fake),
-            ("beta_wrong", p.beta_wrong),
-            ("beta_kl", p.beta_kl),
-            ("learning_rate", p.learning_rate),
-            ("shared_rate", p.shared_rate),
-        ] {
-            check(x == 0.0 || positive(x), &format!("imagine.pictures.{key}"), x.to_string(), "0 or a number above")?;
-        }
-        let side = self.look.side_px;
-        check(side <= LARGEST_SIDE_PX, "look.side_px", side.to_string(), "0 or at most 4096")?;
-        check(self.look.embed_dim > 0 && s.hidden > 0 && s.word_dim > 0, "look widths", "0".into(), "at least 1")?;
-        Ok(())
+            "abstract",
+            "both: captions and images are generated from the grounded level",
+        )
     }
+}
+
+/// Refuses the value `found` of a key unless the condition `holds`.
+fn require(holds: bool, key: &str, found: impl std::fmt::Display, expected: &str) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("configuration key {key}"), found.to_string(), expected))
+}
+
+fn is_positive(x: f64) -> bool {
+    x > 0.0 && x.is_finite()
+}
+
+/// Whether `p` is in [0, 1).
+fn is_fraction(p: f64) -> bool {
+    (0.0..1.0).contains(&p)
 }
 
 /// What errors call a configuration.
@@ -313,7 +216,7 @@ fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     let Some((key, value)) = pair.split_once('=') else {
         return Err(Error::invalid(format!("the override {pair:?}"), "no `=`", "`table.key=value`"));
     };
-    let (key, value) = (key.trim(), value.trim());
+    let (key, value) = (renamed::update_key(key.trim()), value.trim());
     let parsed = format!("v = {value}")
         .parse::<toml::Table>()
         .ok()
@@ -376,7 +279,14 @@ mod tests {
         assert!(unknown.contains("epoch"), "{unknown}");
         let range = RunConfig::load(None, &["matching.lambda=1.5".into()]).unwrap_err().to_string();
         assert!(range.contains("matching.lambda") && range.contains("1.5"), "{range}");
-        for pair in ["matching.temperature=0", "train.learning_rate=inf", "train.beta2=1", "train.cut_every=0"] {
+        for pair in [
+            "matching.temperature=0",
+            "train.learning_rate=inf",
+            "train.beta2=1",
+            "train.decay_every_epochs=0",
+            "imagine.image.load_px=63",
+            "imagine.caption.gamma_to=1.1",
+        ] {
             let error = RunConfig::load(None, &[pair.into()]).unwrap_err().to_string();
             assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
         }

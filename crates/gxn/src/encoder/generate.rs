@@ -2,7 +2,7 @@
 
 use super::{Encoder, ImageInput};
 use crate::imagine::beam::beam_search;
-use crate::imagine::picture::SmallPicture;
+use crate::imagine::small_image::SmallImage;
 use crate::look::Phase;
 use crate::model::feature_batches;
 use gxn_base::{Error, Remedy, Result};
@@ -45,7 +45,7 @@ impl Encoder {
             return Err(Error::invalid("the beam", "width 0", "at least 1"));
         }
         let width = self.feature_dim();
-        let most = self.config().imagine.words.max_words;
+        let most = self.config().imagine.caption.max_words;
         let mut captions = Vec::with_capacity(features.len() / width);
         for batch in feature_batches(features, width, BATCH, &self.device) {
             let v_l = self.model.encode_image_grounded(batch, Phase::Evaluate).ok_or_else(|| {
@@ -67,7 +67,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the model has no generator, or there are not as many seeds as texts.
-    pub fn generate_images<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallPicture>> {
+    pub fn generate_images<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallImage>> {
         if self.model.image_generator.is_none() {
             let found = format!("one of stage {:?}, which has no image generator", self.config().train.stage);
             return Err(Error::unsupported("the model", found, "a model that generates images")
@@ -78,26 +78,26 @@ impl Encoder {
         }
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Ok(self.model.generate_images(&tokens, seeds, &self.config().imagine.pictures))
+        Ok(self.model.generate_images(&tokens, seeds, &self.config().imagine.image))
     }
 
     /// A real image as the discriminator is shown it, without the random crop: the middle 64×64 pixels at
-    /// `imagine.pictures.load_px`.
+    /// `imagine.image.load_px`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn small_image(&self, source: &ImageSource) -> Result<SmallPicture> {
-        let side_px = self.config().imagine.pictures.load_px;
+    pub fn small_image(&self, source: &ImageSource) -> Result<SmallImage> {
+        let side_px = self.config().imagine.image.load_px;
         let image = gxn_data::load_image(source, &ImageLimits::default())?;
         let values = self.pipeline().preprocess.small(side_px).apply(&image, View::FULL);
-        Ok(SmallPicture::middle_of(&values, side_px))
+        Ok(SmallImage::middle_of(&values, side_px))
     }
 
     /// The discriminator's logit of "a real image of this text" for each pair; none where the model has no discriminator.
     ///
     /// # Panics
     /// If there are not as many images as texts.
-    pub fn discriminate<S: AsRef<str>>(&self, images: &[&SmallPicture], texts: &[S]) -> Option<Vec<f32>> {
+    pub fn discriminate<S: AsRef<str>>(&self, images: &[&SmallImage], texts: &[S]) -> Option<Vec<f32>> {
         self.model.discriminator.as_ref()?;
         let tokens = self.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::encode::{EncodedDataset, paired};
 use super::permutation_test::{ORDERS, PermutationTest};
 use crate::encoder::Encoder;
-use crate::imagine::picture::{SmallPicture, root_mean_square};
+use crate::imagine::small_image::{SmallImage, root_mean_square};
 use crate::model::EmbeddingRows;
 use crate::seed::mix;
 use gxn_base::Result;
@@ -76,9 +76,9 @@ pub struct DiscriminatorAccuracy {
 
 impl DiscriminatorAccuracy {
     /// None where there is no discriminator.
-    fn new(encoder: &Encoder, images: &[SmallPicture], texts: &[String], generated: &[SmallPicture]) -> Option<Self> {
+    fn new(encoder: &Encoder, images: &[SmallImage], texts: &[String], generated: &[SmallImage]) -> Option<Self> {
         let judge =
-            |images: &[SmallPicture], texts: &[String]| encoder.discriminate(&images.iter().collect::<Vec<_>>(), texts);
+            |images: &[SmallImage], texts: &[String]| encoder.discriminate(&images.iter().collect::<Vec<_>>(), texts);
         let mut others = texts.to_vec();
         others.rotate_left(1);
         let (real, fake, wrong) = (judge(images, texts)?, judge(generated, texts)?, judge(images, &others)?);
@@ -134,7 +134,7 @@ impl GeneratedImagesEvaluation {
         dataset: &Dataset,
         scoring: Scoring,
         seed: u64,
-    ) -> Result<(Self, Vec<String>, Vec<SmallPicture>)> {
+    ) -> Result<(Self, Vec<String>, Vec<SmallImage>)> {
         let mut first = vec![None; encoded.images.count];
         for (text, &row) in encoded.caption_texts(dataset).into_iter().zip(&encoded.caption_image) {
             first[row].get_or_insert(text);
@@ -150,7 +150,7 @@ impl GeneratedImagesEvaluation {
         let other: Vec<f64> =
             one_noise.iter().zip(one_noise.iter().skip(1)).map(|(a, b)| root_mean_square(a, b)).collect();
 
-        let encoded_again = |generated: &[SmallPicture]| -> Result<EmbeddingRows> {
+        let encoded_again = |generated: &[SmallImage]| -> Result<EmbeddingRows> {
             let limits = gxn_data::ImageLimits::default();
             let features: Result<Vec<Vec<f32>>> = (generated.par_iter())
                 .map(|image| Ok(encoder.image_feature(&image.to_rgb(), &limits)?.feature))
@@ -163,7 +163,7 @@ impl GeneratedImagesEvaluation {
 
         let captions = paired(&rows, &encoded.captions).metrics(&encoded.caption_image, scoring)?.image_to_text;
         let sources = encoded.sources(dataset);
-        let images: Result<Vec<SmallPicture>> = sources.par_iter().map(|source| encoder.small_image(source)).collect();
+        let images: Result<Vec<SmallImage>> = sources.par_iter().map(|source| encoder.small_image(source)).collect();
         let images = images?;
         let small = own_image_ranks(&encoded_again(&images)?, &encoded.images)?;
         let recall = |shares: &[f64]| -> RecallSummary {

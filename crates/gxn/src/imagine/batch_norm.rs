@@ -26,8 +26,8 @@ pub struct BatchNorm {
     running_variance: Param<Tensor<1>>,
 }
 
-/// What the passes of a step saw, layer by layer: it becomes part of the running statistics when the step is done.
-pub type Seen = BatchMoments;
+/// Mean and variance of a batch in one layer: part of the running statistics when the step is done.
+pub type BatchStats = BatchMoments;
 
 impl BatchNorm {
     /// A new layer over `channels`.
@@ -40,7 +40,7 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises by the batch in training, and notes in `seen` what it was; by the running statistics otherwise.
+    /// Normalises by the batch in training, and adds its statistics to `stats`; by the running statistics otherwise.
     ///
     /// # Shapes
     /// `[B, C, …]` → the same
@@ -49,13 +49,13 @@ impl BatchNorm {
         x: Tensor<D>,
         activation: Activation,
         phase: Phase,
-        seen: &mut Vec<Seen>,
+        stats: &mut Vec<BatchStats>,
     ) -> Tensor<D> {
         let (scale, shift) = (self.scale.val(), self.shift.val());
         match phase {
             Phase::Train { .. } => {
                 let (out, moments) = batch_norm(x, scale, shift, activation, EPSILON);
-                seen.push(moments);
+                stats.push(moments);
                 out
             }
             Phase::Evaluate => {
@@ -65,11 +65,11 @@ impl BatchNorm {
         }
     }
 
-    /// Takes what a pass saw into the running statistics.
-    pub fn absorb(&mut self, seen: &Seen) {
+    /// Moves the running statistics towards those of a batch.
+    pub fn update_running_stats(&mut self, stats: &BatchStats) {
         let running = [&self.running_mean, &self.running_variance].map(|param| param.val().inner());
         let [mean, variance] = running;
-        let (mean, variance) = update_running(mean, variance, seen, MOMENTUM);
+        let (mean, variance) = update_running(mean, variance, stats, MOMENTUM);
         let replace = |param: &Param<Tensor<1>>, value: Tensor<1>| {
             param.clone().map(|_| Tensor::from_inner(value).set_require_grad(false))
         };

@@ -9,7 +9,7 @@ use crate::look::{Phase, SentenceEncoder};
 use gxn_data::{END, START, UNKNOWN};
 
 /// The `width` captions of highest ln p that beam search finds for each row of v_l, best first. The unknown word is never
-/// said; ln p is that of the words that can be. Width 1 is the greedy caption.
+/// part of one; ln p is that of the other words. Width 1 is the greedy caption.
 ///
 /// A caption that is over keeps its place while it is among the best; the search ends when all of them are over or
 /// `max_words` long. The network must be on a device without gradients.

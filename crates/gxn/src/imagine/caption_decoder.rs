@@ -1,9 +1,9 @@
-//! RNN_Dec: a GRU that says a caption word by word, given v_l (paper §3.3, spec §7.1).
+//! RNN_Dec: a GRU that generates a caption word by word, given v_l (paper §3.3, spec §7.1).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 
-use crate::config::{Injection, WordsConfig};
+use crate::config::{CaptionConfig, Injection};
 use crate::look::gru::Gru;
 use crate::look::linear::LinearMap;
 use crate::look::{Init, Phase, Site};
@@ -12,12 +12,12 @@ use gxn_data::{END, UNKNOWN};
 use gxn_ops::dropout::dropout;
 use gxn_ops::target_log_probability::target_log_probability;
 
-/// Token number of the first word that can be said; padding and start are never said.
+/// The first token that can be generated; padding and start never are.
 const FIRST: u32 = END;
 /// Bound of the output layer's first weights.
 const OUTPUT_BOUND: f32 = 0.1;
 
-/// RNN_Dec. It reads words through W_e, which belongs to the sentence encoder, and says the end, the unknown word and the
+/// RNN_Dec. It reads words through W_e, which belongs to the sentence encoder, and generates the end, the unknown word and the
 /// most frequent words of the vocabulary: output `o` is token `o + 2`.
 #[derive(Module, Debug)]
 pub struct CaptionDecoder {
@@ -41,8 +41,8 @@ struct Settings {
 }
 
 impl CaptionDecoder {
-    /// A new decoder of v_l (width `embed_dim`) that reads words of width `word_width` and can say `outputs` tokens.
-    pub fn new(init: &Init, config: &WordsConfig, embed_dim: usize, word_width: usize, outputs: usize) -> Self {
+    /// A new decoder of v_l (width `embed_dim`) that reads words of width `word_width` and can generate `outputs` tokens.
+    pub fn new(init: &Init, config: &CaptionConfig, embed_dim: usize, word_width: usize, outputs: usize) -> Self {
         let entry = match config.injection {
             Injection::Input => word_width,
             Injection::InitialState => config.hidden,
@@ -56,7 +56,7 @@ impl CaptionDecoder {
         }
     }
 
-    /// How many tokens it can say when words that occur fewer than `min_count` times in `captions` (token numbers, the
+    /// How many tokens it can generate when words that occur fewer than `min_count` times in `captions` (token numbers, the
     /// frequent words first) are left out.
     pub fn outputs_for(captions: &[&[u32]], vocabulary: usize, min_count: usize) -> usize {
         let mut counts = vec![0usize; vocabulary];
@@ -65,12 +65,12 @@ impl CaptionDecoder {
         last.max(UNKNOWN as usize) + 1 - FIRST as usize
     }
 
-    /// Number of tokens that it can say, `V'`.
+    /// Number of tokens that it can generate, `V'`.
     pub fn outputs(&self) -> usize {
         self.output_bias.dims()[0]
     }
 
-    /// The output that says `token`, or the unknown word.
+    /// The output that stands for `token`, or for the unknown word.
     pub fn output_of(&self, token: u32) -> usize {
         match (token as usize).checked_sub(FIRST as usize) {
             Some(output) if output < self.outputs() => output,
@@ -78,7 +78,7 @@ impl CaptionDecoder {
         }
     }
 
-    /// The token that `output` says.
+    /// The token that `output` stands for.
     pub fn token_of(&self, output: usize) -> u32 {
         output as u32 + FIRST
     }
@@ -106,7 +106,7 @@ impl CaptionDecoder {
         states.reshape([batch, hidden])
     }
 
-    /// What the state after word `step` (from 0, the start token) says next, before the softmax.
+    /// Logits of the word after word `step` (from 0, the start token), given the state there.
     ///
     /// # Shapes
     /// `[B, H]` → `[B, V']`
@@ -141,7 +141,7 @@ impl CaptionDecoder {
         state.matmul(self.output_weight.val()) + self.output_bias.val().unsqueeze()
     }
 
-    /// Dropout of one step: the same mask whether the caption is said word by word or read as a whole.
+    /// Dropout of one step: the same mask whether the caption is generated word by word or read as a whole.
     fn step_seed(&self, step: usize, phase: Phase) -> Option<u64> {
         match phase {
             Phase::Train { seed } if self.settings.dropout > 0.0 => {
@@ -151,7 +151,7 @@ impl CaptionDecoder {
         }
     }
 
-    /// ln p(w_t | w_{0:t−1}, v_l) of every word to be said, captions one after the other.
+    /// ln p(w_t | w_{0:t−1}, v_l) of every target word, captions one after the other.
     ///
     /// `words` are the vectors of each caption's input words (the start token first), `lengths` their numbers; the
     /// targets of caption `b` are its `lengths[b]` outputs, the end last.
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(CaptionDecoder::outputs_for(&captions, 7, 2), 4);
         assert_eq!(CaptionDecoder::outputs_for(&captions, 7, 3), 3);
         assert_eq!(CaptionDecoder::outputs_for(&captions, 7, 9), 2);
-        let config = WordsConfig { hidden: 3, ..WordsConfig::default() };
+        let config = CaptionConfig { hidden: 3, ..CaptionConfig::default() };
         let decoder = CaptionDecoder::new(&Init::new(1, &Device::flex()), &config, 4, 2, 4);
         assert_eq!([2, 3, 4, 5, 6].map(|token| decoder.output_of(token)), [0, 1, 2, 3, 1]);
         assert_eq!(decoder.token_of(3), 5);

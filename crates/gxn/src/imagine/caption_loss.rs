@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::config::{Stage, WordsConfig};
+use crate::config::{CaptionConfig, Stage};
 
 /// Cross-entropy, Eq. 4: −mean over words of ln p.
 ///
@@ -34,12 +34,12 @@ pub fn mixed(cross_entropy: Tensor<1>, self_critical: Tensor<1>, gamma: f64) -> 
 }
 
 /// γ in epoch `epoch` (from 0) of a stage of `epochs`: linear from `gamma_from` to `gamma_to`.
-pub fn gamma(config: &WordsConfig, epoch: usize, epochs: usize) -> f64 {
+pub fn gamma(config: &CaptionConfig, epoch: usize, epochs: usize) -> f64 {
     config.gamma_from + (config.gamma_to - config.gamma_from) * progress(epoch, epochs)
 }
 
 /// Share of input words that are the model's own in epoch `epoch` (from 0) of a stage of `epochs`.
-pub fn sampling(config: &WordsConfig, stage: Stage, epoch: usize, epochs: usize) -> f64 {
+pub fn sampling(config: &CaptionConfig, stage: Stage, epoch: usize, epochs: usize) -> f64 {
     match stage {
         Stage::I2tXe => config.sampling * progress(epoch, epochs),
         _ => config.sampling,
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn gamma_and_sampling_follow_the_stage() {
-        let config = WordsConfig::default();
+        let config = CaptionConfig::default();
         assert_eq!([0, 2, 4].map(|epoch| (gamma(&config, epoch, 5) * 100.0).round()), [5.0, 50.0, 95.0]);
         assert_eq!(gamma(&config, 0, 1), 0.95);
         assert_eq!([0, 1, 2].map(|epoch| sampling(&config, Stage::I2tXe, epoch, 3)), [0.0, 0.125, 0.25]);

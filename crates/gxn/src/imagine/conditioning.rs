@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use crate::config::PicturesConfig;
+use crate::config::ImageConfig;
 use crate::look::Init;
 use crate::look::linear::LinearMap;
 
@@ -30,7 +30,7 @@ pub struct Condition {
 
 impl Conditioning {
     /// A new map from t_l of width `embed_dim`.
-    pub fn new(init: &Init, config: &PicturesConfig, embed_dim: usize) -> Self {
+    pub fn new(init: &Init, config: &ImageConfig, embed_dim: usize) -> Self {
         Self {
             map: LinearMap::new(init, "picture_condition_map", embed_dim, 2 * config.condition_dim),
             scale: config.scale(embed_dim),

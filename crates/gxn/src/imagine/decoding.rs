@@ -1,4 +1,4 @@
-//! Captions said word by word: the likeliest word each time, or a drawn one.
+//! Captions generated word by word: the likeliest word each time, or a drawn one.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use gxn_data::{END, START, UNKNOWN};
 /// How the next word is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The likeliest word; the unknown word is never said.
+    /// The likeliest word; never the unknown word.
     Greedy,
     /// A draw from the model's distribution (temperature 1), the unknown word included.
     Draw {
@@ -38,7 +38,7 @@ impl Generated {
     }
 }
 
-/// Says one caption for each row of v_l, at most `max_words` words long.
+/// One caption for each row of v_l, at most `max_words` words long.
 ///
 /// In [`Phase::Train`] the states drop out as they do when the captions are read again by
 /// [`CaptionDecoder::log_probabilities`] in the same phase. The network must be on a device without gradients.
@@ -62,7 +62,7 @@ pub fn decode(
     for step in 0..max_words {
         state = decoder.advance(word_rows(sentence, &last), Some(state));
         let logits: Vec<f32> = decoder.logits_of(state.clone(), step, phase, &rows, count).into_data().iter().collect();
-        let said: Vec<(usize, f64, bool)> = (&rows, logits.par_chunks_exact(decoder.outputs()))
+        let chosen: Vec<(usize, f64, bool)> = (&rows, logits.par_chunks_exact(decoder.outputs()))
             .into_par_iter()
             .map(|(&row, logits)| match choice {
                 Choice::Greedy => {
@@ -79,7 +79,7 @@ pub fn decode(
             .collect();
         last.clear();
         let mut live = Vec::new();
-        for (at, (output, log_probability, unknown_is_best)) in said.into_iter().enumerate() {
+        for (at, (output, log_probability, unknown_is_best)) in chosen.into_iter().enumerate() {
             let (caption, token) = (&mut captions[rows[at]], decoder.token_of(output));
             caption.tokens.push(token);
             caption.log_probability += log_probability;

@@ -1,12 +1,12 @@
-//! D_i: is this a real picture, and does it belong to this sentence? (paper Eq. 11, spec §8.4; StackGAN's first stage).
+//! D_i: is this a real image, and does it belong to this sentence? (paper Eq. 11, spec §8.4; StackGAN's first stage).
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::leaky_relu;
 
-use super::batch_norm::{BatchNorm, Seen};
+use super::batch_norm::{BatchNorm, BatchStats};
 use super::image_generator::DEVIATION;
-use crate::config::PicturesConfig;
+use crate::config::ImageConfig;
 use crate::look::linear::LinearMap;
 use crate::look::{Init, Phase};
 use gxn_ops::batch_norm::Activation;
@@ -25,13 +25,13 @@ struct Block {
     norm: BatchNorm,
 }
 
-/// What the normalisations of a discriminator saw, batch by batch.
+/// Batch statistics of a discriminator, pass by pass.
 #[derive(Debug, Default)]
-pub struct JudgeSaw {
-    /// Of each batch of pictures, layer by layer.
-    pub maps: Vec<Vec<Seen>>,
+pub struct DiscriminatorStats {
+    /// Of each batch of images, layer by layer.
+    pub maps: Vec<Vec<BatchStats>>,
     /// Of each batch of pairs.
-    pub joints: Vec<Seen>,
+    pub joints: Vec<BatchStats>,
 }
 
 /// D_i, with its own view of t_l.
@@ -55,7 +55,7 @@ pub struct Discriminator {
 
 impl Discriminator {
     /// A new discriminator that reads t_l of width `embed_dim`.
-    pub fn new(init: &Init, config: &PicturesConfig, embed_dim: usize) -> Self {
+    pub fn new(init: &Init, config: &ImageConfig, embed_dim: usize) -> Self {
         let width = config.discriminator_width;
         let weight =
             |name: &str, shape: [usize; 4]| init.normal(&format!("discriminator.{name}"), shape, 0.0, DEVIATION);
@@ -78,27 +78,27 @@ impl Discriminator {
         }
     }
 
-    /// The logit of "a real picture of this sentence", and what batch normalisation saw.
+    /// The logit of "a real image of this sentence", and the batch statistics of the pass.
     ///
     /// # Shapes
     /// `[B, 3, 64, 64]` in [−1, 1], `t_l` `[B, D]` → `[B]`
-    pub fn forward(&self, pixels: Tensor<4>, t_l: Tensor<2>, phase: Phase) -> (Tensor<1>, JudgeSaw) {
-        let mut saw = JudgeSaw::default();
-        let map = self.map(pixels, phase, &mut saw);
-        (self.logits(map, t_l, phase, &mut saw), saw)
+    pub fn forward(&self, pixels: Tensor<4>, t_l: Tensor<2>, phase: Phase) -> (Tensor<1>, DiscriminatorStats) {
+        let mut stats = DiscriminatorStats::default();
+        let map = self.map(pixels, phase, &mut stats);
+        (self.logits(map, t_l, phase, &mut stats), stats)
     }
 
-    /// What is seen in pictures, before any sentence; one map serves all sentences.
+    /// The map of images before they meet a sentence; one map serves all sentences.
     ///
     /// # Shapes
     /// `[B, 3, 64, 64]` → `[B, 8W, 4, 4]`
-    pub fn map(&self, pixels: Tensor<4>, phase: Phase, saw: &mut JudgeSaw) -> Tensor<4> {
-        let mut seen = Vec::new();
+    pub fn map(&self, pixels: Tensor<4>, phase: Phase, stats: &mut DiscriminatorStats) -> Tensor<4> {
+        let mut layers = Vec::new();
         let mut map = leaky_relu(conv2d(pixels, self.first.val(), None, 2, 1), SLOPE);
         for block in &self.down {
-            map = block.norm.forward(conv2d(map, block.weight.val(), None, 2, 1), LEAKY, phase, &mut seen);
+            map = block.norm.forward(conv2d(map, block.weight.val(), None, 2, 1), LEAKY, phase, &mut layers);
         }
-        saw.maps.push(seen);
+        stats.maps.push(layers);
         map
     }
 
@@ -106,20 +106,20 @@ impl Discriminator {
     ///
     /// # Shapes
     /// `[B, 8W, 4, 4]`, `t_l` `[B, D]` → `[B]`
-    pub fn logits(&self, map: Tensor<4>, t_l: Tensor<2>, phase: Phase, saw: &mut JudgeSaw) -> Tensor<1> {
+    pub fn logits(&self, map: Tensor<4>, t_l: Tensor<2>, phase: Phase, stats: &mut DiscriminatorStats) -> Tensor<1> {
         let condition = leaky_relu(self.condition_map.forward(t_l * self.scale), SLOPE);
         let [batch, width] = condition.dims();
         let tiled = condition.reshape([batch, width, 1, 1]).expand([batch, width, LAST_SIDE, LAST_SIDE]);
         let joint = conv2d(Tensor::cat(vec![map, tiled], 1), self.joint.weight.val(), None, 1, 1);
-        let joint = self.joint.norm.forward(joint, LEAKY, phase, &mut saw.joints);
+        let joint = self.joint.norm.forward(joint, LEAKY, phase, &mut stats.joints);
         conv2d(joint, self.last.val(), Some(self.bias.val()), LAST_SIDE, 0).reshape([batch])
     }
 
-    /// Takes what passes saw into the running statistics.
-    pub fn absorb(&mut self, saw: &JudgeSaw) {
-        for seen in &saw.maps {
-            self.down.iter_mut().zip(seen).for_each(|(block, seen)| block.norm.absorb(seen));
+    /// Moves the running statistics towards those of the passes of a step.
+    pub fn update_running_stats(&mut self, stats: &DiscriminatorStats) {
+        for layers in &stats.maps {
+            self.down.iter_mut().zip(layers).for_each(|(block, layer)| block.norm.update_running_stats(layer));
         }
-        saw.joints.iter().for_each(|seen| self.joint.norm.absorb(seen));
+        stats.joints.iter().for_each(|joint| self.joint.norm.update_running_stats(joint));
     }
 }

@@ -1,4 +1,4 @@
-//! CNN_Dec: a 64×64 picture from noise and the condition (paper §3.4, spec §8.3; StackGAN's first stage).
+//! CNN_Dec: a 64×64 image from noise and the condition (paper §3.4, spec §8.3; StackGAN's first stage).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -6,16 +6,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::batch_norm::{BatchNorm, Seen};
+use super::batch_norm::{BatchNorm, BatchStats};
 use super::conditioning::{Condition, Conditioning};
-use crate::config::PicturesConfig;
+use crate::config::ImageConfig;
 use crate::look::{Init, Phase};
 use crate::seed::mix;
 use gxn_ops::batch_norm::Activation;
 use gxn_ops::conv::{conv2d, upsampled_conv3x3};
 
-/// Side of a generated picture.
-pub const SIDE_PX: usize = 64;
 /// Side of the generator's first map.
 const FIRST_SIDE: usize = 4;
 /// Upsamplings between them.
@@ -45,7 +43,7 @@ pub struct ImageGenerator {
     first_channels: usize,
 }
 
-/// The random part of a batch of pictures.
+/// The random part of a batch of images.
 #[derive(Debug, Clone)]
 pub struct Noise {
     /// z, `[B, Z]`, standard normal.
@@ -55,8 +53,8 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// Standard normal noise; each picture's is a pure function of its own seed.
-    pub fn seeded(config: &PicturesConfig, seeds: &[u64], device: &Device) -> Self {
+    /// Standard normal noise; each image's is a pure function of its own seed.
+    pub fn seeded(config: &ImageConfig, seeds: &[u64], device: &Device) -> Self {
         let (mut z, mut condition) = (Vec::new(), Vec::new());
         for &seed in seeds {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -67,7 +65,7 @@ impl Noise {
     }
 
     /// Standard normal noise for a batch of training: a pure function of one seed.
-    pub fn of_batch(config: &PicturesConfig, batch: usize, seed: u64, device: &Device) -> Self {
+    pub fn of_batch(config: &ImageConfig, batch: usize, seed: u64, device: &Device) -> Self {
         let draw = |part: u64, width: usize| {
             normal(&mut ChaCha8Rng::seed_from_u64(mix(seed, part)), batch * width).collect::<Vec<f32>>()
         };
@@ -87,20 +85,20 @@ fn normal(random: &mut ChaCha8Rng, count: usize) -> impl Iterator<Item = f32> + 
     (0..count).map(move |_| StandardNormal.sample(random))
 }
 
-/// What the generator made.
+/// A batch of generated images.
 #[derive(Debug)]
-pub struct Imagined {
-    /// Pictures in [−1, 1], `[B, 3, 64, 64]`.
+pub struct GeneratedImages {
+    /// Images in [−1, 1], `[B, 3, 64, 64]`.
     pub pixels: Tensor<4>,
     /// The distribution that the condition was drawn from.
     pub condition: Condition,
-    /// What batch normalisation saw; empty outside training.
-    pub seen: Vec<Seen>,
+    /// Batch statistics, layer by layer; empty outside training.
+    pub stats: Vec<BatchStats>,
 }
 
 impl ImageGenerator {
     /// A new generator that reads t_l of width `embed_dim`.
-    pub fn new(init: &Init, config: &PicturesConfig, embed_dim: usize) -> Self {
+    pub fn new(init: &Init, config: &ImageConfig, embed_dim: usize) -> Self {
         let first = 8 * config.generator_width;
         let block = |at: usize| {
             let (from, to) = (first >> at, first >> (at + 1));
@@ -121,27 +119,27 @@ impl ImageGenerator {
         }
     }
 
-    /// Imagines pictures for sentences.
+    /// Images for sentences.
     ///
     /// # Shapes
     /// `t_l` `[B, D]` → `[B, 3, 64, 64]`
-    pub fn forward(&self, t_l: Tensor<2>, noise: Noise, phase: Phase) -> Imagined {
+    pub fn forward(&self, t_l: Tensor<2>, noise: Noise, phase: Phase) -> GeneratedImages {
         let condition = self.conditioning.forward(t_l);
         let entry = Tensor::cat(vec![noise.z, condition.draw(noise.condition)], 1);
         let batch = entry.dims()[0];
-        let mut seen = Vec::new();
-        let first = self.project_norm.forward(entry.matmul(self.project.val()), Activation::Relu, phase, &mut seen);
+        let mut stats = Vec::new();
+        let first = self.project_norm.forward(entry.matmul(self.project.val()), Activation::Relu, phase, &mut stats);
         let mut map = first.reshape([batch, self.first_channels, FIRST_SIDE, FIRST_SIDE]);
         for block in &self.blocks {
-            map = block.norm.forward(upsampled_conv3x3(map, block.weight.val()), Activation::Relu, phase, &mut seen);
+            map = block.norm.forward(upsampled_conv3x3(map, block.weight.val()), Activation::Relu, phase, &mut stats);
         }
         let pixels = conv2d(map, self.to_pixels.val(), None, 1, 1).tanh();
-        Imagined { pixels, condition, seen }
+        GeneratedImages { pixels, condition, stats }
     }
 
-    /// Takes what a pass saw into the running statistics.
-    pub fn absorb(&mut self, seen: &[Seen]) {
+    /// Moves the running statistics towards those of a pass.
+    pub fn update_running_stats(&mut self, stats: &[BatchStats]) {
         let norms = std::iter::once(&mut self.project_norm).chain(self.blocks.iter_mut().map(|block| &mut block.norm));
-        norms.zip(seen).for_each(|(norm, seen)| norm.absorb(seen));
+        norms.zip(stats).for_each(|(norm, stats)| norm.update_running_stats(stats));
     }
 }

@@ -1,4 +1,4 @@
-//! IMAGINE: what the grounded features have to be good for (paper §3.3 and §3.4, spec §7 and §8).
+//! IMAGINE: the generators, which teach the grounded features to hold details (paper §3.3 and §3.4, spec §7 and §8).
 //!
 //! | module | holds |
 //! |---|---|
@@ -6,12 +6,12 @@
 //! | [`decoding`] | greedy and sampled captions |
 //! | [`beam`] | the likeliest captions by beam search |
 //! | [`caption_loss`] | Eq. 4, 5 and 7 |
-//! | [`scheduled_sampling`] | input words that are the model's own |
+//! | [`scheduled_sampling`] | input words that the model chose itself |
 //! | [`conditioning`] | conditioning augmentation: t_l → a distribution |
-//! | [`image_generator`] | CNN_Dec: t_l and noise → a picture |
-//! | [`picture`] | imagined pictures outside training: measured, written, on a sheet |
+//! | [`image_generator`] | CNN_Dec: t_l and noise → an image |
+//! | [`small_image`] | generated images outside training: compared, written, on a sheet |
 //! | [`discriminator`] | D_i |
-//! | [`adversarial_loss`] | Eq. 11 and 12 |
+//! | [`adversarial_loss`] | Eq. 8, 11 and 12 |
 //! | [`batch_norm`] | normalisation with PyTorch's running statistics |
 //!
 //! Generation shapes the features; nothing that is generated enters the score of a match.
@@ -25,10 +25,10 @@ pub mod conditioning;
 pub mod decoding;
 pub mod discriminator;
 pub mod image_generator;
-pub mod picture;
 #[cfg(test)]
-mod picture_tests;
+mod image_tests;
 pub mod scheduled_sampling;
+pub mod small_image;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ use crate::look::{Phase, SentenceEncoder};
 use crate::seed::mix;
 
 /// Input words of captions in which each word but the start token is replaced, with probability `share`, by a draw from
-/// what the model says after the words before it, which may be replaced ones.
+/// the model's distribution after the words before it, which may be replaced ones.
 ///
 /// `inputs` are the captions' input tokens, the start token first. Coins and draws are a pure function of the phase's
 /// seed. The network must be on a device without gradients.

@@ -1,9 +1,8 @@
-//! The decoder as a whole: saying and reading agree, the searches find what they promise, gradients reach what they must.
+//! The decoder as a whole: generating and reading agree, the searches find what they promise.
 
 use std::collections::BTreeSet;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::beam::beam_search;
@@ -12,9 +11,7 @@ use super::scheduled_sampling::scheduled_inputs;
 use crate::config::{Injection, RunConfig};
 use crate::look::{Init, Phase, TokenBatch};
 use crate::model::{Generators, Gxn};
-use crate::train::steps::{CaptionBatch, Reinforcement, caption_step, reward_reference};
 use gxn_data::{END, START, UNKNOWN};
-use gxn_eval::metrics::CiderReward;
 
 const VOCABULARY: usize = 9;
 const MAX_WORDS: usize = 6;
@@ -22,11 +19,11 @@ const MAX_WORDS: usize = 6;
 fn config(injection: Injection) -> RunConfig {
     let mut config = RunConfig::default();
     (config.look.embed_dim, config.look.sentence.hidden, config.look.sentence.word_dim) = (6, 5, 4);
-    (config.imagine.words.hidden, config.imagine.words.injection) = (7, injection);
+    (config.imagine.caption.hidden, config.imagine.caption.injection) = (7, injection);
     config
 }
 
-/// A network whose decoder can say `outputs` tokens; its weights are large, so that captions differ.
+/// A network whose decoder can generate `outputs` tokens; its weights are large, so that captions differ.
 fn network(injection: Injection, outputs: usize, seed: u64) -> Gxn {
     struct Larger;
     impl burn::module::ModuleMapper for Larger {
@@ -52,7 +49,7 @@ fn v_l(network: &Gxn, count: usize) -> Tensor<2> {
     network.encode_image_grounded(features(count), Phase::Evaluate).unwrap()
 }
 
-fn say(network: &Gxn, count: usize, choice: Choice, phase: Phase) -> Vec<Generated> {
+fn generate(network: &Gxn, count: usize, choice: Choice, phase: Phase) -> Vec<Generated> {
     let decoder = network.caption_decoder.as_ref().unwrap();
     decode(decoder, &network.sentence, v_l(network, count), MAX_WORDS, choice, phase)
 }
@@ -79,11 +76,11 @@ fn read(network: &Gxn, captions: &[Generated], phase: Phase) -> Vec<f64> {
 
 /// Dropout included: the reward's gradient is that of the captions that were drawn.
 #[test]
-fn a_caption_said_word_by_word_has_the_probability_that_reading_it_gives() {
+fn a_caption_generated_word_by_word_has_the_probability_that_reading_it_gives() {
     for injection in [Injection::Input, Injection::InitialState] {
         let network = network(injection, 6, 1);
         for phase in [Phase::Evaluate, Phase::Train { seed: 5 }] {
-            let captions = say(&network, 5, Choice::Draw { seed: 3 }, phase);
+            let captions = generate(&network, 5, Choice::Draw { seed: 3 }, phase);
             let lengths: BTreeSet<usize> = captions.iter().map(|caption| caption.tokens.len()).collect();
             assert!(lengths.len() > 1, "captions of one length test no padding: {captions:?}");
             for (caption, read) in captions.iter().zip(read(&network, &captions, phase)) {
@@ -94,12 +91,12 @@ fn a_caption_said_word_by_word_has_the_probability_that_reading_it_gives() {
 }
 
 #[test]
-fn draws_repeat_with_their_seed_and_the_greedy_caption_never_says_the_unknown_word() {
+fn draws_repeat_with_their_seed_and_the_greedy_caption_never_has_the_unknown_word() {
     let network = network(Injection::Input, 7, 2);
-    let drawn = |seed| say(&network, 8, Choice::Draw { seed }, Phase::Evaluate);
+    let drawn = |seed| generate(&network, 8, Choice::Draw { seed }, Phase::Evaluate);
     assert_eq!(drawn(1), drawn(1));
     assert_ne!(drawn(1), drawn(2));
-    let greedy = say(&network, 8, Choice::Greedy, Phase::Evaluate);
+    let greedy = generate(&network, 8, Choice::Greedy, Phase::Evaluate);
     assert!(greedy.iter().all(|caption| !caption.tokens.contains(&UNKNOWN) && caption.words() <= MAX_WORDS));
 }
 
@@ -109,7 +106,7 @@ fn a_beam_of_one_is_greedy_and_a_wider_one_is_likelier() {
     for seed in 0..6 {
         let network = network(Injection::Input, 7, seed);
         let decoder = network.caption_decoder.as_ref().unwrap();
-        let greedy = say(&network, 4, Choice::Greedy, Phase::Evaluate);
+        let greedy = generate(&network, 4, Choice::Greedy, Phase::Evaluate);
         let search = |width| beam_search(decoder, &network.sentence, v_l(&network, 4), MAX_WORDS, width);
         for (beam, greedy) in search(1).iter().zip(&greedy) {
             assert_eq!(beam.len(), 1);
@@ -139,7 +136,7 @@ fn a_beam_as_wide_as_the_vocabulary_finds_the_likeliest_caption() {
             .collect();
         for (row, beam) in beams.iter().enumerate() {
             let alone = |tokens: &Vec<u32>| {
-                // ln p among the words that can be said, one word at a time.
+                // ln p among the words that can be generated, one word at a time.
                 let state = decoder.first_state(v_l(&network, 3)).slice([row..row + 1, 0..7]);
                 let (mut state, mut last, mut sum) = (state, START, 0.0);
                 for (step, &token) in tokens.iter().enumerate() {
@@ -176,89 +173,4 @@ fn scheduled_sampling_replaces_its_share_and_never_the_start() {
     // Of 600 words a quarter, less the draws that hit the same word; four standard deviations are 42.
     let changed = found.iter().flatten().zip(inputs.iter().flatten()).filter(|(a, b)| a != b).count();
     assert!((80..=192).contains(&changed), "{changed}");
-}
-
-/// Names of the parameters that have a gradient other than zero.
-pub(super) fn reached(network: &Gxn, gradients: &GradientsParams) -> BTreeSet<String> {
-    struct Names<'a> {
-        gradients: &'a GradientsParams,
-        path: Vec<String>,
-        found: BTreeSet<String>,
-    }
-    impl ModuleVisitor for Names<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.into());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-            if gradient.into_data().iter::<f32>().any(|x| x != 0.0) {
-                self.found.insert(self.path.join("."));
-            }
-        }
-    }
-    let mut names = Names { gradients, path: Vec::new(), found: BTreeSet::new() };
-    network.visit(&mut names);
-    names.found
-}
-
-fn batch() -> CaptionBatch {
-    let features = features(3);
-    let device = Device::flex().autodiff();
-    CaptionBatch {
-        features: Tensor::from_data(features.into_data(), &device),
-        captions: vec![vec![START, 4, 5, END], vec![START, 6, END], vec![START, 4, 7, 5, END]],
-    }
-}
-
-/// Spec §7.4: the step moves RNN_Dec, P_v^l and W_e, and nothing else; the reward's part alone does so too.
-#[test]
-fn the_gradient_of_a_caption_reaches_its_path_and_nothing_else() {
-    for injection in [Injection::Input, Injection::InitialState] {
-        let network = network(injection, 6, 3).train();
-        let references: Vec<Vec<Vec<u32>>> =
-            batch().captions.iter().map(|tokens| vec![reward_reference(tokens)]).collect();
-        let reward = CiderReward::new(&references);
-        let reinforcement = || Reinforcement { gamma: 1.0, reward: &reward, references: vec![0, 1, 2], max_words: 5 };
-        for reinforcement in [None, Some(reinforcement())] {
-            let rewarded = reinforcement.is_some();
-            let (figures, gradients) = caption_step(&network, batch(), 0.2, reinforcement, Phase::Train { seed: 8 });
-            assert!(
-                !rewarded || figures.reward != figures.baseline,
-                "without advantage nothing is tested: {figures:?}"
-            );
-            let found = reached(&network, &gradients);
-            let expected = [
-                "caption_decoder.condition_map.bias",
-                "caption_decoder.condition_map.weight",
-                "caption_decoder.gru.b_hh",
-                "caption_decoder.gru.b_ih",
-                "caption_decoder.gru.w_hh",
-                "caption_decoder.gru.w_ih",
-                "caption_decoder.output_bias",
-                "caption_decoder.output_weight",
-                "image.grounded_map.bias",
-                "image.grounded_map.weight",
-                "sentence.words",
-            ];
-            assert_eq!(found, expected.map(String::from).into(), "{injection:?}, rewarded: {rewarded}");
-        }
-    }
-}
-
-/// The reward is CIDEr-D with the end as a token, and saying the unknown word is never rewarded.
-#[test]
-fn the_reward_equals_the_metric() {
-    let references: Vec<Vec<Vec<u32>>> =
-        vec![vec![vec![4, 5, END], vec![4, END]], vec![vec![6, 7, 5, END]], vec![vec![8, 4, 5, END]]];
-    let reward = CiderReward::new(&references);
-    let candidates = vec![vec![4, 5, END], vec![6, UNKNOWN, 5, END]];
-    let found = reward.rewards(&candidates, &[0, 1]);
-    let frequencies = gxn_eval::metrics::DocumentFrequencies::new(&references);
-    let expected = gxn_eval::metrics::cider_d(&candidates, &references[..2], &frequencies);
-    for (found, expected) in found.iter().zip(&expected) {
-        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
-    }
 }

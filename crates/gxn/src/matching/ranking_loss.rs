@@ -6,32 +6,40 @@ use burn::tensor::{Bool, Tensor, TensorData};
 /// A score that no negative beats: what masked entries get before a softmax.
 const MASKED: f32 = -1e4;
 
-/// Which entries of a batch's score matrix are no negatives: pairs of the same picture, the diagonal among them.
+/// Which negatives of a batch the hinge loss counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Negatives {
+    /// All of them, as in the paper.
+    All,
+    /// In each direction the one with the highest score (VSE++).
+    Hardest,
+}
+
+/// Which entries of a batch's score matrix are no negatives: pairs of the same image, the diagonal among them.
 ///
 /// # Shapes
-/// `B` picture numbers → `[B, B]`, true where both are the same picture
+/// `B` image numbers → `[B, B]`, true where both are the same image
 pub fn same_image(images: &[usize], device: &burn::tensor::Device) -> Tensor<2, Bool> {
     let n = images.len();
     let mask: Vec<bool> = images.iter().flat_map(|a| images.iter().map(move |b| a == b)).collect();
     Tensor::from_data(TensorData::new(mask, [n, n]), device)
 }
 
-/// L_Rank (paper Eq. 3), mean over the batch's pairs:
-/// Σ_{t'} [α − s*(t,v) + s*(t',v)]₊ + Σ_{v'} [α − s*(t,v) + s*(t,v')]₊, or the largest term of each sum if `hardest`.
+/// L_Rank, mean over the batch's pairs: paper Eq. 3 on combined scores, Eq. 2 on those of one level:
+/// Σ_{t'} [α − s*(t,v) + s*(t',v)]₊ + Σ_{v'} [α − s*(t,v) + s*(t,v')]₊, or the largest term of each sum with [`Negatives::Hardest`].
 ///
 /// `same_image` marks entries that are no negatives, see [`same_image`].
 ///
 /// # Shapes
-/// `[B, B]` (row: picture, column: caption; pairs on the diagonal) → `[1]`
-pub fn hinge_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, margin: f64, hardest: bool) -> Tensor<1> {
+/// `[B, B]` (row: image, column: caption; pairs on the diagonal) → `[1]`
+pub fn hinge_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, margin: f64, negatives: Negatives) -> Tensor<1> {
     let n = scores.dims()[0];
     let pairs = diagonal(&scores); // [B, 1]
     let by_image = (scores.clone() - pairs.clone() + margin).clamp_min(0.0).mask_fill(same_image.clone(), 0.0);
     let by_caption = (scores - pairs.transpose() + margin).clamp_min(0.0).mask_fill(same_image, 0.0);
-    let total = if hardest {
-        by_image.max_dim(1).sum() + by_caption.max_dim(0).sum()
-    } else {
-        by_image.sum() + by_caption.sum()
+    let total = match negatives {
+        Negatives::All => by_image.sum() + by_caption.sum(),
+        Negatives::Hardest => by_image.max_dim(1).sum() + by_caption.max_dim(0).sum(),
     };
     total / n as f64
 }
@@ -68,25 +76,25 @@ mod tests {
     }
 
     /// scores [[0.9, 0.8], [0.1, 0.5]], α = 0.2.
-    /// By picture: row 0 [0.2 − 0.9 + 0.8] = 0.1, row 1 [0.2 − 0.5 + 0.1]₊ = 0.
+    /// By image: row 0 [0.2 − 0.9 + 0.8] = 0.1, row 1 [0.2 − 0.5 + 0.1]₊ = 0.
     /// By caption: column 0 [0.2 − 0.9 + 0.1]₊ = 0, column 1 [0.2 − 0.5 + 0.8] = 0.5. Mean over two pairs: 0.3.
     #[test]
     fn hinge_of_two_pairs() {
         let device = Device::flex();
         let scores = Tensor::<2>::from_data([[0.9, 0.8], [0.1, 0.5]], &device);
-        for hardest in [false, true] {
-            let loss = value(hinge_loss(scores.clone(), same_image(&[0, 1], &device), 0.2, hardest));
+        for negatives in [Negatives::All, Negatives::Hardest] {
+            let loss = value(hinge_loss(scores.clone(), same_image(&[0, 1], &device), 0.2, negatives));
             assert!((loss - 0.3).abs() < 1e-6, "{loss}");
         }
     }
 
-    /// Three pairs, the second and third of one picture: their mutual scores are no negatives.
+    /// Three pairs, the second and third of one image: their mutual scores are no negatives.
     #[test]
-    fn pairs_of_one_picture_are_no_negatives() {
+    fn pairs_of_one_image_are_no_negatives() {
         let device = Device::flex();
         let scores = Tensor::<2>::from_data([[0.9, 0.0, 0.0], [0.0, 0.9, 5.0], [0.0, 5.0, 0.9]], &device);
         let mask = same_image(&[4, 7, 7], &device);
-        assert_eq!(value(hinge_loss(scores.clone(), mask.clone(), 0.2, false)), 0.0);
+        assert_eq!(value(hinge_loss(scores.clone(), mask.clone(), 0.2, Negatives::All)), 0.0);
         let loss = value(info_nce_loss(scores, mask, Tensor::from_data([1.0], &device)));
         assert!(loss < 1.0, "{loss}");
     }
@@ -97,8 +105,8 @@ mod tests {
         let scores = Tensor::<2>::zeros([4, 4], &device);
         let mask = same_image(&[0, 1, 2, 3], &device);
         // Every negative violates by α: 3 per sum and direction, or 1.
-        assert!((value(hinge_loss(scores.clone(), mask.clone(), 0.2, false)) - 1.2).abs() < 1e-6);
-        assert!((value(hinge_loss(scores, mask, 0.2, true)) - 0.4).abs() < 1e-6);
+        assert!((value(hinge_loss(scores.clone(), mask.clone(), 0.2, Negatives::All)) - 1.2).abs() < 1e-6);
+        assert!((value(hinge_loss(scores, mask, 0.2, Negatives::Hardest)) - 0.4).abs() < 1e-6);
     }
 
     /// Equal scores: every one of B is equally likely, ln B.
@@ -119,9 +127,11 @@ mod tests {
         let a = Tensor::<2>::from_data(scores, &device);
         let b = Tensor::<2>::from_data(TensorData::new(shuffled, [3, 3]), &device);
         let mask = same_image(&[0, 1, 2], &device);
-        for hardest in [false, true] {
-            let (x, y) =
-                (hinge_loss(a.clone(), mask.clone(), 0.2, hardest), hinge_loss(b.clone(), mask.clone(), 0.2, hardest));
+        for negatives in [Negatives::All, Negatives::Hardest] {
+            let (x, y) = (
+                hinge_loss(a.clone(), mask.clone(), 0.2, negatives),
+                hinge_loss(b.clone(), mask.clone(), 0.2, negatives),
+            );
             assert!((value(x) - value(y)).abs() < 1e-6);
         }
     }

@@ -6,7 +6,7 @@ use crate::config::Similarity;
 use crate::model::Embedding;
 use gxn_ops::order_similarity::order_similarity;
 
-/// s(t, v) of every picture with every caption; larger is better.
+/// s(t, v) of every image with every caption; larger is better.
 ///
 /// # Shapes
 /// `[N, D]`, `[M, D]` → `[N, M]`
@@ -19,10 +19,10 @@ pub fn similarity(images: Tensor<2>, captions: Tensor<2>, kind: Similarity) -> T
     }
 }
 
-/// s* = λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l); s(t_h, v_h) alone where there is one level.
+/// s* of Eq. 3: λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l); s(t_h, v_h) alone where there is one level.
 ///
 /// # Shapes
-/// `N` pictures, `M` captions → `[N, M]`
+/// `N` images, `M` captions → `[N, M]`
 pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: Similarity, lambda: f64) -> Tensor<2> {
     let abstract_scores = similarity(images.abstract_level.clone(), captions.abstract_level.clone(), kind);
     match (&images.grounded_level, &captions.grounded_level) {
@@ -38,7 +38,7 @@ pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: Similarit
 mod tests {
     use super::*;
     use crate::matching::hinge_loss;
-    use crate::matching::ranking_loss::same_image;
+    use crate::matching::ranking_loss::{Negatives, same_image};
     use burn::tensor::{Device, TensorData};
 
     const KINDS: [Similarity; 3] = [Similarity::Order, Similarity::OrderReversed, Similarity::Cosine];
@@ -88,13 +88,14 @@ mod tests {
     fn the_gradient_of_eq_3_is_that_of_finite_differences() {
         const LAMBDA: f64 = 0.3;
         const EPSILON: f32 = 1e-3;
-        let loss = |levels: &[Tensor<2>; 4], kind, hardest| {
+        let loss = |levels: &[Tensor<2>; 4], kind, negatives| {
             let mask = same_image(&[0, 1, 2, 3], &levels[0].device());
-            hinge_loss(scores(levels.clone(), kind, LAMBDA), mask, 0.5, hardest)
+            hinge_loss(scores(levels.clone(), kind, LAMBDA), mask, 0.5, negatives)
         };
-        for (kind, hardest) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        for (kind, negatives) in KINDS.into_iter().flat_map(|kind| [(kind, Negatives::All), (kind, Negatives::Hardest)])
+        {
             let inputs = embeddings(&levels(), &Device::flex().autodiff());
-            let gradients = loss(&inputs, kind, hardest).backward();
+            let gradients = loss(&inputs, kind, negatives).backward();
             for (level, input) in inputs.iter().enumerate() {
                 let gradient: Vec<f32> = input.grad(&gradients).expect("it has one").into_data().iter().collect();
                 assert!(gradient.iter().any(|g| g.abs() > 0.01), "{kind:?}, level {level}: nothing flows");
@@ -102,7 +103,7 @@ mod tests {
                     let moved = |by: f32| {
                         let mut values = levels();
                         values[level][at] += by;
-                        loss(&embeddings(&values, &Device::flex()), kind, hardest).into_scalar::<f32>()
+                        loss(&embeddings(&values, &Device::flex()), kind, negatives).into_scalar::<f32>()
                     };
                     let expected = (moved(EPSILON) - moved(-EPSILON)) / (2.0 * EPSILON);
                     assert!((found - expected).abs() < 5e-3, "{kind:?}, level {level}, {at}: {found} for {expected}");

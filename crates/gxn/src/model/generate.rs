@@ -3,10 +3,10 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Gxn;
-use crate::config::PicturesConfig;
+use crate::config::ImageConfig;
+use crate::config::SIDE_PX;
 use crate::imagine::Noise;
-use crate::imagine::image_generator::SIDE_PX;
-use crate::imagine::picture::SmallPicture;
+use crate::imagine::small_image::SmallImage;
 use crate::look::{Phase, TokenBatch};
 
 /// Images in a batch.
@@ -18,7 +18,7 @@ impl Gxn {
     ///
     /// # Panics
     /// If the model has no generator, or there are not as many seeds as captions.
-    pub fn generate_images(&self, captions: &[&[u32]], seeds: &[u64], config: &PicturesConfig) -> Vec<SmallPicture> {
+    pub fn generate_images(&self, captions: &[&[u32]], seeds: &[u64], config: &ImageConfig) -> Vec<SmallImage> {
         assert_eq!(captions.len(), seeds.len(), "one seed a caption");
         let generator = self.image_generator.as_ref().expect("a model that generates images has a generator");
         let mut images = Vec::with_capacity(captions.len());
@@ -27,7 +27,7 @@ impl Gxn {
             let noise = Noise::seeded(config, seeds, &t_l.device());
             let pixels = generator.forward(t_l, noise, Phase::Evaluate).pixels;
             let values: Vec<f32> = pixels.into_data().iter().collect();
-            images.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(SmallPicture::of));
+            images.extend(values.chunks_exact(3 * SIDE_PX * SIDE_PX).map(SmallImage::of));
         }
         images
     }
@@ -37,7 +37,7 @@ impl Gxn {
     ///
     /// # Panics
     /// If the model has no discriminator, or there are not as many images as captions.
-    pub fn discriminate(&self, images: &[&SmallPicture], captions: &[&[u32]]) -> Vec<f32> {
+    pub fn discriminate(&self, images: &[&SmallImage], captions: &[&[u32]]) -> Vec<f32> {
         assert_eq!(images.len(), captions.len(), "one image a caption");
         let discriminator = self.discriminator.as_ref().expect("a model that judges images has a discriminator");
         let mut logits = Vec::with_capacity(images.len());

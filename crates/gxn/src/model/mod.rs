@@ -67,7 +67,7 @@ impl Gxn {
     ) -> Self {
         let (look, levels) = (&config.look, config.matching.levels);
         let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
-        let (words, images) = (&config.imagine.words, &config.imagine.pictures);
+        let (words, images) = (&config.imagine.caption, &config.imagine.image);
         Self {
             backbone,
             image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),

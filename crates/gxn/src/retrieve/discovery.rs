@@ -95,7 +95,12 @@ impl Discovery {
         }
         if found.images.is_empty() {
             let what = format!("the images in {}", root.display());
-            let error = Error::not_found(what, format!("none among {others} files"), "files such as photo.jpg");
+            let others = match others {
+                0 => "no files".to_owned(),
+                1 => "1 file of another kind".to_owned(),
+                _ => format!("{others} files of other kinds"),
+            };
+            let error = Error::not_found(what, others, "files such as photo.jpg");
             return Err(match found.dropped.first() {
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
                 None => error.with_remedy(Remedy::IncludeHidden),

@@ -90,7 +90,7 @@ impl<'a> Indexer<'a> {
             return Ok(());
         }
         let found = match self.report.dropped.first() {
-            Some(first) => format!("{total} files, none of them readable ({}: {})", first.what, first.reason),
+            Some(first) => format!("none readable of {total} ({}: {})", first.what, first.reason),
             None => "none".into(),
         };
         Err(Error::invalid("the images to index", found, "at least one image"))

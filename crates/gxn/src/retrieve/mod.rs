@@ -1,6 +1,6 @@
 //! RETRIEVE: an index of images and captions made with a checkpoint, and search in it.
 //!
-//! [`refresh`] makes an index of a folder of images or a dataset and keeps it up to date; a [`Retriever`] searches it with
+//! [`refresh()`] makes an index of a folder of images or a dataset and keeps it up to date; a [`Retriever`] searches it with
 //! words and images.
 //!
 //! | module | holds |

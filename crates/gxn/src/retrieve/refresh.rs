@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gxn_base::{Error, Kind, Progress, Remedy, Result};
+use gxn_data::Dataset;
 use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use super::discovery::{Discovery, dataset_root};
@@ -125,7 +126,8 @@ impl Refresh {
                 Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
             }
             Source::Dataset(dataset) => {
-                progress.note(&format!("{}: {} with captions", dataset.name, dataset.format));
+                let Dataset { name, format, .. } = dataset;
+                progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));
                 Discovery::of_dataset(dataset, &self.source)
             }
         };

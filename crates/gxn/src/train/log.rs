@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::picture_steps::PictureFigures;
-use super::steps::CaptionFigures;
-use super::validation::Validation;
+use super::event::{EpochReport, StepReport};
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
 
@@ -43,23 +41,15 @@ impl Log {
     ///
     /// # Errors
     /// When the line cannot be written.
-    #[allow(clippy::too_many_arguments)]
-    pub fn step(
-        &mut self,
-        step: u64,
-        epoch: usize,
-        loss: f64,
-        grad_norm: f64,
-        learning_rate: f64,
-        captions: Option<&CaptionFigures>,
-        pictures: Option<&PictureFigures>,
-    ) -> Result<()> {
+    pub fn step(&mut self, report: &StepReport) -> Result<()> {
+        let StepReport { step, epoch, loss, grad_norm, learning_rate, metrics, .. } = report;
         let mut line = json!({"step": step, "epoch": epoch, "loss": loss, "grad_norm": grad_norm, "lr": learning_rate});
-        if let Some(captions) = captions {
-            line["caption"] = json!(captions);
-        }
-        if let Some(pictures) = pictures {
-            line["picture"] = json!(pictures);
+        // `caption.loss` is `loss` in the object `caption`.
+        for (name, value) in metrics.without_times().iter() {
+            match name.split_once('.') {
+                Some((group, name)) => line[group][name] = value.into(),
+                None => line[name] = value.into(),
+            }
         }
         self.line(&line)
     }
@@ -68,15 +58,10 @@ impl Log {
     ///
     /// # Errors
     /// When the line cannot be written.
-    pub fn epoch(
-        &mut self,
-        step: u64,
-        epoch: usize,
-        loss: Option<f64>,
-        validation: &Validation,
-        seconds: f64,
-    ) -> Result<()> {
-        self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": validation.by_name(), "seconds": seconds}))
+    pub fn epoch(&mut self, report: &EpochReport) -> Result<()> {
+        let EpochReport { step, epoch, loss, validation, seconds, .. } = report;
+        let val = validation.by_name();
+        self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": val, "seconds": seconds}))
     }
 
     fn line(&mut self, value: &Value) -> Result<()> {
@@ -92,21 +77,28 @@ fn step_of(line: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn report(step: u64, loss: f64) -> StepReport {
+        let metrics = [("caption.loss", 2.0), ("caption.reward_seconds", 7.0), ("caption.reward", 0.5)].into();
+        StepReport { step, total: 9, epoch: 1, loss, grad_norm: 1.0, learning_rate: 1e-3, metrics, seconds: 3.0 }
+    }
+
     #[test]
     fn lines_after_the_resumed_step_and_torn_lines_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let mut log = Log::open(&path, 0).unwrap();
         for step in 1..=4 {
-            log.step(step, 1, 0.5, 1.0, 1e-3, None, None).unwrap();
+            log.step(&report(step, 0.5)).unwrap();
         }
         log.file.write_all(b"{\"step\": 5, \"lo").unwrap();
         drop(log);
         let mut log = Log::open(&path, 2).unwrap();
-        log.step(3, 1, 0.25, 1.0, 1e-3, None, None).unwrap();
+        log.step(&report(3, 0.25)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let steps: Vec<_> = text.lines().map(|line| step_of(line).unwrap()).collect();
         assert_eq!(steps, [1, 2, 3]);
-        assert!(text.ends_with("\"lr\":0.001}\n") && text.contains("0.25"));
+        let expected =
+            r#"{"step":3,"epoch":1,"loss":0.25,"grad_norm":1.0,"lr":0.001,"caption":{"loss":2.0,"reward":0.5}}"#;
+        assert_eq!(text.lines().last(), Some(expected));
     }
 }

@@ -1,42 +1,82 @@
-//! TRAIN: the loop, written out once, and what it needs.
+//! TRAIN: [Algorithm 1](algorithm), and the loop around it, written out once.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`sampler`] | which pairs a step sees |
+//! | [`run`], [`resume`] | a run from its configuration to a calibrated model |
+//! | [`algorithm`] | Algorithm 1: one batch, update by update |
+//! | [`trainer`] | the loop over batches and epochs |
+//! | [`event`] | what the loop reports, and who listens |
+//! | [`metrics`] | what updates and validation find, by name |
+//! | [`optimisers`] | one Adam for each update |
+//! | [`sampler`] | which pairs a batch has |
 //! | [`schedule`] | the learning rate of a step |
-//! | [`feed`] | where a step's image features come from |
-//! | [`preparation`] | data, vocabulary, features and a first network |
-//! | [`start`] | runs that begin with another one's weights |
-//! | [`steps`] | one function per step of the paper |
-//! | [`picture_steps`] | the steps of discriminator and generator |
-//! | [`pictures`], [`pixels`] | what the picture losses need beside the network |
-//! | [`optimisers`] | one Adam for each loss |
-//! | [`captions`] | what the caption losses need beside the network |
-//! | [`validation`] | recall, spread and captions on the validation split |
-//! | [`alarms`] | what goes wrong in training, recognised, with its cause |
-//! | [`state`] | what resuming needs |
-//! | [`trainer`] | the loop |
+//! | [`setup`], [`init_from`] | first weights: drawn, from another run, or resumed |
+//! | [`training_data`], [`feature_source`] | data, vocabulary and features |
+//! | [`caption_task`] | what the caption update needs beside the network |
+//! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
+//! | [`validation`] | recall, spread and generated captions and images on the validation split |
+//! | [`health`] | what goes wrong in training, recognised, with its cause |
+//! | [`state`], [`log`] | what resuming needs, and what is written for people |
 
-pub mod alarms;
-pub mod captions;
+pub mod algorithm;
+pub mod caption_task;
 pub mod event;
-pub mod feed;
+pub mod feature_source;
+#[cfg(test)]
+mod fixture;
+pub mod health;
+mod image_pipeline;
+pub mod image_task;
+pub mod init_from;
 pub mod log;
+pub mod metrics;
+mod network;
 pub mod optimisers;
-pub mod picture_steps;
-pub mod pictures;
-pub mod pixels;
-pub mod preparation;
+pub mod pixel_cache;
 pub mod sampler;
 pub mod schedule;
-pub mod start;
+pub mod setup;
 pub mod state;
-pub mod steps;
+#[cfg(test)]
+mod tests;
 pub mod trainer;
-mod updates;
+pub mod training_data;
 pub mod validation;
 
-pub use alarms::Alarm;
-pub use event::Event;
-pub use start::configuration;
+use std::path::Path;
+
+pub use event::{Event, TrainObserver};
+pub use health::Alarm;
+pub use init_from::configuration;
 pub use trainer::{Outcome, Trainer};
+
+use crate::config::RunConfig;
+use crate::retrieve::calibration::calibrate_run;
+use gxn_base::Result;
+
+/// Trains a new run in the folder `run` and calibrates its best checkpoint. `features` is the folder of cached features.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`Trainer::run`].
+pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    finish(Trainer::new(config, run, features, observer)?, run, observer)
+}
+
+/// Continues the run in the folder `run` to its end and calibrates its best checkpoint.
+///
+/// # Errors
+/// As [`Trainer::resume`] and [`Trainer::run`].
+pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    finish(Trainer::resume(run, features, observer)?, run, observer)
+}
+
+fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    let outcome = trainer.run(observer)?;
+    // Its memory is needed no more.
+    drop(trainer);
+    if let Err(error) = calibrate_run(run, observer) {
+        // The run is whole without it.
+        observer.event(&Event::NotCalibrated(error));
+    }
+    Ok(outcome)
+}

@@ -9,8 +9,8 @@ pub fn learning_rate(config: &TrainConfig, step: u64, steps_per_epoch: usize) ->
     let shape = match config.schedule {
         Schedule::Constant => 1.0,
         Schedule::Step => {
-            let cuts = (step / steps_per_epoch) / config.cut_every.max(1) as u64;
-            config.cut_factor.powi(cuts as i32)
+            let cuts = (step / steps_per_epoch) / config.decay_every_epochs.max(1) as u64;
+            config.decay_factor.powi(cuts as i32)
         }
         Schedule::Cosine => {
             let done = step as f64 / (config.epochs as u64 * steps_per_epoch).max(1) as f64;

@@ -8,16 +8,20 @@ use std::os::windows::fs::symlink_dir as link_folder;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::alarms::Watch;
-use super::picture_steps::PictureFigures;
-use super::steps::CaptionFigures;
+use super::health::HealthMonitor;
+use super::metrics::NamedMetrics;
 use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
-use crate::imagine::picture::save_png;
-use gxn_base::fs::write_synced;
+use crate::config::RunConfig;
+use crate::imagine::small_image::save_png;
+use gxn_base::fs::{write_synced, write_text};
 use gxn_base::{Error, Result};
 use gxn_ops::adam::AdamState;
+
+/// Version of `trainer.json`: 2 has the sums of all updates in one table.
+const VERSION: u64 = 2;
 
 /// Where a run stands. Sampling, dropout and learning rate are functions of the position and need no state.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,10 +35,8 @@ pub struct Position {
     pub batch: usize,
     /// Sum of the open epoch's losses.
     pub loss_sum: f64,
-    /// Sums of the open epoch's caption figures.
-    pub caption_sums: CaptionFigures,
-    /// Sums of the open epoch's picture figures.
-    pub picture_sums: PictureFigures,
+    /// Sums of what the open epoch's updates found.
+    pub sums: NamedMetrics,
     /// Steps of Eq. 3 among the steps.
     pub match_steps: u64,
     /// Validation rsum of the best epoch so far.
@@ -46,8 +48,8 @@ pub struct Position {
     /// Steps behind it.
     pub best_step: u64,
     /// What the alarms remember.
-    pub watch: Watch,
-    /// Steps of the optimisers, by parameter; those of other losses than Match behind the loss's name.
+    pub health: HealthMonitor,
+    /// Steps of the optimisers, by parameter; those of other updates than Match behind the update's name.
     pub optimiser_steps: BTreeMap<String, u64>,
     /// Hash of ids, captions and splits of the data.
     pub data_sha: String,
@@ -107,7 +109,7 @@ impl RunFolder {
         self.0.join("checkpoints").join(format!("step_{step:08}"))
     }
 
-    /// Writes the sheet of imagined pictures of an epoch: `samples/epoch_007.png`.
+    /// Writes the sheet of an epoch's generated images: `samples/epoch_007.png`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -116,6 +118,20 @@ impl RunFolder {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make", &folder, e))?;
         let path = folder.join(format!("epoch_{epoch:03}.png"));
         save_png(sheet, &path)
+    }
+
+    /// Makes the folder of a new run, with its configuration. A run that ended before its first save, killed or out of disk,
+    /// left nothing to go on from: its log is removed.
+    ///
+    /// # Errors
+    /// When a file cannot be written or removed.
+    pub fn create(&self, config: &RunConfig) -> Result<()> {
+        std::fs::create_dir_all(self.0.join("checkpoints")).map_err(|e| Error::io("cannot make", &self.0, e))?;
+        write_text(&self.0.join("config.toml"), &config.to_toml())?;
+        match std::fs::remove_file(self.log()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot replace", &self.log(), e)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether there is a `last` checkpoint.
@@ -187,7 +203,7 @@ pub(crate) fn optimiser_states(
             let mut take = |kind: &str| {
                 let name = format!("{kind}.{path}");
                 arrays.remove(&name).ok_or_else(|| {
-                    Error::invalid(format!("tensor {name} of {place}"), "nothing", "the optimiser's memory")
+                    Error::damaged(format!("tensor {name} of {place}"), "nothing", "the optimiser's memory")
                         .with_hint("the file is damaged; resume from another checkpoint")
                 })
             };
@@ -200,19 +216,100 @@ pub(crate) fn optimiser_states(
 /// Writes the trainer's part of a checkpoint into its folder.
 pub(crate) fn write(folder: &Path, position: &Position, arrays: &Arrays) -> Result<()> {
     weights::save(arrays, &folder.join("trainer.safetensors"))?;
-    write_synced(&folder.join("trainer.json"), pretty(position).as_bytes())
+    let mut value = serde_json::to_value(position).expect("plain data always serialises");
+    value["version"] = VERSION.into();
+    write_synced(&folder.join("trainer.json"), pretty(&value).as_bytes())
 }
 
-/// Reads it again.
+/// Reads what [`write`], or an older version of it, wrote.
 pub(crate) fn read(folder: &Path) -> Result<(Position, Arrays)> {
     let path = folder.join("trainer.json");
     if !path.exists() {
-        return Err(Error::invalid(
-            folder.display().to_string(),
-            "no trainer.json",
-            "a checkpoint that can be resumed",
-        )
-        .with_hint("resume from the run's folder, whose `last` checkpoint can be continued"));
+        let (what, expected) = (folder.display().to_string(), "a checkpoint that can be resumed");
+        return Err(Error::unsupported(what, "no trainer.json", expected)
+            .with_hint("resume from the run's folder, whose `last` checkpoint can be continued"));
     }
-    Ok((read_json(&path)?, weights::load(&folder.join("trainer.safetensors"))?))
+    let position = position_of(read_json(&path)?, &path)?;
+    Ok((position, weights::load(&folder.join("trainer.safetensors"))?))
+}
+
+/// The position in the JSON of any version.
+fn position_of(mut value: Value, path: &Path) -> Result<Position> {
+    // The first version had no number.
+    let version = value.get("version").map_or(Some(1), Value::as_u64);
+    match version {
+        Some(1) => {
+            value["health"] = value["watch"].take();
+            let mut sums = serde_json::Map::new();
+            for group in ["caption", "picture"] {
+                let Value::Object(own) = value[format!("{group}_sums")].take() else { continue };
+                // A stage without the update had zeros.
+                if own.values().any(|sum| sum.as_f64() != Some(0.0)) {
+                    sums.extend(own.into_iter().map(|(name, sum)| (format!("{group}.{name}"), sum)));
+                }
+            }
+            value["sums"] = sums.into();
+        }
+        Some(VERSION) => {}
+        _ => {
+            let found = format!("version {}", value["version"]);
+            return Err(Error::unsupported(path.display().to_string(), found, format!("version 1 to {VERSION}"))
+                .with_hint("another version of gxn wrote it; continue the run with that one"));
+        }
+    }
+    serde_json::from_value(value).map_err(|e| {
+        Error::damaged(path.display().to_string(), e.to_string(), "the position of a run")
+            .with_hint("the file is damaged; resume from another checkpoint")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What version 1 wrote in the middle of an epoch, shortened.
+    const FIRST_VERSION: &str = r#"{
+        "step": 7, "epoch": 1, "batch": 2, "loss_sum": 1.25,
+        "caption_sums": {"loss": 3.5, "cross_entropy": 3.0, "reward": 0.5, "baseline": 0.0},
+        "picture_sums": {"discriminator": 0.0, "generator": 0.0, "divergence": 0.0, "real_right": 0.0, "fake_right": 0.0,
+                         "wrong_right": 0.0},
+        "match_steps": 7, "best_rsum": 10.5, "best_score": null, "best_epoch": 1, "best_step": 5,
+        "watch": {"first_spreads": [0.25, 0.5], "best": 10.5, "last": 10.5, "falling": 1},
+        "optimiser_steps": {"caption/sentence.words": 7}, "data_sha": "ab",
+        "machine": {"program": "0.1.0", "cpu": "x", "threads": 2}
+    }"#;
+
+    #[test]
+    fn the_first_version_is_read() {
+        let position = position_of(serde_json::from_str(FIRST_VERSION).unwrap(), Path::new("trainer.json")).unwrap();
+        let sums =
+            [("caption.loss", 3.5), ("caption.cross_entropy", 3.0), ("caption.reward", 0.5), ("caption.baseline", 0.0)];
+        assert_eq!((position.step, position.batch, position.sums.clone()), (7, 2, sums.into()));
+        assert_eq!(position.health, HealthMonitor::remembering([0.25, 0.5], 10.5, 10.5, 1));
+        assert_eq!(position.optimiser_steps["caption/sentence.words"], 7);
+    }
+
+    #[test]
+    fn a_position_survives_a_round_trip_and_a_later_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let sums = NamedMetrics::from([("picture.generator", 0.1 + 0.2)]);
+        let position =
+            Position { step: 3, loss_sum: 0.1 + 0.7, sums, best_score: Some(1.0 / 3.0), ..Position::default() };
+        write(folder.path(), &position, &Arrays::new()).unwrap();
+        assert_eq!(read(folder.path()).unwrap().0, position);
+        let later = serde_json::json!({"version": VERSION + 1});
+        let error = position_of(later, Path::new("trainer.json")).unwrap_err();
+        assert_eq!(error.kind(), gxn_base::Kind::Unsupported, "{error}");
+    }
+
+    #[test]
+    fn the_optimisers_memory_becomes_tensors_and_back() {
+        let state =
+            AdamState { path: "a.b".into(), shape: vec![2], steps: 4, first: vec![1.0, 2.0], second: vec![3.0, 4.0] };
+        let (mut arrays, steps) = optimiser_arrays(vec![state.clone()]);
+        assert_eq!(optimiser_states(arrays.clone(), &steps, "here").unwrap(), [state]);
+        arrays.remove("second.a.b");
+        let error = optimiser_states(arrays, &steps, "here").unwrap_err();
+        assert_eq!(error.kind(), gxn_base::Kind::Damaged, "{error}");
+    }
 }

@@ -1,15 +1,14 @@
-//! Recall and spread on the validation split.
+//! [`Validation`]: what the validation split tells after an epoch.
 
 use crate::evaluate::encode::paired;
 use crate::model::EmbeddingRows;
-use crate::train::captions::CaptionValidation;
-use crate::train::pictures::PictureValidation;
+use crate::train::metrics::NamedMetrics;
 use gxn_base::Result;
 use gxn_eval::Scoring;
 use gxn_eval::metrics::{METRIC_KEYS, Metrics};
 
-/// What a validation pass finds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The result of a validation pass.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Validation {
     /// Recall, median and mean rank in both directions.
     pub metrics: Metrics,
@@ -19,22 +18,20 @@ pub struct Validation {
     pub image_spread: f64,
     /// 1 − mean cosine between two captions' abstract embeddings.
     pub caption_spread: f64,
-    /// What generated captions are worth, where the stage makes them.
-    pub captions: Option<CaptionValidation>,
-    /// What generated pictures are like, where the stage makes them.
-    pub pictures: Option<PictureValidation>,
+    /// How good generated captions and images are, where the stage has them; see [`caption_task`](super::caption_task) and
+    /// [`image_task`](super::image_task).
+    pub generated: NamedMetrics,
 }
 
 impl Validation {
-    /// All numbers by name: the keys of result files, and the spreads.
+    /// All numbers by name: the keys of result files, the spreads and what [`Validation::generated`] holds.
     pub fn by_name(&self) -> serde_json::Map<String, serde_json::Value> {
         let spreads = [("image_spread", self.image_spread), ("caption_spread", self.caption_spread)];
         METRIC_KEYS
             .into_iter()
             .zip(self.metrics.values())
             .chain(spreads)
-            .chain(self.captions.iter().flat_map(CaptionValidation::by_name))
-            .chain(self.pictures.iter().flat_map(PictureValidation::by_name))
+            .chain(self.generated.iter())
             .map(|(k, v)| (k.to_string(), v.into()))
             .collect()
     }
@@ -56,8 +53,7 @@ pub fn validate(
         metrics,
         image_spread: spread(&images.abstract_level, images.dim),
         caption_spread: spread(&captions.abstract_level, captions.dim),
-        captions: None,
-        pictures: None,
+        generated: NamedMetrics::default(),
     })
 }
 

@@ -141,7 +141,7 @@ fn photographs_give_the_python_package_s_features() {
 }
 
 #[test]
-#[ignore = "needs GXN_DATA"]
+#[ignore = "needs GXN_DATA with weights/efficientnet-lite2-9656183e.pth"]
 fn the_published_pth_equals_the_safetensors() {
     let path = given("weights/efficientnet-lite2-9656183e.pth");
     let pth = Backbone::load(BackboneKind::EfficientNetLite2, &path, &Device::flex()).unwrap();
@@ -149,7 +149,7 @@ fn the_published_pth_equals_the_safetensors() {
 }
 
 #[test]
-#[ignore = "needs GXN_DATA"]
+#[ignore = "needs GXN_DATA with weights/efficientnet-lite0-57934424.pth"]
 fn the_published_lite0_loads() {
     let path = given("weights/efficientnet-lite0-57934424.pth");
     let backbone = Backbone::load(BackboneKind::EfficientNetLite0, &path, &Device::flex()).unwrap();

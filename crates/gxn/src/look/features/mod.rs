@@ -100,7 +100,7 @@ impl FeatureStore {
     ///
     /// # Errors
     /// When `spec` and `backbone` disagree, the files cannot be written (a full disk, another process at it), or with
-    /// [`Error::Interrupted`] when `progress` says to stop: what was computed is then saved.
+    /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when `progress` says to stop: what was computed is then saved.
     pub fn build(
         folder: &Path,
         spec: &FeatureSpec,

@@ -8,7 +8,7 @@ use gxn_data::Split;
 use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
 use crate::encoder::Encoder;
 use crate::evaluate::{EncodeOptions, encode_dataset};
-use crate::train::preparation::open_configured;
+use crate::train::training_data::open_configured;
 
 /// Val images that a run is calibrated on, at most.
 const IMAGES: usize = 1000;

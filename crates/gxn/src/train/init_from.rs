@@ -1,20 +1,20 @@
-//! Runs that begin with the weights of another one.
+//! Runs that are initialised from another one.
 
 use crate::checkpoint::{Ancestor, Checkpoint, fingerprint_of, resolve};
 use crate::config::{ConfigText, RunConfig, expand, name_of};
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
 
-/// The tables that a run takes over from the one it begins with.
+/// The tables that a run takes over from the one that it is initialised from.
 const INHERITED: [&str; 4] = ["data", "look", "matching", "imagine"];
 
 /// The configuration of a run: file and overrides, over the tables `data`, `look`, `matching` and `imagine` of the
-/// checkpoint that `train.start_from` names, if it names one.
+/// checkpoint that `train.init_from` names, if it names one.
 ///
 /// # Errors
 /// As [`RunConfig::load`], and when there is no such checkpoint.
 pub fn configuration(text: Option<&ConfigText>, overrides: &[String]) -> Result<RunConfig> {
     let table = RunConfig::table(text, overrides)?;
-    let named = table.get("train").and_then(|train| train.get("start_from")).and_then(toml::Value::as_str);
+    let named = table.get("train").and_then(|train| train.get("init_from")).and_then(toml::Value::as_str);
     let Some(named) = named else { return RunConfig::from_table(table, name_of(text)) };
     let stored = resolve(&expand(named)?)?.join("config.toml");
     let mut base = RunConfig::table(Some(&ConfigText::read(&stored)?), &[])?;
@@ -35,25 +35,25 @@ pub(crate) fn merge(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// The checkpoint that `config` begins with, and it at the end of its own ancestry.
+/// The checkpoint that `config` is initialised from, and it at the end of its own ancestry.
 ///
 /// # Errors
 /// As [`Checkpoint::load`]; and when a stage that continues a decoder finds none.
-pub(super) fn start_of(
+pub(super) fn initial_checkpoint(
     config: &RunConfig,
     device: &burn::tensor::Device,
 ) -> Result<Option<(Checkpoint, Vec<Ancestor>)>> {
-    let Some(named) = &config.train.start_from else { return Ok(None) };
+    let Some(named) = &config.train.init_from else { return Ok(None) };
     let folder = resolve(&expand(named)?)?;
     let folder = std::fs::canonicalize(&folder).map_err(|e| Error::io("cannot open", &folder, e))?;
     let start = Checkpoint::load(&folder, device)?;
     if config.train.stage.is_rewarded() && start.model.caption_decoder.is_none() {
-        return Err(Error::invalid(
-            format!("train.start_from = {named}"),
-            format!("a model of stage {:?} without caption decoder", start.config.train.stage),
-            "a run of stage i2t_xe",
+        return Err(Error::unsupported(
+            format!("train.init_from = {named}"),
+            format!("a model of stage {} without caption decoder", start.config.train.stage.name()),
+            "a run of stage i2t_xe, since reinforcement begins with a trained decoder (paper §3.3)",
         )
-        .with_hint("train stage i2t_xe first: reinforcement begins with a decoder that can speak (paper §3.3)"));
+        .with_remedy(Remedy::TrainCaptions));
     }
     let mut ancestry = start.card.ancestry.clone();
     ancestry.push(Ancestor {
@@ -65,24 +65,24 @@ pub(super) fn start_of(
     Ok(Some((start, ancestry)))
 }
 
-/// The checkpoint that `train.merge_from` names, which has to fit the one that `config` begins with.
+/// The checkpoint that `train.merge_from` names, which has to fit the first one.
 ///
 /// # Errors
 /// As [`Checkpoint::load`]; when words differ, or it has no generator.
-pub(super) fn merged_of(
+pub(super) fn merged_checkpoint(
     config: &RunConfig,
-    start: Option<&Checkpoint>,
+    first: Option<&Checkpoint>,
     device: &burn::tensor::Device,
 ) -> Result<Option<Checkpoint>> {
-    let (Some(named), Some(start)) = (&config.train.merge_from, start) else { return Ok(None) };
+    let (Some(named), Some(first)) = (&config.train.merge_from, first) else { return Ok(None) };
     let merged = Checkpoint::load(&resolve(&expand(named)?)?, device)?;
     let what = format!("train.merge_from = {named}");
     if merged.model.image_generator.is_none() {
-        let found = format!("a model of stage {:?} without generator", merged.config.train.stage);
-        return Err(Error::invalid(what, found, "a run of stage t2i"));
+        let found = format!("a model of stage {} without generator", merged.config.train.stage.name());
+        return Err(Error::unsupported(what, found, "a run of stage t2i").with_remedy(Remedy::TrainGenerator));
     }
-    if merged.vocabulary != start.vocabulary {
-        return Err(Error::invalid(what, "another vocabulary", "the words of train.start_from")
+    if merged.vocabulary != first.vocabulary {
+        return Err(Error::conflict(what, "another vocabulary", "the words of train.init_from")
             .with_hint("both runs have to come from one Look + Match run"));
     }
     Ok(Some(merged))

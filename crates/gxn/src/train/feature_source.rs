@@ -1,6 +1,7 @@
-//! Where a step's image features come from: the cache of a frozen CNN, or pictures through a CNN that is trained.
+//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen CNN, or images through a CNN that is
+//! trained.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
@@ -12,15 +13,15 @@ use crate::look::features::{FeatureStore, ViewChoice};
 use crate::look::{Init, Phase};
 use crate::model::Gxn;
 use crate::seed::mix;
-use gxn_base::{Error, Kind, Result};
+use gxn_base::{Error, Kind, Progress, Result};
 use gxn_data::{ContentHash, ImageLimits, ImageSource, load_image};
 
-/// Bytes of decoded pictures that are kept; beyond it a picture is decoded again in every step.
+/// Bytes of decoded images that are kept; beyond it an image is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
 
-/// The features of a data set's images, by their position in it.
+/// The features of a dataset's images, by their position in it.
 #[derive(Debug)]
-pub enum Feed {
+pub enum FeatureSource {
     /// Features of a frozen CNN.
     Cached {
         /// The cache.
@@ -32,56 +33,56 @@ pub enum Feed {
         /// Views of an image.
         views: usize,
     },
-    /// Pictures for a CNN that is trained.
-    Pictures {
-        /// Where each picture is.
+    /// Images for a CNN that is trained.
+    Images {
+        /// Where each image is.
         sources: Vec<ImageSource>,
-        /// Decoded pictures, as many as fit.
+        /// Decoded images, as many as fit.
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
         input: ImagePipeline,
     },
 }
 
-impl Feed {
-    /// Decodes the pictures at `sources` and keeps as many as fit into memory. Those that cannot be read are left out;
-    /// the second result has their positions in `sources`, ascending, and the reasons.
+impl FeatureSource {
+    /// Decodes the images at `sources` and keeps as many as fit into memory. Those that cannot be read are left out; the
+    /// second result has their positions in `sources`, ascending, and the reasons.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when `stop` is set.
-    pub fn pictures(
+    /// [`Kind::Interrupted`] when `progress` is cancelled.
+    pub fn decode(
         sources: Vec<ImageSource>,
         input: ImagePipeline,
-        stop: &AtomicBool,
+        progress: &dyn Progress,
     ) -> Result<(Self, Vec<(usize, String)>)> {
         let room = AtomicUsize::new(DECODED_BYTES);
         let decode = |source: &ImageSource| -> Result<Option<RgbImage>> {
-            if stop.load(Ordering::Relaxed) {
+            if progress.cancelled() {
                 return Err(Error::interrupted());
             }
-            let picture = load_image(source, &ImageLimits::default())?;
-            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(picture.len()));
-            Ok(fits.is_ok().then_some(picture))
+            let image = load_image(source, &ImageLimits::default())?;
+            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(image.len()));
+            Ok(fits.is_ok().then_some(image))
         };
         let outcomes: Vec<Result<Option<RgbImage>>> = sources.par_iter().map(decode).collect();
         let (mut kept, mut decoded, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (at, (source, outcome)) in sources.into_iter().zip(outcomes).enumerate() {
             match outcome {
-                Ok(picture) => {
+                Ok(image) => {
                     kept.push(source);
-                    decoded.push(picture);
+                    decoded.push(image);
                 }
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 Err(error) => bad.push((at, error.to_string())),
             }
         }
-        Ok((Self::Pictures { sources: kept, decoded, input }, bad))
+        Ok((Self::Images { sources: kept, decoded, input }, bad))
     }
 
     /// The features of a training step: of each image one view, drawn from the step's seed.
     ///
     /// # Errors
-    /// When a picture can no longer be read.
+    /// When an image can no longer be read.
     ///
     /// # Shapes
     /// `B` positions → `[B, F]`
@@ -96,7 +97,7 @@ impl Feed {
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
             }
-            Self::Pictures { input, .. } => {
+            Self::Images { input, .. } => {
                 let views: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, input.views.len())).collect();
                 let pixels = self.pixels(images, &views, device)?;
                 Ok(trained_backbone(model).forward(pixels))
@@ -107,16 +108,16 @@ impl Feed {
     /// The features that stand for images outside training: the mean over views, `[N, F]` row-major.
     ///
     /// # Errors
-    /// When a picture can no longer be read.
+    /// When an image can no longer be read.
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
             Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
-            Self::Pictures { sources, decoded, input } => {
+            Self::Images { sources, decoded, input } => {
                 let inference = Inference::new(trained_backbone(model));
                 let features: Result<Vec<Vec<f32>>> = images
                     .par_iter()
                     .map(|&image| match &decoded[image] {
-                        Some(picture) => input.mean_feature(&inference, picture),
+                        Some(image) => input.mean_feature(&inference, image),
                         None => input.mean_feature(&inference, &load_image(&sources[image], &ImageLimits::default())?),
                     })
                     .collect();
@@ -129,7 +130,7 @@ impl Feed {
     /// the first weights where the CNN is trained.
     ///
     /// # Errors
-    /// When a picture can no longer be read.
+    /// When an image can no longer be read.
     pub fn fit_transform(&self, model: &mut Gxn, images: &[usize], init: &Init) -> Result<()> {
         if !model.image.standardises() {
             return Ok(());
@@ -140,7 +141,7 @@ impl Feed {
                 let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
                 model.image.fit(values, *feature_dim, init);
             }
-            Self::Pictures { .. } => {
+            Self::Images { .. } => {
                 let width = trained_backbone(model).kind().feature_dim();
                 let features = self.mean_features(model, images)?;
                 model.image.fit(std::iter::once(features), width, init);
@@ -151,8 +152,8 @@ impl Feed {
 
     /// The CNN's input, `[B, 3, S, S]`.
     fn pixels(&self, images: &[usize], views: &[usize], device: &Device) -> Result<Tensor<4>> {
-        let Self::Pictures { sources, decoded, input } = self else {
-            unreachable!("only pictures have pixels");
+        let Self::Images { sources, decoded, input } = self else {
+            unreachable!("only images have pixels");
         };
         let side = input.preprocess.side_px as usize;
         let planes: Result<Vec<Vec<f32>>> = images
@@ -161,7 +162,7 @@ impl Feed {
             .map(|(&image, &view)| {
                 let view = input.views[view];
                 match &decoded[image] {
-                    Some(picture) => Ok(input.preprocess.apply(picture, view)),
+                    Some(image) => Ok(input.preprocess.apply(image, view)),
                     None => Ok(input.preprocess.apply(&load_image(&sources[image], &ImageLimits::default())?, view)),
                 }
             })
@@ -176,5 +177,5 @@ fn of(contents: &[ContentHash], images: &[usize]) -> Vec<ContentHash> {
 }
 
 fn trained_backbone(model: &Gxn) -> &Backbone {
-    model.backbone.as_ref().expect("a model that reads pictures in training has a backbone")
+    model.backbone.as_ref().expect("a model that reads images in training has a backbone")
 }

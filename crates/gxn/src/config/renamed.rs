@@ -1,0 +1,78 @@
+//! Keys of older configurations, which runs and checkpoints keep: they are read as the keys that replaced them.
+
+use toml::{Table, Value};
+
+/// Older keys and what replaced them.
+const RENAMED: [(&str, &str); 5] = [
+    ("train.start_from", "train.init_from"),
+    ("train.cut_every", "train.decay_every_epochs"),
+    ("train.cut_factor", "train.decay_factor"),
+    ("imagine.words", "imagine.caption"),
+    ("imagine.pictures", "imagine.image"),
+];
+
+/// The key that replaced `key`, or that lies in a table that was renamed; `key` itself where it is not an older one.
+pub(super) fn update_key(key: &str) -> String {
+    for (old, new) in RENAMED {
+        match key.strip_prefix(old) {
+            Some(rest) if rest.is_empty() || rest.starts_with('.') => return format!("{new}{rest}"),
+            _ => {}
+        }
+    }
+    key.to_owned()
+}
+
+/// Renames the older keys of a configuration. A table that has both an older key and its new one keeps both, and is refused
+/// when it is read: nobody can say which one counts.
+pub(crate) fn update_table(config: &mut Table) {
+    for (old, new) in RENAMED {
+        let ((table, old), (_, new)) =
+            (old.split_once('.').expect("two parts"), new.split_once('.').expect("two parts"));
+        let Some(Value::Table(table)) = config.get_mut(table) else { continue };
+        if table.contains_key(new) {
+            continue;
+        }
+        if let Some(value) = table.remove(old) {
+            table.insert(new.to_owned(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RunConfig;
+
+    const OLD: &str = "[train]\nstart_from = \"a\"\ncut_every = 3\ncut_factor = 0.5\nstage = \"joint\"\n\
+                       [imagine.words]\nhidden = 7\n[imagine.pictures]\nnoise_dim = 5\n";
+
+    #[test]
+    fn older_files_and_overrides_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.toml");
+        std::fs::write(&path, OLD).unwrap();
+        let set = ["train.cut_every=4", "imagine.words.max_words=9"].map(String::from);
+        let config = RunConfig::load(Some(&path), &set).unwrap();
+        assert_eq!((config.train.init_from.as_deref(), config.train.decay_every_epochs), (Some("a"), 4));
+        assert_eq!((config.train.decay_factor, config.imagine.image.noise_dim), (0.5, 5));
+        assert_eq!((config.imagine.caption.hidden, config.imagine.caption.max_words), (7, 9));
+        let written = config.to_toml();
+        assert!(
+            ["start_from", "cut_", "words]", "pictures]", "joint"].iter().all(|old| !written.contains(old)),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn both_names_of_a_key_are_refused() {
+        let mut table: Table = "[train]\ncut_every = 3\ndecay_every_epochs = 4".parse().unwrap();
+        update_table(&mut table);
+        assert!(RunConfig::from_table(table, "test").unwrap_err().to_string().contains("cut_every"));
+    }
+
+    #[test]
+    fn only_whole_keys_are_renamed() {
+        assert_eq!(update_key("imagine.words_x"), "imagine.words_x");
+        assert_eq!(update_key("imagine.words.hidden"), "imagine.caption.hidden");
+    }
+}

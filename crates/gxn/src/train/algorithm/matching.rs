@@ -1,0 +1,89 @@
+//! Match: the ranking loss, paper Eq. 3.
+
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use super::{LossOutput, Step, generator, value};
+use crate::config::{LossKind, MatchingConfig, Update};
+use crate::look::{Phase, TokenBatch};
+use crate::matching::ranking_loss::same_image;
+use crate::matching::{Negatives, combined_scores, hinge_loss, info_nce_loss};
+use crate::model::Gxn;
+use crate::seed::mix;
+use crate::train::metrics::NamedMetrics;
+use crate::train::trainer::Trainer;
+use gxn_base::Result;
+
+/// Highest 1 / temperature of the softmax loss.
+const MAX_SCALE: f32 = 100.0;
+
+/// What Match reads.
+#[derive(Debug, Clone)]
+pub struct MatchBatch {
+    /// CNN features, `[B, F]`.
+    pub features: Tensor<2>,
+    /// One caption for each.
+    pub captions: TokenBatch,
+    /// Number of the image of each pair: equal numbers are no negatives of each other.
+    pub images: Vec<usize>,
+}
+
+/// The ranking loss of a batch on the combined scores. `negatives` counts where the configuration has a hinge loss.
+pub fn match_loss(
+    model: &Gxn,
+    batch: MatchBatch,
+    matching: &MatchingConfig,
+    lambda: f64,
+    negatives: Negatives,
+    phase: Phase,
+) -> LossOutput {
+    let images = model.encode_image(batch.features, phase);
+    let captions = model.encode_text(&batch.captions, phase);
+    let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, B]
+    let mask = same_image(&batch.images, &scores.device());
+    let loss = match matching.loss {
+        LossKind::InfoNce => {
+            let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
+            info_nce_loss(scores, mask, scale)
+        }
+        LossKind::Sum | LossKind::Hardest => hinge_loss(scores, mask, matching.margin, negatives),
+    };
+    let gradients = GradientsParams::from_grads(loss.backward(), model);
+    LossOutput { loss: value(&loss), metrics: NamedMetrics::default(), gradients }
+}
+
+/// The mean loss of a batch of `batch_size` pairs whose scores are all equal: where nothing is learned.
+pub fn plateau(matching: &MatchingConfig, negatives: Negatives, batch_size: usize) -> f64 {
+    let others = batch_size.saturating_sub(1) as f64;
+    match (matching.loss, negatives) {
+        (LossKind::InfoNce, _) => (batch_size as f64).ln(),
+        (LossKind::Sum | LossKind::Hardest, Negatives::Hardest) => 2.0 * matching.margin,
+        (LossKind::Sum | LossKind::Hardest, Negatives::All) => 2.0 * others * matching.margin,
+    }
+}
+
+impl Trainer {
+    pub(super) fn update_match(&mut self, step: &mut Step) -> Result<()> {
+        // Behind Gen_t2i dropout is drawn again: the batch may have had a Match before it.
+        let is_behind_generator = step.metrics.get(generator::LOSS).is_some();
+        let seed = if is_behind_generator { mix(step.seed, 0x2d) } else { step.seed };
+        let (images, features) = self.features(step.members, seed)?;
+        let captions = self.data.step_captions(step.members, self.config.look.sentence.unknown_word_rate, seed);
+        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
+        let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
+        let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
+        self.finite("loss", found.loss)?;
+        let (gradients, norm) = self.clipped("gradient", found.gradients)?;
+        self.apply(Update::Match, gradients, self.rates("", step.rate, step.rate));
+        self.position.match_steps += 1;
+        step.reported = (found.loss, norm);
+        Ok(())
+    }
+
+    /// The negatives of the current epoch's hinge loss.
+    pub(in crate::train) fn negatives(&self) -> Negatives {
+        let m = &self.config.matching;
+        let hardest = m.loss == LossKind::Hardest && self.position.epoch >= m.sum_epochs;
+        if hardest { Negatives::Hardest } else { Negatives::All }
+    }
+}

@@ -1,0 +1,177 @@
+//! Algorithm 1: one batch goes through the updates of its stage ([`Stage::updates`]), each of which follows the gradient of
+//! its own loss with its own optimiser.
+//!
+//! | module | update |
+//! |---|---|
+//! | [`caption`] | Gen_i2t: Eq. 4 or 7 |
+//! | [`matching`] | Match: Eq. 3 |
+//! | [`discriminator`] | Gen_t2i, its first half: Eq. 11 |
+//! | [`generator`] | Gen_t2i, its second half: Eq. 12 |
+//!
+//! Each update encodes the batch with the weights that the one before it left; the generator alone takes over the images
+//! that the discriminator was trained on.
+//!
+//! [`Stage::updates`]: crate::config::Stage::updates
+
+pub mod caption;
+pub mod discriminator;
+pub mod generator;
+pub mod matching;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use super::event::StepReport;
+use super::metrics::NamedMetrics;
+use super::schedule::{ema_decay, learning_rate};
+use super::trainer::Trainer;
+use crate::config::Update;
+use crate::look::Phase;
+use crate::seed::mix;
+use gxn_base::{Error, Result};
+use gxn_ops::gradient::clip_global_norm;
+use gxn_ops::moving_average::ema_update;
+
+use generator::FakeBatch;
+
+/// A loss on a batch.
+#[derive(Debug)]
+pub struct LossOutput {
+    /// Its value.
+    pub loss: f64,
+    /// It and what else is worth recording, by name.
+    pub metrics: NamedMetrics,
+    /// Its gradient.
+    pub gradients: GradientsParams,
+}
+
+/// What the updates of a batch share.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    /// The captions of the batch, each of another image.
+    members: &'a [usize],
+    /// Decides all that is random in the batch.
+    seed: u64,
+    /// Learning rate.
+    rate: f64,
+    /// Loss and gradient norm by which the step is reported.
+    reported: (f64, f64),
+    metrics: NamedMetrics,
+    /// From the discriminator's update for the generator's.
+    fakes: Option<FakeBatch>,
+}
+
+impl Trainer {
+    /// One batch of Algorithm 1.
+    pub(super) fn step(&mut self, members: &[usize], steps_per_epoch: usize) -> Result<StepReport> {
+        let start = Instant::now();
+        let t = &self.config.train;
+        let mut step = Step {
+            members,
+            seed: mix(mix(t.seed, 0x57e9), self.position.step),
+            rate: learning_rate(t, self.position.step, steps_per_epoch),
+            reported: (0.0, 0.0),
+            metrics: NamedMetrics::default(),
+            fakes: None,
+        };
+        for update in self.updates() {
+            match update {
+                Update::Caption => self.update_caption(&mut step)?,
+                Update::Match => self.update_match(&mut step)?,
+                Update::Discriminator => self.update_discriminator(&mut step)?,
+                Update::Generator => self.update_generator(&mut step)?,
+            }
+        }
+        if let Some(average) = self.average.take() {
+            let decay = ema_decay(&self.config.train, self.position.step);
+            self.average = Some(ema_update(average, &self.model, decay));
+        }
+        let (loss, grad_norm) = step.reported;
+        self.position.step += 1;
+        self.position.batch += 1;
+        self.position.loss_sum += loss;
+        self.position.sums.add(&step.metrics.without_times());
+        Ok(StepReport {
+            step: self.position.step,
+            total: (self.config.train.epochs * steps_per_epoch) as u64,
+            epoch: self.position.epoch + 1,
+            loss,
+            grad_norm,
+            learning_rate: step.rate,
+            metrics: step.metrics,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The updates of the current epoch: at the beginning of a run perhaps Match alone, whatever its stage.
+    fn updates(&self) -> &'static [Update] {
+        let t = &self.config.train;
+        if self.position.epoch < t.match_epochs { &[Update::Match] } else { t.stage.updates() }
+    }
+
+    /// Moves the network along the gradient of an update's loss.
+    fn apply(&mut self, update: Update, gradients: GradientsParams, rate_of: impl Fn(&str) -> f64) {
+        let optimiser = self.optimisers.of(update);
+        self.model.update(|model| optimiser.step(rate_of, model, gradients));
+    }
+
+    /// The learning rate of a parameter by its path: `own` below `module`, `shared` elsewhere, less for a CNN.
+    fn rates(&self, module: &'static str, own: f64, shared: f64) -> impl Fn(&str) -> f64 + use<> {
+        let backbone = if self.config.look.finetune { shared * self.config.look.finetune_rate } else { shared };
+        move |path: &str| match path.split('.').next() {
+            Some(first) if first == module => own,
+            Some("backbone") => backbone,
+            _ => shared,
+        }
+    }
+
+    /// The learning rate of a step for weights whose own first rate is `first`; 0 takes the run's. The schedule is the
+    /// run's: only the first rates differ.
+    fn own_rate(&self, step: &Step, first: f64) -> f64 {
+        if first > 0.0 { step.rate / self.config.train.learning_rate * first } else { step.rate }
+    }
+
+    /// Images and CNN features of a batch's pairs; a CNN that is trained computes them again after every update.
+    fn features(&self, members: &[usize], seed: u64) -> Result<(Vec<usize>, Tensor<2>)> {
+        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
+        let device = self.device.clone().autodiff();
+        let features = self.data.features.step_features(&self.model, &images, Phase::Train { seed }, &device)?;
+        Ok((images, features))
+    }
+
+    /// The gradients clipped to the configured norm, and the norm that they had.
+    fn clipped(&self, what: &str, gradients: GradientsParams) -> Result<(GradientsParams, f64)> {
+        let limit = self.config.train.grad_clip;
+        self.measured(what, gradients, if limit > 0.0 { limit } else { f64::INFINITY })
+    }
+
+    /// The gradients as they are: GANs are not clipped.
+    fn unclipped(&self, what: &str, gradients: GradientsParams) -> Result<GradientsParams> {
+        Ok(self.measured(what, gradients, f64::INFINITY)?.0)
+    }
+
+    fn measured(&self, what: &str, gradients: GradientsParams, limit: f64) -> Result<(GradientsParams, f64)> {
+        let (gradients, norm) = clip_global_norm(&*self.model, gradients, limit);
+        self.finite(what, norm)?;
+        Ok((gradients, norm))
+    }
+
+    /// Refuses a number that would make weights that are not finite: none are made, so that none can be saved.
+    fn finite(&self, what: &str, found: f64) -> Result<()> {
+        if found.is_finite() {
+            return Ok(());
+        }
+        let what = format!("the {what} of step {}", self.position.step + 1);
+        Err(Error::invalid(what, found.to_string(), "a finite number")
+            .with_hint("lower train.learning_rate; the last checkpoint is from before this step"))
+    }
+}
+
+/// The value of a loss.
+fn value(loss: &Tensor<1>) -> f64 {
+    loss.clone().into_scalar::<f32>().into()
+}

@@ -1,0 +1,395 @@
+//! Each update: which parameters its loss reaches, and what it leaves bit by bit as it was.
+
+use std::collections::BTreeSet;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::caption::{
+    BASELINE, CROSS_ENTROPY, CaptionBatch, REWARD, REWARD_SECONDS, Reinforcement, caption_loss, reward_reference,
+};
+use super::discriminator::{self, discriminator_loss};
+use super::generator::{self, generate_fakes, generator_loss};
+use super::{Step, caption};
+use crate::checkpoint::weights::{Arrays, collect};
+use crate::config::{ImageConfig, Injection, RunConfig, Stage, Update};
+use crate::imagine::adversarial_loss;
+use crate::look::{Init, Phase, TokenBatch};
+use crate::model::{Generators, Gxn};
+use crate::train::fixture::{tiny_config, tiny_trainer, trainer_of};
+use crate::train::metrics::NamedMetrics;
+use crate::train::trainer::Trainer;
+use gxn_data::{END, START, UNKNOWN};
+use gxn_eval::metrics::CiderReward;
+use gxn_ops::adam::AdamState;
+
+const PHASE: Phase = Phase::Train { seed: 4 };
+
+fn small_config() -> RunConfig {
+    let mut config = RunConfig::default();
+    (config.look.embed_dim, config.look.sentence.hidden, config.look.sentence.word_dim) = (6, 5, 4);
+    config
+}
+
+/// A network whose decoder can generate six tokens; its weights are large, so that captions differ.
+fn captioning_network(injection: Injection) -> Gxn {
+    struct Larger;
+    impl burn::module::ModuleMapper for Larger {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| value * 3.0)
+        }
+    }
+    let mut config = small_config();
+    (config.imagine.caption.hidden, config.imagine.caption.injection) = (7, injection);
+    let generators = Generators { words: Some(6), images: false };
+    let mut network = Gxn::new(&Init::new(3, &Device::flex()), &config, 9, None, None, generators);
+    network.caption_decoder = network.caption_decoder.map(|decoder| decoder.map(&mut Larger));
+    network.sentence = network.sentence.map(&mut Larger);
+    network
+}
+
+fn gan_config() -> RunConfig {
+    let mut config = small_config();
+    let image = &mut config.imagine.image;
+    (image.generator_width, image.discriminator_width) = (2, 2);
+    (image.condition_dim, image.noise_dim) = (3, 5);
+    config
+}
+
+fn gan_network() -> Gxn {
+    let generators = Generators { words: None, images: true };
+    Gxn::new(&Init::new(7, &Device::flex()), &gan_config(), 9, None, None, generators)
+}
+
+fn captions() -> TokenBatch {
+    TokenBatch::new(&[vec![START, 4, 5, END], vec![START, 6, END], vec![START, 8, 7, 5, END], vec![START, 5, END]])
+}
+
+fn names(list: &[&str], network: &Gxn) -> BTreeSet<String> {
+    let all = collect(network);
+    let fixed = ["running_mean", "running_variance"];
+    let wanted = |name: &&String| {
+        list.iter().any(|start| name.starts_with(start)) && !fixed.iter().any(|end| name.ends_with(end))
+    };
+    all.keys().filter(wanted).cloned().collect()
+}
+fn real() -> Tensor<4> {
+    Tensor::random([4, 3, 64, 64], burn::tensor::Distribution::Uniform(-1.0, 1.0), &Device::flex().autodiff())
+}
+
+/// Names of the parameters that have a gradient other than zero.
+fn reached(network: &Gxn, gradients: &GradientsParams) -> BTreeSet<String> {
+    struct Names<'a> {
+        gradients: &'a GradientsParams,
+        path: Vec<String>,
+        found: BTreeSet<String>,
+    }
+    impl ModuleVisitor for Names<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.into());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+            if gradient.into_data().iter::<f32>().any(|x| x != 0.0) {
+                self.found.insert(self.path.join("."));
+            }
+        }
+    }
+    let mut names = Names { gradients, path: Vec::new(), found: BTreeSet::new() };
+    network.visit(&mut names);
+    names.found
+}
+
+fn caption_batch() -> CaptionBatch {
+    let width = RunConfig::default().look.backbone.feature_dim();
+    let values: Vec<f32> = (0..3 * width).map(|at| ((at * 7919) % 101) as f32 / 50.0).collect();
+    CaptionBatch {
+        features: Tensor::from_data(TensorData::new(values, [3, width]), &Device::flex().autodiff()),
+        captions: vec![vec![START, 4, 5, END], vec![START, 6, END], vec![START, 4, 7, 5, END]],
+    }
+}
+
+/// Spec §7.4: the loss moves RNN_Dec, P_v^l and W_e, and nothing else; the reward's part alone does so too.
+#[test]
+fn the_gradient_of_a_caption_reaches_its_path_and_nothing_else() {
+    for injection in [Injection::Input, Injection::InitialState] {
+        let network = captioning_network(injection).train();
+        let references: Vec<Vec<Vec<u32>>> =
+            caption_batch().captions.iter().map(|tokens| vec![reward_reference(tokens)]).collect();
+        let reward = CiderReward::new(&references);
+        let reinforcement = || Reinforcement { gamma: 1.0, reward: &reward, references: vec![0, 1, 2], max_words: 5 };
+        for reinforcement in [None, Some(reinforcement())] {
+            let rewarded = reinforcement.is_some();
+            let found = caption_loss(&network, caption_batch(), 0.2, reinforcement, Phase::Train { seed: 8 });
+            let metrics = &found.metrics;
+            assert!(!rewarded || metrics.get(REWARD) != metrics.get(BASELINE), "no advantage, no test: {metrics:?}");
+            let found = reached(&network, &found.gradients);
+            let expected = [
+                "caption_decoder.condition_map.bias",
+                "caption_decoder.condition_map.weight",
+                "caption_decoder.gru.b_hh",
+                "caption_decoder.gru.b_ih",
+                "caption_decoder.gru.w_hh",
+                "caption_decoder.gru.w_ih",
+                "caption_decoder.output_bias",
+                "caption_decoder.output_weight",
+                "image.grounded_map.bias",
+                "image.grounded_map.weight",
+                "sentence.words",
+            ];
+            assert_eq!(found, expected.map(String::from).into(), "{injection:?}, rewarded: {rewarded}");
+        }
+    }
+}
+
+/// The reward is CIDEr-D with the end as a token, and the unknown word is never rewarded.
+#[test]
+fn the_reward_equals_the_metric() {
+    let references: Vec<Vec<Vec<u32>>> =
+        vec![vec![vec![4, 5, END], vec![4, END]], vec![vec![6, 7, 5, END]], vec![vec![8, 4, 5, END]]];
+    let reward = CiderReward::new(&references);
+    let candidates = vec![vec![4, 5, END], vec![6, UNKNOWN, 5, END]];
+    let found = reward.rewards(&candidates, &[0, 1]);
+    let frequencies = gxn_eval::metrics::DocumentFrequencies::new(&references);
+    let expected = gxn_eval::metrics::cider_d(&candidates, &references[..2], &frequencies);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+    }
+}
+
+/// Spec §8.5: D's loss reaches D; G's loss reaches the generator, φ, P_t^l, RNN_Enc^l and W_e, and not D.
+#[test]
+fn the_losses_of_a_gan_reach_their_own() {
+    let network = gan_network().train();
+    let mut config = gan_config().imagine.image;
+    let fakes = |freeze| generate_fakes(&network, &captions(), &config, freeze, PHASE, 2);
+    let (found, stats) = discriminator_loss(&network, real(), &fakes(false), &config, PHASE);
+    assert_eq!(reached(&network, &found.gradients), names(&["discriminator."], &network));
+    let layers: Vec<usize> = stats.maps.iter().map(Vec::len).collect();
+    assert_eq!(
+        (layers, stats.joints.len()),
+        (vec![3, 3], 3),
+        "real and generated images; right, wrong and generated pairs"
+    );
+    assert!(found.loss > 0.0);
+
+    let text_side = ["image_generator.", "sentence.grounded_gru.", "sentence.grounded_map.", "sentence.words"];
+    let (found, (discriminator, generator)) = generator_loss(&network, fakes(false), &config, PHASE);
+    assert_eq!(reached(&network, &found.gradients), names(&text_side, &network));
+    assert_eq!((discriminator.maps[0].len(), discriminator.joints.len(), generator.len()), (3, 1, 5));
+    let (found, _) = generator_loss(&network, fakes(true), &config, PHASE);
+    assert_eq!(reached(&network, &found.gradients), names(&["image_generator."], &network));
+
+    // The way through D's condition is closed unless the configuration opens it: it changes the gradient of t_l.
+    let gradient = |config: &ImageConfig| {
+        let fakes = generate_fakes(&network, &captions(), config, false, PHASE, 2);
+        let (found, _) = generator_loss(&network, fakes, config, PHASE);
+        gxn_ops::gradient::clip_global_norm(&network.sentence, found.gradients, f64::INFINITY).1
+    };
+    let closed = gradient(&config);
+    config.through_discriminator = true;
+    assert_ne!(closed, gradient(&config));
+}
+/// One pass over the real images serves right and wrong sentences: Eq. 11 is the same as of three passes through the whole
+/// network, or of two where right and wrong pairs are one batch.
+#[test]
+fn real_images_pass_once() {
+    let network = gan_network().train();
+    let mut config = gan_config().imagine.image;
+    let fakes = generate_fakes(&network, &captions(), &config, true, PHASE, 2);
+    let judge = network.discriminator.as_ref().unwrap();
+    let t_l = fakes.t_l().detach();
+    let wrong = Tensor::cat(vec![t_l.clone().narrow(0, 1, 3), t_l.clone().narrow(0, 0, 1)], 0);
+    let real = real();
+    let forward = |pixels, t_l| judge.forward(pixels, t_l, PHASE).0;
+    let fake = forward(fakes.pixels().detach(), t_l.clone());
+    let both =
+        forward(Tensor::cat(vec![real.clone(), real.clone()], 0), Tensor::cat(vec![t_l.clone(), wrong.clone()], 0));
+    let apart = [forward(real.clone(), t_l), forward(real.clone(), wrong)];
+    let together = [both.clone().narrow(0, 0, 4), both.narrow(0, 4, 4)];
+    for (pairs_together, [right, wrong]) in [(false, apart), (true, together)] {
+        config.pairs_together = pairs_together;
+        let expected = adversarial_loss::discriminator_loss(right, fake.clone(), wrong, &config).into_scalar::<f32>();
+        let (found, _) = discriminator_loss(&network, real.clone(), &fakes, &config, PHASE);
+        assert!((found.loss - f64::from(expected)).abs() < 1e-5, "{}, expected {expected}", found.loss);
+    }
+}
+
+/// All updates in one stage: captions, images and Match.
+fn whole_trainer(folder: &std::path::Path) -> Trainer {
+    tiny_trainer(folder, Stage::I2tT2i)
+}
+
+/// A batch of four train captions of different images.
+fn first_step<'a>(members: &'a [usize]) -> Step<'a> {
+    Step { members, seed: 11, rate: 1e-2, reported: (0.0, 0.0), metrics: NamedMetrics::default(), fakes: None }
+}
+
+const MEMBERS: [usize; 4] = [0, 2, 4, 6];
+
+/// Parameters and the memory of the optimisers.
+fn state_of(trainer: &Trainer) -> (Arrays, Vec<AdamState>) {
+    (collect(&*trainer.model), trainer.optimisers.state())
+}
+
+/// The parameters that differ, without running statistics, which are no parameters (spec §9.3).
+fn moved(before: &Arrays, after: &Arrays) -> BTreeSet<String> {
+    let differs = |name: &&String| before[*name] != after[*name] && !name.contains("running_");
+    after.keys().filter(differs).cloned().collect()
+}
+
+/// The memory of all optimisers but one.
+fn memory_beside(states: &[AdamState], prefix: &str) -> Vec<AdamState> {
+    states.iter().filter(|state| !state.path.starts_with(prefix)).cloned().collect()
+}
+
+#[test]
+fn an_update_of_the_discriminator_leaves_everything_else_bit_equal() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = whole_trainer(folder.path());
+    // All optimisers have memory.
+    trainer.step(&MEMBERS, 4).unwrap();
+    let (weights, memory) = state_of(&trainer);
+    let mut step = first_step(&MEMBERS);
+    trainer.update_discriminator(&mut step).unwrap();
+    let (after, memory_after) = state_of(&trainer);
+    assert_eq!(moved(&weights, &after), names(&["discriminator."], &trainer.model));
+    assert_eq!(memory_beside(&memory, "discriminator/"), memory_beside(&memory_after, "discriminator/"));
+    assert_ne!(memory, memory_after);
+    assert!(step.fakes.is_some(), "the generator follows the same images");
+}
+
+#[test]
+fn an_update_of_the_generator_moves_the_grounded_text_encoder_and_not_the_discriminator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = whole_trainer(folder.path());
+    let mut step = first_step(&MEMBERS);
+    trainer.update_discriminator(&mut step).unwrap();
+    let (weights, memory) = state_of(&trainer);
+    trainer.update_generator(&mut step).unwrap();
+    let (after, memory_after) = state_of(&trainer);
+    let text_side = ["image_generator.", "sentence.grounded_gru.", "sentence.grounded_map.", "sentence.words"];
+    assert_eq!(moved(&weights, &after), names(&text_side, &trainer.model));
+    assert_eq!(memory_beside(&memory, "generator/"), memory_beside(&memory_after, "generator/"));
+    assert!(step.metrics.get(generator::LOSS) == Some(step.reported.0) && step.fakes.is_none());
+}
+
+#[test]
+fn a_generator_that_learns_alone_moves_nothing_but_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = tiny_trainer(folder.path(), Stage::T2iPretrain);
+    let (weights, _) = state_of(&trainer);
+    let report = trainer.step(&MEMBERS, 4).unwrap();
+    let (after, _) = state_of(&trainer);
+    assert_eq!(moved(&weights, &after), names(&["image_generator.", "discriminator."], &trainer.model));
+    // The step is reported by the generator's loss.
+    assert_eq!((Some(report.loss), report.grad_norm), (report.metrics.get(generator::LOSS), 0.0));
+    assert_eq!(trainer.position.match_steps, 0);
+}
+
+#[test]
+fn an_update_of_captions_leaves_the_text_encoders_and_the_other_memories() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = whole_trainer(folder.path());
+    trainer.step(&MEMBERS, 4).unwrap();
+    let (weights, memory) = state_of(&trainer);
+    trainer.update_caption(&mut first_step(&MEMBERS)).unwrap();
+    let (after, memory_after) = state_of(&trainer);
+    let own = ["caption_decoder.", "image.grounded_map.", "sentence.words"];
+    assert_eq!(moved(&weights, &after), names(&own, &trainer.model));
+    assert_eq!(memory_beside(&memory, "caption/"), memory_beside(&memory_after, "caption/"));
+}
+
+#[test]
+fn match_moves_both_encoders_and_no_generator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = whole_trainer(folder.path());
+    let (weights, _) = state_of(&trainer);
+    let mut step = first_step(&MEMBERS);
+    trainer.update_match(&mut step).unwrap();
+    let (after, memory) = state_of(&trainer);
+    let moved = moved(&weights, &after);
+    for part in
+        ["image.abstract_map.", "image.grounded_map.", "sentence.abstract_", "sentence.grounded_", "sentence.words"]
+    {
+        assert!(moved.iter().any(|name| name.starts_with(part)), "{part} of {moved:?}");
+    }
+    assert!(
+        !moved
+            .iter()
+            .any(|name| ["caption_decoder.", "image_generator.", "discriminator."].iter().any(|g| name.starts_with(g)))
+    );
+    assert!(memory.iter().all(|state| !state.path.contains('/')), "no other optimiser");
+    assert!(step.reported.0 > 0.0 && step.reported.1 > 0.0);
+}
+
+/// Algorithm 1: the whole batch is its updates one after the other, and each of them reports by name.
+#[test]
+fn a_batch_of_the_last_stage_is_its_five_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = whole_trainer(folder.path());
+    let report = whole.step(&MEMBERS, 4).unwrap();
+    let names: Vec<&str> = report.metrics.iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            caption::LOSS,
+            CROSS_ENTROPY,
+            REWARD,
+            BASELINE,
+            REWARD_SECONDS,
+            discriminator::LOSS,
+            discriminator::REAL_RIGHT,
+            discriminator::FAKE_RIGHT,
+            discriminator::WRONG_RIGHT,
+            generator::LOSS,
+            generator::DIVERGENCE,
+        ]
+    );
+    assert_eq!((whole.position.match_steps, whole.position.step, whole.position.batch), (2, 1, 1));
+    assert_eq!(whole.position.sums, report.metrics.without_times());
+
+    let mut parts = whole_trainer(folder.path());
+    let seed = crate::seed::mix(crate::seed::mix(parts.config.train.seed, 0x57e9), 0);
+    let mut step = Step { seed, ..first_step(&MEMBERS) };
+    parts.update_caption(&mut step).unwrap();
+    parts.update_match(&mut step).unwrap();
+    parts.update_discriminator(&mut step).unwrap();
+    parts.update_generator(&mut step).unwrap();
+    parts.update_match(&mut step).unwrap();
+    assert_eq!((report.loss, report.grad_norm), step.reported);
+    assert_eq!(state_of(&whole), state_of(&parts));
+}
+
+/// Epochs of Match alone at the beginning take the batches and seeds of a run of stage `match`.
+#[test]
+fn the_first_epochs_of_a_merge_are_match_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::I2tT2i);
+    config.train.match_epochs = 1;
+    let mut merging = trainer_of(config, folder.path());
+    assert_eq!(merging.updates(), [Update::Match]);
+    let report = merging.step(&MEMBERS, 4).unwrap();
+    assert!(report.metrics.is_empty());
+    let mut control = tiny_trainer(folder.path(), Stage::Match);
+    let expected = control.step(&MEMBERS, 4).unwrap();
+    assert_eq!((report.loss, report.grad_norm), (expected.loss, expected.grad_norm));
+    merging.position.epoch = 1;
+    assert_eq!(merging.updates(), Stage::I2tT2i.updates());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_moves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    config.matching.margin = 1e39; // more than the largest f32
+    let mut trainer = trainer_of(config, folder.path());
+    let (weights, _) = state_of(&trainer);
+    let error = trainer.step(&MEMBERS, 4).unwrap_err();
+    assert!(error.to_string().contains("the loss of step 1"), "{error}");
+    assert_eq!(moved(&weights, &state_of(&trainer).0), BTreeSet::new());
+}

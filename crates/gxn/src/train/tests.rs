@@ -1,0 +1,240 @@
+//! Setup, features and the loop, on a handful of images.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Device;
+
+use super::event::{Event, TrainObserver};
+use super::feature_source::FeatureSource;
+use super::fixture::{tiny_config, tiny_trainer, trainer_of};
+use super::metrics::NamedMetrics;
+use super::setup::{Origin, setup};
+use super::training_data::TrainingData;
+use super::{Alarm, Trainer};
+use crate::checkpoint::{Checkpoint, weights};
+use crate::config::{FeatureTransform, SelectBy, Stage, Update};
+use crate::look::Phase;
+use gxn_base::{Kind, Progress};
+use gxn_data::Split;
+
+/// Counts steps and epochs, remembers notes, and stops after some steps.
+#[derive(Default)]
+struct Recorder {
+    stop_after: usize,
+    steps: AtomicUsize,
+    epochs: AtomicUsize,
+    stopped: Mutex<Option<u64>>,
+    notes: Mutex<Vec<String>>,
+    alarms: Mutex<Vec<Alarm>>,
+}
+
+impl Progress for Recorder {
+    fn note(&self, message: &str) {
+        self.notes.lock().unwrap().push(message.into());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop_after > 0 && self.steps.load(Ordering::Relaxed) >= self.stop_after
+    }
+}
+
+impl TrainObserver for Recorder {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Step(_) => drop(self.steps.fetch_add(1, Ordering::Relaxed)),
+            Event::Epoch(_) => drop(self.epochs.fetch_add(1, Ordering::Relaxed)),
+            Event::Stopped { step } => *self.stopped.lock().unwrap() = Some(*step),
+            Event::Alarm(alarm) => self.alarms.lock().unwrap().push(alarm.clone()),
+            Event::NotCalibrated(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn loaded(folder: &Path, change: impl FnOnce(&mut crate::config::RunConfig)) -> TrainingData {
+    let mut config = tiny_config(folder, Stage::Match);
+    change(&mut config);
+    TrainingData::load(&config, None, &folder.join("features"), &Device::flex(), &()).unwrap().0
+}
+
+#[test]
+fn a_run_has_its_epochs_and_stops_where_its_observer_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let observer = Recorder { stop_after: 3, ..Recorder::default() };
+    let mut trainer = tiny_trainer(folder.path(), Stage::I2tT2i);
+    assert_eq!(trainer.steps_per_epoch(), 4);
+    let error = trainer.run(&observer).unwrap_err();
+    assert_eq!((error.kind(), *observer.stopped.lock().unwrap()), (Kind::Interrupted, Some(3)));
+    let saved = folder.path().join("run/last");
+    assert!(saved.join("trainer.json").is_file());
+    // The sums of the open epoch go on where they were.
+    let mut resumed = Trainer::resume(&folder.path().join("run"), &folder.path().join("features"), &()).unwrap();
+    assert_eq!(resumed.position.sums, trainer.position.sums);
+    assert!(resumed.position.sums.get(super::algorithm::generator::LOSS).is_some());
+    let rest = Recorder::default();
+    let outcome = resumed.run(&rest).unwrap();
+    assert_eq!((outcome.step, outcome.epoch, outcome.best_epoch), (8, 2, 2));
+    assert_eq!((rest.steps.into_inner(), rest.epochs.into_inner()), (5, 2));
+    assert_eq!(resumed.position.sums, NamedMetrics::default());
+}
+
+#[test]
+fn a_run_without_patience_ends_after_epochs_that_are_no_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    (config.train.select_by, config.train.patience, config.train.epochs) = (SelectBy::Rsum, 2, 50);
+    // Nothing moves: no epoch is better than the untrained network.
+    config.train.learning_rate = 1e-30;
+    let observer = Recorder::default();
+    let outcome = trainer_of(config, folder.path()).run(&observer).unwrap();
+    assert_eq!((outcome.epoch, outcome.best_epoch, observer.epochs.into_inner()), (2, 0, 3));
+}
+
+/// Each image is encoded again by a decoder after the first epoch only, whatever the stage.
+#[test]
+fn updates_are_checked_once_they_can_have_had_an_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::I2tT2i);
+    (config.train.epochs, config.train.match_epochs) = (9, 2);
+    let mut trainer = trainer_of(config, folder.path());
+    let all = vec![Update::Caption, Update::Match, Update::Discriminator, Update::Generator];
+    for (epoch, expected) in [(2, vec![Update::Match]), (3, all)] {
+        trainer.position.epoch = epoch;
+        assert_eq!(trainer.checked_updates(), expected);
+    }
+    trainer.config.train.stage = Stage::I2tXe;
+    (trainer.config.train.match_epochs, trainer.position.epoch) = (0, 1);
+    assert_eq!(trainer.checked_updates(), [Update::Match]);
+    trainer.config.train.stage = Stage::T2iPretrain;
+    assert_eq!(trainer.checked_updates(), []);
+}
+
+#[test]
+fn images_that_cannot_be_read_leave_with_their_captions() {
+    for finetune in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = tiny_config(folder.path(), Stage::Match);
+        config.look.finetune = finetune;
+        std::fs::write(folder.path().join("3.png"), b"no image").unwrap();
+        let observer = Recorder::default();
+        let features = folder.path().join("features");
+        let (data, trained) = TrainingData::load(&config, None, &features, &Device::flex(), &observer).unwrap();
+        assert_eq!((data.dataset.images.len(), data.train_images.len(), data.train_captions.len()), (11, 7, 14));
+        assert_eq!((trained.is_some(), data.frozen.is_some()), (finetune, !finetune));
+        let notes = observer.notes.into_inner().unwrap();
+        assert!(notes[0] == "1: images left out" && notes[1].contains('3'), "{notes:?}");
+        assert!(
+            data.vocabulary.encode_at_most("khaki", 9).contains(&gxn_data::UNKNOWN),
+            "its words are no train words"
+        );
+    }
+}
+
+#[test]
+fn fewer_train_images_mean_fewer_words_and_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = loaded(folder.path(), |config| config.data.max_train_images = 3);
+    assert_eq!((data.train_images.clone(), data.captioned.clone()), (vec![0, 1, 2], vec![0, 1, 2]));
+    assert_eq!(data.train_captions, [0, 1, 2, 3, 4, 5]);
+    assert_eq!((data.train_row(2), data.caption_rows(Split::Val)), (2, vec![0, 0, 1, 1, 2, 2, 3, 3]));
+    assert!(data.summary().contains("3 train images with 6 captions, 4 val and 0 test images"), "{}", data.summary());
+    let too_few = tiny_config(folder.path(), Stage::Match);
+    let too_few = crate::config::RunConfig {
+        data: crate::config::DataConfig { max_train_images: 1, ..too_few.data.clone() },
+        ..too_few
+    };
+    let error = TrainingData::load(&too_few, None, folder.path(), &Device::flex(), &()).unwrap_err();
+    assert!(error.to_string().contains("found 1 image, expected at least 2"), "{error}");
+}
+
+/// Training draws one view of each image from the seed; everything else takes the mean of the views.
+#[test]
+fn a_step_draws_one_view_and_everything_else_takes_their_mean() {
+    for finetune in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = tiny_config(folder.path(), Stage::Match);
+        config.look.finetune = finetune;
+        // An image that differs from its mirror image.
+        let half = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 9 { 250 } else { 5 }, 60, 90]));
+        half.save(folder.path().join("1.png")).unwrap();
+        let features = folder.path().join("features");
+        let (data, model) = setup(&config, Origin::New, &features, &Device::flex(), &()).unwrap();
+        assert_eq!(matches!(data.features, FeatureSource::Images { .. }), finetune);
+        let draw = |seed| -> Vec<f32> {
+            let found = data.features.step_features(&model, &[1], Phase::Train { seed }, &Device::flex()).unwrap();
+            found.into_data().iter().collect()
+        };
+        assert_eq!(draw(1), draw(1));
+        let views: Vec<Vec<f32>> = (0..16).map(draw).collect();
+        let other = views.iter().find(|&view| *view != views[0]).expect("two views in sixteen draws");
+        let mean = data.features.mean_features(&model, &[1]).unwrap();
+        for ((a, b), mean) in views[0].iter().zip(other).zip(&mean) {
+            assert!(((a + b) / 2.0 - mean).abs() < 2e-3 * mean.abs().max(1.0), "{a} {b} {mean}");
+        }
+    }
+}
+
+#[test]
+fn a_share_of_the_words_of_a_step_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = loaded(folder.path(), |_| {});
+    let members: Vec<usize> = (0..16).collect();
+    assert_eq!(data.step_captions(&members, 0.0, 1), data.tokens[..16]);
+    let found = data.step_captions(&members, 0.5, 1);
+    assert_eq!(found, data.step_captions(&members, 0.5, 1));
+    let unknown = found.iter().flatten().filter(|&&token| token == gxn_data::UNKNOWN).count();
+    let words: usize = data.tokens[..16].iter().map(|tokens| tokens.len() - 2).sum();
+    assert!((words / 4..3 * words / 4).contains(&unknown), "{unknown} of {words}");
+    assert!(found.iter().all(|caption| caption[0] == gxn_data::START && caption.last() == Some(&gxn_data::END)));
+}
+
+fn saved(trainer: &Trainer, path: &Path) -> Checkpoint {
+    trainer.checkpoint(None).save(path).unwrap();
+    Checkpoint::load(path, &Device::flex()).unwrap()
+}
+
+/// What a checkpoint has is taken over, from the second one what the text-to-image path trains; the rest is drawn from the seed.
+#[test]
+fn first_weights_come_from_one_run_or_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = tiny_trainer(folder.path(), Stage::I2tXe);
+    let mut config = tiny_config(folder.path(), Stage::T2i);
+    config.train.seed = 5;
+    let mut second = trainer_of(config, folder.path());
+    for trainer in [&mut first, &mut second] {
+        trainer.step(&[0, 2, 4, 6], 4).unwrap();
+    }
+    let (first, second) = (saved(&first, &folder.path().join("a")), saved(&second, &folder.path().join("b")));
+    let config = tiny_config(folder.path(), Stage::I2tT2i);
+    let started = |origin: Origin| {
+        let features = folder.path().join("features");
+        weights::collect(&setup(&config, origin, &features, &Device::flex(), &()).unwrap().1)
+    };
+    let (new, one) = (started(Origin::New), started(Origin::InitFrom(&first, None)));
+    let two = started(Origin::InitFrom(&first, Some(&second)));
+    let arrays = [&first, &second].map(|checkpoint| weights::collect(&checkpoint.model));
+    for (name, array) in &two {
+        let image_path =
+            ["sentence.grounded_", "image_generator.", "discriminator."].iter().any(|part| name.starts_with(part));
+        assert_eq!(*array, arrays[usize::from(image_path)][name], "{name}");
+        let expected = if arrays[0].contains_key(name) { &arrays[0][name] } else { &new[name] };
+        assert_eq!(one[name], *expected, "{name}");
+    }
+}
+
+#[test]
+fn the_transform_of_features_is_fitted_for_new_networks_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    config.look.transform = FeatureTransform::SqrtStandardise;
+    let trainer = trainer_of(config.clone(), folder.path());
+    let fitted = |arrays: &weights::Arrays| arrays["image.feature_mean"].values.clone();
+    let own = fitted(&weights::collect(&*trainer.model));
+    assert!(own.iter().any(|&mean| mean > 0.0));
+    let start = saved(&trainer, &folder.path().join("start"));
+    config.data.max_train_images = 2;
+    let features = folder.path().join("features");
+    let (_, model) = setup(&config, Origin::InitFrom(&start, None), &features, &Device::flex(), &()).unwrap();
+    assert_eq!(fitted(&weights::collect(&model)), own, "of the run that it is initialised from");
+}

@@ -1,0 +1,309 @@
+//! [`TrainingData`]: data, vocabulary and features of a run.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use burn::tensor::Device;
+use rand::RngExt;
+
+use super::feature_source::FeatureSource;
+use super::image_pipeline::input_of;
+use crate::checkpoint::Checkpoint;
+use crate::config::{DataConfig, LookConfig, RunConfig, expand};
+use crate::look::ImagePipeline;
+use crate::look::backbone::Backbone;
+use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::model::{EmbeddingRows, Gxn};
+use crate::seed::mix;
+use gxn_base::{Error, Progress, Remedy, Result};
+use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary};
+
+/// Dropped items that are named before the rest is only counted.
+const NAMED: usize = 5;
+
+/// Data and features of a run.
+#[derive(Debug)]
+pub struct TrainingData {
+    /// Images that can be read, with their captions.
+    pub dataset: Dataset,
+    /// Words of the train captions.
+    pub vocabulary: Vocabulary,
+    /// The CNN's input.
+    pub input: ImagePipeline,
+    /// The CNN, where it is not trained.
+    pub frozen: Option<Backbone>,
+    /// Where the features of images come from.
+    pub features: FeatureSource,
+    /// Token ids of every caption.
+    pub tokens: Vec<Vec<u32>>,
+    /// Image of every caption.
+    pub caption_image: Vec<usize>,
+    /// Train images that are used, ascending.
+    pub train_images: Vec<usize>,
+    /// Their captions.
+    pub train_captions: Vec<usize>,
+    /// Those of them that have captions, ascending: the rows of whatever is kept for each train image.
+    pub captioned: Vec<usize>,
+}
+
+impl TrainingData {
+    /// Reads what `config` names: data, vocabulary, features; also returns the CNN, where it is trained. A checkpoint that was
+    /// `saved` decides vocabulary and CNN.
+    ///
+    /// # Errors
+    /// Everything that is wrong with data, weights or configuration.
+    pub fn load(
+        config: &RunConfig,
+        saved: Option<&Checkpoint>,
+        features: &Path,
+        device: &Device,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Option<Backbone>)> {
+        let mut dataset = open_configured(&config.data)?;
+        note_dropped("left out while reading", &dataset.account.left_out(), progress);
+        has_enough(&dataset, config)?;
+        let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
+        let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
+            Some(backbone) => backbone,
+            None => first_backbone(config, device)?,
+        };
+        let (features, trained, frozen) = if config.look.finetune {
+            (decoded_images(&mut dataset, &input, progress)?, Some(unlocked(backbone, &config.look)), None)
+        } else {
+            (cached_features(config, &mut dataset, &input, &backbone, features, progress)?, None, Some(backbone))
+        };
+        has_enough(&dataset, config)?;
+        let vocabulary = match saved {
+            Some(saved) => saved.vocabulary.clone(),
+            None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
+        };
+        let max_words = match config.look.sentence.max_words {
+            0 => usize::MAX,
+            words => words,
+        };
+        let encode = |text: &str| vocabulary.encode_at_most(text, max_words);
+        let tokens = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
+        let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
+        let train_images = used_train_images(&dataset, config);
+        let is_used = |caption: &usize| train_images.binary_search(&caption_image[*caption]).is_ok();
+        let train_captions = (0..dataset.captions.len()).filter(is_used).collect();
+        let has_captions = |image: &usize| !dataset.captions_of(*image).is_empty();
+        let captioned = train_images.iter().copied().filter(has_captions).collect();
+        let data = Self {
+            dataset,
+            vocabulary,
+            input,
+            frozen,
+            features,
+            tokens,
+            caption_image,
+            train_images,
+            train_captions,
+            captioned,
+        };
+        Ok((data, trained))
+    }
+
+    /// Images, captions and words in one sentence.
+    pub fn summary(&self) -> String {
+        format!(
+            "{}: {} train images with {} captions, {} val and {} test images; {} words",
+            self.dataset.name,
+            self.train_images.len(),
+            self.train_captions.len(),
+            self.dataset.split_indices(Split::Val).len(),
+            self.dataset.split_indices(Split::Test).len(),
+            self.vocabulary.len()
+        )
+    }
+
+    /// The token ids of a step's captions; a share `unknown` of the words is replaced by the unknown word.
+    pub fn step_captions(&self, members: &[usize], unknown: f64, seed: u64) -> Vec<Vec<u32>> {
+        let mut captions: Vec<Vec<u32>> = members.iter().map(|&c| self.tokens[c].clone()).collect();
+        if unknown > 0.0 {
+            let mut random = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(mix(seed, 0x0dd));
+            for caption in &mut captions {
+                let last = caption.len().saturating_sub(1);
+                for token in caption.iter_mut().take(last).skip(1) {
+                    if random.random_bool(unknown) {
+                        *token = UNKNOWN;
+                    }
+                }
+            }
+        }
+        captions
+    }
+
+    /// Row of a train image among [`TrainingData::captioned`].
+    ///
+    /// # Panics
+    /// If it is none of them.
+    pub fn train_row(&self, image: usize) -> usize {
+        self.captioned.binary_search(&image).expect("a step draws train images with captions")
+    }
+
+    /// CNN features of a split's images, in the data's order (`[N, F]`, row-major), and their width.
+    ///
+    /// # Errors
+    /// When an image can no longer be read.
+    pub fn split_features(&self, model: &Gxn, split: Split) -> Result<(Vec<f32>, usize)> {
+        let images = self.dataset.split_indices(split);
+        let features = self.features.mean_features(model, &images)?;
+        let width = features.len() / images.len().max(1);
+        Ok((features, width))
+    }
+
+    /// Embeddings of a split's captions, in the data's order.
+    pub fn embed_captions(&self, model: &Gxn, split: Split) -> EmbeddingRows {
+        let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
+        model.embed_captions(&captions)
+    }
+
+    /// Of each of a split's captions, the row of its image among the split's images.
+    pub fn caption_rows(&self, split: Split) -> Vec<usize> {
+        let images = self.dataset.split_indices(split);
+        self.dataset
+            .captions_in(split)
+            .map(|c| images.binary_search(&self.caption_image[c]).unwrap_or_default())
+            .collect()
+    }
+}
+
+/// Opens the dataset that a configuration names.
+///
+/// # Errors
+/// As [`Dataset::open`], and when it names none.
+pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
+    if config.source.is_empty() {
+        return Err(Error::invalid("data.source", "nothing", "a dataset").with_remedy(Remedy::NameData));
+    }
+    let mut options = config.options.clone();
+    for path in [&mut options.images, &mut options.texts].into_iter().flatten() {
+        *path = expand(&path.to_string_lossy())?;
+    }
+    Dataset::open(&expand(&config.source)?, &options)
+}
+
+/// Refuses what cannot be trained on; asked before images are read, which takes long, and again after it.
+fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
+    let val = dataset.images.iter().filter(|image| image.split == Split::Val).count();
+    // A batch is its own negatives: one image has none.
+    for (split, found, least) in [(Split::Train, used_train_images(dataset, config).len(), 2), (Split::Val, val, 1)] {
+        if found < least {
+            let what = format!("the {split} split of {}", dataset.name);
+            let found = if found == 0 { "no image".to_string() } else { format!("{found} image") };
+            return Err(Error::invalid(what, found, format!("at least {least}")).with_remedy(Remedy::GiveSplits));
+        }
+    }
+    Ok(())
+}
+
+/// Train images that are used, ascending.
+fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
+    let mut images = dataset.split_indices(Split::Train);
+    if config.data.max_train_images > 0 {
+        images.truncate(config.data.max_train_images);
+    }
+    images
+}
+
+fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<Item = &'a str> {
+    let used = used_train_images(dataset, config);
+    dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
+}
+
+fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
+    let look = &config.look;
+    let files = look.backbone.weight_files();
+    if look.weights == "random" || (look.weights.is_empty() && files.is_empty()) {
+        return Ok(Backbone::random(look.backbone, device, config.train.seed));
+    }
+    if look.weights.is_empty() {
+        let names: Vec<String> =
+            files.iter().map(|f| format!("{} ({}; sha256 {})", f.name, f.publisher, f.sha256)).collect();
+        return Err(Error::invalid("look.weights", "nothing", format!("the weights of {}", look.backbone))
+            .with_remedy(Remedy::NameWeights(names.join("\n  "))));
+    }
+    Backbone::load(look.backbone, &expand(&look.weights)?, device)
+}
+
+/// The CNN with the groups that the configuration trains; statistics of its normalisation stay as they are.
+fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
+    let cut = if look.finetune_groups == 0 { 0 } else { backbone.cut_below(look.finetune_groups) };
+    backbone.unlock_from(cut)
+}
+
+/// Images for a CNN that is trained; those that cannot be read leave the dataset.
+fn decoded_images(dataset: &mut Dataset, input: &ImagePipeline, progress: &dyn Progress) -> Result<FeatureSource> {
+    let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
+    let (features, bad) = FeatureSource::decode(sources, input.clone(), progress)?;
+    leave_out(dataset, bad, progress)?;
+    Ok(features)
+}
+
+/// Features of a frozen CNN from the cache in the folder `features`; missing ones are computed. Images that cannot be read
+/// leave the dataset.
+fn cached_features(
+    config: &RunConfig,
+    dataset: &mut Dataset,
+    input: &ImagePipeline,
+    backbone: &Backbone,
+    features: &Path,
+    progress: &dyn Progress,
+) -> Result<FeatureSource> {
+    let sources: Vec<_> = dataset.images.iter().map(|image| image.source.clone()).collect();
+    let spec = FeatureSpec::new(config.look.backbone, input.clone());
+    let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |state| {
+        progress.update("images", state.done, state.total);
+        if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let (store, contents, dropped) = built;
+    let reasons: HashMap<&str, &str> = dropped.iter().map(|d| (d.what.as_str(), d.reason.as_str())).collect();
+    let (mut kept, mut bad) = (Vec::with_capacity(contents.len()), Vec::new());
+    for (at, content) in contents.into_iter().enumerate() {
+        match content {
+            Some(content) => kept.push(content),
+            None => {
+                let reason = reasons.get(sources[at].to_string().as_str()).copied();
+                bad.push((at, reason.unwrap_or("cannot be read").to_owned()));
+            }
+        }
+    }
+    leave_out(dataset, bad, progress)?;
+    let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
+    Ok(FeatureSource::Cached { store: Box::new(store), contents: kept, feature_dim, views })
+}
+
+/// Removes images that cannot be read, with their captions, and reports it.
+fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, progress: &dyn Progress) -> Result<()> {
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let dropped: Vec<Dropped> = bad
+        .iter()
+        .map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() })
+        .collect();
+    note_dropped("images left out", &dropped, progress);
+    let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
+    let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
+    if keep.is_empty() {
+        let what = format!("the images of {}", dataset.name);
+        return Err(Error::invalid(what, "none that can be read", "images").with_remedy(Remedy::CheckData));
+    }
+    *dataset = dataset.subset(&keep);
+    Ok(())
+}
+
+fn note_dropped(what: &str, dropped: &[Dropped], progress: &dyn Progress) {
+    if dropped.is_empty() {
+        return;
+    }
+    progress.note(&format!("{}: {what}", dropped.len()));
+    for one in dropped.iter().take(NAMED) {
+        progress.note(&format!("  {}: {}", one.what, one.reason));
+    }
+    if dropped.len() > NAMED {
+        progress.note(&format!("  and {} more; a check of the dataset lists them", dropped.len() - NAMED));
+    }
+}
