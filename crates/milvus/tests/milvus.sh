@@ -44,4 +44,5 @@ else
     pid=$!
     export GXN_MILVUS_ENDPOINT="http://127.0.0.1:${PORT:-19530}"
 fi
-cargo test --release -p gxn-milvus --test main -- --nocapture milvus::
+# With the whole workspace, so that nothing is built twice.
+cargo test --release --workspace --test main -- --nocapture milvus::
