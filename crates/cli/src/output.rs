@@ -55,17 +55,6 @@ fn io_hint(error: &std::io::Error) -> Option<&'static str> {
     }
 }
 
-/// `1 image`, `24 images`, `2 queries`, `3 indexes`.
-pub fn plural(count: usize, one: &str) -> String {
-    let stem = one.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o']));
-    match stem {
-        _ if count == 1 => format!("1 {one}"),
-        Some(stem) => format!("{count} {stem}ies"),
-        None if one.ends_with(['s', 'x']) || one.ends_with("ch") => format!("{count} {one}es"),
-        None => format!("{count} {one}s"),
-    }
-}
-
 /// `90 s`, `12 min`, `3 h 20 min`.
 pub fn duration(seconds: f64) -> String {
     let (seconds, minutes) = (seconds.max(0.0).round() as u64, (seconds / 60.0).round() as u64);
@@ -95,16 +84,6 @@ pub fn machine_line() {
 mod tests {
     use super::*;
     use gxn_base::Remedy;
-
-    #[test]
-    fn one_image_is_no_images() {
-        let of = |counts: [usize; 3], one| counts.map(|count| plural(count, one));
-        assert_eq!(of([0, 1, 2], "image"), ["0 images", "1 image", "2 images"]);
-        assert_eq!(of([0, 1, 2], "query"), ["0 queries", "1 query", "2 queries"]);
-        assert_eq!(of([0, 1, 2], "index"), ["0 indexes", "1 index", "2 indexes"]);
-        assert_eq!(of([0, 1, 2], "match"), ["0 matches", "1 match", "2 matches"]);
-        assert_eq!(of([0, 1, 2], "day"), ["0 days", "1 day", "2 days"]);
-    }
 
     #[test]
     fn a_duration_is_short() {

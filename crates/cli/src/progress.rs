@@ -7,7 +7,8 @@ use gxn_base::Progress;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::interrupt::stop_requested;
-use crate::output::{duration, plural};
+use crate::output::duration;
+use gxn_base::words::counted;
 
 /// Without a terminal a line is written this often.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -109,7 +110,7 @@ impl Progress for ProgressLine {
 /// `300 of 8000 images, 197 images/s, 39 s left`; `recent` items took `elapsed`.
 fn words(unit: &str, [done, total]: [usize; 2], recent: usize, elapsed: Duration) -> String {
     let one = singular(unit);
-    let mut words = format!("{done} of {}", plural(total, &one));
+    let mut words = format!("{done} of {}", counted(total, &one));
     if let Some(rate) = rate(recent, &one, elapsed) {
         let left = elapsed.as_secs_f64() / recent as f64 * total.saturating_sub(done) as f64;
         words += &format!(", {rate}, {} left", duration(left));
@@ -126,7 +127,7 @@ pub fn rate(count: usize, one: &str, elapsed: Duration) -> Option<String> {
     if per_second < 1.0 {
         return Some(format!("{:.1} s per {one}", 1.0 / per_second));
     }
-    let many = plural(2, one);
+    let many = counted(2, one);
     let decimals = usize::from(per_second < 10.0);
     Some(format!("{per_second:.decimals$} {}/s", many.trim_start_matches("2 ")))
 }
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn a_rate_is_finite_and_in_units_that_can_be_read() {
         let seconds = Duration::from_secs_f64;
-        assert_eq!(words("images", [300, 8000], 300, seconds(1.5)), "300 of 8000 images, 200 images/s, 38 s left");
+        assert_eq!(words("images", [300, 8100], 300, seconds(1.5)), "300 of 8100 images, 200 images/s, 39 s left");
         assert_eq!(words("images", [9, 12], 1, seconds(0.5)), "9 of 12 images, 2.0 images/s, 2 s left");
         assert_eq!(words("steps", [4, 10], 4, seconds(10.0)), "4 of 10 steps, 2.5 s per step, 15 s left");
         assert_eq!(words("images", [1, 1], 1, Duration::ZERO), "1 of 1 image", "no time, no rate");

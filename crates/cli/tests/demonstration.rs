@@ -1,4 +1,4 @@
-//! `gxn demo`, with so few pictures that it is quick.
+//! `gxn demo`, with so few images that it is quick.
 
 use crate::fixture::{gxn, text, works};
 use crate::snapshots::{refused, seen};
@@ -15,14 +15,14 @@ fn the_demo_does_the_whole_job() {
     seen!(ran.stdout.lines().filter(|line| !is_hit(line)).collect::<Vec<_>>().join("\n"));
     seen!(ran.stderr);
     // What it left is an ordinary dataset, run and index.
-    works(["search", "a blue star", text(&demo.join("pictures"))]);
-    works(["evaluate", text(&demo.join("runs/demo")), text(&demo.join("pictures"))]);
+    works(["search", "a blue star", text(&demo.join("images"))]);
+    works(["evaluate", text(&demo.join("runs/demo")), text(&demo.join("images"))]);
 
     refused!(args);
     let foreign = folder.path().join("home");
-    std::fs::create_dir_all(foreign.join("pictures")).unwrap();
-    std::fs::write(foreign.join("pictures/wedding.jpg"), "dear").unwrap();
+    std::fs::create_dir_all(foreign.join("images")).unwrap();
+    std::fs::write(foreign.join("images/wedding.jpg"), "dear").unwrap();
     refused!(["demo", text(&foreign), "--force"]);
-    assert!(foreign.join("pictures/wedding.jpg").exists());
+    assert!(foreign.join("images/wedding.jpg").exists());
     assert_eq!(gxn(["demo", text(&folder.path().join("few")), "--images", "3"]).code, 1);
 }

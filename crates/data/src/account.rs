@@ -64,12 +64,3 @@ impl Account {
         parts.join("; ")
     }
 }
-
-/// `1 image`, `2 images`, `3 entries`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    match (count, noun.strip_suffix('y')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {noun}s"),
-    }
-}

@@ -1,11 +1,12 @@
 //! [`CheckReport`]: what a check found, and whether the dataset is ready.
 
+use gxn_base::words::counted;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::account::{Account, Dropped, counted};
+use super::account::{Account, Dropped};
 use super::split::Split;
 use super::vocabulary::UnknownWords;
 

@@ -68,7 +68,10 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
                 if resolver.may_hold(&[&entry.file_name]) {
                     parsed.account.unread.push(id);
                 }
-                parsed.account.drop(entry.file_name, format!("{reason} ({} captions)", captions.len()));
+                parsed.account.drop(
+                    entry.file_name,
+                    format!("{reason} ({})", gxn_base::words::counted(captions.len(), "caption")),
+                );
             }
         }
     }

@@ -57,6 +57,7 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
         .collect();
     let count: usize = by_stem.values().map(Vec::len).sum();
     parsed.account.found.push(format!("{count} image files and {} text files", captions.len()));
+    parsed.without_texts = captions.is_empty() && of_texts.unread.is_empty();
     for (stem, found) in by_stem {
         let text = captions.remove(&stem);
         for (name, path) in found {

@@ -75,7 +75,10 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
                     parsed.account.unread.push(id);
                 }
                 let captions = entry.sentences.len();
-                parsed.account.drop(inside.unwrap_or(entry.filename), format!("{reason} ({captions} captions)"));
+                parsed.account.drop(
+                    inside.unwrap_or(entry.filename),
+                    format!("{reason} ({})", gxn_base::words::counted(captions, "caption")),
+                );
                 continue;
             }
         };

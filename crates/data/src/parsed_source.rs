@@ -10,7 +10,7 @@ use super::dataset::{Caption, Dataset, Image};
 use super::image_source::{ContentHash, ImageSource};
 use super::options::SourceOptions;
 use super::split::{Split, SplitBy};
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 
 /// One image with its captions, as a source gives it.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(super) struct ParsedSource {
     pub format: String,
     pub records: Vec<Record>,
     pub account: Account,
+    /// A folder holds images but no text at all: a plain folder of photos.
+    pub without_texts: bool,
 }
 
 impl ParsedSource {
@@ -79,7 +81,7 @@ impl ParsedSource {
             kept.push((record, None));
         }
         let kept = self.assign_splits(kept, options)?;
-        let Self { format, account, .. } = self;
+        let Self { format, account, without_texts, .. } = self;
         let mut data = Dataset { name, format, account, ..Dataset::default() };
         let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.id.as_deref()).collect();
         // Ids that do not tell captions apart are no ids.
@@ -103,7 +105,8 @@ impl ParsedSource {
         }
         if data.images.is_empty() {
             let found = format!("0 usable pairs of image and caption; {}", data.account.summary());
-            return Err(Error::invalid(format!("{} ({})", data.name, data.format), found, "at least one")
+            let kind = if without_texts { Kind::NotFound } else { Kind::Invalid };
+            return Err(Error::new(kind, format!("{} ({})", data.name, data.format), found, "at least one")
                 .with_remedy(Remedy::ShowFormats));
         }
         data.validate()?;

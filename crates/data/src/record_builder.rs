@@ -108,7 +108,7 @@ impl<'a> RecordBuilder<'a> {
     /// Everything gathered; `seen` says what the file holds.
     pub fn finish(mut self, seen: String) -> ParsedSource {
         for (name, reason, captions) in self.unusable {
-            self.parsed.account.drop(name, format!("{reason} ({captions} captions)"));
+            self.parsed.account.drop(name, format!("{reason} ({})", gxn_base::words::counted(captions, "caption")));
         }
         let mut at = 0..;
         self.parsed.records.retain(|_| at.next().is_none_or(|at| !self.contradicted.contains(&at)));

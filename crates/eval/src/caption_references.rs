@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::caption_results::ImageId;
-use crate::words::{counted, first_few};
 use gxn_base::text::{parse_json, read_text};
+use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Result};
 
 /// The captions that people wrote, by image.

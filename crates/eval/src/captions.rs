@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::caption_references::ReferenceCaptions;
 use crate::caption_results::{CaptionResults, ImageId, ResultNames, write_json};
 use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all};
-use crate::words::{counted, first_few};
+use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Result};
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::metrics::{Bootstrap, METRIC_KEYS, PairedDifference, RankedQueries};
 use crate::report::Report;
-use crate::words::first_few;
+use gxn_base::words::first_few;
 use gxn_base::{Error, Result};
 
 /// Several results on the same queries; differences are against the first.

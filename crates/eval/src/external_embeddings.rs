@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
 use crate::npy::{NpyMatrix, read_npy};
 use crate::protocol::{Evaluation, Protocol};
-use crate::words::{counted, first_few};
+use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Remedy, Result, Similarity};
 
 /// The files of external embeddings.

@@ -58,7 +58,6 @@ mod npy;
 mod protocol;
 mod ranks;
 mod report;
-mod words;
 
 pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelScores, VariantResult, VariantResults};
 pub use caption_references::ReferenceCaptions;

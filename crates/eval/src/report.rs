@@ -9,8 +9,8 @@ use crate::embeddings::similarity_name;
 use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
 use crate::protocol::Evaluation;
 use crate::ranks::Ranks;
-use crate::words::first_few;
 use gxn_base::fs::write_text;
+use gxn_base::words::first_few;
 use gxn_base::{Error, Remedy, Result};
 
 const FORMAT: &str = "gxn-report";

@@ -3,10 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
 const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "i2t_t2i"];
+
+fn stages() -> PossibleValuesParser {
+    // The former name of one of them stays.
+    let value =
+        |name| if name == "i2t_t2i" { PossibleValue::new(name).alias("joint") } else { PossibleValue::new(name) };
+    PossibleValuesParser::new(STAGES.map(value))
+}
+
 /// What `--model` takes; the configuration's `look.backbone`.
 const BACKBONES: [&str; 6] = ["efficientnet_lite0", "efficientnet_lite2", "resnet50", "resnet152", "vgg19", "small"];
 
@@ -51,7 +60,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "RUN", help_heading = "Model", hide = true)]
     pub merge_from: Option<String>,
     /// What to train
-    #[arg(long, value_parser = STAGES, help_heading = "Training")]
+    #[arg(long, value_parser = stages(), help_heading = "Training")]
     pub stage: Option<String>,
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]

@@ -10,7 +10,8 @@ use gxn_base::Remedy;
 use crate::args::{CalibrateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{machine_line, plural, print};
+use crate::output::{machine_line, print};
+use gxn_base::words::counted;
 
 /// Fits and saves a calibration, or measures the saved one.
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
@@ -23,7 +24,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);
         let file = Calibration::fit(&encoder, &encoded)?.save(&args.model)?;
-        let [images, captions] = [plural(encoded.images.count, "image"), plural(encoded.captions.count, "caption")];
+        let [images, captions] = [counted(encoded.images.count, "image"), counted(encoded.captions.count, "caption")];
         eprintln!("fitted on {images} and {captions}");
         print(&format!("{}\n", file.display()))?;
         return Ok(ExitCode::SUCCESS);

@@ -1,4 +1,4 @@
-//! `gxn demo`: the whole main job on rendered pictures, by the same calls as any data.
+//! `gxn demo`: the whole main job on rendered images, with the same calls as any data.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,17 +27,17 @@ const SEARCHES: [&str; 3] =
     ["a red circle", "two blue squares on a striped background", "a green star left of a yellow triangle"];
 /// A model that learned nothing has about chance; the demo fails below this multiple of it.
 const TIMES_CHANCE: f64 = 5.0;
-/// Among fewer test pictures chance alone finds so much that the multiple says nothing.
+/// Among fewer test images chance alone finds so much that the multiple says nothing.
 const ENOUGH_IMAGES: usize = 100;
 
 /// Renders, checks, trains, evaluates, indexes and searches.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     machine_line();
     stop_flag()?;
-    let (pictures, logs) = (args.dir.join("pictures"), args.dir.join("runs"));
+    let (images, logs) = (args.dir.join("images"), args.dir.join("runs"));
     remove_earlier(&args.dir, args.force)?;
-    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, pictures.display());
-    let source = demo_scenes::render(&pictures, args.seed, args.images)?;
+    eprintln!("1/6 rendering {} captioned scenes into {}", args.images, images.display());
+    let source = demo_scenes::render(&images, args.seed, args.images)?;
     let dataset = Dataset::open(&source, &SourceOptions::default())?;
 
     eprintln!("2/6 gxn data check {}", source.display());
@@ -72,15 +72,15 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let chance = chance_rsum(report.n_images, report.n_captions);
     print(&format!("test rsum {rsum:.1}, chance {chance:.1}: {:.1} times chance\n", rsum / chance))?;
 
-    let index_dir = pictures.join(INDEX_FOLDER);
-    eprintln!("5/6 gxn index {} --model {}", pictures.display(), run.display());
+    let index_dir = images.join(INDEX_FOLDER);
+    eprintln!("5/6 gxn index {} --model {}", images.display(), run.display());
     let plan = Refresh::plan(&source, &index_dir, &IndexOptions::default())?;
     let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     index::print_report(&indexed);
 
     let retriever = Retriever::open(&index_dir, None)?;
     for sentence in SEARCHES {
-        eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", pictures.display());
+        eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", images.display());
         let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
         describe(&mut found.hits, &dataset);
         print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
@@ -129,7 +129,7 @@ fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
 
 /// Makes room for a new demo, if the user wants it. Folders that no demo wrote are never touched.
 fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
-    let folders = ["pictures", "runs"].map(|name| dir.join(name));
+    let folders = ["images", "runs"].map(|name| dir.join(name));
     if !folders.iter().any(|folder| folder.exists()) {
         return Ok(());
     }
@@ -138,11 +138,11 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
             gxn_base::Error::conflict(dir.display().to_string(), found, "a new or empty folder").with_hint(hint);
         Err(error.into())
     };
-    if !dir.join("pictures/images/scene_0000.png").is_file() {
-        return refuse("pictures or runs of something else", "name another folder");
+    if !dir.join("images/images/scene_0000.png").is_file() {
+        return refuse("images or runs that are not a demo's", "name another folder");
     }
     if !force {
-        return refuse("an earlier demo", "begin anew with --force, or name another folder");
+        return refuse("an earlier demo", "start over with --force, or name another folder");
     }
     for folder in folders.iter().filter(|folder| folder.exists()) {
         std::fs::remove_dir_all(folder).map_err(|e| gxn_base::Error::io("cannot remove", folder, e))?;
@@ -152,7 +152,7 @@ fn remove_earlier(dir: &Path, force: bool) -> Result<()> {
 
 fn next_steps() -> String {
     "
-With your own pictures:
+With your own images:
   gxn data init                       # what a dataset looks like, in every format
   gxn data check MY_DATA              # is it all right?
   gxn train own --train-data MY_DATA --pretrained-image WEIGHTS --name mine

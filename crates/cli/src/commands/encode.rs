@@ -10,8 +10,9 @@ use gxn_data::{Dataset, Split};
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::{machine_line, plural, print};
+use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;
+use gxn_base::words::counted;
 
 /// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
@@ -38,7 +39,7 @@ pub fn with_progress(
     let encoded = encode_dataset(encoder, dataset, EncodeOptions { split, beam }, &line);
     line.clear();
     let encoded = encoded?;
-    let (images, captions) = (plural(encoded.images.count, "image"), plural(encoded.captions.count, "caption"));
+    let (images, captions) = (counted(encoded.images.count, "image"), counted(encoded.captions.count, "caption"));
     eprintln!("encoded {images} and {captions}");
     Ok(encoded)
 }

@@ -15,8 +15,9 @@ use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, 
 use crate::commands::index_options::print_resolved;
 use crate::commands::{info, name_dropped, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::{duration, machine_line, plural, print};
+use crate::output::{duration, machine_line, print};
 use crate::progress::{ProgressLine, rate};
+use gxn_base::words::counted;
 
 /// Removed images, and images that could not be read, that are named.
 const NAMED: usize = 5;
@@ -130,10 +131,10 @@ pub fn print_report(report: &IndexReport) {
     let rate = rate(report.encoded, "image", Duration::from_secs_f64(report.seconds));
     eprintln!(
         "indexed {} ({} unchanged{}) and {} in {}{}",
-        plural(report.images, "image"),
+        counted(report.images, "image"),
         report.unchanged,
         changes.collect::<String>(),
-        plural(report.captions, "caption"),
+        counted(report.captions, "caption"),
         duration(report.seconds),
         rate.map_or_else(String::new, |rate| format!(", {rate}"))
     );
@@ -144,7 +145,7 @@ pub fn print_report(report: &IndexReport) {
         eprintln!("removed, as the source no longer has them: {}", first_of(&report.removed));
     }
     if !report.kept.is_empty() {
-        let kept = plural(report.kept.len(), "image");
+        let kept = counted(report.kept.len(), "image");
         eprintln!("{kept} could not be read, nothing changed there: {}", first_of(&report.kept));
     }
     // No other command names the images of a folder.
@@ -181,7 +182,7 @@ fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
     let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
     let report = writer.compact(0.0)?;
     writer.finish()?;
-    let rows = plural(report.rows as usize, "row");
+    let rows = counted(report.rows as usize, "row");
     print(&format!("{}: {rows} deleted, {} bytes freed\n", dir.display(), report.bytes))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -199,7 +200,7 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
 fn merge(args: &MergeArgs) -> Result<ExitCode> {
     let parts: Vec<PathBuf> = args.parts.iter().map(|part| Ok(index_at(part)?)).collect::<Result<_>>()?;
     let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
-    eprintln!("merged {}: {}, {} removed", plural(parts.len(), "index"), contents(&index), removed.len());
+    eprintln!("merged {}: {}, {} removed", counted(parts.len(), "index"), contents(&index), removed.len());
     print(&format!("{}\n", args.index.display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -214,5 +215,5 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
 
 fn contents(index: &Index) -> String {
     let [images, captions] = [Modality::Image, Modality::Text].map(|modality| index.count(modality));
-    format!("{} and {}", plural(images, "image"), plural(captions, "caption"))
+    format!("{} and {}", counted(images, "image"), counted(captions, "caption"))
 }

@@ -23,7 +23,7 @@ use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
-use crate::output::plural;
+use gxn_base::words::counted;
 
 /// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
@@ -32,8 +32,8 @@ pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
         "{}: {} ({}, {})",
         dataset.name,
         dataset.format,
-        plural(dataset.images.len(), "image"),
-        plural(dataset.captions.len(), "caption")
+        counted(dataset.images.len(), "image"),
+        counted(dataset.captions.len(), "caption")
     );
     report_dropped(&dataset.account.left_out());
     Ok(dataset)

@@ -120,9 +120,10 @@ impl Refresh {
         self.require_same_kind(source.kind())?;
         let mut found = match &source {
             Source::Images(reason) => {
-                if let Some(reason) = reason {
-                    progress.note(&format!("indexing images without captions; this is not a dataset: {reason}"));
-                }
+                progress.note(&match reason {
+                    Some(reason) => format!("indexing images without captions; this is not a dataset: {reason}"),
+                    None => "indexing images without captions".to_owned(),
+                });
                 Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
             }
             Source::Dataset(dataset) => {

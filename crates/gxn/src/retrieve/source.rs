@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Kind, Remedy, Result};
 use gxn_data::Dataset;
 
 use super::options::IndexOptions;
@@ -36,7 +36,8 @@ impl Source {
                     return Err(Error::conflict(what, error.to_string(), "a dataset, as before")
                         .with_remedy(Remedy::FixDataset));
                 }
-                Ok(Self::Images(Some(error)))
+                // Photos without a single text are no attempt at a dataset.
+                Ok(Self::Images((error.kind() != Kind::NotFound).then_some(error)))
             }
             Err(error) => Err(error),
         }

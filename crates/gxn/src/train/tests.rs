@@ -62,7 +62,7 @@ fn loaded(folder: &Path, change: impl FnOnce(&mut crate::config::RunConfig)) -> 
 fn a_run_has_its_epochs_and_stops_where_its_observer_says() {
     let folder = tempfile::tempdir().unwrap();
     let observer = Recorder { stop_after: 3, ..Recorder::default() };
-    let mut trainer = tiny_trainer(folder.path(), Stage::I2tT2i);
+    let mut trainer = tiny_trainer(folder.path(), Stage::I2tXe);
     assert_eq!(trainer.steps_per_epoch(), 4);
     let error = trainer.run(&observer).unwrap_err();
     assert_eq!((error.kind(), *observer.stopped.lock().unwrap()), (Kind::Interrupted, Some(3)));
@@ -71,7 +71,7 @@ fn a_run_has_its_epochs_and_stops_where_its_observer_says() {
     // The sums of the open epoch go on where they were.
     let mut resumed = Trainer::resume(&folder.path().join("run"), &folder.path().join("features"), &()).unwrap();
     assert_eq!(resumed.position.sums, trainer.position.sums);
-    assert!(resumed.position.sums.get(super::algorithm::generator::LOSS).is_some());
+    assert!(resumed.position.sums.get(super::algorithm::caption::LOSS).is_some());
     let rest = Recorder::default();
     let outcome = resumed.run(&rest).unwrap();
     assert_eq!((outcome.step, outcome.epoch, outcome.best_epoch), (8, 2, 2));

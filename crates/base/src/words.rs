@@ -2,13 +2,19 @@
 
 use std::fmt::Display;
 
-/// `1 image`, `2 images`.
-pub(crate) fn counted(count: usize, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+/// `1 image`, `24 images`, `2 queries`, `3 indexes`.
+pub fn counted(count: usize, one: &str) -> String {
+    let stem = one.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o']));
+    match stem {
+        _ if count == 1 => format!("1 {one}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if one.ends_with(['s', 'x']) || one.ends_with("ch") => format!("{count} {one}es"),
+        None => format!("{count} {one}s"),
+    }
 }
 
 /// The first items of a list, then how many more there are.
-pub(crate) fn first_few<T: Display>(items: &[T]) -> String {
+pub fn first_few<T: Display>(items: &[T]) -> String {
     const NAMED: usize = 5;
     let named = items.iter().take(NAMED).map(T::to_string).collect::<Vec<_>>().join(", ");
     if items.len() > NAMED { format!("{named} and {} more", items.len() - NAMED) } else { named }
@@ -21,6 +27,10 @@ mod tests {
     #[test]
     fn counts_and_lists_read_as_english() {
         assert_eq!([0, 1, 2].map(|count| counted(count, "image")), ["0 images", "1 image", "2 images"]);
+        assert_eq!(
+            ["query", "index", "day", "match"].map(|one| counted(2, one)),
+            ["2 queries", "2 indexes", "2 days", "2 matches"]
+        );
         assert_eq!(first_few(&[1, 2, 3, 4, 5]), "1, 2, 3, 4, 5");
         assert_eq!(first_few(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
     }
