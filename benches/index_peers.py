@@ -3,11 +3,11 @@
     pip install numpy faiss-cpu turbovec
     cargo build --release -p gxn-index --examples
     python benches/index_peers.py [--rows 10000 100000] [--level 1024] [--threads 2] [--order] [--skip hnsw]
-    python benches/index_peers.py --export FOLDER        (FOLDER is of `gxn index export`: its pictures, its captions ask)
+    python benches/index_peers.py --export FOLDER        (FOLDER is what `gxn index export` wrote: its images are the rows, its captions the queries)
 
 Rows are two levels of length 1 near 1,000 centres; queries are 200 others. An export's own rows are taken as they are. Every engine is a process of its own, so that
 its peak memory is its own; a million rows of 2 x 1024 values take 8 GiB as f32 on disk and as much again in faiss.
-`flat` is the truth for the recall of `hnsw` and `turbovec`; gxn's codes and sketches are compared with its own exact scan.
+`flat` is the truth for the recall of `hnsw` and `turbovec`; gxn's sketches are compared with its own exact scan.
 turbovec is asked for 50 candidates, which are scored again in f32; it and HNSW know inner products only, so with --order
 they are left out and faiss has nothing to compare. Each engine's times are of the same 200 queries; "together" is all of
 them in one call, the best of three. Peak memory of gxn is of all its ways, mapped files included.
@@ -114,15 +114,15 @@ def row(engine, figures):
 
 
 def gxn_rows(output):
-    """The lines of gxn's three ways, read from what `bench_index` prints."""
+    """The lines of gxn's two strategies, read from what `bench_index` prints."""
 
     def number(pattern):
         return float(re.search(pattern, output, re.MULTILINE)[1])
 
     written, peak = number(r"^rows written +([\d.]+) s"), number(r"^peak memory.* (\d+) MB")
-    makings = {"exact": 0, "codes": number(r"^codes made +([\d.]+) s"), "sketches": number(r"^sketches made +([\d.]+) s")}
-    disk = {"exact": 0, "codes": number(r"^  i8 +([\d.]+) MB"), "sketches": number(r"^  sketch +([\d.]+) MB")}
-    stored = number(r"^on disk +([\d.]+) MB") - disk["codes"] - disk["sketches"]
+    makings = {"exact": 0, "sketches": number(r"^sketches made +([\d.]+) s")}
+    disk = {"exact": 0, "sketches": number(r"^  sketch +([\d.]+) MB")}
+    stored = number(r"^on disk +([\d.]+) MB") - disk["sketches"]
     names = ["p50", "p95", "best", "together", "recall"]
     pattern = r" +one query +([\d.]+) ms p50 +([\d.]+) ms p95 +([\d.]+) ms best; +([\d.]+) queries/s together; recall@10 (\S+)"
     for way, making in makings.items():
@@ -141,7 +141,7 @@ def made(numpy, folder, count, level):
 
 
 def exported(numpy, folder, export):
-    """Writes an export's pictures as rows and some of its captions as queries."""
+    """Writes an export's images as rows and some of its captions as queries."""
     rows = numpy.load(export / "img_emb" / "img_emb_0.npy")
     asking = numpy.load(export / "text_emb" / "text_emb_0.npy")
     rows.tofile(folder / "rows.f32")

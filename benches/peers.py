@@ -7,7 +7,7 @@
 Each measurement is a process of its own, PyTorch and gxn alternating, so that a busy machine disturbs both alike. The
 table gives median and fastest over all rounds, the ratios of the times (gxn / PyTorch, below 1 is faster), the ratio of
 the least computing time of a call (all threads together; the one to trust on a busy machine) and the peak memory of
-each process as a whole. Rows of features give pictures a second instead of time; their ratios are of the times.
+each process as a whole. Rows of features give images per second instead of time; their ratios are of the times.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ import time
 from typing import Callable, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PICTURES = 64
+IMAGES = 64
 
 
 # --- The PyTorch side ------------------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ class Row(NamedTuple):
     workload: str
     torch: Callable
     repetitions: int = 8
-    # Pictures of a call, where the row tells pictures a second.
-    pictures: int = 0
+    # Images of a call, where the row tells images per second.
+    images: int = 0
 
 
 PAPER, BEST = "training step, flickr8k.toml", "training step, flickr8k-best.toml"
@@ -153,9 +153,9 @@ ROWS = [
     Row(f"{GAN}, gf 48 df 24 (channels last in PyTorch)", "step_gan", lambda: gan_step(48, 24, True), 4),
     Row(f"{GAN}, gf 128 df 64", "step_gan_large", lambda: gan_step(128, 64, False), 2),
     Row(f"{GAN}, gf 128 df 64 (channels last in PyTorch)", "step_gan_large", lambda: gan_step(128, 64, True), 2),
-    Row("features from JPEG (channels last in PyTorch)", "features_jpeg", lambda: features(True, True), 3, PICTURES),
-    Row("network only (channels last in PyTorch)", "features_network", lambda: features(True, False), 3, PICTURES),
-    Row("network only (default layout in PyTorch)", "features_network", lambda: features(False, False), 3, PICTURES),
+    Row("features from JPEG (channels last in PyTorch)", "features_jpeg", lambda: features(True, True), 3, IMAGES),
+    Row("network only (channels last in PyTorch)", "features_network", lambda: features(True, False), 3, IMAGES),
+    Row("network only (default layout in PyTorch)", "features_network", lambda: features(False, False), 3, IMAGES),
 ]
 
 
@@ -201,8 +201,8 @@ def measure(command, threads):
 
 def figure(row, milliseconds):
     """How the table shows the time of a call."""
-    if row.pictures:
-        return f"{row.pictures * 1e3 / milliseconds:.1f}/s"
+    if row.images:
+        return f"{row.images * 1e3 / milliseconds:.1f}/s"
     return f"{milliseconds:.0f} ms" if milliseconds >= 100 else f"{milliseconds:.2f} ms"
 
 
@@ -263,11 +263,11 @@ def main():
         return measure(command, options.threads)
 
     with tempfile.TemporaryDirectory() as folder:
-        if any(row.pictures for _, row in rows):
-            from peers_features import write_pictures
+        if any(row.images for _, row in rows):
+            from peers_features import write_images
 
-            os.environ["GXN_BENCH_PICTURES"] = folder
-            write_pictures(pathlib.Path(folder), PICTURES)
+            os.environ["GXN_BENCH_IMAGES"] = folder
+            write_images(pathlib.Path(folder), IMAGES)
         if not options.json:
             start = {"PyTorch": theirs(-1)["peak_mib"], "gxn": ours("nothing", 0)["peak_mib"]}
             command = " ".join(["python benches/peers.py", *sys.argv[1:]])

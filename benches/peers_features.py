@@ -15,7 +15,7 @@ SIDE = 260
 BATCH = 1  # of 1, 4 and 16 the fastest on two cores, : larger maps leave the caches
 
 
-def write_pictures(folder, count):
+def write_images(folder, count):
     """JPEG files of 224 x 224 px and about 15 kB, as Flickr8k's: smooth colours with some texture."""
     generator = numpy.random.default_rng(1)
     for number in range(count):
@@ -27,25 +27,25 @@ def write_pictures(folder, count):
 
 
 def load(data):
-    picture = Image.open(io.BytesIO(data)).convert("RGB").resize((SIDE, SIDE), Image.BICUBIC)
-    return torch.from_numpy((numpy.asarray(picture, dtype=numpy.float32) - 127) / 128).permute(2, 0, 1)
+    image = Image.open(io.BytesIO(data)).convert("RGB").resize((SIDE, SIDE), Image.BICUBIC)
+    return torch.from_numpy((numpy.asarray(image, dtype=numpy.float32) - 127) / 128).permute(2, 0, 1)
 
 
 def features(channels_last, from_jpeg):
-    """The features of all pictures, from JPEG bytes or from tensors that are ready."""
+    """The features of all images, from JPEG bytes or from tensors that are ready."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = EfficientNet.from_name("efficientnet-lite2").eval().to(memory_format=layout)
-    folder = pathlib.Path(os.environ["GXN_BENCH_PICTURES"])
+    folder = pathlib.Path(os.environ["GXN_BENCH_IMAGES"])
     files = [path.read_bytes() for path in folder.iterdir()]
     pool = concurrent.futures.ThreadPoolExecutor(torch.get_num_threads())
     ready = None if from_jpeg else [load(data) for data in files]
 
     def call():
-        pictures, out = iter(pool.map(load, files) if from_jpeg else ready), []
+        images, out = iter(pool.map(load, files) if from_jpeg else ready), []
         with torch.inference_mode():
             for start in range(0, len(files), BATCH):
                 count = min(BATCH, len(files) - start)
-                batch = torch.stack([next(pictures) for _ in range(count)]).contiguous(memory_format=layout)
+                batch = torch.stack([next(images) for _ in range(count)]).contiguous(memory_format=layout)
                 out.append(network.extract_features(batch).mean((2, 3)))
         assert torch.cat(out).shape == (len(files), 1280)
 

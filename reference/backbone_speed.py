@@ -29,4 +29,4 @@ for name, model, side in (
             start = time.perf_counter()
             run(images)
             best = min(best, time.perf_counter() - start)
-        print(f"{name}, batch 8, {str(layout)[6:]}: {best / 8 * 1e3:.2f} ms a picture, {8 / best:.1f} pictures/s")
+        print(f"{name}, batch 8, {str(layout)[6:]}: {best / 8 * 1e3:.2f} ms per image, {8 / best:.1f} images/s")

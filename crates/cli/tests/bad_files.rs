@@ -19,7 +19,7 @@ fn no_data_is_an_error() {
     refused!(["data", "check", text(&empty)]);
 }
 
-/// A folder of pairs with one picture too many and one text too many: both counted and named; an error when strict.
+/// A folder of pairs with one image too many and one text too many: both counted and named; an error when strict.
 #[test]
 fn captions_without_image_and_images_without_caption() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,9 +78,9 @@ fn arguments_and_file_names_may_hold_any_byte() {
     assert_eq!(gxn([OsStr::new("search"), OsStr::from_bytes(b"caf\xe9")]).code, 2);
 }
 
-/// The same picture in train and in test: the scores would be too good.
+/// The same image in train and in test: the scores would be too good.
 #[test]
-fn a_picture_in_two_splits_is_fatal() {
+fn an_image_in_two_splits_is_fatal() {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_dataset(folder.path());
     let images = folder.path().join("images");

@@ -25,9 +25,9 @@ fn a_dry_run_of_the_reward_stage_tells_what_the_reward_costs() {
 }
 
 #[test]
-fn pictures_are_described() {
-    let picture = |name: &str| data().parent().unwrap().join("images").join(name);
-    let (red, blue) = (picture("red_0.png"), picture("blue_1.png"));
+fn images_are_described() {
+    let image = |name: &str| data().parent().unwrap().join("images").join(name);
+    let (red, blue) = (image("red_0.png"), image("blue_1.png"));
     let model = text(&speaking().folder);
     let plain = works(["caption", model, text(&red), text(&blue)]);
     let lines = plain.lines();
@@ -41,17 +41,17 @@ fn pictures_are_described() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_is_named_and_the_others_are_described() {
-    let picture = data().parent().unwrap().join("images/red_0.png");
-    let ran = gxn(["caption", text(&speaking().folder), "no-such.png", text(&picture)]);
+fn an_image_that_cannot_be_read_is_named_and_the_others_are_described() {
+    let image = data().parent().unwrap().join("images/red_0.png");
+    let ran = gxn(["caption", text(&speaking().folder), "no-such.png", text(&image)]);
     assert_eq!((ran.code, ran.lines().len()), (1, 1), "{ran:?}");
     seen!(ran.stderr);
 }
 
 #[test]
 fn a_model_without_decoder_is_refused_with_what_to_do() {
-    let picture = data().parent().unwrap().join("images/red_0.png");
-    refused!(["caption", text(&paper().folder), text(&picture)]);
+    let image = data().parent().unwrap().join("images/red_0.png");
+    refused!(["caption", text(&paper().folder), text(&image)]);
     let ran = gxn(["evaluate", text(&paper().folder), text(data()), "--captions", "never-made"]);
     refusal!(&ran);
     assert!(!std::path::Path::new("never-made").exists());

@@ -93,7 +93,7 @@ pub fn works<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ran {
     ran
 }
 
-/// 24 pictures (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
+/// 24 images (a coloured quarter of a grey square) with two captions each as Karpathy JSON: 16 train, 4 val, 4 test.
 pub fn tiny_dataset(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder.join("images")).unwrap();
     let mut images = Vec::new();

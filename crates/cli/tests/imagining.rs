@@ -1,4 +1,4 @@
-//! `gxn imagine`, pictures in evaluation, and `gxn ablate`.
+//! `gxn imagine`, images in evaluation, and `gxn ablate`.
 
 use crate::fixture::{CONFIG, data, paper, speaking, text, works};
 use crate::snapshots::{refused, seen};
@@ -72,7 +72,7 @@ fn an_ablation_runs_every_stage_once_and_its_models_imagine() {
     assert_eq!(ran.lines().len(), 5, "{ran:?}");
     let read = |name: &str| image::open(out.join(name)).unwrap().to_rgb8();
     assert_eq!(read("imagined_a-red-patch_7.png").dimensions(), (64, 64));
-    assert!(read("imagined_a-red-patch_7.png") != read("imagined_a-red-patch_8.png"), "two noises, one picture");
+    assert!(read("imagined_a-red-patch_7.png") != read("imagined_a-red-patch_8.png"), "two noises, one image");
     assert_eq!(read("imagined_sheet.png").dimensions(), (2 * 66 + 2, 2 * 66 + 2));
     let about = std::fs::read_to_string(out.join("imagined.json")).unwrap();
     seen!(about);
@@ -81,7 +81,7 @@ fn an_ablation_runs_every_stage_once_and_its_models_imagine() {
     let ran = works(["evaluate", text(&model), text(data()), "--split", "test", "--imagine", text(&measured)]);
     seen!(ran.stdout);
     let found: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(measured.join("imagined_pictures.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(measured.join("imagined_images.json")).unwrap()).unwrap();
     assert!(found["p"].as_f64().unwrap() > 0.0 && found["images"] == 4, "{found}");
     assert!(found["small_photo"].as_f64().unwrap() <= 1.0, "{found}");
     for figure in ["real_right", "fake_right", "wrong_right", "prefers_own"] {

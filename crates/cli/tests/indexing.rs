@@ -67,7 +67,7 @@ fn images_without_captions_are_named_when_a_folder_is_read_as_a_dataset() {
     let args = ["index", text(&photos), "--model", text(&paper().folder)];
     let ran = works(args);
     seen!(ran.stderr);
-    // The index of the dataset has another id for the same picture.
+    // The index of the dataset has another id for the same image.
     let all = works([&args[..], &["--images-only", "--other-source"]].concat());
     seen!(all.stderr);
 }
@@ -133,8 +133,8 @@ fn many_photos(folder: &Path) -> PathBuf {
     let photos = folder.join("photos");
     std::fs::create_dir(&photos).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let picture = image::RgbImage::from_pixel(1600, 1200, image::Rgb([9, 90, 200]));
-    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    let image = image::RgbImage::from_pixel(1600, 1200, image::Rgb([9, 90, 200]));
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     for at in 0..600u32 {
         let mut own = bytes.get_ref().clone();
         own.extend(at.to_le_bytes());
@@ -205,7 +205,7 @@ fn an_index_takes_another_source_only_when_told() {
     let args = ["index", text(data()), "--index", text(&index)];
     refused!(args);
     let taken = works([&args[..], &["--other-source"]].concat());
-    // Ids are the same in both, and the pictures were copied with their times.
+    // Ids are the same in both, and the images were copied with their times.
     seen!(taken.stderr);
     refused!(["index", text(&photos)]);
 }

@@ -5,7 +5,7 @@ mod bad_files;
 mod captioning;
 mod checkpoints;
 mod configuration;
-mod damaged_pictures;
+mod damaged_images;
 mod demonstration;
 mod evaluation;
 mod fixture;

@@ -37,7 +37,7 @@ fn options_hold_until_others_are_given() {
     assert!(!works(args).stderr.contains("as before"));
 }
 
-/// A folder with a text beside each of three pictures, and the index of that dataset.
+/// A folder with a text beside each of three images, and the index of that dataset.
 fn indexed_pairs(folder: &Path) -> (PathBuf, PathBuf) {
     let pairs = folder.join("pairs");
     std::fs::create_dir(&pairs).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::fixture::{copy, data, gxn, paper, patch, text, works};
 use crate::snapshots::{refused, seen};
 
-/// 120 pictures of their own colours with a caption each, as a table; all are val.
+/// 120 images of their own colours with a caption each, as a table; all are val.
 fn many(folder: &Path) -> PathBuf {
     let mut rows = "image,caption,split\n".to_string();
     for at in 0..120u8 {

@@ -29,12 +29,12 @@ fn scores(args: &[&str]) -> HashMap<String, f64> {
     hits.iter().map(|hit| (hit["id"].to_string(), hit["score"].as_f64().unwrap())).collect()
 }
 
-fn picture(name: &str) -> String {
+fn image(name: &str) -> String {
     data().parent().unwrap().join("images").join(name).canonicalize().unwrap().display().to_string()
 }
 
 #[test]
-fn words_find_pictures_best_first() {
+fn words_find_images_best_first() {
     let hits = search(&["a red patch", "--format", "jsonl", "--top", "100"]).json_lines();
     assert_eq!(hits.len(), 24);
     let scores: Vec<f64> = hits.iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
@@ -78,9 +78,9 @@ fn formats_show_the_same_hits() {
 }
 
 #[test]
-fn a_stored_picture_finds_itself_first() {
+fn a_stored_image_finds_itself_first() {
     for name in ["red_0.png", "black_3.png"] {
-        let path = picture(name);
+        let path = image(name);
         let hits = search(&[&path, "--format", "jsonl"]).json_lines();
         assert_eq!(hits[0]["path"], path.as_str());
         assert!((hits[0]["score"].as_f64().unwrap() - 1.0).abs() < 1e-3, "{}", hits[0]);
@@ -92,7 +92,7 @@ fn a_stored_picture_finds_itself_first() {
 /// Σ wᵢ·scoreᵢ(item), for every item.
 #[test]
 fn parts_of_a_query_add_up() {
-    let path = picture("white_2.png");
+    let path = image("white_2.png");
     let [red, blue, white] = ["red", "the top left is blue", &path].map(|query| scores(&[query]));
     let sum = scores(&["2:red", "-", "0.5:the top left is blue", "+", &path]);
     assert_eq!(sum.len(), 24);
@@ -105,8 +105,8 @@ fn parts_of_a_query_add_up() {
 }
 
 #[test]
-fn captions_are_found_by_pictures_and_words() {
-    let hits = search(&[&picture("red_0.png"), "--target", "text", "--format", "jsonl", "--top", "48"]).json_lines();
+fn captions_are_found_by_images_and_words() {
+    let hits = search(&[&image("red_0.png"), "--target", "text", "--format", "jsonl", "--top", "48"]).json_lines();
     assert_eq!(hits.len(), 48);
     assert!(hits.iter().all(|hit| hit["caption"].is_string() && !hit["image_id"].is_null()), "{}", hits[0]);
     let sentence = "the bottom left is yellow";
@@ -223,7 +223,7 @@ fn filters_let_pass_what_they_say() {
     let texts = search(&["red", "--target", "text", "--where", "text='* red *' and image.name=red_1.png"]);
     assert!(texts.lines().len() == 1, "{}", texts.stdout);
     seen!(texts.stdout);
-    // What no picture has is said; nothing is equal to it.
+    // What no image has is said; nothing is equal to it.
     let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
     assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
     let said = "note: no image of the index has camera, widht; all have id path folder name";

@@ -116,7 +116,7 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
         .sum()
 }
 
-/// Shows the first caption beside each hit, so that a reader can judge it without opening the picture.
+/// Shows the first caption beside each hit, so that a reader can judge it without opening the image.
 fn describe(hits: &mut [RankedHit], dataset: &Dataset) {
     for hit in hits {
         let image = dataset.images.iter().position(|image| image.id == hit.id);

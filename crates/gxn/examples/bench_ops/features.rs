@@ -1,4 +1,4 @@
-//! Features of a frozen EfficientNet-Lite2, one picture on each core, as a feature store computes them.
+//! Features of a frozen EfficientNet-Lite2, one image on each core, as a feature store computes them.
 
 use burn::tensor::Device;
 use gxn::look::backbone::{Backbone, BackboneKind, Inference};
@@ -12,20 +12,20 @@ fn inference() -> Inference {
 }
 
 /// The files of the folder that `benches/peers.py` filled.
-fn pictures() -> Vec<Vec<u8>> {
-    let folder = std::env::var("GXN_BENCH_PICTURES").unwrap_or_else(|_| {
-        eprintln!("error: found no folder of JPEG files, expected its path in GXN_BENCH_PICTURES");
+fn images() -> Vec<Vec<u8>> {
+    let folder = std::env::var("GXN_BENCH_IMAGES").unwrap_or_else(|_| {
+        eprintln!("error: found no folder of JPEG files, expected its path in GXN_BENCH_IMAGES");
         std::process::exit(2);
     });
     let entries = std::fs::read_dir(&folder).expect("the folder can be read");
     entries
-        .map(|entry| std::fs::read(entry.expect("the folder can be read").path()).expect("the picture can be read"))
+        .map(|entry| std::fs::read(entry.expect("the folder can be read").path()).expect("the image can be read"))
         .collect()
 }
 
 fn input(bytes: &[u8]) -> Vec<f32> {
-    let picture = decode_image(bytes, "a picture", &ImageLimits::default()).expect("a sound JPEG");
-    KIND.preprocess().apply(&picture, View::FULL)
+    let image = decode_image(bytes, "an image", &ImageLimits::default()).expect("a sound JPEG");
+    KIND.preprocess().apply(&image, View::FULL)
 }
 
 fn feature(inference: &Inference, input: &[f32]) -> Vec<f32> {
@@ -34,18 +34,18 @@ fn feature(inference: &Inference, input: &[f32]) -> Vec<f32> {
 
 /// From the bytes of JPEG files.
 pub fn from_jpeg(repetitions: usize) -> Vec<[f64; 2]> {
-    let (inference, pictures) = (inference(), pictures());
+    let (inference, images) = (inference(), images());
     crate::time(repetitions, || {
-        let each = pictures.par_iter().with_max_len(1);
+        let each = images.par_iter().with_max_len(1);
         let features: Vec<_> = each.map(|bytes| feature(&inference, &input(bytes))).collect();
-        assert_eq!(features.len(), pictures.len());
+        assert_eq!(features.len(), images.len());
     })
 }
 
-/// From pictures that are decoded and resized already.
+/// From images that are decoded and resized already.
 pub fn network_only(repetitions: usize) -> Vec<[f64; 2]> {
     let inference = inference();
-    let inputs: Vec<_> = pictures().iter().map(|bytes| input(bytes)).collect();
+    let inputs: Vec<_> = images().iter().map(|bytes| input(bytes)).collect();
     crate::time(repetitions, || {
         let features: Vec<_> = inputs.par_iter().with_max_len(1).map(|input| feature(&inference, input)).collect();
         assert_eq!(features.len(), inputs.len());

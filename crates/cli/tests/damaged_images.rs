@@ -1,4 +1,4 @@
-//! Pictures that are not what they should be: counted, named, and no end of everything.
+//! Images that are not what they should be: counted, named, and no end of everything.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ fn huge_png(side: u32) -> Vec<u8> {
     png
 }
 
-/// Writes one good picture with a wrong name and five bad ones into `folder`.
+/// Writes one good image with a wrong name and five bad ones into `folder`.
 fn write_oddities(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let png = folder.join("really-a-png.png");
@@ -88,7 +88,7 @@ fn an_index_of_the_rest_is_made() {
     assert!(!elsewhere.exists());
 }
 
-/// Both ways of reading pictures: decoded ahead for a CNN that is trained, and features of a frozen one.
+/// Both ways of reading images: decoded ahead for a CNN that is trained, and features of a frozen one.
 #[test]
 fn training_and_evaluation_leave_them_out() {
     let folder = tempfile::tempdir().unwrap();
