@@ -27,7 +27,7 @@ const COLUMNS: [(&str, &str); 7] = [
 
 /// Retrieval by one level alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LevelScores {
+pub struct LevelRecall {
     /// R@1 image→text and text→image by (v_h, t_h).
     pub abstract_r1: [f64; 2],
     /// R@1 image→text and text→image by (v_l, t_l).
@@ -43,7 +43,7 @@ pub struct VariantResult {
     pub report: Report,
     /// Retrieval by each level alone; none where the model has one level.
     #[serde(rename = "split_score")]
-    pub level_scores: Option<LevelScores>,
+    pub level_scores: Option<LevelRecall>,
     /// Match steps behind the first stage along the longest ancestry.
     pub match_steps: u64,
 }
@@ -57,7 +57,7 @@ impl VariantResult {
         #[derive(Deserialize)]
         struct File {
             report: serde_json::Value,
-            split_score: Option<LevelScores>,
+            split_score: Option<LevelRecall>,
             #[serde(default)]
             match_steps: u64,
         }
@@ -125,7 +125,7 @@ pub struct AblationRow {
     pub deviation: Vec<f64>,
     /// Mean over seeds of retrieval by one level alone.
     #[serde(rename = "split")]
-    pub level_scores: Option<LevelScores>,
+    pub level_scores: Option<LevelRecall>,
     /// The control and the paired differences to it; none where the variant is its own.
     pub against: Option<ControlComparison>,
 }
@@ -168,7 +168,7 @@ impl AblationTable {
                 control if control == at => None,
                 control => Some(ControlComparison::new(&variants[control], variant, bootstrap)?),
             };
-            let level_scores: Vec<LevelScores> = variant.runs.iter().filter_map(|run| run.level_scores).collect();
+            let level_scores: Vec<LevelRecall> = variant.runs.iter().filter_map(|run| run.level_scores).collect();
             rows.push(AblationRow {
                 name: variant.name.clone(),
                 match_steps: variant.runs.last().map_or(0, |run| run.match_steps),
@@ -253,7 +253,7 @@ impl AblationTable {
     /// Name and cells of every variant's retrieval by one level alone.
     fn level_cells(&self) -> impl Iterator<Item = (&str, [String; 3])> {
         self.rows.iter().filter_map(|row| {
-            let LevelScores { abstract_r1, grounded_r1, best_lambda } = row.level_scores?;
+            let LevelRecall { abstract_r1, grounded_r1, best_lambda } = row.level_scores?;
             let directions = |[i2t, t2i]: [f64; 2]| format!("{i2t:.1} / {t2i:.1}");
             Some((row.name.as_str(), [directions(abstract_r1), directions(grounded_r1), format!("{best_lambda:.2}")]))
         })
@@ -287,12 +287,12 @@ fn metrics() -> impl Iterator<Item = usize> {
     COLUMNS.iter().filter_map(|(_, key)| METRIC_KEYS.iter().position(|known| known == key))
 }
 
-fn mean_scores(scores: &[LevelScores]) -> Option<LevelScores> {
+fn mean_scores(scores: &[LevelRecall]) -> Option<LevelRecall> {
     if scores.is_empty() {
         return None;
     }
-    let mean = |of: &dyn Fn(&LevelScores) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
-    Some(LevelScores {
+    let mean = |of: &dyn Fn(&LevelRecall) -> f64| scores.iter().map(of).sum::<f64>() / scores.len() as f64;
+    Some(LevelRecall {
         abstract_r1: [mean(&|s| s.abstract_r1[0]), mean(&|s| s.abstract_r1[1])],
         grounded_r1: [mean(&|s| s.grounded_r1[0]), mean(&|s| s.grounded_r1[1])],
         best_lambda: mean(&|s| s.best_lambda),
@@ -312,7 +312,7 @@ mod tests {
             runs: (tilts.into_iter().zip([[1.0, 0.4], [3.0, 0.6]]))
                 .map(|(tilt, [r1, best_lambda])| VariantResult {
                     report: report(name, tilt),
-                    level_scores: Some(LevelScores { abstract_r1: [r1, 2.0], grounded_r1: [3.0, 4.0], best_lambda }),
+                    level_scores: Some(LevelRecall { abstract_r1: [r1, 2.0], grounded_r1: [3.0, 4.0], best_lambda }),
                     match_steps: 10,
                 })
                 .collect(),
@@ -347,7 +347,7 @@ mod tests {
     fn results_round_trip_and_damage_is_recognised() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ablation_test.json");
-        let level_scores = Some(LevelScores { abstract_r1: [1.0, 2.0], grounded_r1: [3.0, 4.0], best_lambda: 0.5 });
+        let level_scores = Some(LevelRecall { abstract_r1: [1.0, 2.0], grounded_r1: [3.0, 4.0], best_lambda: 0.5 });
         let result = VariantResult { report: report("m", 0.1), level_scores, match_steps: 7 };
         result.write(&path).unwrap();
         assert_eq!(VariantResult::read(&path).unwrap(), result);

@@ -59,7 +59,7 @@ mod protocol;
 mod ranks;
 mod report;
 
-pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelScores, VariantResult, VariantResults};
+pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelRecall, VariantResult, VariantResults};
 pub use caption_references::ReferenceCaptions;
 pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
 pub use captions::CaptionEvaluation;

@@ -9,7 +9,7 @@ use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement};
 use crate::train::training_data::open_configured;
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
-use gxn_eval::{LevelScores, Scoring, VariantResult};
+use gxn_eval::{LevelRecall, Scoring, VariantResult};
 
 /// λ is swept on val in steps of 1 / `LAMBDA_STEPS`.
 const LAMBDA_STEPS: u8 = 20;
@@ -54,7 +54,7 @@ impl RunMeter {
 }
 
 /// R@1 by each level alone, and the λ of highest rsum on `val`.
-fn level_scores(measured: &EncodedDataset, val: &EncodedDataset, own: Scoring) -> Result<LevelScores> {
+fn level_scores(measured: &EncodedDataset, val: &EncodedDataset, own: Scoring) -> Result<LevelRecall> {
     let r1 = |lambda: f32| -> Result<[f64; 2]> {
         let metrics = measured.metrics(Scoring { lambda, ..own })?;
         Ok([metrics.image_to_text.r1, metrics.text_to_image.r1])
@@ -67,5 +67,5 @@ fn level_scores(measured: &EncodedDataset, val: &EncodedDataset, own: Scoring) -
             (best_rsum, best_lambda) = (rsum, lambda);
         }
     }
-    Ok(LevelScores { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda })
+    Ok(LevelRecall { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda })
 }

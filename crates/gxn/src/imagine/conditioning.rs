@@ -21,7 +21,7 @@ pub struct Conditioning {
 
 /// The distribution of the condition, `[B, C]` each.
 #[derive(Debug, Clone)]
-pub struct Condition {
+pub struct ConditionDistribution {
     /// μ.
     pub mean: Tensor<2>,
     /// ln σ².
@@ -42,16 +42,16 @@ impl Conditioning {
     ///
     /// # Shapes
     /// `[B, D]` → `[B, C]` each
-    pub fn forward(&self, t_l: Tensor<2>) -> Condition {
+    pub fn forward(&self, t_l: Tensor<2>) -> ConditionDistribution {
         let both = self.map.forward(t_l * self.scale);
         let both = if self.rectified { relu(both) } else { both };
         let [batch, width] = both.dims();
         let half = |from: usize| both.clone().slice([0..batch, from..from + width / 2]);
-        Condition { mean: half(0), log_variance: half(width / 2) }
+        ConditionDistribution { mean: half(0), log_variance: half(width / 2) }
     }
 }
 
-impl Condition {
+impl ConditionDistribution {
     /// t_c = μ + σ ε.
     ///
     /// # Shapes
@@ -75,15 +75,15 @@ mod tests {
     use super::*;
     use burn::tensor::Device;
 
-    fn condition(mean: f32, log_variance: f32) -> Condition {
+    fn condition(mean: f32, log_variance: f32) -> ConditionDistribution {
         let full = |value| Tensor::<2>::full([2, 3], value, &Device::flex());
-        Condition { mean: full(mean), log_variance: full(log_variance) }
+        ConditionDistribution { mean: full(mean), log_variance: full(log_variance) }
     }
 
     /// Spec §13.6: 0 for μ = 0, σ = 1. For μ = 2, σ² = e: −½ (1 + 1 − 4 − e) = ½ (2 + e).
     #[test]
     fn worked_divergence() {
-        let value = |c: Condition| c.divergence().into_scalar::<f32>();
+        let value = |c: ConditionDistribution| c.divergence().into_scalar::<f32>();
         assert_eq!(value(condition(0.0, 0.0)), 0.0);
         assert!((value(condition(2.0, 1.0)) - 0.5 * (2.0 + 1f32.exp())).abs() < 1e-5);
     }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::batch_norm::{BatchNorm, BatchStats};
-use super::conditioning::{Condition, Conditioning};
+use super::conditioning::{ConditionDistribution, Conditioning};
 use crate::config::ImageConfig;
 use crate::look::{Init, Phase};
 use crate::seed::mix;
@@ -91,7 +91,7 @@ pub struct GeneratedImages {
     /// Images in [−1, 1], `[B, 3, 64, 64]`.
     pub pixels: Tensor<4>,
     /// The distribution that the condition was drawn from.
-    pub condition: Condition,
+    pub condition: ConditionDistribution,
     /// Batch statistics, layer by layer; empty outside training.
     pub stats: Vec<BatchStats>,
 }
