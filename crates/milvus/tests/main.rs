@@ -1,4 +1,6 @@
 //! The crate as its users see it.
+//! The crate as its users see it.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod data;
 mod folder_store;
