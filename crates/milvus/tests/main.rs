@@ -1,5 +1,4 @@
 //! The crate as its users see it.
-//! The crate as its users see it.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod data;
