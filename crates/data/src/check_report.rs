@@ -52,7 +52,7 @@ pub struct CaptionLengths {
     pub p95: usize,
     /// The longest.
     pub most: usize,
-    /// Captions with more than [`CheckOptions::long_words`].
+    /// Captions with more than [`long_words`](super::CheckOptions::long_words).
     pub long: usize,
     /// Captions without any word, such as "!".
     pub wordless: usize,
@@ -65,7 +65,7 @@ pub struct CheckReport {
     pub name: String,
     /// The format it was read as.
     pub format: String,
-    /// [`Dataset::hash`].
+    /// [`Dataset::hash`](super::Dataset::hash).
     pub data_sha: String,
     /// Train, val, test.
     pub splits: Vec<SplitCount>,

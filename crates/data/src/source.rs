@@ -16,7 +16,7 @@ impl Dataset {
     /// recognised by its content: Karpathy JSON, COCO captions JSON, Flickr `.token`, CSV, TSV, JSONL, a folder of images
     /// with same-named texts, or webdataset tars.
     ///
-    /// Whatever cannot be used is in [`Dataset::dropped`] with its reason.
+    /// Whatever cannot be used is in [`Dataset::account`] with its reason.
     ///
     /// # Errors
     /// No such source, no known format, text that is not UTF-8 or not well-formed (with its line), no usable pair, or in
