@@ -32,8 +32,8 @@ fn options_hold_until_others_are_given() {
     let again = works(args).stderr;
     seen!(again);
     // To begin without them is said.
-    let anew = works([&args[..], &["--other-source"]].concat()).stderr;
-    seen!(anew);
+    let again = works([&args[..], &["--other-source"]].concat()).stderr;
+    seen!(again);
     assert!(!works(args).stderr.contains("as before"));
 }
 

@@ -223,7 +223,7 @@ fn filters_let_pass_what_they_say() {
     let texts = search(&["red", "--target", "text", "--where", "text='* red *' and image.name=red_1.png"]);
     assert!(texts.lines().len() == 1, "{}", texts.stdout);
     seen!(texts.stdout);
-    // What no image has is said; nothing is equal to it.
+    // A field that no image has is reported; nothing equals it.
     let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
     assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
     let said = "note: no image of the index has camera, widht; all have id path folder name";
