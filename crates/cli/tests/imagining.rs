@@ -81,7 +81,7 @@ fn an_ablation_runs_every_stage_once_and_its_models_imagine() {
     let ran = works(["evaluate", text(&model), text(data()), "--split", "test", "--imagine", text(&measured)]);
     seen!(ran.stdout);
     let found: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(measured.join("imagined_images.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(measured.join("imagined_pictures.json")).unwrap()).unwrap();
     assert!(found["p"].as_f64().unwrap() > 0.0 && found["images"] == 4, "{found}");
     assert!(found["small_photo"].as_f64().unwrap() <= 1.0, "{found}");
     for figure in ["real_right", "fake_right", "wrong_right", "prefers_own"] {

@@ -7,11 +7,14 @@ use std::path::Path;
 use crate::fixture::Ran;
 
 /// What is replaced, first to last.
-const FILTERS: [(&str, &str); 18] = [
+const FILTERS: [(&str, &str); 21] = [
     (r"gxn\.exe", "gxn"),
     (r"gxn \d+\.\d+\.\d+: CPU \(.*\), f32, \d+ threads?", "[MACHINE]"),
     (r#"[^\s"'`(:=]*/cli-\d+\b"#, "[SHARED]"),
     (r#"[^\s"'`(:=]*/\.tmp\w{6}\b"#, "[TEMP]"),
+    (r"\.tmp\w{6}\b", "[TEMP]"),
+    (r"\bcreated_unix_s: \d+", "created_unix_s: [TIME]"),
+    (r"\bbytes: \d+", "bytes: [N]"),
     (r"\.writing-\w+", ".writing-[X]"),
     // Progress is a matter of time.
     (r"(?m)^(?:\w+ )+\d+ of \d+ \w+(?:,.*)?\n", ""),
