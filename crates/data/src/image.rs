@@ -8,6 +8,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::image_source::ImageSource;
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 
 /// What an image may cost. Checked before its pixels are decoded.
@@ -121,10 +122,7 @@ fn describe(bytes: &[u8]) -> String {
         Some(_) => Err(error),
     }) {
         Ok(text) if !text.contains('\0') => format!("text beginning {text:?}"),
-        _ => format!(
-            "unknown data beginning {}",
-            start[..start.len().min(8)].iter().map(|b| format!("{b:02x}")).collect::<String>()
-        ),
+        _ => format!("unknown data beginning {}", hex(&start[..start.len().min(8)])),
     }
 }
 

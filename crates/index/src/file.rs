@@ -36,8 +36,3 @@ pub(crate) fn check_length(path: &Path, found: u64, least: u64) -> Result<()> {
     let what = format!("length of {}", path.display());
     Err(crate::fault::damaged(what, format!("{found} bytes"), format!("at least {least} bytes")))
 }
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}

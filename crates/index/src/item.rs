@@ -93,5 +93,5 @@ impl Item for CaptionItem {
 
 /// The content key of a caption's text: its SHA-256 in hex. Captions of equal text share one row.
 pub fn text_content(text: &str) -> String {
-    crate::file::hex(&Sha256::digest(text.as_bytes()))
+    gxn_base::words::hex(Sha256::digest(text.as_bytes()))
 }

@@ -19,9 +19,10 @@
 //! zero row), four zeros, and the first 8 bytes of the SHA-256 of all before. The checksum of the first n rows is
 //! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that appending rows does not read earlier ones again.
 
-use crate::file::{check_length, hex};
+use crate::file::check_length;
 use crate::query::inverse_length;
 use gxn_base::Modality;
+use gxn_base::words::hex;
 use gxn_base::{Error, Remedy, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;

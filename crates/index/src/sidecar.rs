@@ -18,8 +18,9 @@
 //! | 64..96 | SHA-256 of all after the header |
 //! | 96..128 | SHA-256 of bytes 0..96 |
 
-use crate::file::{hex, sync_dir};
+use crate::file::sync_dir;
 use crate::segment::{HEADER_BYTES, Header, Segment};
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -100,7 +101,7 @@ impl Sidecar {
             return Ok(());
         }
         let what = format!("checksum of {}", path.display());
-        Err(damaged(what, hex(&found), hex(&self.sum)))
+        Err(damaged(what, hex(found), hex(self.sum)))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::config::RunConfig;
 use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::model::Gxn;
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use gxn_data::Vocabulary;
 
@@ -56,10 +57,6 @@ pub(super) fn hash_files(folder: &Path) -> Result<(String, BTreeMap<String, File
 fn update(hasher: &mut Sha256, bytes: &[u8]) {
     hasher.update((bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn require_hash(path: &Path, found: &str, expected: &str) -> Result<()> {

@@ -101,7 +101,7 @@ pub(crate) struct SegmentRecord {
 
 impl SegmentRecord {
     pub(crate) fn new(file: u64, rows: u64, chain: &Chain) -> Self {
-        Self { file, rows, chain: crate::file::hex(chain) }
+        Self { file, rows, chain: gxn_base::words::hex(chain) }
     }
 
     pub(crate) fn chain(&self) -> Chain {

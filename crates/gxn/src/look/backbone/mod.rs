@@ -290,7 +290,7 @@ impl Backbone {
         let mut hash = Hash(Sha256::new());
         hash.0.update(self.kind.to_string());
         self.visit(&mut hash);
-        hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        gxn_base::words::hex(hash.0.finalize())
     }
 }
 

@@ -212,7 +212,7 @@ impl FeatureSpec {
     /// SHA-256 of this and the backbone's fingerprint, in hexadecimal.
     fn key(&self, fingerprint: &str) -> String {
         let text = serde_json::json!({ "format": rows::FORMAT, "backbone": fingerprint, "spec": self }).to_string();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        gxn_base::words::hex(Sha256::digest(text))
     }
 }
 
