@@ -43,7 +43,7 @@ struct Detail {
     /// What was there and what should have been there.
     contrast: Option<[String; 2]>,
     remedy: Option<Remedy>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<std::io::Error>,
 }
 
 impl Error {
@@ -91,7 +91,7 @@ impl Error {
             _ => Kind::Io,
         };
         let what = format!("{action} {}", path.display());
-        Self(Box::new(Detail { kind, what, contrast: None, remedy: None, source: Some(Box::new(source)) }))
+        Self(Box::new(Detail { kind, what, contrast: None, remedy: None, source: Some(source) }))
     }
 
     /// The caller asked to stop ([`Kind::Interrupted`]).
@@ -108,12 +108,6 @@ impl Error {
     /// The same error with a remedy; it replaces an earlier one.
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.0.remedy = Some(remedy);
-        self
-    }
-
-    /// The same error with what caused it.
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
         self
     }
 
@@ -149,7 +143,7 @@ impl Error {
 
     /// What kind of system error lies below, if one does.
     pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
-        self.0.source.as_ref()?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+        self.0.source.as_ref().map(std::io::Error::kind)
     }
 }
 
@@ -177,7 +171,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|source| source.as_ref() as _)
+        self.0.source.as_ref().map(|source| source as _)
     }
 }
 
