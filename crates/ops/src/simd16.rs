@@ -8,41 +8,21 @@
 /// # Safety
 /// Every method may only be called where the instructions of the implementing type are available;
 /// `load` and `store` touch sixteen floats at the pointer.
+#[expect(clippy::missing_safety_doc, reason = "the trait's contract holds for every method")]
 pub trait Lanes: Copy {
     /// Sixteen times `value`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn splat(value: f32) -> Self;
     /// The sixteen floats at `from`, which need not be aligned.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn load(from: *const f32) -> Self;
     /// Writes the sixteen floats to `to`, which need not be aligned.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn store(self, to: *mut f32);
     /// `self · factor + term`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     /// `self + other`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn add(self, other: Self) -> Self;
     /// The larger of each pair.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn max(self, other: Self) -> Self;
     /// The smaller of each pair.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn min(self, other: Self) -> Self;
 }
 
@@ -80,6 +60,17 @@ impl Instructions {
         found.push(Self::Portable);
         found
     }
+}
+
+/// The sizes of `ceil(count / most)` nearly equal pieces, with their starts.
+#[inline(always)]
+pub fn pieces(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pieces = count.div_ceil(most);
+    let (size, longer) = (count / pieces.max(1), count % pieces.max(1));
+    (0..pieces).map(move |piece| {
+        let start = piece * size + piece.min(longer);
+        (start, size + usize::from(piece < longer))
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

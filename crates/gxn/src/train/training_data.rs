@@ -231,7 +231,7 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
 /// The CNN with the groups that the configuration trains; statistics of its normalisation stay as they are.
 fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
     let cut = if look.finetune_groups == 0 { 0 } else { backbone.cut_below(look.finetune_groups) };
-    backbone.unlock_from(cut)
+    backbone.freeze_below(cut)
 }
 
 /// Images for a CNN that is trained; those that cannot be read leave the dataset.

@@ -51,23 +51,4 @@ impl Block {
             }
         }
     }
-
-    /// The block with every layer passed through `f`.
-    pub(super) fn map_layers(self, f: &mut dyn FnMut(ConvLayer) -> ConvLayer) -> Self {
-        match self {
-            Self::Conv(layer) => Self::Conv(f(layer)),
-            Self::Inverted(block) => Self::Inverted(InvertedResidual {
-                expand: block.expand.map(&mut *f),
-                depthwise: f(block.depthwise),
-                project: f(block.project),
-            }),
-            Self::Bottleneck(block) => Self::Bottleneck(Bottleneck {
-                reduce: f(block.reduce),
-                spatial: f(block.spatial),
-                expand: f(block.expand),
-                downsample: block.downsample.map(&mut *f),
-            }),
-            Self::MaxPool(pool) => Self::MaxPool(pool),
-        }
-    }
 }

@@ -5,7 +5,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use gxn_ops::simd16::{Avx2, Avx512};
-use gxn_ops::simd16::{Instructions, Lanes, Portable};
+use gxn_ops::simd16::{Instructions, Lanes, Portable, pieces};
 
 /// Channels in one panel of weights; maps are padded to a multiple of it.
 pub(super) const PANEL: usize = 16;
@@ -146,17 +146,6 @@ unsafe fn depthwise_avx512(job: &Depthwise<'_>, out: &mut [f32]) {
 unsafe fn depthwise_avx2(job: &Depthwise<'_>, out: &mut [f32]) {
     // SAFETY: the caller's.
     unsafe { depthwise::<Avx2>(job, 6, out) }
-}
-
-/// The sizes of `ceil(count / most)` nearly equal pieces, with their starts.
-#[inline(always)]
-fn pieces(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let pieces = count.div_ceil(most);
-    let (size, longer) = (count / pieces.max(1), count % pieces.max(1));
-    (0..pieces).map(move |piece| {
-        let start = piece * size + piece.min(longer);
-        (start, size + usize::from(piece < longer))
-    })
 }
 
 /// Calls the tile that was compiled for exactly this many pixels.

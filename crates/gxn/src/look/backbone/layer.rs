@@ -67,16 +67,6 @@ impl Padding {
             None => 0,
         }
     }
-
-    /// `x` with its edges.
-    pub(super) fn pad(self, x: Tensor<4>, kernel: usize, stride: usize, value: f32) -> Tensor<4> {
-        let [_, _, height, width] = x.dims();
-        let (rows, columns) = (self.edges(height, kernel, stride), self.edges(width, kernel, stride));
-        match (rows, columns) {
-            ((0, 0), (0, 0)) => x,
-            _ => x.pad([rows, columns], PadMode::Constant(value)),
-        }
-    }
 }
 
 /// How the stored weights become those that are convolved with.
@@ -199,18 +189,6 @@ impl ConvLayer {
         }
     }
 
-    /// The layer as it is trained (`true`) or held fixed (`false`); running statistics stay fixed in any case.
-    pub(super) fn trainable(self, trainable: bool) -> Self {
-        Self {
-            weight: self.weight.set_require_grad(trainable),
-            bias: self.bias.set_require_grad(trainable),
-            scale: self.scale.map(|scale| scale.set_require_grad(trainable)),
-            running_mean: self.running_mean.map(|mean| mean.set_require_grad(false)),
-            running_var: self.running_var.map(|var| var.set_require_grad(false)),
-            plan: self.plan,
-        }
-    }
-
     /// # Shapes
     /// `[B, in, h, w]` → `[B, out, h', w']`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -224,7 +202,7 @@ impl ConvLayer {
         let [_, _, height, width] = x.dims();
         let (rows, columns) = (padding.edges(height, kernel, stride), padding.edges(width, kernel, stride));
         let even = rows.0 == rows.1 && columns.0 == columns.1;
-        let x = if even { x } else { padding.pad(x, kernel, stride, 0.0) };
+        let x = if even { x } else { x.pad([rows, columns], PadMode::Constant(0.0)) };
         let pad = if even { [rows.0, columns.0] } else { [0, 0] };
         conv2d(x, weight, Some(bias), ConvOptions::new([stride, stride], pad, [1, 1], groups))
     }

@@ -1,10 +1,8 @@
 //! [`Map`]: what lies between the steps of a network, channels last.
 
-use burn::tensor::Tensor;
-
 use super::block::MaxPool;
-use super::buffer::Buffer;
 use super::kernel::PANEL;
+use gxn_ops::pool::Buffer;
 
 /// A map of one image, channels last.
 #[derive(Debug, Clone, Default)]
@@ -18,16 +16,6 @@ pub struct Map {
 }
 
 impl Map {
-    /// Height and width in pixels.
-    pub fn extent(&self) -> [usize; 2] {
-        [self.height, self.width]
-    }
-
-    /// Number of channels.
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
     /// The channels of one pixel, row by row from the top left.
     ///
     /// # Panics
@@ -53,16 +41,6 @@ impl Map {
             sums.iter_mut().for_each(|sum| *sum /= count);
         }
         out
-    }
-
-    /// The map of a batch of one.
-    ///
-    /// # Shapes
-    /// `[1, C, h, w]`
-    pub(super) fn from_tensor(map: Tensor<4>) -> Self {
-        let [_, channels, height, width] = map.dims();
-        let data = map.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect::<Vec<f32>>().into();
-        Self { data, height, width, channels, step: channels }
     }
 
     /// Takes a shape; the contents are undefined until written.

@@ -1,15 +1,10 @@
 //! Image backbones: convolutional networks from images to feature vectors.
 //!
-//! A [`Backbone`] is a sequence of [`Block`]s, differentiable, with frozen batch statistics. [`Inference`] is the same
+//! A [`Backbone`] is a sequence of blocks, differentiable, with frozen batch statistics. [`Inference`] is the same
 //! network without gradients, several times as fast on CPUs where its blocks have kernels of their own. Both give the same
 //! numbers.
-//!
-//! # Cut points
-//! A cut `c` lies before block `c`: [`Inference::up_to`] runs the blocks before it, [`Backbone::forward_rest`] the others.
-//! Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts groups from the top.
 
 mod block;
-mod buffer;
 mod efficientnet_lite;
 mod inference;
 mod kernel;
@@ -32,14 +27,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use block::{Block, MaxPool};
-pub use efficientnet_lite::InvertedResidual;
 pub use inference::Inference;
-pub use layer::{ConvLayer, ConvPlan, Norm, Padding, Rectifier};
-pub use map::Map;
-pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
+use block::Block;
 use gxn_base::Result;
 use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
@@ -208,13 +199,8 @@ impl Backbone {
         self.devices().into_iter().next().expect("a network has weights")
     }
 
-    /// Number of blocks before the pooling, and so the largest cut.
-    pub fn block_count(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// The cut with `unlocked` groups above it, counted from the top: 0 freezes everything, more than there are
-    /// groups frees everything. EfficientNet-Lite has nine groups (stem, seven stages, head), ResNet five (stem, four
+    /// The number of the first block of the `unlocked` topmost groups: 0 groups freeze everything, more than there are
+    /// free everything. EfficientNet-Lite has nine groups (stem, seven stages, head), ResNet five (stem, four
     /// layers), VGG-19 five (between poolings; the fully connected layers belong to the last), Small five.
     pub fn cut_below(&self, unlocked: usize) -> usize {
         match unlocked {
@@ -229,18 +215,7 @@ impl Backbone {
     /// # Shapes
     /// `[B, 3, S, S]` → `[B, F]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.forward_rest(images, 0)
-    }
-
-    /// The feature from the activations before block `cut`.
-    ///
-    /// # Shapes
-    /// `[B, C, h, w]` → `[B, F]`.
-    ///
-    /// # Panics
-    /// When `cut` is larger than [`Self::block_count`].
-    pub fn forward_rest(&self, activations: Tensor<4>, cut: usize) -> Tensor<2> {
-        self.pool(run(&self.blocks[cut..], activations))
+        self.pool(run(&self.blocks, images))
     }
 
     /// The feature from the last map.
@@ -257,19 +232,11 @@ impl Backbone {
         run(&self.head, grid).reshape([batch as i32, -1])
     }
 
-    /// The network with only the blocks from `cut` on (and what follows them) trainable. Running statistics never are.
-    pub fn unlock_from(self, cut: usize) -> Self {
-        self.map_layers(&mut |block, layer| layer.trainable(block >= cut))
-    }
-
-    /// `f` gets the number of the block, which for the head is one past the last.
-    fn map_layers(self, f: &mut dyn FnMut(usize, ConvLayer) -> ConvLayer) -> Self {
-        let above = self.blocks.len();
-        let blocks = (self.blocks.into_iter().enumerate())
-            .map(|(number, block)| block.map_layers(&mut |layer| f(number, layer)))
-            .collect();
-        let head = self.head.into_iter().map(|block| block.map_layers(&mut |layer| f(above, layer))).collect();
-        Self { blocks, head, ..self }
+    /// The network with the blocks before `cut` held fixed. Running statistics are never trained.
+    pub fn freeze_below(self, cut: usize) -> Self {
+        let blocks = self.blocks.into_iter().enumerate();
+        let blocks = blocks.map(|(number, block)| if number < cut { block.no_grad() } else { block }).collect();
+        Self { blocks, ..self }
     }
 
     /// SHA-256 over kind, shapes and values of all weights, in hexadecimal. The same weights give the same

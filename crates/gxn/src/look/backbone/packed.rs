@@ -4,14 +4,16 @@
 //! they follow. EfficientNet's blocks run strip by strip, so that the sixfold wider middle of a block never leaves
 //! the second-level cache.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use super::block::{Block, MaxPool};
-use super::buffer::Buffer;
 use super::kernel::{Dense, Depthwise, PANEL};
 use super::layer::{ConvLayer, Padding};
 use super::map::{Map, max_pool, step_of};
 use super::{Backbone, vgg};
+use gxn_ops::pool::Buffer;
 use gxn_ops::simd16::Instructions;
 
 /// Floats in the widened strip of an inverted residual block (512 KiB).
@@ -49,11 +51,20 @@ struct PackedDepthwise {
     clamp: [f32; 2],
 }
 
+/// An inverted residual block.
+#[derive(Debug)]
+struct PackedInverted {
+    expand: Option<Packed>,
+    depthwise: PackedDepthwise,
+    project: Packed,
+    residual: bool,
+}
+
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // a backbone has dozens of steps, not thousands
 enum Step {
     Conv(Packed),
-    Inverted { expand: Option<Packed>, depthwise: PackedDepthwise, project: Packed, residual: bool },
+    Inverted(PackedInverted),
     Bottleneck { reduce: Packed, spatial: Packed, expand: Packed, downsample: Option<Packed> },
     MaxPool(MaxPool),
 }
@@ -67,18 +78,20 @@ pub(super) struct PackedNetwork {
 }
 
 impl PackedNetwork {
-    /// The blocks before `cut`, and the head; none if a block has no kernel.
-    ///
-    /// # Panics
-    /// When `cut` is larger than [`Backbone::block_count`].
-    pub(super) fn up_to(backbone: &Backbone, cut: usize) -> Option<Self> {
+    /// None if a block has no kernel.
+    pub(super) fn new(backbone: &Backbone) -> Option<Self> {
         let pack = |blocks: &[Block]| blocks.iter().map(Step::pack).collect::<Option<Vec<Step>>>();
-        let (steps, head) = (pack(&backbone.blocks[..cut])?, pack(&backbone.head)?);
+        let (steps, head) = (pack(&backbone.blocks)?, pack(&backbone.head)?);
         Some(Self { steps, head, instructions: Instructions::best() })
     }
 
-    /// The last map of an image `[3, side, side]`, on the calling thread.
-    pub(super) fn map(&self, image: &[f32], side: usize) -> Map {
+    /// The feature of an image `[3, side, side]`, on the calling thread; see [`Backbone::forward`].
+    pub(super) fn feature(&self, image: &[f32], side: usize) -> Vec<f32> {
+        self.pool(&self.map(image, side))
+    }
+
+    /// The last map.
+    fn map(&self, image: &[f32], side: usize) -> Map {
         thread_local! {
             static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
         }
@@ -92,8 +105,8 @@ impl PackedNetwork {
         })
     }
 
-    /// The feature of an image from its last map; see [`Backbone::forward`].
-    pub(super) fn feature(&self, map: &Map) -> Vec<f32> {
+    /// The feature from the last map.
+    fn pool(&self, map: &Map) -> Vec<f32> {
         if self.head.is_empty() {
             return map.pool([1, 1]);
         }
@@ -114,9 +127,7 @@ impl PackedNetwork {
             let mut out = std::mem::take(&mut scratch.maps[0]);
             match step {
                 Step::Conv(layer) => self.conv(layer, &input, None, &mut out, &mut scratch.padded),
-                Step::Inverted { expand, depthwise, project, residual } => {
-                    self.inverted(expand.as_ref(), depthwise, project, *residual, &input, &mut out, scratch);
-                }
+                Step::Inverted(block) => self.inverted(block, &input, &mut out, scratch),
                 Step::Bottleneck { reduce, spatial, expand, downsample } => {
                     let [_, narrow, filtered, shortcut] = &mut scratch.maps;
                     self.conv(reduce, &input, None, narrow, &mut scratch.padded);
@@ -181,17 +192,8 @@ impl PackedNetwork {
     }
 
     /// Expand, depthwise, project, strip by strip of output rows.
-    #[allow(clippy::too_many_arguments)]
-    fn inverted(
-        &self,
-        expand: Option<&Packed>,
-        depthwise: &PackedDepthwise,
-        project: &Packed,
-        residual: bool,
-        input: &Map,
-        out: &mut Map,
-        scratch: &mut Scratch,
-    ) {
+    fn inverted(&self, block: &PackedInverted, input: &Map, out: &mut Map, scratch: &mut Scratch) {
+        let PackedInverted { expand, depthwise, project, residual } = block;
         let (kernel, stride) = (depthwise.kernel, depthwise.stride);
         let sides = [input.height, input.width];
         let [rows, columns] = sides.map(|side| depthwise.padding.output_side(side, kernel, stride));
@@ -226,29 +228,8 @@ impl PackedNetwork {
                 widened[(row - first) * pitch + left * channels..][..input.width * channels].fill(0.0);
             }
             if !inside.is_empty() {
-                let source = &input.data[(inside.start - top) * input.width * input.step..];
                 let target = &mut widened[(inside.start - first) * pitch + left * channels..];
-                match expand {
-                    Some(expand) => Dense {
-                        input: source,
-                        extent: [inside.len(), input.width],
-                        step: [input.width * input.step, input.step],
-                        taps: [1, 0],
-                        depth: expand.channels[0],
-                        weights: &expand.weights,
-                        bias: &expand.bias,
-                        residual: None,
-                        clamp: expand.clamp,
-                        out_step: [pitch, channels],
-                    }
-                    .run(self.instructions, target),
-                    None => {
-                        let length = input.width * input.step;
-                        for row in 0..inside.len() {
-                            target[row * pitch..][..length].copy_from_slice(&source[row * length..][..length]);
-                        }
-                    }
-                }
+                self.widen(expand.as_ref(), input, inside.start - top..inside.end - top, target, [pitch, channels]);
             }
             ready = end;
             Depthwise {
@@ -278,6 +259,32 @@ impl PackedNetwork {
             .run(self.instructions, &mut out.data[from * columns * project.bias.len()..]);
         }
     }
+
+    /// Rows of the input, expanded where the block expands, into `out`, whose rows and pixels lie `out_step` floats apart.
+    fn widen(&self, expand: Option<&Packed>, input: &Map, rows: Range<usize>, out: &mut [f32], out_step: [usize; 2]) {
+        let length = input.width * input.step;
+        let source = &input.data[rows.start * length..];
+        match expand {
+            Some(expand) => Dense {
+                input: source,
+                extent: [rows.len(), input.width],
+                step: [length, input.step],
+                taps: [1, 0],
+                depth: expand.channels[0],
+                weights: &expand.weights,
+                bias: &expand.bias,
+                residual: None,
+                clamp: expand.clamp,
+                out_step,
+            }
+            .run(self.instructions, out),
+            None => {
+                for row in 0..rows.len() {
+                    out[row * out_step[0]..][..length].copy_from_slice(&source[row * length..][..length]);
+                }
+            }
+        }
+    }
 }
 
 impl Step {
@@ -286,12 +293,12 @@ impl Step {
     fn pack(block: &Block) -> Option<Self> {
         Some(match block {
             Block::Conv(layer) => Self::Conv(Packed::new(layer)),
-            Block::Inverted(block) => Self::Inverted {
+            Block::Inverted(block) => Self::Inverted(PackedInverted {
                 expand: block.expand.as_ref().map(Packed::new),
                 depthwise: PackedDepthwise::new(&block.depthwise),
                 project: Packed::new(&block.project),
                 residual: block.is_residual(),
-            },
+            }),
             Block::Bottleneck(block) => Self::Bottleneck {
                 reduce: Packed::new(&block.reduce),
                 spatial: Packed::new(&block.spatial),
@@ -326,7 +333,7 @@ impl Packed {
                 }
             }
         }
-        let bias = Buffer::from(values(bias));
+        let bias = whole_panels(values(bias));
         let clamp = plan.activation.bounds();
         Self { weights, bias, channels: plan.channels, kernel, stride: plan.stride, padding: plan.padding, clamp }
     }
@@ -355,10 +362,16 @@ impl PackedDepthwise {
                 weights[place * padded + channel] = weight[channel * places + place];
             }
         }
-        let bias = Buffer::from(values(bias));
+        let bias = whole_panels(values(bias));
         let clamp = plan.activation.bounds();
         Self { weights, bias, kernel: plan.kernel, stride: plan.stride, padding: plan.padding, clamp }
     }
+}
+
+/// `values`, and zeros up to a whole panel.
+fn whole_panels(mut values: Vec<f32>) -> Buffer {
+    values.resize(values.len().next_multiple_of(PANEL), 0.0);
+    Buffer::from(values.as_slice())
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
