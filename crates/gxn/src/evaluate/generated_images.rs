@@ -77,8 +77,9 @@ pub struct DiscriminatorAccuracy {
 impl DiscriminatorAccuracy {
     /// None where there is no discriminator.
     fn new(encoder: &Encoder, images: &[SmallImage], texts: &[String], generated: &[SmallImage]) -> Option<Self> {
-        let judge =
-            |images: &[SmallImage], texts: &[String]| encoder.discriminate(&images.iter().collect::<Vec<_>>(), texts);
+        let judge = |images: &[SmallImage], texts: &[String]| {
+            encoder.discriminate(&images.iter().zip(texts.iter().map(String::as_str)).collect::<Vec<_>>())
+        };
         let mut others = texts.to_vec();
         others.rotate_left(1);
         let (real, fake, wrong) = (judge(images, texts)?, judge(generated, texts)?, judge(images, &others)?);
