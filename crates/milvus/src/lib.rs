@@ -154,7 +154,7 @@ impl MilvusStore {
         let client = Client::new(&place.endpoint, place.timeout)?;
         let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
         for side in SIDES {
-            if store.describe(side)?.is_some() {
+            if describe(&store.client, &store.collection(side))?.is_some() {
                 let what = format!("collection {} of {}", store.collection(side), place.endpoint);
                 return Err(Error::conflict(what, "one that is there already", "none")
                     .with_hint("open it, name another one, or drop it first"));
@@ -210,14 +210,6 @@ impl MilvusStore {
             .try_fold(false, |dropped, side| Ok(drop_collection(&client, &collection(&place.name, side))? || dropped))
     }
 
-    /// What the server calls its version.
-    ///
-    /// # Errors
-    /// If it cannot be reached.
-    pub fn server_version(&self) -> Result<String> {
-        Ok(self.client.ask(GetVersionRequest {})?.version)
-    }
-
     /// Whatever the caller stored, such as where the model lies.
     pub fn extra(&self) -> &Map<String, Value> {
         &self.images.extra
@@ -232,11 +224,6 @@ impl MilvusStore {
 
     fn collection(&self, side: Modality) -> String {
         collection(&self.name, side)
-    }
-
-    /// `None` if there is no such collection.
-    fn describe(&self, side: Modality) -> Result<Option<Description>> {
-        describe(&self.client, &self.collection(side))
     }
 
     fn make(&self, side: Modality, options: &MilvusOptions) -> Result<()> {
@@ -310,6 +297,7 @@ fn collection(name: &str, side: Modality) -> String {
     format!("{name}_{}", side.plural())
 }
 
+/// `None` if there is no such collection.
 fn describe(client: &Client, name: &str) -> Result<Option<Description>> {
     match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
         Ok(answer) => Description::of(name, &answer).map(Some),

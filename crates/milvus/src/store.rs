@@ -157,7 +157,7 @@ pub struct FolderStore {
     dir: PathBuf,
     /// As of the last commit.
     index: Index,
-    // Start by the first change after a commit.
+    /// Opened by the first change after a commit.
     writer: Option<IndexWriter>,
 }
 
@@ -196,6 +196,18 @@ impl FolderStore {
         };
         Ok(self.writer.insert(writer))
     }
+
+    fn put<T>(
+        &mut self,
+        items: &[T],
+        embeddings: &[f32],
+        put: impl Fn(&mut IndexWriter, &T, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let dims = self.space().dims();
+        check_rows(items.len(), embeddings, dims)?;
+        let writer = self.writer()?;
+        items.iter().zip(embeddings.chunks_exact(dims)).try_for_each(|(item, row)| put(writer, item, row))
+    }
 }
 
 impl VectorStore for FolderStore {
@@ -212,23 +224,11 @@ impl VectorStore for FolderStore {
     }
 
     fn put_images(&mut self, items: &[ImageItem], embeddings: &[f32]) -> Result<()> {
-        let dims = self.space().dims();
-        check_rows(items.len(), embeddings, dims)?;
-        let writer = self.writer()?;
-        items
-            .iter()
-            .zip(embeddings.chunks_exact(dims))
-            .try_for_each(|(item, row)| writer.put_image(item, row).map(drop))
+        self.put(items, embeddings, |writer, item, row| writer.put_image(item, row).map(drop))
     }
 
     fn put_captions(&mut self, items: &[CaptionItem], embeddings: &[f32]) -> Result<()> {
-        let dims = self.space().dims();
-        check_rows(items.len(), embeddings, dims)?;
-        let writer = self.writer()?;
-        items
-            .iter()
-            .zip(embeddings.chunks_exact(dims))
-            .try_for_each(|(item, row)| writer.put_caption(item, row).map(drop))
+        self.put(items, embeddings, |writer, item, row| writer.put_caption(item, row).map(drop))
     }
 
     fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64> {

@@ -125,7 +125,6 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     let settings = settings(Similarity::Cosine);
     let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
     let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None).unwrap();
-    println!("server {}", store.server_version().unwrap());
     fill(&mut embedded, images, captions);
     let took = fill(&mut store, images, captions);
     println!("cosine: {} items of {DIMS} values put in {took:?}", 2 * IMAGES);
