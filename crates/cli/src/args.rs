@@ -1,12 +1,16 @@
 //! The command line.
 
+#[cfg(test)]
+mod documented_tests;
 mod index;
 mod train;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use gxn_base::Modality;
 use gxn_data::SourceOptions;
 
 pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
@@ -340,8 +344,8 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub offset: usize,
     /// What to search for
-    #[arg(long, value_enum, default_value_t)]
-    pub target: Target,
+    #[arg(long, default_value = "image", value_parser = modality())]
+    pub target: Modality,
     /// Only items that pass, such as 'folder=2024/** and width>=1000 and not name=*.gif'
     ///
     /// Fields: id path folder name sha256 size mtime width height and every column of the dataset; captions also have text
@@ -367,13 +371,10 @@ pub struct SearchArgs {
     pub filepath_only: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Target {
-    /// Images
-    #[default]
-    Image,
-    /// Captions
-    Text,
+fn modality() -> impl TypedValueParser<Value = Modality> {
+    let value = |name, help| PossibleValue::new(name).help(help);
+    PossibleValuesParser::new([value("image", "Images"), value("text", "Captions")])
+        .map(|name| if name == "text" { Modality::Text } else { Modality::Image })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use gxn::retrieve::query::is_image_path;
 use gxn::retrieve::{Found, Query, RankedHit, Retriever, find_index, index_at};
-use gxn_index::{Filter, Method, Modality, SearchOptions};
+use gxn_index::{Filter, Method, SearchOptions};
 
-use crate::args::{HitFormat, SearchArgs, Target};
+use crate::args::{HitFormat, SearchArgs};
 use crate::output::{NOTHING_FOUND, print};
 
 /// Fields of a filter that every image has.
@@ -45,7 +45,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         filter: filter.as_ref(),
         lambda: args.lambda,
         method: if args.exact { Method::Exact } else { Method::Auto },
-        ..SearchOptions::new(modality(args.target), args.top)
+        ..SearchOptions::new(args.target, args.top)
     };
     let mut found = retriever.search(&query, &options)?;
     if !found.unknown_words.is_empty() {
@@ -67,13 +67,6 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(NOTHING_FOUND));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn modality(target: Target) -> Modality {
-    match target {
-        Target::Image => Modality::Image,
-        Target::Text => Modality::Text,
-    }
 }
 
 /// Hits as text, paths or JSON lines.
