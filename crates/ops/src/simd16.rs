@@ -44,6 +44,11 @@ pub trait Lanes: Copy {
     /// # Safety
     /// See the trait.
     unsafe fn min(self, other: Self) -> Self;
+    /// Itself where `low < place < high`, elsewhere zero.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self;
 }
 
 /// Instruction sets with kernels of their own.
@@ -131,6 +136,15 @@ mod x86 {
             // SAFETY: the caller's, by the trait's contract.
             unsafe { Self(_mm512_min_ps(self.0, other.0)) }
         }
+        #[inline(always)]
+        unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+            // SAFETY: the caller's, by the trait's contract.
+            unsafe {
+                let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(place.0, low.0);
+                let inside = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, place.0, high.0);
+                Self(_mm512_maskz_mov_ps(inside, self.0))
+            }
+        }
     }
 
     /// Two AVX registers.
@@ -176,6 +190,18 @@ mod x86 {
             // SAFETY: the caller's, by the trait's contract.
             unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
         }
+        #[inline(always)]
+        unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+            let half = |value, place, low, high| {
+                // SAFETY: the caller's, by the trait's contract.
+                unsafe {
+                    let above = _mm256_cmp_ps::<_CMP_GT_OQ>(place, low);
+                    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(place, high);
+                    _mm256_and_ps(value, _mm256_and_ps(above, below))
+                }
+            };
+            Self(half(self.0, place.0, low.0, high.0), half(self.1, place.1, low.1, high.1))
+        }
     }
 }
 
@@ -220,5 +246,12 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn min(self, other: Self) -> Self {
         self.zip(other, f32::min)
+    }
+    #[inline(always)]
+    unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+        Self(std::array::from_fn(|lane| {
+            let inside = low.0[lane] < place.0[lane] && place.0[lane] < high.0[lane];
+            if inside { self.0[lane] } else { 0.0 }
+        }))
     }
 }

@@ -13,6 +13,7 @@ mod training;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
+use gxn::look::backbone::BackboneKind;
 use gxn_ops::adam::{Adam, AdamConfig};
 use gxn_ops::dropout::dropout;
 use gxn_ops::gradient::clip_global_norm;
@@ -21,7 +22,7 @@ use gxn_ops::moving_average::ema_update;
 use gxn_ops::order_similarity::order_similarity;
 use std::time::Instant;
 
-const WORKLOADS: [&str; 15] = [
+const WORKLOADS: [&str; 17] = [
     "bigru_forward",
     "bigru_forward_backward",
     "bigru_ragged_forward_backward",
@@ -36,6 +37,8 @@ const WORKLOADS: [&str; 15] = [
     "step_gan_large",
     "features_jpeg",
     "features_network",
+    "train_lite2",
+    "train_resnet50",
     "nothing",
 ];
 
@@ -58,6 +61,8 @@ fn main() {
         "step_gan_large" => gan::step(128, 64, repetitions),
         "features_jpeg" => features::from_jpeg(repetitions),
         "features_network" => features::network_only(repetitions),
+        "train_lite2" => features::trained(BackboneKind::EfficientNetLite2, repetitions),
+        "train_resnet50" => features::trained(BackboneKind::ResNet50, repetitions),
         "nothing" => vec![[0.0; 2]],
         _ => {
             eprintln!("error: found workload `{workload}`, expected one of {}", WORKLOADS.join(", "));

@@ -5,12 +5,13 @@
 //! numbers.
 //!
 //! # Cut points
-//! A cut `c` lies before block `c`: [`Inference::up_to`] runs the blocks before it, [`Backbone::forward_rest`] the others.
-//! Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts groups from the top.
+//! A cut `c` lies before block `c`. Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which
+//! counts groups from the top; [`Backbone::unlock_from`] trains the blocks above one.
 
 mod block;
 mod buffer;
 mod efficientnet_lite;
+mod extension;
 mod inference;
 mod kernel;
 mod layer;
@@ -18,11 +19,16 @@ mod map;
 mod packed;
 mod resnet;
 mod small;
+mod step;
+mod sums;
+mod trained;
+mod transposed;
 mod vgg;
 mod weights;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
@@ -43,6 +49,7 @@ pub use weights::WeightFile;
 use gxn_base::Result;
 use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
+use trained::TrainedNetwork;
 
 /// The networks there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -203,11 +210,6 @@ impl Backbone {
         self.kind
     }
 
-    /// Where its weights are.
-    fn device(&self) -> Device {
-        self.devices().into_iter().next().expect("a network has weights")
-    }
-
     /// Number of blocks before the pooling, and so the largest cut.
     pub fn block_count(&self) -> usize {
         self.blocks.len()
@@ -229,18 +231,33 @@ impl Backbone {
     /// # Shapes
     /// `[B, 3, S, S]` → `[B, F]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.forward_rest(images, 0)
+        match images.device() == Device::flex() {
+            true => self.pool(self.forward_blocks(images)),
+            false => self.forward_plain(images),
+        }
     }
 
-    /// The feature from the activations before block `cut`.
+    /// The same by tensor operations, on whatever device holds the tensors.
     ///
     /// # Shapes
-    /// `[B, C, h, w]` → `[B, F]`.
-    ///
-    /// # Panics
-    /// When `cut` is larger than [`Self::block_count`].
-    pub fn forward_rest(&self, activations: Tensor<4>, cut: usize) -> Tensor<2> {
-        self.pool(run(&self.blocks[cut..], activations))
+    /// As [`Self::forward`].
+    pub fn forward_plain(&self, images: Tensor<4>) -> Tensor<2> {
+        self.pool(run(&self.blocks, images))
+    }
+
+    /// The blocks by kernels of our own, with their own backward pass.
+    fn forward_blocks(&self, images: Tensor<4>) -> Tensor<4> {
+        let layers = self.blocks.iter().flat_map(Block::layers);
+        let folded = layers.flat_map(|layer| {
+            let (weight, bias) = layer.folded();
+            [weight.flatten::<1>(0, 3), bias]
+        });
+        let parameters = Tensor::cat(folded.collect(), 0); // [P]
+        let values: Vec<f32> = parameters.clone().into_data().iter::<f32>().collect();
+        let wants_images = images.is_require_grad();
+        let trained = |block: &Block| wants_images || block.layers().iter().any(|layer| layer.is_trained());
+        let cut = self.blocks.iter().position(trained).unwrap_or(self.blocks.len());
+        extension::run(images, parameters, Arc::new(TrainedNetwork::new(&self.blocks, cut, &values)))
     }
 
     /// The feature from the last map.
