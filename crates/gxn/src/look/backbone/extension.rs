@@ -99,9 +99,7 @@ impl<C: CheckpointStrategy> BackboneBackend for Autodiff<Flex, C> {
         let maps = forward(&images, &network);
         let out = last(&maps);
         match BackboneBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish(Saved { network, maps: Arc::new(maps), images_shape }, out)
-            }
+            OpsKind::Tracked(prepared) => prepared.finish(Saved { network, maps: Arc::new(maps), images_shape }, out),
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Scratch {
     pub padded: Buffer,
     pub widened: Buffer,
     pub filtered: Buffer,
+    /// The gradient of a step's input.
+    pub gradient: Map,
 }
 
 /// A frozen backbone in the form of its kernels.
@@ -115,14 +117,7 @@ impl Kernels {
         }
     }
 
-    pub(super) fn conv(
-        self,
-        layer: &Packed,
-        input: &Map,
-        residual: Option<&Map>,
-        out: &mut Map,
-        padded: &mut Buffer,
-    ) {
+    pub(super) fn conv(self, layer: &Packed, input: &Map, residual: Option<&Map>, out: &mut Map, padded: &mut Buffer) {
         let (kernel, stride) = (layer.kernel, layer.stride);
         let [rows, columns] = [input.height, input.width].map(|side| layer.padding.output_side(side, kernel, stride));
         out.reshape([rows, columns], layer.channels[1], layer.bias.len());

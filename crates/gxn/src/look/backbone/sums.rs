@@ -84,16 +84,8 @@ impl LayerSums {
 
     fn add_bias(&mut self, kernels: Kernels, gradient: &[f32], extent: [usize; 2], pitch: usize) {
         let outputs = self.bias.len();
-        Outer {
-            input: &[1.0],
-            gradient,
-            extent,
-            step: [0, 0],
-            gradient_step: [pitch, outputs],
-            channels: 1,
-            outputs,
-        }
-        .run(kernels.0, &mut self.bias);
+        Outer { input: &[1.0], gradient, extent, step: [0, 0], gradient_step: [pitch, outputs], channels: 1, outputs }
+            .run(kernels.0, &mut self.bias);
     }
 
     /// Weights and biases of the layer.

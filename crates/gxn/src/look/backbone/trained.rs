@@ -145,9 +145,9 @@ impl TrainedNetwork {
     ) -> Vec<f32> {
         let last = &maps[maps.len() - 1];
         let mut gradient = Map::from_planes(gradient, last.channels, last.extent());
+        let mut input_gradient = std::mem::take(&mut scratch.gradient);
         for number in (0..self.layers.len()).rev() {
             let wants_input = number > 0 || wants_input;
-            let mut input_gradient = Map::default();
             let io = Io { input: &maps[number], output: &maps[number + 1], gradient: &mut gradient };
             let target = wants_input.then_some(&mut input_gradient);
             let layers = &self.layers[number];
@@ -158,9 +158,11 @@ impl TrainedNetwork {
                 Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
                 Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
             }
-            gradient = input_gradient;
+            std::mem::swap(&mut gradient, &mut input_gradient);
         }
-        if wants_input { gradient.to_planes() } else { Vec::new() }
+        let planes = if wants_input { gradient.to_planes() } else { Vec::new() };
+        scratch.gradient = gradient;
+        planes
     }
 }
 

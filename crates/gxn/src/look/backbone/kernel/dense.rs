@@ -77,7 +77,8 @@ unsafe fn dense<V: Lanes, const PANELS: usize, const MOST: usize>(job: &Dense<'_
                         let column = column_start + start;
                         let from = row * job.step[0] + column * job.step[1];
                         let to = row * job.out_step[0] + column * job.out_step[1] + panel * PANEL;
-                        let place = job.mask.map_or(0, |mask| row * mask.step[0] + column * mask.step[1] + panel * PANEL);
+                        let place =
+                            job.mask.map_or(0, |mask| row * mask.step[0] + column * mask.step[1] + panel * PANEL);
                         // SAFETY: bounds were checked by `Dense::run`.
                         unsafe {
                             if wide {
@@ -133,18 +134,31 @@ unsafe fn dense_tile<V: Lanes, const PIXELS: usize, const PANELS: usize>(
                     Some(residual) => value.add(V::load(residual.as_ptr().add(at))),
                     None => value,
                 };
-                let value = value.max(low).min(high);
-                let value = match &job.mask {
-                    Some(mask) => {
-                        let outputs = V::load(mask.values.as_ptr().add(place + pixel * mask.step[1] + p * PANEL));
-                        let [low, high] = mask.bounds.map(|bound| V::splat(bound));
-                        value.only_inside(outputs, low, high)
-                    }
-                    None => value,
-                };
-                value.store(out.add(at));
+                value.max(low).min(high).store(out.add(at));
             }
+        }
+        if let Some(mask) = &job.mask {
+            mask_tile::<V, PIXELS, PANELS>(job, mask, place, out.add(to));
         }
     }
 }
 
+/// Masks a tile that was just written. Inside the loop above the compiler would keep all sums in memory.
+#[inline(always)]
+unsafe fn mask_tile<V: Lanes, const PIXELS: usize, const PANELS: usize>(
+    job: &Dense<'_>,
+    mask: &Mask<'_>,
+    place: usize,
+    out: *mut f32,
+) {
+    // SAFETY: bounds were checked by `Dense::run`.
+    unsafe {
+        let [low, high] = [V::splat(mask.bounds[0]), V::splat(mask.bounds[1])];
+        let outputs = mask.values.as_ptr().add(place);
+        for (pixel, panel) in (0..PIXELS).flat_map(|pixel| (0..PANELS).map(move |panel| (pixel, panel * PANEL))) {
+            let out = out.add(pixel * job.out_step[1] + panel);
+            let output = V::load(outputs.add(pixel * mask.step[1] + panel));
+            V::load(out).only_inside(output, low, high).store(out);
+        }
+    }
+}
