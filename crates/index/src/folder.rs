@@ -86,7 +86,7 @@ impl Folder {
     /// Removes all but the row files in `used` and those with numbers below `protected_below`, and their sketches.
     pub(crate) fn sweep(&self, used: &HashSet<(Modality, u64)>, protected_below: u64) {
         let keep: HashSet<PathBuf> =
-            used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
+            used.iter().map(|(modality, number)| segment_path(&self.dir, *modality, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_protected = file_number(&entry).is_some_and(|number| number < protected_below);

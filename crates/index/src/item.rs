@@ -48,7 +48,7 @@ pub struct CaptionItem {
 
 /// What both kinds of items have in common.
 pub(crate) trait Item: Serialize + DeserializeOwned {
-    const SIDE: Modality;
+    const MODALITY: Modality;
 
     fn id(&self) -> &str;
 
@@ -60,7 +60,7 @@ pub(crate) trait Item: Serialize + DeserializeOwned {
 }
 
 impl Item for ImageItem {
-    const SIDE: Modality = Modality::Image;
+    const MODALITY: Modality = Modality::Image;
 
     fn id(&self) -> &str {
         &self.id
@@ -76,7 +76,7 @@ impl Item for ImageItem {
 }
 
 impl Item for CaptionItem {
-    const SIDE: Modality = Modality::Text;
+    const MODALITY: Modality = Modality::Text;
 
     fn id(&self) -> &str {
         &self.id

@@ -37,7 +37,7 @@ pub struct IndexMeta {
     pub extra: Map<String, Value>,
 }
 
-/// How much there is of one side.
+/// How much there is of one modality.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collection {
     /// Items.
@@ -68,22 +68,22 @@ impl IndexMeta {
     }
 
     /// The header of a row file.
-    pub(crate) fn header(&self, side: Modality, number: u64) -> Header {
+    pub(crate) fn header(&self, modality: Modality, number: u64) -> Header {
         let (h, l) = (self.space.dims_abstract as u32, self.space.dims_grounded as u32);
-        Header { dims_abstract: h, dims_grounded: l, side, number }
+        Header { dims_abstract: h, dims_grounded: l, modality, number }
     }
 
-    /// What there is of `side`.
-    pub fn collection(&self, side: Modality) -> Option<&Collection> {
-        match side {
+    /// What there is of `modality`.
+    pub fn collection(&self, modality: Modality) -> Option<&Collection> {
+        match modality {
             Modality::Image => Some(&self.images),
             Modality::Text => self.captions.as_ref(),
         }
     }
 
     /// The same to change; captions begin to exist with this call.
-    pub(crate) fn collection_mut(&mut self, side: Modality) -> &mut Collection {
-        match side {
+    pub(crate) fn collection_mut(&mut self, modality: Modality) -> &mut Collection {
+        match modality {
             Modality::Image => &mut self.images,
             Modality::Text => self.captions.get_or_insert_default(),
         }

@@ -10,7 +10,7 @@
 //! | 16..20 | values of l, u32 |
 //! | 20..24 | bits of a value, u32: 16 |
 //! | 24..28 | bytes of a record, u32 |
-//! | 28..32 | side, u32: 0 images, 1 captions |
+//! | 28..32 | modality, u32: 0 images, 1 captions |
 //! | 32..40 | number of the file, u64 |
 //! | 40..96 | zeros |
 //! | 96..128 | SHA-256 of bytes 0..96 |
@@ -54,7 +54,7 @@ pub struct Header {
     /// Values of l.
     pub dims_grounded: u32,
     /// What the rows are.
-    pub side: Modality,
+    pub modality: Modality,
     /// Number of the file, which its name has too.
     pub number: u64,
 }
@@ -65,7 +65,7 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         let words = [ROWS_VERSION, self.dims_abstract, self.dims_grounded, 16, self.record_bytes() as u32];
-        for (at, value) in words.into_iter().chain([self.side as u32]).enumerate() {
+        for (at, value) in words.into_iter().chain([self.modality as u32]).enumerate() {
             bytes[8 + 4 * at..][..4].copy_from_slice(&value.to_le_bytes());
         }
         bytes[32..40].copy_from_slice(&self.number.to_le_bytes());
@@ -98,13 +98,13 @@ impl Header {
             let found = hex(&check);
             return Err(crate::fault::damaged(what("header checksum"), found, hex(&bytes[96..])));
         }
-        let side = match word(28) {
+        let modality = match word(28) {
             0 => Modality::Image,
             1 => Modality::Text,
-            other => return Err(crate::fault::damaged(what("side"), other.to_string(), "0 or 1")),
+            other => return Err(crate::fault::damaged(what("modality"), other.to_string(), "0 or 1")),
         };
         let number = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));
-        let header = Self { dims_abstract: word(12), dims_grounded: word(16), side, number };
+        let header = Self { dims_abstract: word(12), dims_grounded: word(16), modality, number };
         let (widest, record) = (1 << 24, u64::from(word(24)));
         let sane = (1..=widest).contains(&header.dims_abstract) && header.dims_grounded <= widest;
         if word(20) != 16 || !sane || record != header.record_bytes() as u64 {
@@ -139,7 +139,13 @@ impl Header {
             return Ok(());
         }
         let show = |h: &Self| {
-            format!("file {} of {} with {} + {} values", h.number, h.side.plural(), h.dims_abstract, h.dims_grounded)
+            format!(
+                "file {} of {} with {} + {} values",
+                h.number,
+                h.modality.plural(),
+                h.dims_abstract,
+                h.dims_grounded
+            )
         };
         let what = name.display().to_string();
         Err(crate::fault::damaged(what, show(self), show(expected)))

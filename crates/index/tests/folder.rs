@@ -1,6 +1,8 @@
 //! The folder on disk: replaced whole or not at all, and never trusted.
 
+use crate::clustered_rows::Random;
 use crate::fixture::write;
+use crate::sketches::embedding;
 use gxn_index::{
     CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity, Space,
 };
@@ -188,10 +190,10 @@ fn damage_is_found() {
 fn content_of(dir: &Path) -> gxn_index::Result<String> {
     let index = Index::open(dir)?;
     let mut content = format!("{:?}", index.meta());
-    for side in [Modality::Image, Modality::Text] {
-        for row in index.rows(side) {
-            let part = QueryPart { vector: &index.row(side, row)?, weight: 1.0, kind: PartKind::Same };
-            content += &format!("{:?}", index.search(&[part], side, 9, 0)?);
+    for modality in [Modality::Image, Modality::Text] {
+        for row in index.rows(modality) {
+            let part = QueryPart { vector: &index.row(modality, row)?, weight: 1.0, kind: PartKind::Same };
+            content += &format!("{:?}", index.search(&[part], modality, 9, 0)?);
         }
     }
     content += &index.rows(Modality::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
@@ -251,10 +253,10 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     let rows: Vec<PathBuf> = files(&dir.join("segments"));
     let bytes: Vec<Vec<u8>> = rows.iter().map(|path| fs::read(path).unwrap()).collect();
     let all_there = || rows.iter().zip(&bytes).all(|(path, bytes)| fs::read(path).is_ok_and(|now| now == *bytes));
-    let mut random = crate::sketches::Random(3);
+    let mut random = Random(3);
     let mut garbage = vec![vec![], vec![0; 5000], good[..good.len() / 2].to_vec(), good[..4096].to_vec()];
     garbage.extend((0..6).map(|_| {
-        random.embedding(5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
+        embedding(&mut random, 5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
     }));
     for (number, garbage) in garbage.iter().enumerate() {
         fs::write(&catalogue, garbage).unwrap();

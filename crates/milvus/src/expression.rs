@@ -20,29 +20,29 @@ pub(crate) enum Bound {
 }
 
 /// What passes at least all items that pass the filter, and whether it passes no others.
-pub(crate) fn bound(filter: &Filter, side: Modality) -> (Bound, bool) {
+pub(crate) fn bound(filter: &Filter, modality: Modality) -> (Bound, bool) {
     let mut exact = true;
-    let bound = condition(filter.condition(), side, true, &mut exact);
+    let bound = condition(filter.condition(), modality, true, &mut exact);
     (bound, exact)
 }
 
 /// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false where it
 /// differs.
-fn condition(filter: &Condition, side: Modality, wide: bool, exact: &mut bool) -> Bound {
+fn condition(filter: &Condition, modality: Modality, wide: bool, exact: &mut bool) -> Bound {
     match filter {
-        Condition::All(parts) => all(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
-        Condition::Any(parts) => any(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
-        Condition::Not(part) => not(condition(part, side, !wide, exact)),
-        Condition::Has(name) => has(side, name).unwrap_or_else(|| open(wide, exact)),
+        Condition::All(parts) => all(parts.iter().map(|part| condition(part, modality, wide, exact)).collect()),
+        Condition::Any(parts) => any(parts.iter().map(|part| condition(part, modality, wide, exact)).collect()),
+        Condition::Not(part) => not(condition(part, modality, !wide, exact)),
+        Condition::Has(name) => has(modality, name).unwrap_or_else(|| open(wide, exact)),
         Condition::Compare(with) if with.operator() == Operator::Unequal => {
-            not(comparison(with, Operator::Equal, side, !wide, exact))
+            not(comparison(with, Operator::Equal, modality, !wide, exact))
         }
-        Condition::Compare(with) => comparison(with, with.operator(), side, wide, exact),
+        Condition::Compare(with) => comparison(with, with.operator(), modality, wide, exact),
     }
 }
 
-fn comparison(with: &Comparison, operator: Operator, side: Modality, wide: bool, exact: &mut bool) -> Bound {
-    let bound = match Column::of(side, with.field()) {
+fn comparison(with: &Comparison, operator: Operator, modality: Modality, wide: bool, exact: &mut bool) -> Bound {
+    let bound = match Column::of(modality, with.field()) {
         Some(Column::Text { name, empty_is_missing }) => {
             let compared = match operator {
                 Operator::Equal => text_equal(with, name, wide, exact),
@@ -101,9 +101,9 @@ enum Column {
 
 impl Column {
     /// `None` for the caller's own columns and, of captions, for fields of their image.
-    fn of(side: Modality, field: &str) -> Option<Self> {
+    fn of(modality: Modality, field: &str) -> Option<Self> {
         let text = |name| Some(Self::Text { name, empty_is_missing: false });
-        match side {
+        match modality {
             Modality::Image => match field.strip_prefix("image.").unwrap_or(field) {
                 "id" => text("id"),
                 "path" => text("path"),
@@ -126,8 +126,8 @@ impl Column {
     }
 }
 
-fn has(side: Modality, field: &str) -> Option<Bound> {
-    Some(match Column::of(side, field)? {
+fn has(modality: Modality, field: &str) -> Option<Bound> {
+    Some(match Column::of(modality, field)? {
         Column::Text { empty_is_missing: false, .. } => Bound::Everything,
         Column::Text { name, .. } => Bound::Some(format!("{name} != \"\"")),
         Column::Number { name } | Column::Time { name } => Bound::Some(format!("{name} != 0")),
@@ -224,8 +224,8 @@ fn after(start: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn expression(side: Modality, filter: &str) -> (String, bool) {
-        let (bound, exact) = bound(&Filter::parse(filter).unwrap(), side);
+    fn expression(modality: Modality, filter: &str) -> (String, bool) {
+        let (bound, exact) = bound(&Filter::parse(filter).unwrap(), modality);
         let text = match bound {
             Bound::Everything => "everything".into(),
             Bound::Nothing => "nothing".into(),
@@ -263,7 +263,7 @@ mod tests {
     /// `not` turns what must be wide into what must be narrow.
     #[test]
     fn the_rest_is_left_open() {
-        for (side, filter, expected) in [
+        for (modality, filter, expected) in [
             (Modality::Image, "camera=x", "everything"),
             (Modality::Image, "not camera=x", "everything"),
             (Modality::Image, "width=1 and not camera=x", "(width != 0 and width == 1)"),
@@ -276,7 +276,7 @@ mod tests {
             (Modality::Image, "size>1e300", "everything"),
             (Modality::Text, "folder=a and text=dog", "text == \"dog\""),
         ] {
-            assert_eq!(expression(side, filter), (expected.to_string(), false), "{filter}");
+            assert_eq!(expression(modality, filter), (expected.to_string(), false), "{filter}");
         }
     }
 

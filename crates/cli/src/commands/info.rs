@@ -61,7 +61,7 @@ fn index_facts(index: &Index) -> Result<Value> {
     let meta = index.meta();
     let provenance = Provenance::of(index.dir(), meta)?;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let dead_rows = |side| meta.collection(side).map_or(0, |collection| collection.dead_rows);
+    let dead_rows = |modality| meta.collection(modality).map_or(0, |collection| collection.dead_rows);
     let both = |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
     Ok(json!({
         "kind": "index",
@@ -76,9 +76,9 @@ fn index_facts(index: &Index) -> Result<Value> {
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),
-        "rows": both(&|side| index.rows(side).count().into()),
-        "dead_rows": both(&|side| dead_rows(side).into()),
-        "rows_with_sketches": both(&|side| index.sketched_rows(side).into()),
+        "rows": both(&|modality| index.rows(modality).count().into()),
+        "dead_rows": both(&|modality| dead_rows(modality).into()),
+        "rows_with_sketches": both(&|modality| index.sketched_rows(modality).into()),
         "bytes": bytes_below(index.dir()),
         "created_unix_s": meta.created_unix_s,
     }))

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub const INSTANT_BYTES: u64 = 256 << 20;
 /// Fewest candidates of a query by sketches, in each row file.
 pub const CANDIDATES: usize = 100;
-/// After this many queries of a side [`Method::Auto`] reads its sketches into memory, which the time they save has then
+/// After this many queries of a modality [`Method::Auto`] reads its sketches into memory, which the time they save has then
 /// paid for.
 pub const LOADING_PAYS: usize = 64;
 
@@ -54,7 +54,7 @@ pub struct SearchOptions<'a> {
 }
 
 impl SearchOptions<'_> {
-    /// The best `top` items of a side.
+    /// The best `top` items of a modality.
     pub fn new(target: Modality, top: usize) -> Self {
         Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
     }

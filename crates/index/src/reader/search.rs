@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Index {
-    /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
+    /// The best `top` items of the modality `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
     /// first, in a row the lower id.
     ///
     /// # Errors
@@ -47,21 +47,21 @@ impl Index {
     /// As [`Index::search`], and if λ is out of range.
     pub fn search_with(&self, queries: &[&[QueryPart<'_>]], options: &SearchOptions<'_>) -> Result<Vec<Vec<Hit>>> {
         let SearchOptions { target, top, offset, filter, lambda, method } = *options;
-        self.require_side(target)?;
+        self.require_modality(target)?;
         let space = Space { lambda: lambda.unwrap_or(self.meta().space.lambda), ..self.meta().space };
         space.check()?;
         let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, target, parts)).collect::<Result<_>>()?;
         let passing = filter.map(|filter| self.passing(target, filter)).transpose()?;
         let pieces = self.pieces(target, passing.as_ref().map(|passing| passing.as_slice()));
         let keep = top.saturating_add(offset);
-        let tops = self.best(&ScanRequest { side: target, pieces: &pieces, keep }, &plans, method);
+        let tops = self.best(&ScanRequest { modality: target, pieces: &pieces, keep }, &plans, method);
         plans.par_iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
     }
 
     /// The rows to score.
-    pub(super) fn pieces<'a>(&'a self, side: Modality, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
+    pub(super) fn pieces<'a>(&'a self, modality: Modality, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
         let dims = self.meta().space.dims();
-        let segments = self.segments(side).iter().enumerate();
+        let segments = self.segments(modality).iter().enumerate();
         let piece = segments.map(|(at, segment)| Piece {
             rows: RowView::records(&segment.rows, dims),
             range: 0..segment.rows.len(),
@@ -78,7 +78,7 @@ impl Index {
     /// # Errors
     /// If `target` is captions and none were indexed, or an item is damaged.
     pub fn unknown_fields(&self, target: Modality, filter: &Filter) -> Result<Vec<String>> {
-        self.require_side(target)?;
+        self.require_modality(target)?;
         let mut unknown = Vec::new();
         for field in filter.columns(target) {
             // Columns are those of images, also where captions are searched.
@@ -100,35 +100,36 @@ impl Index {
     }
 
     /// The rows that have an item which passes the filter; all items are tested, in parallel.
-    fn passing(&self, side: Modality, filter: &Filter) -> Result<Passing> {
-        if let Some(passing) = self.filters.get(side, filter) {
+    fn passing(&self, modality: Modality, filter: &Filter) -> Result<Passing> {
+        if let Some(passing) = self.filters.get(modality, filter) {
             return Ok(passing);
         }
-        let segments = self.segments(side);
+        let segments = self.segments(modality);
         let mut passing: Vec<Bitmap> = segments.iter().map(|segment| Bitmap::empty(segment.rows.len())).collect();
         let rows_that_pass = |rows: Range<u64>| -> Result<Vec<usize>> {
-            let items = self.catalogue.items_in(side, rows)?;
+            let items = self.catalogue.items_in(modality, rows)?;
             let mut passed = Vec::new();
             for item in &items {
-                if self.passes(side, filter, item)? {
-                    self.place(side, item.row as usize)?;
+                if self.passes(modality, filter, item)? {
+                    self.place(modality, item.row as usize)?;
                     passed.push(item.row as usize);
                 }
             }
             Ok(passed)
         };
-        let rows: Vec<Vec<usize>> = self.batches(side).into_par_iter().map(rows_that_pass).collect::<Result<_>>()?;
+        let rows: Vec<Vec<usize>> =
+            self.batches(modality).into_par_iter().map(rows_that_pass).collect::<Result<_>>()?;
         for row in rows.into_iter().flatten() {
             let at = segments.partition_point(|segment| segment.first_row <= row) - 1;
             passing[at].insert(row - segments[at].first_row);
         }
         let passing = Arc::new(passing);
-        self.filters.insert(side, filter, passing.clone());
+        self.filters.insert(modality, filter, passing.clone());
         Ok(passing)
     }
 
-    fn passes(&self, side: Modality, filter: &Filter, item: &StoredItem) -> Result<bool> {
-        match side {
+    fn passes(&self, modality: Modality, filter: &Filter, item: &StoredItem) -> Result<bool> {
+        match modality {
             Modality::Image => Ok(filter.passes_image(&self.catalogue.parse(item)?)),
             Modality::Text => {
                 let caption: CaptionItem = self.catalogue.parse(item)?;

@@ -288,11 +288,11 @@ impl IndexWriter {
 
     /// Cuts what a stopped writer left after the adopted rows.
     fn cut(&mut self) -> Result<()> {
-        for side in [Modality::Image, Modality::Text] {
+        for modality in [Modality::Image, Modality::Text] {
             let generation = self.meta.generation;
-            for (_, record) in self.catalogue().segments(generation, side)? {
-                let path = segment_path(self.folder.dir(), side, record.file);
-                SegmentWriter::reopen(path, self.meta.header(side, record.file), record.rows, record.chain())?;
+            for (_, record) in self.catalogue().segments(generation, modality)? {
+                let path = segment_path(self.folder.dir(), modality, record.file);
+                SegmentWriter::reopen(path, self.meta.header(modality, record.file), record.rows, record.chain())?;
             }
         }
         Ok(())
@@ -303,9 +303,9 @@ impl IndexWriter {
         let mut used = HashSet::new();
         let (current, building) = self.catalogue().generations()?;
         for generation in current.into_iter().chain(building) {
-            for side in [Modality::Image, Modality::Text] {
-                let segments = self.catalogue().segments(generation, side)?;
-                used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
+            for modality in [Modality::Image, Modality::Text] {
+                let segments = self.catalogue().segments(generation, modality)?;
+                used.extend(segments.into_iter().map(|(_, record)| (modality, record.file)));
             }
         }
         self.folder.sweep(&used, self.protected_below);
@@ -346,10 +346,10 @@ fn open_catalogue(dir: &Path) -> Result<Opened> {
 
 /// Refuses a generation whose row files are missing or too short: no writer can continue it.
 fn rows_are_there(dir: &Path, meta: &IndexMeta, catalogue: &mut CatalogueWriter) -> Result<()> {
-    for side in [Modality::Image, Modality::Text] {
-        for (_, record) in catalogue.segments(meta.generation, side)? {
-            let path = segment_path(dir, side, record.file);
-            Segment::open(&path, record.rows)?.header().require(&meta.header(side, record.file), &path)?;
+    for modality in [Modality::Image, Modality::Text] {
+        for (_, record) in catalogue.segments(meta.generation, modality)? {
+            let path = segment_path(dir, modality, record.file);
+            Segment::open(&path, record.rows)?.header().require(&meta.header(modality, record.file), &path)?;
         }
     }
     Ok(())
