@@ -42,12 +42,16 @@ pub enum Remedy {
     IndexDataset,
     /// Index again: the run finishes or replaces what is there.
     IndexAgain,
+    /// Repair the index: what is damaged is encoded again.
+    RepairIndex,
     /// Make the index again with the model named.
     Reindex,
     /// Name another folder for the index, or replace the index's source.
     ReplaceSource,
     /// Index the images without captions, or replace the index's source.
     KeepImages,
+    /// Find out why the dataset is read as another format, or replace the index's source by what it is read as.
+    KeepFormat,
     /// Fix the dataset, or replace the index's source by images without captions.
     FixDataset,
     /// Index with the options of the others.
@@ -97,6 +101,7 @@ impl Remedy {
             Self::MakeIndex => "make the index first, or name its folder",
             Self::IndexDataset => "index the dataset rather than its folder of images",
             Self::IndexAgain => "index again, or remove the index's folder first",
+            Self::RepairIndex => "repair the index: what is damaged in it is encoded again",
             Self::Reindex => "make the index again with this model",
             Self::ReplaceSource => {
                 "name another folder for the index, or replace its source: items that the new source lacks are deleted"
@@ -104,6 +109,10 @@ impl Remedy {
             Self::KeepImages => {
                 "index all images of the folder without captions, or replace the index's source by the dataset: images \
                  without captions are deleted"
+            }
+            Self::KeepFormat => {
+                "check the dataset: a file that could not be read may be why; or replace the index's source: items that it \
+                 lacks now are deleted"
             }
             Self::FixDataset => {
                 "fix the data, or replace the index's source by images without captions: its captions are deleted"
