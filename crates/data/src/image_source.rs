@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::file_stamp::FileStamp;
 use gxn_base::{Error, Result};
 
 /// How names of image files end, in lower case. Only for finding files: the bytes tell the format.
@@ -65,21 +66,14 @@ impl ImageSource {
         }
     }
 
-    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
-    /// member: when the archive was). Where both are as before, the image is taken to be the same.
+    /// What the file system says of the bytes; of an archive's member: of the archive.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn stamp(&self) -> Result<(u64, i64)> {
+    pub fn stamp(&self) -> Result<FileStamp> {
         let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
-        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
-        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
-        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => after.as_millis() as i64,
-            Err(before) => -(before.duration().as_millis() as i64),
-        };
-        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
-        Ok((size, changed_ms))
+        let stamp = FileStamp::of(path)?;
+        Ok(if let Self::TarMember { length, .. } = self { FileStamp { size: *length, ..stamp } } else { stamp })
     }
 
     /// The encoded bytes.

@@ -4,7 +4,7 @@ use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
 #[cfg(test)]
 use crate::crash_simulation::{self, DiskOp};
 use crate::file;
-use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
+use crate::meta::{INDEX_VERSION, META_FILE, is_ours, refuse_newer, version, write_identity};
 use gxn_base::{Error, Modality, Result};
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -68,10 +68,10 @@ impl Folder {
         entries.filter_map(|entry| file_number(&entry)).max().map_or(1, |last| last.saturating_add(1))
     }
 
-    /// Marks the folder as an index, after its first commit, and removes what an index of an older version or a damaged one
+    /// Marks the folder as an index of this version, after its first commit, and removes what an index of an older version or a damaged one
     /// left. What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
     pub(crate) fn finalize(&self) -> Result<()> {
-        if check_identity(&self.dir).is_err() {
+        if version(&self.dir) != Some(INDEX_VERSION) {
             write_identity(&self.dir)?;
         }
         let _ = fs::remove_file(self.dir.join(DAMAGED_FILE));

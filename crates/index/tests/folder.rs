@@ -206,21 +206,21 @@ fn another_version_says_so() {
     write(dir.path(), "m");
     let path = dir.path().join("meta.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 4")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
-    assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
+    assert!(error.to_string().ends_with("found 4, expected 2 to 3"), "{error}");
     // Of a later version nothing is known: nothing is touched.
     let content = |paths: &[PathBuf]| -> Vec<Vec<u8>> { paths.iter().map(|path| fs::read(path).unwrap()).collect() };
     let before = files(dir.path());
     let bytes = content(&before);
     for open in [IndexWriter::create, IndexWriter::update] {
         let error = open(dir.path(), IndexSettings { model: "m".into(), ..order_settings() }).unwrap_err();
-        assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
+        assert!(error.to_string().ends_with("found 4, expected 2 to 3"), "{error}");
         assert!(error.hint().unwrap().contains("another version of this program"), "{error}");
         assert_eq!((files(dir.path()), content(&before)), (before.clone(), bytes.clone()));
     }
     // One of an earlier version may be replaced, and stays until then.
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 1")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
     assert!(error.hint().unwrap().contains("index again"), "{error}");
     let before = files(dir.path());

@@ -41,6 +41,7 @@ pub fn image(number: usize) -> ImageItem {
         } else {
             (number as i64 % 40) * (19_854 + number as i64 % 40) * 86_400_000 / 40
         },
+        file: None,
         width: (number as u32 % 9) * 500,
         height: 400 + number as u32 % 800,
         meta: own.as_object().unwrap().clone(),
