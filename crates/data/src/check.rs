@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::account::Dropped;
-use super::check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+use super::check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount, WordlessCaption};
 use super::dataset::{Dataset, Image};
 use super::image::{ImageLimits, decode_image, image_size, read_limited};
 use super::image_source::ContentHash;
@@ -88,6 +88,7 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
         splits: Split::ALL.map(count).to_vec(),
         captions_per_image,
         lengths,
+        wordless: wordless(data),
         long_words: options.long_words,
         vocabulary: vocabulary.len() - (UNKNOWN as usize + 1),
         sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
@@ -121,6 +122,11 @@ fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMa
         wordless: words.partition_point(|&count| count == 0),
     };
     (lengths, per_image)
+}
+
+fn wordless(data: &Dataset) -> Vec<WordlessCaption> {
+    let captions = data.captions.par_iter().filter(|caption| tokenize(&caption.text).is_empty());
+    captions.map(|caption| WordlessCaption { id: caption.id.clone(), text: caption.text.clone() }).collect()
 }
 
 fn duplicates(data: &Dataset, contents: HashMap<ContentHash, Vec<usize>>) -> Vec<Duplicates> {

@@ -1,6 +1,6 @@
 //! [`CheckReport`]: what a check found, and whether the dataset is ready.
 
-use gxn_base::words::counted;
+use gxn_base::words::{counted, first_few};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -58,6 +58,15 @@ pub struct CaptionLengths {
     pub wordless: usize,
 }
 
+/// A caption without any word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WordlessCaption {
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+}
+
 /// Everything that a check found. `Display` prints it for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckReport {
@@ -73,6 +82,8 @@ pub struct CheckReport {
     pub captions_per_image: BTreeMap<usize, usize>,
     /// Words per caption.
     pub lengths: CaptionLengths,
+    /// The captions without any word.
+    pub wordless: Vec<WordlessCaption>,
     /// The threshold used for `lengths.long`.
     pub long_words: usize,
     /// Words in the training vocabulary, without the specials.
@@ -129,8 +140,9 @@ impl CheckReport {
             let captions = counted(self.repeated_captions.len(), "caption");
             warnings.push(format!("under several images: {captions}, such as {:?} under {}", first.text, first.images));
         }
-        if self.lengths.wordless > 0 {
-            warnings.push(format!("without any word: {}", counted(self.lengths.wordless, "caption")));
+        if !self.wordless.is_empty() {
+            let named: Vec<String> = self.wordless.iter().map(|one| format!("{} {:?}", one.id, one.text)).collect();
+            warnings.push(format!("without any word: {}: {}", counted(named.len(), "caption"), first_few(&named)));
         }
         if self.lengths.long > 0 {
             warnings.push(format!("longer than {} words: {}", self.long_words, counted(self.lengths.long, "caption")));

@@ -57,6 +57,11 @@ fn finds_what_is_wrong() {
     // Words: 3, 2, 2, 3, 0, 2.
     let lengths = CaptionLengths { least: 0, median: 2, p95: 3, most: 3, long: 2, wordless: 1 };
     assert_eq!(report.lengths, lengths);
+    assert_eq!(report.wordless.len(), 1);
+    let [said] = report.warnings.iter().filter(|line| line.contains("word: ")).collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    assert_eq!(*said, format!("without any word: 1 caption: {} {:?}", report.wordless[0].id, report.wordless[0].text));
     // Words at least twice in train: a, dog. Test has "a cat sits": 2 of 3 unknown.
     assert_eq!(report.vocabulary, 2);
     assert_eq!(report.splits[2].unknown_words, UnknownWords { words: 3, unknown: 2 });

@@ -47,6 +47,9 @@ impl ImageResolver {
     /// The reason in words: an unsafe name, a link that leaves the root, or no such file.
     pub fn find(&self, names: &[&str]) -> std::result::Result<PathBuf, String> {
         for name in names {
+            if Path::new(name).is_absolute() {
+                return self.find_absolute(Path::new(name));
+            }
             check_relative(name)?;
         }
         for (root, real) in &self.roots {
@@ -65,10 +68,23 @@ impl ImageResolver {
         Err(format!("no such image file in {}", places.join(", ")))
     }
 
+    /// An absolute path is used where it leads to a file in one of the roots.
+    fn find_absolute(&self, path: &Path) -> std::result::Result<PathBuf, String> {
+        let Ok(target) = path.canonicalize() else { return Err("no such image file".into()) };
+        match self.roots.iter().any(|(_, real)| target.starts_with(real)) {
+            true if target.is_file() => Ok(path.to_path_buf()),
+            true => Err("not a file".into()),
+            false => Err(format!(
+                "an absolute path outside the dataset's folder: name its folder, {}, as that of the images",
+                path.parent().unwrap_or(path).display()
+            )),
+        }
+    }
+
     /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or its
     /// folder, cannot be read, or is a link to a disk that is not mounted. A file that its folder no longer has is gone.
     pub fn may_hold(&self, names: &[&str]) -> bool {
-        if names.iter().any(|name| check_relative(name).is_err()) {
+        if names.iter().any(|name| check_relative(name).is_err() && !Path::new(name).is_absolute()) {
             return false;
         }
         let mut is_folder_there = false;
@@ -137,6 +153,26 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn an_absolute_path_is_used_inside_the_folder_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        for place in ["secret.jpg", "images/a.jpg"] {
+            std::fs::write(folder.path().join(place), b"x").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret.jpg", images.join("out.jpg")).unwrap();
+        let roots = ImageResolver::new(&images.join("t.csv"), None, &[]).unwrap();
+        let find = |place: &str| roots.find(&[folder.path().join(place).to_str().unwrap()]);
+        assert_eq!(find("images/a.jpg").unwrap(), images.join("a.jpg"));
+        let expected = format!("name its folder, {}, as that of the images", folder.path().display());
+        assert!(find("secret.jpg").unwrap_err().ends_with(&expected));
+        for (place, reason) in [("images/out.jpg", "outside"), ("images/b.jpg", "no such"), ("images", "not a file")] {
+            assert!(find(place).unwrap_err().contains(reason), "{place}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn what_cannot_be_read_is_not_gone() {
         let folder = tempfile::tempdir().unwrap();
         let images = folder.path().join("images");
@@ -147,7 +183,7 @@ mod tests {
         for name in ["disk/a.jpg", "a.jpg"] {
             assert!(roots.find(&[name]).is_err() && roots.may_hold(&[name]), "{name}");
         }
-        for name in ["b.jpg", "here/b.jpg", "../b.jpg", "/etc/b.jpg"] {
+        for name in ["b.jpg", "here/b.jpg", "../b.jpg", "/etc/b.jpg", "C:\\b.jpg"] {
             assert!(roots.find(&[name]).is_err() && !roots.may_hold(&[name]), "{name}");
         }
     }
