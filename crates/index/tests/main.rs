@@ -6,6 +6,8 @@ mod crash;
 mod export;
 mod fixture;
 mod folder;
+mod fuzz;
+mod repair;
 mod search;
 mod sketches;
 mod store;

@@ -37,7 +37,14 @@ type Images = HashMap<String, ImageItem>;
 
 impl MilvusStore {
     pub(super) fn find(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
-        let SearchOptions { target, top, offset, filter, lambda, method } = *options;
+        let SearchOptions { target, top, offset, filter, lambda, method, fold_captions } = *options;
+        if fold_captions {
+            return Err(Error::unsupported(
+                "search in Milvus",
+                "captions to be folded",
+                "all captions, each for itself",
+            ));
+        }
         let own = self.description(target).space;
         let space = Space { lambda: lambda.unwrap_or(own.lambda), ..own };
         space.check()?;

@@ -183,6 +183,19 @@ impl CatalogueWriter {
         })
     }
 
+    /// The items of a row, by their ids.
+    pub(crate) fn items_of(&mut self, generation: u64, modality: Modality, row: u64) -> Result<Vec<StoredItem>> {
+        let names = self.names(generation, modality);
+        self.read(|t| {
+            let items = t.open_table(names.items())?;
+            let items = items.range::<(u64, &str)>((row, "")..(row + 1, ""))?.map(|entry| {
+                let (key, json) = entry?;
+                Ok(StoredItem { row, id: key.value().1.to_string(), json: json.value().to_vec() })
+            });
+            items.collect()
+        })
+    }
+
     pub(crate) fn insert_item(&mut self, generation: u64, modality: Modality, item: &StoredItem) -> Result<()> {
         let names = self.names(generation, modality);
         self.write(|t| {

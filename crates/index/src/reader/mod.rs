@@ -19,9 +19,10 @@ pub use options::{CANDIDATES, Hit, INSTANT_BYTES, LOADING_PAYS, Method, SearchOp
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, segment_path, sketch_path};
+use crate::folder::is_held;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
-use crate::meta::{IndexMeta, META_FILE, check_identity};
+use crate::meta::{IndexMeta, META_FILE, check_identity, is_ours};
 use crate::quantized::Sketches;
 use crate::segment::Segment;
 use cache::{FilterCache, QueryCount};
@@ -76,6 +77,11 @@ impl Index {
     /// True if a first index in `dir` was begun and not finished.
     pub fn is_begun(dir: &Path) -> bool {
         !Self::exists(dir) && dir.join(CATALOGUE_FILE).is_file()
+    }
+
+    /// True while a writer holds the index in `dir`.
+    pub fn is_being_written(dir: &Path) -> bool {
+        is_held(dir)
     }
 
     /// Opens the index in `dir`: checks versions, headers and lengths. Checksums are left to [`Index::verify`], so that
@@ -309,5 +315,10 @@ impl IndexMeta {
     pub fn read(dir: &Path) -> Result<Self> {
         check_identity(dir)?;
         Ok(Catalogue::open(dir)?.meta().clone())
+    }
+
+    /// True if `dir` holds the mark of an index, of whatever version; a checkpoint has a `meta.json`, too.
+    pub fn is_of_index(dir: &Path) -> bool {
+        is_ours(dir)
     }
 }

@@ -51,12 +51,14 @@ pub struct SearchOptions<'a> {
     pub lambda: Option<f32>,
     /// How the best are found.
     pub method: Method,
+    /// Of equal captions of one image one is a hit, the one whose id comes first; [`Hit::copies`] counts them.
+    pub fold_captions: bool,
 }
 
 impl SearchOptions<'_> {
     /// The best `top` items of a modality.
     pub fn new(target: Modality, top: usize) -> Self {
-        Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
+        Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto, fold_captions: false }
     }
 }
 
@@ -71,6 +73,8 @@ pub struct Hit {
     pub path: String,
     /// The caption, if captions were searched.
     pub caption: Option<CaptionItem>,
+    /// Equal captions of its image that it stands for, itself included; 1 unless they are folded.
+    pub copies: usize,
     /// Σ wᵢ · scoreᵢ; larger is better.
     pub score: f32,
     /// What each level contributes to the score.

@@ -6,7 +6,7 @@ use crate::folder::is_held;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
 use crate::quantized::Sketches;
-use gxn_base::{Modality, Result};
+use gxn_base::{Modality, Remedy, Result};
 
 impl Index {
     /// Reads every row and every page of the catalogue and compares them with their checksums, and the catalogue with
@@ -18,6 +18,13 @@ impl Index {
         if is_held(self.dir()) {
             return Err(crate::fault::busy(self.dir()));
         }
+        self.verify_all().map_err(|error| match error.remedy() {
+            Some(Remedy::IndexAgain) => error.with_remedy(Remedy::RepairIndex),
+            _ => error,
+        })
+    }
+
+    fn verify_all(&self) -> Result<()> {
         check_integrity(&self.dir().join(CATALOGUE_FILE))?;
         for modality in [Modality::Image, Modality::Text] {
             for segment in self.segments(modality) {

@@ -39,7 +39,8 @@ impl IndexWriter {
             let generation = self.meta.generation;
             for (first, record) in self.catalogue().segments(generation, modality)? {
                 let dead = self.catalogue().dead(generation, modality, first, record.rows)?;
-                if dead.is_empty() || dead.len() as f64 <= share * record.rows as f64 {
+                let is_damaged = self.to_rewrite.contains(&(modality, record.file));
+                if dead.is_empty() || !is_damaged && dead.len() as f64 <= share * record.rows as f64 {
                     continue;
                 }
                 report.files += 1;

@@ -200,15 +200,16 @@ impl IndexWriter {
         }
         let former = self.catalogue().item(generation, T::MODALITY, item.id())?;
         let content = item.content();
-        if former.as_ref().is_some_and(|former| !content.is_empty() && former.json == to_json(item)) {
-            return Ok(Some(Change::Unchanged));
-        }
-        let former: Option<T> = former.map(|former| parse(&former)).transpose()?;
         let held = if content.is_empty() {
             None
         } else {
             self.catalogue().row_of_content(generation, T::MODALITY, &content)?
         };
+        // A damaged row holds no content any more.
+        if former.as_ref().is_some_and(|former| held == Some(former.row) && former.json == to_json(item)) {
+            return Ok(Some(Change::Unchanged));
+        }
+        let former: Option<T> = former.map(|former| parse(&former)).transpose()?;
         if held.is_none() && matches!(source, Source::Nothing) {
             return Ok(None);
         }
@@ -293,10 +294,7 @@ impl IndexWriter {
     fn tombstone<T: Item>(&mut self, item: &T, row: u64) -> Result<()> {
         let generation = self.meta.generation;
         self.catalogue().set_dead(generation, T::MODALITY, [row], true)?;
-        let content = item.content();
-        if !content.is_empty() {
-            self.catalogue().set_content(generation, T::MODALITY, &content, None)?;
-        }
+        self.release_content(T::MODALITY, &item.content(), row)?;
         let collection = self.meta.collection_mut(T::MODALITY);
         collection.rows -= 1;
         collection.dead_rows += 1;
