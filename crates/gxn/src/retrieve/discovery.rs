@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn_index::ImageItem;
+use gxn_index::{FileIdentity, ImageItem};
+
+use serde_json::{Map, Value};
 
 use super::location::{INDEX_FOLDER, real};
 use super::shard::Shard;
+use gxn_base::unicode::composed;
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{Dataset, Dropped, ImageSource, has_image_extension, unread_reason};
+use gxn_data::{Dataset, Dropped, FileStamp, ImageSource, has_image_extension, unread_reason};
 
 /// An image to be indexed.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,18 +22,23 @@ pub struct ImageFile {
     /// Where its bytes are.
     pub source: ImageSource,
     /// Further columns of the dataset.
-    pub meta: serde_json::Map<String, serde_json::Value>,
+    pub meta: Map<String, Value>,
 }
 
 impl ImageFile {
     /// The index's item for it.
-    pub(super) fn item(&self, sha256: String, (width, height): (u32, u32), (size, changed): (u64, i64)) -> ImageItem {
+    pub(super) fn item(&self, sha256: String, (width, height): (u32, u32), stamp: FileStamp) -> ImageItem {
         ImageItem {
             id: self.id.clone(),
             path: self.path.clone(),
             sha256,
-            size,
-            mtime_unix_ms: changed,
+            size: stamp.size,
+            mtime_unix_ms: stamp.modified_ms,
+            file: Some(FileIdentity {
+                mtime_nanos: stamp.modified_nanos,
+                ctime_unix_ns: stamp.changed_ns,
+                inode: stamp.inode,
+            }),
             width,
             height,
             meta: self.meta.clone(),
@@ -45,6 +53,8 @@ pub struct Discovery {
     pub images: Vec<ImageFile>,
     /// What could not be read.
     pub dropped: Vec<Dropped>,
+    /// Ids of images whose names are not UTF-8: an index cannot hold their paths.
+    pub without_path: Vec<String>,
     /// Ids, and folders of ids, of what could not be read: what lies there is not known to be gone.
     pub(super) unread: Vec<String>,
 }
@@ -63,7 +73,7 @@ impl Discovery {
         let is_read = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
             let is_hidden = name.starts_with('.') && !include_hidden;
-            let is_excluded = entry.file_type().is_dir() && excluded.iter().any(|e| *e == name);
+            let is_excluded = entry.file_type().is_dir() && excluded.iter().any(|e| composed(e) == composed(&name));
             entry.depth() == 0 || !(is_hidden || is_excluded || name.starts_with(INDEX_FOLDER))
         };
         let mut found = Self::default();
@@ -90,6 +100,9 @@ impl Discovery {
             }
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
             let id = relative.to_string_lossy().into_owned();
+            if relative.to_str().is_none() {
+                found.without_path.push(id.clone());
+            }
             let source = ImageSource::File(entry.path().to_path_buf());
             found.images.push(ImageFile { path: id.clone(), id, source, meta: Default::default() });
         }
@@ -128,9 +141,17 @@ impl Discovery {
             id: image.id.clone(),
             path: lasting_path(&image.source, &roots),
             source: image.source.clone(),
-            meta: image.meta.clone(),
+            meta: columns(image),
         });
         Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
+    }
+
+    /// What the dataset lists and cannot use now, such as an image whose rows contradict each other, is not gone either.
+    #[must_use]
+    pub(super) fn keeping_dropped(mut self, data: &Dataset) -> Self {
+        let named = data.account.dropped.iter().map(|dropped| dropped.what.clone());
+        self.unread.extend(named.filter(|what| !what.is_empty()));
+        self
     }
 
     /// Keeps the images of one shard.
@@ -138,6 +159,11 @@ impl Discovery {
     pub fn of_shard(mut self, shard: Shard) -> Self {
         self.images.retain(|image| shard.has(&image.id));
         self
+    }
+
+    /// Whether anything could not be read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Whether the source may have an item `id` that was not seen in it.
@@ -156,6 +182,13 @@ impl Discovery {
         self.dropped.push(Dropped { what: place.display().to_string(), reason });
         self.unread.push(relative.to_string_lossy().into_owned());
     }
+}
+
+/// The columns of an image, its split among them unless the source has another column of that name.
+fn columns(image: &gxn_data::Image) -> Map<String, Value> {
+    let mut columns = image.meta.clone();
+    columns.entry("split").or_insert_with(|| image.split.to_string().into());
+    columns
 }
 
 /// The folder that paths of a dataset's images are relative to: the source, or that of its file. Of several sources

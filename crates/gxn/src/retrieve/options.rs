@@ -35,6 +35,12 @@ pub struct IndexOptions {
     /// then deleted. Never stored.
     #[serde(skip)]
     pub replace_source: bool,
+    /// Read every file, also where its size, times and inode are as before. Never stored.
+    #[serde(skip)]
+    pub reread: bool,
+    /// Check the rows of the index, and encode those again that are not what was written. Never stored.
+    #[serde(skip)]
+    pub repair: bool,
 }
 
 /// An option by the path of its field, such as `source.csv.image`, with its value.
@@ -112,7 +118,8 @@ impl IndexOptions {
             let (mut now, default) = (own.to_value(), Self::default().to_value());
             take_over("", &mut now, &stored.to_value(), &default, &mut resolved);
             let options: Self = serde_json::from_value(now).expect("both sides were options");
-            resolved.options = Self { shard: own.shard, replace_source: own.replace_source, ..options };
+            let Self { shard, replace_source, reread, repair, .. } = own;
+            resolved.options = Self { shard, replace_source, reread, repair, ..options };
         }
         Ok(resolved)
     }

@@ -24,6 +24,8 @@ pub struct IndexReport {
     pub removed: Vec<String>,
     /// Images that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
+    /// Ids of images whose names are not UTF-8: they are found, but their paths cannot be shown.
+    pub without_path: Vec<String>,
     /// What reading the dataset left out.
     pub dataset_dropped: Vec<Dropped>,
     /// Ids of images that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
