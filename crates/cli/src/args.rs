@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gxn_data::SourceOptions;
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with
@@ -314,8 +314,13 @@ pub struct CalibrateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "gxn search [OPTIONS] <QUERY>... [DIR | DATA]")]
 pub struct SearchArgs {
-    /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
+    /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg; then, if you like, the
+    /// folder or dataset to search, whose index is there or above [default: .]
+    ///
+    /// A number and a colon before words are a weight, unless a digit follows: 10:30 is words. Double quotes of the text's
+    /// own make words of everything in them.
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
     pub query: Vec<String>,
     /// Add to the query
@@ -324,10 +329,10 @@ pub struct SearchArgs {
     /// Subtract from the query
     #[arg(short, long, value_name = "PART")]
     pub subtract: Vec<String>,
-    /// Folder to search; the index is there or above
-    #[arg(long, short = 'C', default_value = ".", value_name = "DIR")]
-    pub dir: PathBuf,
-    /// The index, if it is elsewhere
+    /// Folder or dataset to search; then every argument belongs to the query
+    #[arg(long, short = 'C', value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The index, if it is elsewhere; then, too, every argument belongs to the query
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
     /// The run or checkpoint, if it is no longer where it was when it made the index
@@ -347,7 +352,7 @@ pub struct SearchArgs {
     /// Fields: id path folder name sha256 size mtime width height and every column of the dataset; captions also have text
     /// and image_id, and image.id is their image's. Operators: = != < <= > >=, and, or, not, parentheses; a field alone tests
     /// whether it exists. * and ? are wildcards that stop at / in paths; ** does not. mtime is compared with dates such as
-    /// 2024-05-31 (UTC). Paths are relative to the source.
+    /// 2024-05-31 (UTC). Paths are relative to the source. Of a dataset, split is train, val or test.
     #[arg(long = "where", visible_alias = "filter", value_name = "FILTER")]
     pub filter: Option<String>,
     /// Weight of the abstract level, 0 to 1, in place of the model's λ
@@ -365,6 +370,9 @@ pub struct SearchArgs {
     /// The same as --format paths
     #[arg(short = 'f', long)]
     pub filepath_only: bool,
+    /// Paths ended by zero bytes instead of line ends, for xargs -0
+    #[arg(short = '0', long)]
+    pub null: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

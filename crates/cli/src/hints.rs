@@ -24,6 +24,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::MakeIndex => "make one with `gxn index DIR --model RUN`, or name one with --index",
         Remedy::IndexDataset => "index a dataset rather than a folder: gxn index DATA --model RUN --index DIR",
         Remedy::IndexAgain => "run `gxn index` again, or remove the index's folder first",
+        Remedy::RepairIndex => "`gxn index repair INDEX` encodes what is damaged again, and nothing else",
         Remedy::Reindex => "make it again with `gxn index reindex DIR --model RUN`",
         Remedy::ReplaceSource => {
             "name another folder with --index, or replace the source with --other-source: items that the new source lacks \
@@ -32,6 +33,10 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::KeepImages => {
             "--images-only goes on with all images of the folder; --other-source makes it the index of the dataset and \
              deletes images without captions"
+        }
+        Remedy::KeepFormat => {
+            "`gxn data check SOURCE` says what could not be read; --other-source takes the data as they are read now: items \
+             that they lack are deleted from the index"
         }
         Remedy::FixDataset => {
             "`gxn data check SOURCE` says what is wrong with it; --other-source goes on without captions, which are then \

@@ -7,7 +7,7 @@ use gxn_base::Progress;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::interrupt::stop_requested;
-use crate::output::duration;
+use crate::output::{duration, printable_lines};
 use gxn_base::words::counted;
 
 /// Without a terminal a line is written this often.
@@ -59,7 +59,7 @@ impl ProgressLine {
 
     /// Writes a line that stays.
     pub fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| eprintln!("{}", printable_lines(text)));
         self.pace().written = Instant::now();
     }
 

@@ -8,7 +8,7 @@ use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, SAMPLES, check as 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
 use crate::commands::open_dataset;
 use crate::interrupt::stop_flag;
-use crate::output::print;
+use crate::output::{print, printable_lines};
 use crate::progress::ProgressLine;
 
 /// Reports on a dataset; exit code 1 if it cannot be used as it is.
@@ -26,7 +26,7 @@ pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -
     let report = run_check(dataset, options, &progress)?;
     progress.clear();
     match format {
-        ReportFormat::Text => print(&format!("{report}\n"))?,
+        ReportFormat::Text => print(&printable_lines(&format!("{report}\n")))?,
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
     }
     Ok(report.fatal.is_empty())

@@ -23,6 +23,7 @@ use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
+use gxn_base::unicode::printable;
 use gxn_base::words::counted;
 
 /// Opens a dataset and reports on stderr what it is and what was left out.
@@ -66,7 +67,8 @@ pub fn name_dropped(dropped: &[Dropped], named: usize) {
     }
     for Dropped { what, reason } in dropped.iter().take(named) {
         // Most reasons begin with the whole path.
-        if reason.contains(what.as_str()) { eprintln!("  {reason}") } else { eprintln!("  {what}: {reason}") }
+        let line = if reason.contains(what.as_str()) { reason.clone() } else { format!("{what}: {reason}") };
+        eprintln!("  {}", printable(&line));
     }
 }
 
