@@ -18,11 +18,11 @@ enum Change {
 }
 
 fn changes() -> impl Strategy<Value = Change> {
-    let (file, at) = (0usize..4, any::<prop::sample::Index>());
+    let (file, at) = (0usize..4, any::<prop::sample::Index>);
     prop_oneof![
-        8 => (file.clone(), at, 1u8..).prop_map(|(file, at, with)| Change::Flip { file, at, with }),
-        2 => (file.clone(), at).prop_map(|(file, at)| Change::Cut { file, at }),
-        4 => (file.clone(), at, prop::collection::vec(any::<u8>(), 1..40))
+        8 => (file.clone(), at(), 1u8..).prop_map(|(file, at, with)| Change::Flip { file, at, with }),
+        2 => (file.clone(), at()).prop_map(|(file, at)| Change::Cut { file, at }),
+        4 => (file.clone(), at(), prop::collection::vec(any::<u8>(), 1..40))
             .prop_map(|(file, at, bytes)| Change::Overwrite { file, at, bytes }),
         1 => [0usize..4, 0usize..4].prop_map(|files| Change::Swap { files }),
         1 => file.prop_map(|file| Change::Remove { file }),
