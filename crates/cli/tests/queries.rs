@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::fixture::{Ran, cosine, data, gxn, gxn_in, text, tiny_dataset, works};
+use crate::fixture::{Ran, cosine, gxn, gxn_in, text, tiny_dataset, works};
 use crate::indexing::indexed_photos;
 use crate::snapshots::{refused, seen};
 
