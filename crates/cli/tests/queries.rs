@@ -189,5 +189,4 @@ fn one_flag_names_the_index_everywhere() {
     }
     assert_eq!(gxn(["index", "info"]).code, 2);
     assert_eq!(gxn(["index", "info", text(&index), "--index", text(&index)]).code, 2);
-    let _ = data();
 }
