@@ -43,8 +43,8 @@ RANDOM_LINES = 1500
 
 
 def tokens(captions):
-    """One run for all; a caption must not look at the next one, so each has an empty one after it."""
-    pairs = [text for caption in captions for text in (caption, "")]
+    """One run for all; the end of a caption looks at the next one, which is therefore a word that means nothing to it."""
+    pairs = [text for caption in captions for text in (caption, "x")]
     found = PTBTokenizer().tokenize({i: [{"caption": c}] for i, c in enumerate(pairs)})
     return [found[2 * i][0] for i in range(len(captions))]
 
