@@ -68,6 +68,8 @@ pub enum Remedy {
     MakeReport,
     /// Give the results and the references as two files.
     GiveReferences,
+    /// Give a corpus for the document frequencies.
+    GiveCorpus,
     /// Give another weight of the abstract level, or none.
     ChooseLambda,
 }
@@ -117,6 +119,7 @@ impl Remedy {
             Self::GiveCaptionImages => "give the ids of the images and the image of each caption",
             Self::MakeReport => "evaluate a model and keep its report as JSON",
             Self::GiveReferences => "the results come first; the references are a second file",
+            Self::GiveCorpus => "give the captions that a model was trained on as a corpus",
             Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
         };
         Cow::Borrowed(words)

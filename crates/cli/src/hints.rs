@@ -46,6 +46,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::GiveCaptionImages => "give each caption's image with --image-ids and --caption-image-ids",
         Remedy::MakeReport => "make one with `gxn evaluate MODEL DATA --output report.json`",
         Remedy::GiveReferences => "the results come first; references are given with --references",
+        Remedy::GiveCorpus => "give the captions that a model was trained on with --df, for cider_d",
         Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
         other => return other.words().into_owned(),
     };
