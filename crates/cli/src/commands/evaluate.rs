@@ -84,8 +84,8 @@ fn generated_captions(
     beam: u16,
     folder: &Path,
 ) -> Result<GeneratedCaptionsEvaluation> {
-    let Measurement { encoder, model, dataset, split, scoring, .. } = *measurement;
-    let found = GeneratedCaptionsEvaluation::new(encoded, dataset, split, scoring)?;
+    let Measurement { encoder, model, dataset, split, scoring, bootstrap, .. } = *measurement;
+    let found = GeneratedCaptionsEvaluation::new(encoded, dataset, split, scoring, bootstrap.seed)?;
     let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
     let title = format!("{}, {split}", dataset.name);
     let about = format!("{name} ({}), beam {beam}", short(encoder.fingerprint()));
