@@ -176,6 +176,16 @@ pub struct EvaluateArgs {
     /// Caption embeddings of another model, npy [M, D]
     #[arg(long, value_name = "NPY", requires = "image_embeddings")]
     pub caption_embeddings: Option<PathBuf>,
+    /// Which images and captions belong together: own, verbatim (also equal captions of other images), or a file with an image's
+    /// id, a tab and a caption's id on each line (also these pairs; captions of other models' embeddings are rows from 0)
+    #[arg(long, default_value = "own", value_name = "own|verbatim|FILE")]
+    pub relevance: String,
+    /// How an equal score of a wrong item counts: worst, it stands before the right one; best, behind; mean, half of them before
+    #[arg(long, default_value = "worst", value_parser = ["worst", "best", "mean"])]
+    pub ties: String,
+    /// Leave images without a caption out of the gallery; otherwise captions must be found among them too
+    #[arg(long)]
+    pub drop_unpaired: bool,
     /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
+use crate::judging::Judging;
 use crate::npy::{NpyMatrix, read_npy};
 use crate::protocol::{Evaluation, Protocol};
 use gxn_base::words::{counted, first_few};
@@ -76,8 +77,16 @@ impl ExternalEmbeddings {
     /// # Errors
     /// As [`Protocol::evaluate`].
     pub fn evaluate(&self, protocol: Protocol, similarity: Similarity) -> Result<Evaluation> {
+        self.evaluate_by(protocol, similarity, &Judging::default())
+    }
+
+    /// [`ExternalEmbeddings::evaluate`] by another rule of what counts as right.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate_by`].
+    pub fn evaluate_by(&self, protocol: Protocol, similarity: Similarity, judging: &Judging) -> Result<Evaluation> {
         let scoring = Scoring { similarity, lambda: 1.0 };
-        protocol.evaluate(self.image_ids.len(), &self.caption_image, &self.embeddings(), scoring)
+        protocol.evaluate_by(self.image_ids.len(), &self.caption_image, &self.embeddings(), scoring, judging)
     }
 
     /// The embeddings, as one level; score them with λ = 1.

@@ -3,6 +3,7 @@
 //! | to | call |
 //! |---|---|
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
+//! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
 //! | compare results on the same queries | [`compare()`], [`compare_groups`] |
 //! | read embeddings of another program | [`ExternalEmbeddings::read`], [`read_npy`] |
@@ -52,6 +53,7 @@ mod external_embeddings;
 #[cfg(test)]
 mod golden;
 pub mod html;
+mod judging;
 mod kernel;
 pub mod metrics;
 mod npy;
@@ -67,6 +69,7 @@ pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
 pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
+pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};
 pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Ranks, best_captions, ranks};

@@ -13,7 +13,7 @@ use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
-use gxn_eval::{About, Embeddings, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
+use gxn_eval::{About, Embeddings, Judging, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
 
 /// Images encoded between two reports of progress.
 const BATCH: usize = 64;
@@ -200,10 +200,17 @@ impl EncodedDataset {
     /// Ranks, metrics and intervals under a protocol.
     ///
     /// # Errors
-    /// When the counts are not the protocol's.
-    pub fn report(&self, protocol: Protocol, scoring: Scoring, about: About, bootstrap: Bootstrap) -> Result<Report> {
+    /// As [`Protocol::evaluate_by`].
+    pub fn report(
+        &self,
+        protocol: Protocol,
+        scoring: Scoring,
+        judging: &Judging,
+        about: About,
+        bootstrap: Bootstrap,
+    ) -> Result<Report> {
         let embeddings = paired(&self.images, &self.captions);
-        let evaluation = protocol.evaluate(self.images.count, &self.caption_image, &embeddings, scoring)?;
+        let evaluation = protocol.evaluate_by(self.images.count, &self.caption_image, &embeddings, scoring, judging)?;
         Report::new(&evaluation, &self.image_ids, about, bootstrap)
     }
 
