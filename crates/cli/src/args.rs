@@ -210,6 +210,9 @@ pub struct EvaluateArgs {
     /// Also write the JSON to this file
     #[arg(short, long, value_name = "JSON")]
     pub output: Option<PathBuf>,
+    /// Also write a page with table and charts to this file
+    #[arg(long, value_name = "HTML")]
+    pub html: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }

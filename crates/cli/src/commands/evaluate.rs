@@ -15,7 +15,7 @@ use gxn_base::words::counted;
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{
     About, EmbeddingPaths, ExternalEmbeddings, Judging, Protocol, RelevanceRule, Report, ResultNames, Similarity,
-    captions_of_several_images, compare_groups,
+    captions_of_several_images, compare_groups, report_page,
 };
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
@@ -45,6 +45,10 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     };
     if let Some(path) = &args.output {
         measured.report.write(path)?;
+        eprintln!("wrote {}", path.display());
+    }
+    if let Some(path) = &args.html {
+        write_text(path, &report_page(&measured.report)?)?;
         eprintln!("wrote {}", path.display());
     }
     match args.format {

@@ -13,6 +13,7 @@ use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
 use gxn::train::{Event, Outcome, TrainObserver, Trainer};
+use gxn_base::fs::write_text;
 use gxn_base::{Error, Kind, Progress};
 use gxn_data::SourceOptions;
 use serde_json::Value;
@@ -60,6 +61,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
 
 /// Prints where the best checkpoint of the run in the folder `run` is, or how to continue it.
 fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter) -> Result<ExitCode> {
+    write_page(run);
     let outcome = match outcome {
         Err(error) if error.kind() == Kind::Interrupted && reporter.saved_step() > 0 => {
             let step = reporter.saved_step();
@@ -75,6 +77,16 @@ fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter
     eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, best.display());
     print(&format!("{}\n", best.display()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the curves of what was trained; a run is whole without them.
+fn write_page(run: &Path) {
+    let path = run.join("report.html");
+    match gxn::train::training_page(run).and_then(|page| write_text(&path, &page)) {
+        Ok(()) => eprintln!("curves: {}", path.display()),
+        Err(error) if run.join("log.jsonl").exists() => eprintln!("note: no page of curves ({error})"),
+        Err(_) => {}
+    }
 }
 
 /// Runs two batches in a throw-away folder and prints what a whole run would take.

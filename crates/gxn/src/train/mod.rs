@@ -16,6 +16,7 @@
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
 //! | [`health`] | what goes wrong in training, recognised, with its cause |
+//! | [`training_page`] | the log as a page with curves |
 //! | [`state`], [`log`] | what resuming needs, and what is written for people |
 
 pub mod algorithm;
@@ -32,6 +33,7 @@ pub mod log;
 pub mod metrics;
 mod network;
 pub mod optimisers;
+mod page;
 pub mod pixel_cache;
 pub mod sampler;
 pub mod schedule;
@@ -48,6 +50,7 @@ use std::path::Path;
 pub use event::{Event, TrainObserver};
 pub use health::Alarm;
 pub use init_from::configuration;
+pub use page::training_page;
 pub use trainer::{Outcome, Trainer};
 
 use crate::config::RunConfig;
