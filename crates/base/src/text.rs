@@ -27,5 +27,16 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// Parses JSON; `what` describes it in errors, which name file, line and column.
 pub fn parse_json<T: DeserializeOwned>(text: &str, path: &Path, what: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::invalid(path.display().to_string(), error.to_string(), what))
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        let message = message.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+        let (found, expected) = match message.split_once(", expected ") {
+            Some((found, expected)) => (found.to_owned(), format!("{expected}, of {what}")),
+            None if error.is_data() => (message.to_owned(), what.to_owned()),
+            None => (format!("damaged JSON ({message})"), what.to_owned()),
+        };
+        let place = format!("{}, line {}, column {}", path.display(), error.line(), error.column());
+        Error::invalid(place, found, expected)
+    })
 }
