@@ -50,6 +50,8 @@ mod caption_results;
 mod captions;
 mod chart;
 mod compare;
+#[cfg(test)]
+mod damaged;
 mod embeddings;
 mod external_embeddings;
 #[cfg(test)]
