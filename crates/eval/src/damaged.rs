@@ -1,6 +1,7 @@
 //! Readers of damaged files: an error or a value, never a panic, and never a value that contradicts itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -61,6 +62,14 @@ const REFERENCES: [&str; 2] = [
         {"filename": "b", "cocoid": 7, "split": "test", "sentences": [{"raw": "two"}]}]}"#,
 ];
 
+/// Three rows of two numbers; written once, because writing waits for the disk.
+static NPY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole.npy");
+    write_npy(&path, &[1.0, 0.0, 0.0, 1.0, 0.5, 0.5], 2).unwrap();
+    std::fs::read(path).unwrap()
+});
+
 proptest! {
     #[test]
     fn captions_and_references(changes in damage(), others in damage(), kind in 0usize..2) {
@@ -92,12 +101,9 @@ proptest! {
     #[test]
     fn embeddings_and_ids(changes in damage(), others in damage()) {
         let folder = tempfile::tempdir().unwrap();
-        let whole = folder.path().join("whole.npy");
-        write_npy(&whole, &[1.0, 0.0, 0.0, 1.0, 0.5, 0.5], 2).unwrap();
-        let npy = damaged(&std::fs::read(&whole).unwrap(), &changes);
         let paths = EmbeddingPaths {
-            images: put(folder.path(), "i.npy", &npy),
-            captions: whole,
+            images: put(folder.path(), "i.npy", &damaged(&NPY, &changes)),
+            captions: put(folder.path(), "c.npy", &NPY),
             image_ids: Some(put(folder.path(), "i.txt", &damaged(b"x\ny\nz\n", &others))),
             caption_image_ids: Some(put(folder.path(), "c.txt", b"x\ny\ny\n")),
         };
