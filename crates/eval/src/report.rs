@@ -10,6 +10,7 @@ use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
 use crate::protocol::Evaluation;
 use crate::ranks::Ranks;
 use gxn_base::fs::write_text;
+use gxn_base::text::read_text;
 use gxn_base::words::first_few;
 use gxn_base::{Error, Remedy, Result};
 
@@ -130,7 +131,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be read, is not a report of this format version, or contradicts itself.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io("cannot read", path, source))?;
+        let text = read_text(path)?;
         Self::from_json(&text, &path.display().to_string())
     }
 
