@@ -178,7 +178,7 @@ pub struct EvaluateArgs {
     pub caption_embeddings: Option<PathBuf>,
     /// Which images and captions belong together: own, verbatim (also equal captions of other images), or a file with an image's
     /// id, a tab and a caption's id on each line (also these pairs; captions of other models' embeddings are rows from 0)
-    #[arg(long, default_value = "own", value_name = "own|verbatim|FILE")]
+    #[arg(long, default_value = "own", value_name = "RULE")]
     pub relevance: String,
     /// How an equal score of a wrong item counts: worst, it stands before the right one; best, behind; mean, half of them before
     #[arg(long, default_value = "worst", value_parser = ["worst", "best", "mean"])]
