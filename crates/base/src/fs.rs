@@ -81,6 +81,16 @@ pub fn build_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<(
     Ok(())
 }
 
+/// Lets `work` use a private folder that is gone afterwards.
+///
+/// # Errors
+/// When the folder cannot be made, and as `work`.
+pub fn in_temporary_folder<T>(work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let fail = |error| Error::io("cannot write", &std::env::temp_dir(), error);
+    let folder = tempfile::Builder::new().prefix("gxn-").tempdir().map_err(fail)?;
+    work(folder.path())
+}
+
 /// Writes `bytes` to a new file and syncs it. For use inside [`build_folder_atomically`].
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {

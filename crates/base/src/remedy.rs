@@ -14,6 +14,8 @@ pub enum Remedy {
     ShowFormats,
     /// Check the dataset: it names what was left out, and why.
     CheckData,
+    /// Give a command that decodes the image's format.
+    GiveDecodeCommand,
     /// Name the columns of the image and of the caption.
     NameColumns,
     /// Give splits in the data, or split by content.
@@ -84,6 +86,7 @@ impl Remedy {
             Self::NameData => "name the dataset",
             Self::ShowFormats => "compare it with the samples of the supported formats",
             Self::CheckData => "check the dataset: the check gives the reason for each",
+            Self::GiveDecodeCommand => "give a command that decodes images of this format",
             Self::NameColumns => "name the columns of the image and of the caption",
             Self::GiveSplits => "give splits in the data, or split by content",
             Self::MoreValidation => "give the validation split more images",

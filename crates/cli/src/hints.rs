@@ -8,6 +8,9 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::NameData => "name one with --train-data, or data.source in the configuration",
         Remedy::ShowFormats => "`gxn data init` prints a sample of each format",
         Remedy::CheckData => "`gxn data check` gives the reason for each",
+        Remedy::GiveDecodeCommand => {
+            "give a program that decodes them, for example --decode-cmd 'heif-convert {in} {out}.png'"
+        }
         Remedy::NameColumns => "name the columns with --csv-img-key and --csv-caption-key",
         Remedy::GiveSplits => "give splits in the data, or split by content with --split-by",
         Remedy::MoreValidation => "give val more images, for example with --split-by hash:0.8/0.1/0.1",

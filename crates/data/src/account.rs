@@ -24,6 +24,8 @@ pub struct Account {
     /// Ids of images that could not be read, and folders of them (`2024` for every `2024/…`). They may still exist, so an
     /// index must not delete them.
     pub unread: Vec<String>,
+    /// How many of the images left out need a decode command.
+    pub undecoded: usize,
 }
 
 impl Account {
@@ -46,6 +48,7 @@ impl Account {
         self.dropped.extend(other.dropped);
         self.excluded.extend(other.excluded);
         self.unread.extend(other.unread);
+        self.undecoded += other.undecoded;
     }
 
     /// What was found and the first few drops with their reasons, for an error.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::dataset::{Caption, Dataset, Image};
 use super::image::{ImageLimits, decode_image};
 use super::image_resolver::check_relative;
-use super::image_source::{ImageSource, has_image_extension};
+use super::image_source::{ImageSource, has_image_extension, is_image_extension};
 use gxn_base::fs::{build_folder_atomically, write_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 
@@ -117,7 +117,11 @@ fn name_from(image: &Image, out: &Path) -> Result<String> {
         Error::conflict(format!("image {}", image.id), found, "a file below the output's folder")
             .with_hint("copy the images, or write the output into a folder above them")
     };
-    let ImageSource::File(path) = &image.source else { return Err(refuse("a member of a tar".into())) };
+    let path = match &image.source {
+        ImageSource::File(path) => path,
+        ImageSource::Converted { .. } => return Err(refuse("a file that a command decodes".into())),
+        _ => return Err(refuse("a part of an archive".into())),
+    };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = |path: &Path| path.canonicalize().map_err(|error| Error::io("cannot open", path, error));
     let (folder, path) = (real(folder)?, real(path)?);
@@ -129,11 +133,7 @@ fn name_from(image: &Image, out: &Path) -> Result<String> {
 fn names_for(data: &Dataset) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |image: &Image| {
-        let origin = match &image.source {
-            ImageSource::File(path) => path.to_string_lossy().into_owned(),
-            ImageSource::TarMember { member, .. } => member.clone(),
-        };
-        let ending = origin.rsplit_once('.').map_or("jpg", |(_, ending)| ending).to_ascii_lowercase();
+        let ending = ending(&image.source);
         let clean = |c: char| if c.is_alphanumeric() || "._-/".contains(c) { c } else { '_' };
         let id: String = image.id.chars().map(clean).collect();
         let stem =
@@ -153,6 +153,17 @@ fn names_for(data: &Dataset) -> Vec<String> {
         name
     };
     data.images.iter().map(name).collect()
+}
+
+/// How the image's file is to end: as it does, or by its content where it has no usual ending.
+fn ending(source: &ImageSource) -> String {
+    match Path::new(source.name()).extension().and_then(std::ffi::OsStr::to_str) {
+        Some(ending) if is_image_extension(ending) => ending.to_ascii_lowercase(),
+        _ => {
+            let format = source.first_bytes().ok().and_then(|bytes| image::guess_format(&bytes).ok());
+            format.and_then(|format| format.extensions_str().first()).map_or("jpg", |ending| *ending).to_owned()
+        }
+    }
 }
 
 fn copy_images(data: &Dataset, names: &[String], folder: &Path, progress: &dyn Progress) -> Result<()> {

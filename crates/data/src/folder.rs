@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Map;
 use walkdir::WalkDir;
 
-use super::image_source::{ImageSource, has_image_extension};
+use super::image_source::ImageSource;
 use super::parsed_source::{ParsedCaption, ParsedSource, Record};
 use super::split::Split;
+use super::undecoded::has_any_image_extension;
 use gxn_base::{Error, Result};
 
 /// Names of a folder of caption files that lies beside `images/`.
@@ -31,7 +32,7 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
     let mut by_stem: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
     let of_images = walk(images)?;
     for (name, path) in of_images.files {
-        if has_image_extension(&path) {
+        if has_any_image_extension(&name) {
             by_stem.entry(stem(&name)).or_default().push((name, path));
         }
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::decode_command::DecodeCommand;
+use super::undecoded::need_command;
 use gxn_base::{Error, Result};
 
 /// How names of image files end, in lower case. Only for finding files: the bytes tell the format.
@@ -40,6 +42,13 @@ pub enum ImageSource {
         /// How many bytes it has.
         length: u64,
     },
+    /// Another source, read through a command if it is of a format that is not decoded here.
+    Converted {
+        /// What is read.
+        source: Box<ImageSource>,
+        /// What makes an image of it.
+        command: DecodeCommand,
+    },
 }
 
 impl fmt::Display for ImageSource {
@@ -47,11 +56,37 @@ impl fmt::Display for ImageSource {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
+            Self::Converted { source, .. } => write!(f, "{source}"),
         }
     }
 }
 
 impl ImageSource {
+    /// The file that holds the bytes.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::TarMember { archive: path, .. } => path,
+            Self::Converted { source, .. } => source.file(),
+        }
+    }
+
+    /// The image's own file name, as far as it has one; it may be empty.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::File(path) => path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default(),
+            Self::TarMember { member, .. } => member,
+            Self::Converted { source, .. } => source.name(),
+        }
+    }
+
+    /// As many bytes as tell the format.
+    pub(super) fn first_bytes(&self) -> Result<Vec<u8>> {
+        let Self::File(path) = self else { return self.read() };
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+        read.map(|_| start).map_err(|error| Error::io("cannot read", path, error))
+    }
+
     /// Number of encoded bytes.
     ///
     /// # Errors
@@ -62,6 +97,7 @@ impl ImageSource {
                 std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
             }
             Self::TarMember { length, .. } => Ok(*length),
+            Self::Converted { source, .. } => source.byte_count(),
         }
     }
 
@@ -71,15 +107,14 @@ impl ImageSource {
     /// # Errors
     /// When the file cannot be read.
     pub fn stamp(&self) -> Result<(u64, i64)> {
-        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
+        let path = self.file();
         let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
         let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
         let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
             Ok(after) => after.as_millis() as i64,
             Err(before) => -(before.duration().as_millis() as i64),
         };
-        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
-        Ok((size, changed_ms))
+        Ok((self.byte_count()?, changed_ms))
     }
 
     /// The encoded bytes.
@@ -103,6 +138,10 @@ impl ImageSource {
                     ));
                 }
                 Ok(bytes)
+            }
+            Self::Converted { source, command } => {
+                let bytes = source.read()?;
+                if need_command(&bytes, source.name()) { command.run(&bytes, source.name()) } else { Ok(bytes) }
             }
         }
     }

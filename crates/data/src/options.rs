@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::decode_command::DecodeCommand;
 use super::split::SplitBy;
 
 /// How a source is read. The default recognises everything by itself.
@@ -28,6 +29,11 @@ pub struct SourceOptions {
     /// Columns of CSV and TSV tables.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub csv: CsvColumns,
+    /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
+    // Never in a file: what a file says is not executed.
+    #[serde(skip)]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "COMMAND"))]
+    pub decode_cmd: Option<DecodeCommand>,
     /// Fail on anything that would be left out
     #[cfg_attr(feature = "clap", arg(long))]
     pub strict: bool,
@@ -35,7 +41,15 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { images: None, texts: None, split_by: None, use_restval: true, csv: CsvColumns::default(), strict: false }
+        Self {
+            images: None,
+            texts: None,
+            split_by: None,
+            use_restval: true,
+            csv: CsvColumns::default(),
+            decode_cmd: None,
+            strict: false,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::dataset::{Caption, Dataset, Image};
 use super::image_source::{ContentHash, ImageSource};
 use super::options::SourceOptions;
 use super::split::{Split, SplitBy};
+use super::undecoded::Undecoded;
 use gxn_base::{Error, Kind, Remedy, Result};
 
 /// One image with its captions, as a source gives it.
@@ -60,7 +61,15 @@ impl ParsedSource {
         let records = std::mem::take(&mut self.records);
         let mut ids = HashSet::new();
         let mut kept = Vec::with_capacity(records.len());
+        let mut undecoded = Undecoded::default();
         for mut record in records {
+            match undecoded.admit(record.source, options.decode_cmd.as_ref()) {
+                Some(source) => record.source = source,
+                None => {
+                    self.account.unread.push(record.id);
+                    continue;
+                }
+            }
             let before = record.captions.len();
             record.captions.retain_mut(|caption| {
                 caption.text = caption.text.trim().to_owned();
@@ -80,6 +89,8 @@ impl ParsedSource {
             }
             kept.push((record, None));
         }
+        self.account.undecoded += undecoded.count();
+        self.account.dropped.extend(undecoded.dropped());
         let kept = self.assign_splits(kept, options)?;
         let Self { format, account, without_texts, .. } = self;
         let mut data = Dataset { name, format, account, ..Dataset::default() };
@@ -106,8 +117,10 @@ impl ParsedSource {
         if data.images.is_empty() {
             let found = format!("0 usable pairs of image and caption; {}", data.account.summary());
             let kind = if without_texts { Kind::NotFound } else { Kind::Invalid };
-            return Err(Error::new(kind, format!("{} ({})", data.name, data.format), found, "at least one")
-                .with_remedy(Remedy::ShowFormats));
+            let remedy = if undecoded.count() > 0 { Remedy::GiveDecodeCommand } else { Remedy::ShowFormats };
+            return Err(
+                Error::new(kind, format!("{} ({})", data.name, data.format), found, "at least one").with_remedy(remedy)
+            );
         }
         data.validate()?;
         Ok(data)

@@ -7,7 +7,7 @@ use gxn_index::ImageItem;
 use super::location::{INDEX_FOLDER, real};
 use super::shard::Shard;
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{Dataset, Dropped, ImageSource, has_image_extension, unread_reason};
+use gxn_data::{Dataset, DecodeCommand, Dropped, ImageSource, Undecoded, has_image_extension, unread_reason};
 
 /// An image to be indexed.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,8 @@ pub struct Discovery {
     pub images: Vec<ImageFile>,
     /// What could not be read.
     pub dropped: Vec<Dropped>,
+    /// How many images of these need a decode command.
+    pub undecoded: usize,
     /// Ids, and folders of ids, of what could not be read: what lies there is not known to be gone.
     pub(super) unread: Vec<String>,
 }
@@ -56,7 +58,12 @@ impl Discovery {
     ///
     /// # Errors
     /// When `root` is not a folder that can be read, or holds no image.
-    pub fn of_folder(root: &Path, include_hidden: bool, excluded: &[String]) -> Result<Self> {
+    pub fn of_folder(
+        root: &Path,
+        include_hidden: bool,
+        excluded: &[String],
+        decode_cmd: Option<&DecodeCommand>,
+    ) -> Result<Self> {
         if !root.is_dir() {
             return Err(Error::not_found(root.display().to_string(), "no folder", "a folder of images"));
         }
@@ -68,6 +75,7 @@ impl Discovery {
         };
         let mut found = Self::default();
         let mut others = 0;
+        let mut undecoded = Undecoded::default();
         for entry in walkdir::WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_read) {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -84,15 +92,20 @@ impl Discovery {
             if !entry.file_type().is_file() {
                 continue;
             }
-            if !has_image_extension(entry.path()) {
+            if !has_image_extension(entry.path()) && !Undecoded::concerns(entry.path()) {
                 others += 1;
                 continue;
             }
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
             let id = relative.to_string_lossy().into_owned();
-            let source = ImageSource::File(entry.path().to_path_buf());
+            let Some(source) = undecoded.admit(ImageSource::File(entry.path().to_path_buf()), decode_cmd) else {
+                found.unread.push(id);
+                continue;
+            };
             found.images.push(ImageFile { path: id.clone(), id, source, meta: Default::default() });
         }
+        found.undecoded = undecoded.count();
+        found.dropped.extend(undecoded.dropped());
         if found.images.is_empty() {
             let what = format!("the images in {}", root.display());
             let others = match others {
@@ -102,6 +115,10 @@ impl Discovery {
             };
             let error = Error::not_found(what, others, "files such as photo.jpg");
             return Err(match found.dropped.first() {
+                Some(Dropped { what, .. }) if found.undecoded > 0 => {
+                    Error::unsupported(root.display().to_string(), what, "files such as photo.jpg")
+                        .with_remedy(Remedy::GiveDecodeCommand)
+                }
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
                 None => error.with_remedy(Remedy::IncludeHidden),
             });
@@ -178,6 +195,7 @@ fn lasting_path(source: &ImageSource, roots: &[PathBuf]) -> String {
     match source {
         ImageSource::File(path) => ImageSource::File(below(path)).to_string(),
         ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", below(archive).display()),
+        ImageSource::Converted { source, .. } => lasting_path(source, roots),
     }
 }
 
@@ -203,7 +221,7 @@ mod tests {
         std::os::unix::fs::symlink(root, root.join("sub/loop")).unwrap();
         std::os::unix::fs::symlink(root.join("gone"), root.join(".#lock")).unwrap();
         let ids = |include_hidden, excluded: &[String]| -> Vec<String> {
-            let found = Discovery::of_folder(root, include_hidden, excluded).unwrap();
+            let found = Discovery::of_folder(root, include_hidden, excluded, None).unwrap();
             assert_eq!((found.dropped, found.unread), (vec![], Vec::<String>::new()));
             found.images.into_iter().map(|image| image.id).collect()
         };
@@ -230,7 +248,7 @@ mod tests {
         for name in ["disk", "b.jpg"] {
             std::os::unix::fs::symlink(folder.path().join("unmounted").join(name), folder.path().join(name)).unwrap();
         }
-        let found = Discovery::of_folder(folder.path(), false, &[]).unwrap();
+        let found = Discovery::of_folder(folder.path(), false, &[], None).unwrap();
         assert_eq!(found.images.len(), 1);
         assert!(found.may_hold("disk/c.jpg") && found.may_hold("b.jpg") && !found.may_hold("c.jpg"));
         assert_eq!(found.dropped.len(), 2);

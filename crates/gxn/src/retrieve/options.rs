@@ -111,7 +111,8 @@ impl IndexOptions {
         if let Some(stored) = stored {
             let (mut now, default) = (own.to_value(), Self::default().to_value());
             take_over("", &mut now, &stored.to_value(), &default, &mut resolved);
-            let options: Self = serde_json::from_value(now).expect("both sides were options");
+            let mut options: Self = serde_json::from_value(now).expect("both sides were options");
+            options.source.decode_cmd = own.source.decode_cmd;
             resolved.options = Self { shard: own.shard, replace_source: own.replace_source, ..options };
         }
         Ok(resolved)

@@ -124,7 +124,10 @@ impl Refresh {
                     Some(reason) => format!("indexing images without captions; this is not a dataset: {reason}"),
                     None => "indexing images without captions".to_owned(),
                 });
-                Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
+                {
+                    let decode_cmd = options.source.decode_cmd.as_ref();
+                    Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders, decode_cmd)?
+                }
             }
             Source::Dataset(dataset) => {
                 let Dataset { name, format, .. } = dataset;
