@@ -14,6 +14,7 @@ use super::dataset::{Caption, Dataset, Image};
 use super::image::{ImageLimits, decode_image};
 use super::image_resolver::check_relative;
 use super::image_source::{ImageSource, has_image_extension, is_image_extension};
+use super::parquet_writer;
 use gxn_base::fs::{build_folder_atomically, write_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 
@@ -28,6 +29,8 @@ pub enum DataFormat {
     Webdataset,
     /// A caption a row: loses `meta`.
     Csv,
+    /// Shards of Hugging Face's `datasets`: keeps everything.
+    Parquet,
 }
 
 impl FromStr for DataFormat {
@@ -39,7 +42,8 @@ impl FromStr for DataFormat {
             "karpathy" => Ok(Self::Karpathy),
             "wds" | "webdataset" => Ok(Self::Webdataset),
             "csv" => Ok(Self::Csv),
-            _ => Err(Error::invalid("the format", format!("{text:?}"), "jsonl, karpathy, wds or csv")),
+            "parquet" => Ok(Self::Parquet),
+            _ => Err(Error::invalid("the format", format!("{text:?}"), "jsonl, karpathy, wds, csv or parquet")),
         }
     }
 }
@@ -51,6 +55,7 @@ impl fmt::Display for DataFormat {
             Self::Karpathy => "karpathy",
             Self::Webdataset => "wds",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         })
     }
 }
@@ -60,14 +65,15 @@ impl fmt::Display for DataFormat {
 pub enum ImageFiles {
     /// Copied: the output is a new folder with the table and `images/`.
     Copy,
-    /// Left where they are: the output is one file, whose folder must lie above the images. Not for webdataset.
+    /// Left where they are: the output is one file, whose folder must lie above the images. Not for webdataset and
+    /// Parquet.
     Refer,
 }
 
-/// Samples in each tar shard.
+/// Samples in each shard.
 const SHARD: usize = 10_000;
 
-/// Writes `data` to `out` and returns the file to open (the folder, for webdataset). Nothing is half-written: the output
+/// Writes `data` to `out` and returns the file to open (the folder, for webdataset and Parquet). Nothing is half-written: the output
 /// gets its name when it is complete.
 ///
 /// # Errors
@@ -80,11 +86,16 @@ pub fn convert(
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
     match (format, files) {
-        (DataFormat::Webdataset, ImageFiles::Refer) => Err(Error::unsupported(
-            "the images of a tar",
+        (DataFormat::Webdataset | DataFormat::Parquet, ImageFiles::Refer) => Err(Error::unsupported(
+            "the images of an archive",
             "to be left where they are",
-            "copies: a tar holds its images",
+            "copies: an archive holds its images",
         )),
+        (DataFormat::Parquet, ImageFiles::Copy) => {
+            let names = names_for(data);
+            build_folder_atomically(out, |folder| parquet_writer::write_shards(data, &names, SHARD, folder, progress))?;
+            Ok(out.to_path_buf())
+        }
         (DataFormat::Webdataset, ImageFiles::Copy) => {
             build_folder_atomically(out, |folder| write_shards(data, folder, progress))?;
             Ok(out.to_path_buf())

@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use super::options::SourceOptions;
 use super::parsed_source::ParsedSource;
 use super::table::Header;
-use super::{coco, jsonl, karpathy, table, webdataset};
+use super::{coco, hugging_face, jsonl, karpathy, parquet, table, webdataset};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Kind, Remedy, Result};
 
-const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, a tar";
+const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, Parquet, a tar";
 
 /// The formats of a single file, told by its content.
 pub(super) enum Format {
@@ -26,6 +26,7 @@ pub(super) enum Format {
     Lines(String),
     Token(String),
     Table(String, Header),
+    Parquet,
     Tar,
 }
 
@@ -48,6 +49,7 @@ impl Format {
         }
         match start {
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
+            _ if start.starts_with(b"PAR1") => return Ok(Self::Parquet),
             _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
             _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
             _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
@@ -106,6 +108,7 @@ impl Format {
             Self::Lines(text) => jsonl::read_lines(path, &text, options),
             Self::Token(text) => table::read_token(path, &text, options),
             Self::Table(text, header) => table::read_table(path, &text, header, options),
+            Self::Parquet => parquet::read(&hugging_face::shards(vec![path.to_path_buf()], path), options),
             Self::Tar => webdataset::read(&[path.to_path_buf()]),
         }
     }

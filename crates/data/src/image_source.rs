@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::decode_command::DecodeCommand;
+use super::parquet_cell::ParquetCell;
 use super::undecoded::need_command;
 use gxn_base::{Error, Result};
 
@@ -42,6 +43,8 @@ pub enum ImageSource {
         /// How many bytes it has.
         length: u64,
     },
+    /// A cell of a Parquet file.
+    ParquetCell(ParquetCell),
     /// Another source, read through a command if it is of a format that is not decoded here.
     Converted {
         /// What is read.
@@ -56,6 +59,7 @@ impl fmt::Display for ImageSource {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
+            Self::ParquetCell(cell) => write!(f, "{cell}"),
             Self::Converted { source, .. } => write!(f, "{source}"),
         }
     }
@@ -66,6 +70,7 @@ impl ImageSource {
     pub fn file(&self) -> &Path {
         match self {
             Self::File(path) | Self::TarMember { archive: path, .. } => path,
+            Self::ParquetCell(cell) => cell.file(),
             Self::Converted { source, .. } => source.file(),
         }
     }
@@ -75,6 +80,7 @@ impl ImageSource {
         match self {
             Self::File(path) => path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default(),
             Self::TarMember { member, .. } => member,
+            Self::ParquetCell(cell) => cell.name(),
             Self::Converted { source, .. } => source.name(),
         }
     }
@@ -87,7 +93,7 @@ impl ImageSource {
         read.map(|_| start).map_err(|error| Error::io("cannot read", path, error))
     }
 
-    /// Number of encoded bytes.
+    /// Number of encoded bytes; of a cell of a Parquet file the mean of its row group.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -97,6 +103,7 @@ impl ImageSource {
                 std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
             }
             Self::TarMember { length, .. } => Ok(*length),
+            Self::ParquetCell(cell) => Ok(cell.mean_length()),
             Self::Converted { source, .. } => source.byte_count(),
         }
     }
@@ -139,6 +146,7 @@ impl ImageSource {
                 }
                 Ok(bytes)
             }
+            Self::ParquetCell(cell) => cell.read(),
             Self::Converted { source, command } => {
                 let bytes = source.read()?;
                 if need_command(&bytes, source.name()) { command.run(&bytes, source.name()) } else { Ok(bytes) }

@@ -8,7 +8,7 @@ use super::format::Format;
 use super::image_source::EXTENSIONS;
 use super::options::SourceOptions;
 use super::parsed_source::ParsedSource;
-use super::{folder, webdataset};
+use super::{folder, hugging_face, parquet, webdataset};
 use gxn_base::{Error, Result};
 
 impl Dataset {
@@ -36,7 +36,12 @@ impl Dataset {
             let name = Path::new(text.split('{').next().unwrap_or_default()).file_name();
             let name =
                 name.map_or("shards".into(), |name| name.to_string_lossy().trim_end_matches(['-', '_']).to_owned());
-            return webdataset::read(&webdataset::expand(&text)?)?.into_dataset(name, options);
+            let files = webdataset::expand(&text)?;
+            let parsed = match text.ends_with(".parquet") {
+                true => parquet::read(&hugging_face::shards(files, Path::new("")), options),
+                false => webdataset::read(&files),
+            };
+            return parsed?.into_dataset(name, options);
         }
         Err(Error::io("cannot open the data", source, std::io::ErrorKind::NotFound.into()))
     }
@@ -66,6 +71,10 @@ fn read_folder(folder: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     let shards: Vec<PathBuf> = files.iter().filter(|path| name(path).ends_with(".tar")).cloned().collect();
     if !shards.is_empty() {
         return webdataset::read(&shards);
+    }
+    let shards = hugging_face::shards_in(folder)?;
+    if !shards.is_empty() {
+        return parquet::read(&shards, options);
     }
     match folder::two_inside(folder) {
         Some((images, texts)) => folder::read(&images, &texts),

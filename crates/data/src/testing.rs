@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -25,6 +25,23 @@ pub fn folder(files: &[(&str, &str)]) -> TempDir {
         fs::write(path, if is_image { png(at as u8) } else { text.as_bytes().to_vec() }).unwrap();
     }
     folder
+}
+
+/// Shards below `folder` of `rows`, JSON objects with `image.path`, `captions` and perhaps `split`; all images differ.
+pub fn parquet_of_json(folder: &Path, rows: &str) {
+    let images = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
+    for (at, row) in rows.lines().enumerate() {
+        let mut row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let name = row["image"]["path"].as_str().unwrap().to_owned();
+        fs::write(images.path().join(&name), png(at as u8)).unwrap();
+        row["image"] = name.into();
+        lines += &format!("{row}\n");
+    }
+    fs::write(images.path().join("rows.jsonl"), lines).unwrap();
+    let options = crate::SourceOptions { split_by: Some("train".parse().unwrap()), ..Default::default() };
+    let data = crate::Dataset::open(&images.path().join("rows.jsonl"), &options).unwrap();
+    crate::convert(&data, crate::DataFormat::Parquet, folder, crate::ImageFiles::Copy, &()).unwrap();
 }
 
 /// The folder of published data that `GXN_DATA` names.

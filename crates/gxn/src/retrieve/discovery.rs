@@ -195,6 +195,7 @@ fn lasting_path(source: &ImageSource, roots: &[PathBuf]) -> String {
     match source {
         ImageSource::File(path) => ImageSource::File(below(path)).to_string(),
         ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", below(archive).display()),
+        ImageSource::ParquetCell(cell) => format!("{}#{}", below(source.file()).display(), cell.row()),
         ImageSource::Converted { source, .. } => lasting_path(source, roots),
     }
 }
