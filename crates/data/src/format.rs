@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 use super::options::SourceOptions;
 use super::parsed_source::ParsedSource;
 use super::table::Header;
-use super::{coco, hugging_face, jsonl, karpathy, parquet, table, webdataset};
+use super::{coco, conceptual, hugging_face, jsonl, karpathy, parquet, table, webdataset};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Kind, Remedy, Result};
 
-const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, Parquet, a tar";
+const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, TSV of caption and file, Parquet, a tar";
 
 /// The formats of a single file, told by its content.
 pub(super) enum Format {
@@ -26,6 +26,7 @@ pub(super) enum Format {
     Lines(String),
     Token(String),
     Table(String, Header),
+    Headerless(String, conceptual::Columns),
     Parquet,
     Tar,
 }
@@ -93,8 +94,11 @@ impl Format {
                 }
             };
         }
-        match Header::find(path, first, &options.csv)? {
-            Some(header) => Ok(Self::Table(text, header)),
+        if let Some(header) = Header::find(path, first, &options.csv)? {
+            return Ok(Self::Table(text, header));
+        }
+        match conceptual::Columns::find(path, &text)? {
+            Some(columns) => Ok(Self::Headerless(text, columns)),
             None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
         }
     }
@@ -108,6 +112,7 @@ impl Format {
             Self::Lines(text) => jsonl::read_lines(path, &text, options),
             Self::Token(text) => table::read_token(path, &text, options),
             Self::Table(text, header) => table::read_table(path, &text, header, options),
+            Self::Headerless(text, columns) => conceptual::read(path, &text, columns, options),
             Self::Parquet => parquet::read(&hugging_face::shards(vec![path.to_path_buf()], path), options),
             Self::Tar => webdataset::read(&[path.to_path_buf()]),
         }

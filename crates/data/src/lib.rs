@@ -31,6 +31,8 @@ mod account;
 mod check;
 mod check_report;
 mod coco;
+mod coco_parts;
+mod conceptual;
 mod convert;
 mod dataset;
 mod decode_command;

@@ -8,7 +8,7 @@ use super::format::Format;
 use super::image_source::EXTENSIONS;
 use super::options::SourceOptions;
 use super::parsed_source::ParsedSource;
-use super::{folder, hugging_face, parquet, webdataset};
+use super::{coco_parts, folder, hugging_face, parquet, webdataset};
 use gxn_base::{Error, Result};
 
 impl Dataset {
@@ -51,6 +51,10 @@ impl Dataset {
 fn read_folder(folder: &Path, options: &SourceOptions) -> Result<ParsedSource> {
     if let Some(texts) = &options.texts {
         return folder::read(options.images.as_deref().unwrap_or(folder), texts);
+    }
+    let parts = coco_parts::parts_in(folder);
+    if !parts.is_empty() {
+        return coco_parts::read(&parts, options);
     }
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("cannot read", folder, error))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
