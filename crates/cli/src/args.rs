@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use gxn_data::SourceOptions;
+use gxn_data::{DecodeCommand, SourceOptions};
 
 pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
@@ -133,7 +133,7 @@ pub struct ConvertArgs {
     /// Where to write; must not exist
     pub out: PathBuf,
     /// Format to write
-    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset"])]
+    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset", "parquet"])]
     pub to: String,
     #[command(flatten)]
     pub reading: SourceOptions,
@@ -333,6 +333,9 @@ pub struct SearchArgs {
     /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
+    /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
+    #[arg(long, value_name = "COMMAND")]
+    pub decode_cmd: Option<DecodeCommand>,
     /// Number of hits
     #[arg(short, long, default_value_t = 10, value_name = "N")]
     pub top: usize,

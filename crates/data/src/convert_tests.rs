@@ -62,7 +62,12 @@ fn every_format_reads_back_equal() {
         let written = convert(&data, format, &out, ImageFiles::Copy, &()).unwrap();
         for source in [&written, &out] {
             let back = Dataset::open(source, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
-            assert_eq!(content(&back, meta), content(&data, meta), "{format}");
+            let (mut found, mut expected) = (content(&back, meta), content(&data, meta));
+            if format == DataFormat::Parquet {
+                // Each split has its own shards.
+                [&mut found, &mut expected].map(|images| images.sort_by_key(|image| image[0].to_string()));
+            }
+            assert_eq!(found, expected, "{format}");
         }
         // The same again elsewhere gives the same bytes.
         let again = convert(&data, format, &folder.path().join(format!("{format}2")), ImageFiles::Copy, &()).unwrap();

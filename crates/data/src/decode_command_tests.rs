@@ -59,10 +59,10 @@ fn the_result_is_the_first_page() {
 fn faults_name_image_and_cause() {
     let folder = tempfile::tempdir().unwrap();
     for (script, parts) in [
-        ("echo 'no such codec' >&2; exit 3", &["b.heic", "exit status: 3", "(no such codec)"][..]),
+        ("echo 'no such codec' >&2; exit 3", &["b.heic", "exit code: 3", "(no such codec)"][..]),
         ("exit 0", &["b.heic", "no file `{out}` with an ending"]),
         ("echo text > \"$2.png\"", &["a file that is no JPEG, PNG"]),
-        ("head -c 1000000 /dev/zero >&2; exit 1", &["exit status: 1"]),
+        ("head -c 1000000 /dev/zero >&2; exit 1", &["exit code: 1"]),
     ] {
         let error = command(&folder, script).run(HEIC, "b.heic").unwrap_err().to_string();
         parts.iter().for_each(|part| assert!(error.contains(part), "{script}: {error}"));

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::image_resolver::ImageResolver;
 use super::image_source::{ContentHash, ImageSource};
 use super::options::SourceOptions;
-use super::parquet_cell::{ImageColumn, ParquetCell, damaged};
+use super::parquet_cell::{ImageColumn, ParquetCell, damaged, guarded};
 use super::parquet_layout::{ImageField, Layout};
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use super::record_builder::{RecordBuilder, Row};
@@ -86,7 +86,7 @@ impl Reader<'_> {
             let hint = "copy or download the file again";
             return Err(Error::invalid(what, "an empty file", "a complete Parquet file").with_hint(hint));
         }
-        let reader = SerializedFileReader::new(file).map_err(|error| damaged(what.clone(), &error))?;
+        let reader = guarded(|| SerializedFileReader::new(file)).map_err(|error| damaged(what.clone(), &error))?;
         let metadata = Arc::new(reader.metadata().clone());
         let layout = Layout::find(&metadata, &what, &self.options.csv)?;
         ignored.extend(layout.ignored.iter().cloned());
@@ -132,7 +132,7 @@ impl Reader<'_> {
             other => other.to_string(),
         };
         let mut captions = self.take_captions(&place, &mut object, layout);
-        if let Some(Value::Array(ids)) = object.remove(CAPTION_IDS)
+        if let Some(Value::Array(ids)) = object.shift_remove(CAPTION_IDS)
             && ids.len() == captions.len()
         {
             captions.iter_mut().zip(&ids).for_each(|(caption, id)| caption.id = Some(plain(id)));
@@ -140,16 +140,16 @@ impl Reader<'_> {
         if let Some(Value::String(meta)) = object.get("meta")
             && let Ok(Value::Object(meta)) = serde_json::from_str(meta)
         {
-            object.remove("meta");
+            object.shift_remove("meta");
             object.extend(meta);
         }
-        let split = match self.split(object.remove("split"), shard) {
+        let split = match self.split(object.shift_remove("split"), shard) {
             Ok(split) => split,
             Err(reason) => return self.parsed.account.drop(place, reason),
         };
         let at = self.parsed.records.len();
         let mut id = place;
-        if let Some(given) = ID.into_iter().find_map(|key| object.remove(key)).map(|id| plain(&id)) {
+        if let Some(given) = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id)) {
             match self.ids.get(&given) {
                 None => {
                     self.ids.insert(given.clone(), (at, shard.name.clone(), None));
@@ -184,13 +184,13 @@ impl Reader<'_> {
     /// The captions of a row: strings, lists of them, or objects with `raw`.
     fn take_captions(&mut self, place: &str, object: &mut Map<String, Value>, layout: &Layout) -> Vec<ParsedCaption> {
         let (mut captions, mut others) = (Vec::new(), 0);
-        let mut open: Vec<Value> = layout.captions.iter().rev().filter_map(|name| object.remove(name)).collect();
+        let mut open: Vec<Value> = layout.captions.iter().rev().filter_map(|name| object.shift_remove(name)).collect();
         while let Some(value) = open.pop() {
             match value {
                 Value::String(text) => captions.push(ParsedCaption::new(&text)),
                 Value::Array(values) => open.extend(values.into_iter().rev()),
                 Value::Object(mut fields) => {
-                    match ["raw", "caption", "text"].iter().find_map(|key| fields.remove(*key)) {
+                    match ["raw", "caption", "text"].iter().find_map(|key| fields.shift_remove(*key)) {
                         Some(text) => open.push(text),
                         None => others += 1,
                     }
@@ -223,13 +223,13 @@ impl Reader<'_> {
         let rows = for_each_row(shard, reader, &layout, |_, _, row, mut object| {
             let place = format!("{}#{row}", shard.name);
             let name = take_path(&mut object, layout.image.name());
-            let Some(image) = name.or_else(|| object.remove(layout.image.name()).as_ref().map(plain)) else {
+            let Some(image) = name.or_else(|| object.shift_remove(layout.image.name()).as_ref().map(plain)) else {
                 return builder.drop(place, "no image file");
             };
             let captions = self.take_captions(&place, &mut object, &layout);
-            let id = ID.into_iter().find_map(|key| object.remove(key)).map(|id| plain(&id));
+            let id = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id));
             let id = Some(id.unwrap_or_else(|| format!("{folder}{image}")));
-            let split = object.remove("split").as_ref().map(plain).or_else(|| shard.split.clone());
+            let split = object.shift_remove("split").as_ref().map(plain).or_else(|| shard.split.clone());
             builder.add(Row { image, id, split, captions, meta: object });
         })?;
         let table = builder.finish(counted(rows, "row"));
@@ -260,10 +260,12 @@ fn for_each_row(
     let fail = |error| damaged(shard.path.display().to_string(), &error);
     let mut count = 0;
     for group in 0..reader.num_row_groups() {
-        let rows = reader.get_row_group(group).map_err(fail)?;
-        for (row, found) in RowIter::from_row_group(Some(layout.rows.clone()), &*rows).map_err(fail)?.enumerate() {
-            take(group, row, count, object(&found.map_err(fail)?));
-            count += 1;
+        let rows = guarded(|| reader.get_row_group(group)).map_err(fail)?;
+        let mut rows = guarded(|| RowIter::from_row_group(Some(layout.rows.clone()), &*rows)).map_err(fail)?;
+        let mut row = 0;
+        while let Some(found) = guarded(|| rows.next().transpose()).map_err(fail)? {
+            take(group, row, count, object(&found));
+            (row, count) = (row + 1, count + 1);
         }
     }
     Ok(count)
@@ -271,8 +273,8 @@ fn for_each_row(
 
 /// The field `path` of the image's column.
 fn take_path(object: &mut Map<String, Value>, image: &str) -> Option<String> {
-    let path = object.get_mut(image)?.as_object_mut()?.remove("path")?;
-    object.remove(image);
+    let path = object.get_mut(image)?.as_object_mut()?.shift_remove("path")?;
+    object.shift_remove(image);
     path.as_str().filter(|path| !path.is_empty()).map(str::to_owned)
 }
 

@@ -113,7 +113,7 @@ impl ParquetCell {
             Some(cursor) => cursor,
             None => self.open()?,
         };
-        let bytes = cursor.read(self.row_in_group).map_err(|error| damaged(self.to_string(), &error))?;
+        let bytes = guarded(|| cursor.read(self.row_in_group)).map_err(|error| damaged(self.to_string(), &error))?;
         CURSOR.with_borrow_mut(|kept| *kept = Some(cursor));
         bytes.ok_or_else(|| Error::invalid(self.to_string(), "an empty cell", "the bytes of an image"))
     }
@@ -149,6 +149,12 @@ impl Cursor {
         self.next_row = row + 1;
         Ok(values.pop().map(|value| value.data().to_vec()).filter(|bytes| !bytes.is_empty()))
     }
+}
+
+/// What `read` returns; its panic, which some damaged files cause in the reader of Parquet, becomes an error.
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    outcome.unwrap_or_else(|_| Err(ParquetError::General("values that cannot be".into())))
 }
 
 /// A fault of a Parquet file.

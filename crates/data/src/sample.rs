@@ -77,7 +77,7 @@ pub const SAMPLES: [Sample; 11] = [
         about: "The shape of Conceptual Captions: no header, the caption, a tab, the file. The published table has an\n\
                 address in place of the file; nothing is downloaded, so fetch the images first.",
         files: &[
-            ("train.tsv", "two dogs run along the beach\timages/beach.jpg\na woman cuts bread\timages/kitchen.png\n"),
+            ("train.tsv", "Two dogs run along the beach\timages/beach.jpg\nA woman cuts bread\timages/kitchen.png\n"),
             ("images/beach.jpg", ""),
             ("images/kitchen.png", ""),
         ],

@@ -98,8 +98,8 @@ impl Reader {
         let count = samples.len();
         self.finish_all(shard, samples);
         if let Some(fault) = fault {
-            let used = if count == 0 { String::new() } else { format!("; its first {count} samples are read") };
-            self.parsed.account.drop(shard.display().to_string(), fault + &used);
+            let used = if count == 0 { "" } else { "; what comes before is read" };
+            self.parsed.account.drop(shard.display().to_string(), fault + used);
             // Which samples are missing is not known: none may be taken for gone.
             self.parsed.account.unread.push(String::new());
         } else if count == 0 {

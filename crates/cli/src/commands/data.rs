@@ -6,7 +6,7 @@ use anyhow::Result;
 use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, SAMPLES, check as run_check, convert as write_as};
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
-use crate::commands::open_dataset;
+use crate::commands::{hint_at_decoding, open_dataset};
 use crate::interrupt::stop_flag;
 use crate::output::print;
 use crate::progress::ProgressLine;
@@ -14,6 +14,7 @@ use crate::progress::ProgressLine;
 /// Reports on a dataset; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let dataset = Dataset::open(&args.source, &args.reading)?;
+    hint_at_decoding(dataset.account.undecoded);
     stop_flag()?;
     let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
     let healthy = report(&dataset, &options, args.format)?;

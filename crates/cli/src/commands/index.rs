@@ -13,7 +13,7 @@ use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 use crate::commands::index_options::print_resolved;
-use crate::commands::{info, name_dropped, report_dropped};
+use crate::commands::{hint_at_decoding, info, name_dropped, report_dropped};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::{ProgressLine, rate};
@@ -150,6 +150,7 @@ pub fn print_report(report: &IndexReport) {
     }
     // No other command names the images of a folder.
     name_dropped(&report.dropped, usize::MAX);
+    hint_at_decoding(report.undecoded);
 }
 
 fn first_of(ids: &[String]) -> String {

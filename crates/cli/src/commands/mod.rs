@@ -23,7 +23,10 @@ use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn_data::{Dataset, Dropped, SourceOptions, Split};
 
+use gxn_base::Remedy;
 use gxn_base::words::counted;
+
+use crate::hints::flags;
 
 /// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
@@ -36,7 +39,15 @@ pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
         counted(dataset.captions.len(), "caption")
     );
     report_dropped(&dataset.account.left_out());
+    hint_at_decoding(dataset.account.undecoded);
     Ok(dataset)
+}
+
+/// Says how images of other formats become usable, if there are any.
+pub fn hint_at_decoding(images: usize) {
+    if images > 0 {
+        eprintln!("hint: {}", flags(&Remedy::GiveDecodeCommand));
+    }
 }
 
 /// Counts what a dataset leaves out and names the first few.

@@ -33,6 +33,9 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
             query.add(text, sign)?;
         }
     }
+    if let Some(command) = &args.decode_cmd {
+        query.decode_files(command)?;
+    }
     let index = match &args.index {
         Some(index) => index_at(index)?,
         None => find_index(&dir)?,

@@ -30,6 +30,13 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     }
     let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
     if let Some(run) = &args.resume {
+        if args.reading.decode_cmd.is_some() {
+            return Err(Error::unsupported("a decode command", "given to a resumed run", "a new run")
+                .with_hint(
+                    "write the images in a known format first: gxn data convert DATA OUT --copy-images --decode-cmd …",
+                )
+                .into());
+        }
         let run = match (run.as_str(), &args.name) {
             ("latest", Some(name)) => args.logs.join(name),
             ("latest", None) => latest(&args.logs)?,
@@ -43,7 +50,9 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
-    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
+    let mut config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
+    // Not among the overrides: no configuration holds a command.
+    config.data.options.decode_cmd.clone_from(&args.reading.decode_cmd);
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);

@@ -147,7 +147,8 @@ impl Discovery {
             source: image.source.clone(),
             meta: image.meta.clone(),
         });
-        Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
+        let undecoded = data.account.undecoded;
+        Self { images: images.collect(), unread: data.account.unread.clone(), undecoded, ..Self::default() }
     }
 
     /// Keeps the images of one shard.

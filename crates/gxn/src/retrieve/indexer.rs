@@ -49,7 +49,8 @@ impl<'a> Indexer<'a> {
         limits: ImageLimits,
         progress: &'a dyn Progress,
     ) -> Self {
-        let report = IndexReport { dropped: found.dropped.clone(), ..IndexReport::default() };
+        let report =
+            IndexReport { dropped: found.dropped.clone(), undecoded: found.undecoded, ..IndexReport::default() };
         let (committed, linked) = (Instant::now(), HashSet::new());
         Self { encoder, writer, found, dataset, limits, progress, report, committed, linked }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use gxn_base::{Error, Result};
+use gxn_data::{DecodeCommand, ImageSource};
 use image::RgbImage;
 
 /// Marks at the start of a part that is the path of an image.
@@ -120,6 +121,21 @@ impl Query {
             Content::Text(text.to_string())
         };
         self.parts.push(Part { content, weight: weight * sign });
+        Ok(())
+    }
+
+    /// Reads the files of its parts through `command`, where they are of a format that is not decoded here.
+    ///
+    /// # Errors
+    /// When a file cannot be read or the command fails.
+    pub fn decode_files(&mut self, command: &DecodeCommand) -> Result<()> {
+        for part in &mut self.parts {
+            if let Content::File(path) = &part.content {
+                let source = Box::new(ImageSource::File(path.clone()));
+                let bytes = ImageSource::Converted { source, command: command.clone() }.read()?;
+                part.content = Content::Bytes(bytes);
+            }
+        }
         Ok(())
     }
 

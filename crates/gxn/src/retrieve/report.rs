@@ -24,6 +24,8 @@ pub struct IndexReport {
     pub removed: Vec<String>,
     /// Images that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
+    /// How many of what was left out are images that need a decode command.
+    pub undecoded: usize,
     /// What reading the dataset left out.
     pub dataset_dropped: Vec<Dropped>,
     /// Ids of images that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
