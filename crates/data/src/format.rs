@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::options::SourceOptions;
+use super::options::{CsvColumns, SourceOptions};
 use super::parsed_source::ParsedSource;
 use super::table::Header;
 use super::{coco, jsonl, karpathy, table, webdataset};
-use gxn_base::text::read_text;
+use gxn_base::text::{is_utf16, read_text};
 use gxn_base::{Error, Kind, Remedy, Result};
 
 const EXPECTED: &str = "Karpathy JSON, COCO captions JSON, JSONL, a Flickr token file, CSV or TSV with a header, a tar";
@@ -27,6 +27,8 @@ pub(super) enum Format {
     Token(String),
     Table(String, Header),
     Tar,
+    /// JSON for another purpose: what reading it would give.
+    Foreign(Error),
 }
 
 impl Format {
@@ -47,15 +49,20 @@ impl Format {
             return Ok(Self::Tar);
         }
         match start {
+            _ if is_utf16(&start) => {}
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
             _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
             _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
+            _ if is_unmarked_utf16(&start) => {
+                let found = "UTF-16 without a byte-order mark".to_owned();
+                return Err(unknown(found).with_hint("convert it, for example with: iconv -f utf-16le -t utf-8"));
+            }
             _ if start.contains(&0) || start.starts_with(&[0xff, 0xd8, 0xff]) => {
                 return Err(unsupported("a binary file"));
             }
             _ => {}
         }
-        let text = read_text(path)?;
+        let (text, separator) = without_separator_line(read_text(path)?);
         let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         if table::is_token_line(first) {
             return Ok(Self::Token(text));
@@ -82,16 +89,17 @@ impl Format {
                 {
                     Ok(Self::Karpathy(text))
                 }
-                Outline { images: Some(_), .. } => {
-                    Err(unknown("JSON whose images have no `sentences`, and no `annotations` beside them".into()))
-                }
+                Outline { images: Some(_), .. } => Ok(Self::Foreign(unknown(
+                    "JSON whose images have no `sentences`, and no `annotations` beside them".into(),
+                ))),
                 Outline { rest, .. } => {
                     let keys = rest.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
-                    Err(unknown(format!("JSON with the keys {keys}")))
+                    Ok(Self::Foreign(unknown(format!("JSON with the keys {keys}"))))
                 }
             };
         }
-        match Header::find(path, first, &options.csv)? {
+        let columns = CsvColumns { separator: options.csv.separator.or(separator), ..options.csv.clone() };
+        match Header::find(path, first, &columns)? {
             Some(header) => Ok(Self::Table(text, header)),
             None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
         }
@@ -107,8 +115,26 @@ impl Format {
             Self::Token(text) => table::read_token(path, &text, options),
             Self::Table(text, header) => table::read_table(path, &text, header, options),
             Self::Tar => webdataset::read(&[path.to_path_buf()]),
+            Self::Foreign(error) => Err(error),
         }
     }
+}
+
+/// Text without Excel's first line `sep=;`, and its separator. An empty line stays, so that the others keep their numbers.
+fn without_separator_line(text: String) -> (String, Option<char>) {
+    let first = text.lines().next().unwrap_or_default().trim();
+    let separator = first.strip_prefix("sep=").and_then(|rest| rest.parse::<char>().ok());
+    match separator {
+        Some(_) => (text.split_once('\n').map(|(_, rest)| format!("\n{rest}")).unwrap_or_default(), separator),
+        None => (text, None),
+    }
+}
+
+/// Whether every other byte is zero in what looks like text otherwise.
+fn is_unmarked_utf16(start: &[u8]) -> bool {
+    let zeros = |from: usize| start.iter().skip(from).step_by(2).filter(|&&byte| byte == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    even.max(odd) * 4 > start.len() && even.min(odd) == 0
 }
 
 /// As much of a JSON file as tells its layout; what is skipped costs no memory.

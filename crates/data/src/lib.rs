@@ -28,6 +28,7 @@
 #![warn(missing_docs)]
 
 mod account;
+mod candidates;
 mod check;
 mod check_report;
 mod coco;
@@ -36,6 +37,7 @@ mod dataset;
 mod folder;
 mod format;
 mod image;
+mod image_folder;
 mod image_resolver;
 mod image_source;
 mod jsonl;
@@ -48,6 +50,7 @@ mod sample;
 mod source;
 mod split;
 mod table;
+mod table_rows;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
