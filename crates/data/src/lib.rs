@@ -34,14 +34,19 @@ mod check_report;
 mod coco;
 mod convert;
 mod dataset;
+mod duplicates;
 mod folder;
 mod format;
+#[cfg(test)]
+mod fuzz;
 mod image;
 mod image_folder;
 mod image_resolver;
 mod image_source;
 mod jsonl;
 mod karpathy;
+#[cfg(test)]
+mod odd_inputs;
 mod options;
 mod parsed_source;
 mod preprocess;
@@ -54,15 +59,17 @@ mod table_rows;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
+mod verdict;
 mod vocabulary;
 mod webdataset;
 mod word_vectors;
 
 pub use account::{Account, Dropped};
 pub use check::{CheckOptions, check};
-pub use check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+pub use check_report::{CaptionLengths, CheckReport, EqualCaptions, RepeatedCaption, SplitCount};
 pub use convert::{DataFormat, ImageFiles, convert};
 pub use dataset::{Caption, Dataset, Image};
+pub use duplicates::Duplicates;
 pub use folder::unread_reason;
 pub use gxn_base::{Error, Kind, Remedy, Result};
 pub use image::{ImageLimits, decode_image, image_size, load_image, read_limited};
@@ -72,5 +79,6 @@ pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View};
 pub use sample::{SAMPLES, Sample};
 pub use split::{Split, SplitBy};
 pub use tokenizer::tokenize;
+pub use verdict::{Purpose, SplitSizes};
 pub use vocabulary::{END, PAD, START, UNKNOWN, UnknownWords, Vocabulary};
 pub use word_vectors::WordVectors;
