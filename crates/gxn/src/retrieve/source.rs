@@ -33,8 +33,9 @@ impl Source {
             Err(error) if path.is_dir() && options.source.texts.is_none() && !options.source.strict => {
                 if before == Some(SourceKind::Dataset) {
                     let what = format!("the dataset of the index, {}", path.display());
-                    return Err(Error::conflict(what, error.to_string(), "a dataset, as before")
-                        .with_remedy(Remedy::FixDataset));
+                    return Err(
+                        Error::conflict(what, error.in_full(), "a dataset, as before").with_remedy(Remedy::FixDataset)
+                    );
                 }
                 // Photos without a single text are no attempt at a dataset.
                 Ok(Self::Images((error.kind() != Kind::NotFound).then_some(error)))
