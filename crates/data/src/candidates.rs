@@ -11,7 +11,21 @@ use super::options::SourceOptions;
 use gxn_base::{Error, Kind, Result};
 
 /// How names of tables end. Only for finding files: the content tells the format.
-const ENDINGS: [&str; 7] = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".token", ".token.txt"];
+const ENDINGS: [&str; 13] = [
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".token",
+    ".token.txt",
+    ".jsonl.gz",
+    ".csv.gz",
+    ".tsv.gz",
+    ".xlsx",
+    ".xls",
+    ".ods",
+];
 
 /// Files of a folder, by what they may be.
 #[derive(Default)]

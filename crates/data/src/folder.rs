@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Map;
+use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
 use super::image_source::{ImageSource, has_image_extension};
@@ -104,9 +105,9 @@ fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String>
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(ParsedCaption::new).collect())
 }
 
-/// `a/b.jpg` → `a/b`.
+/// `a/b.jpg` → `a/b`, with accents composed: a text may come from another system than its image.
 fn stem(name: &str) -> String {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).nfc().collect()
 }
 
 /// Every visible file below a folder in a fixed order, by its path from there with `/`.

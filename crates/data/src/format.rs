@@ -52,6 +52,7 @@ impl Format {
             _ if is_utf16(&start) => {}
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
             _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
+            _ if is_workbook(path) => return Err(unsupported("a spreadsheet; save it as CSV or as text with tabs")),
             _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
             _ if is_unmarked_utf16(&start) => {
                 let found = "UTF-16 without a byte-order mark".to_owned();
@@ -68,7 +69,10 @@ impl Format {
             return Ok(Self::Token(text));
         }
         if text.trim_start().starts_with('[') {
-            return Ok(Self::List(text));
+            return Ok(match list_of_no_rows(&text) {
+                Some(found) => Self::Foreign(unknown(found)),
+                None => Self::List(text),
+            });
         }
         if text.trim_start().starts_with('{') {
             if let Ok(Value::Object(object)) = serde_json::from_str(first)
@@ -118,6 +122,24 @@ impl Format {
             Self::Foreign(error) => Err(error),
         }
     }
+}
+
+/// What a JSON list holds that has entries, and none of them names an image. The first one nearly always does.
+fn list_of_no_rows(text: &str) -> Option<String> {
+    let is_image_row = |value: &Value| value.as_object().is_some_and(jsonl::is_row);
+    let inside = text.trim_start().strip_prefix('[')?;
+    let first = serde_json::Deserializer::from_str(inside).into_iter::<Value>().next()?.ok();
+    if first.as_ref().is_some_and(is_image_row) {
+        return None;
+    }
+    let entries = serde_json::from_str::<Vec<Value>>(text).ok().filter(|entries| !entries.is_empty())?;
+    let found = format!("a JSON list of {} without an image", gxn_base::words::counted(entries.len(), "entry"));
+    (!entries.iter().any(is_image_row)).then_some(found)
+}
+
+fn is_workbook(path: &Path) -> bool {
+    let is = |end: &&str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(*end));
+    ["xlsx", "xls", "ods"].iter().any(|end| is(&end))
 }
 
 /// Text without Excel's first line `sep=;`, and its separator. An empty line stays, so that the others keep their numbers.

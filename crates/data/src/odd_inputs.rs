@@ -211,6 +211,38 @@ fn tables_of_excel() {
 }
 
 #[test]
+fn names_as_other_systems_write_them() {
+    let folder = folder(&[("images/a/0.png", ""), ("images/cafe\u{301}.png", "")]);
+    let inside = folder.path().join("images/a/0.png");
+    for name in ["a\\0.png", "caf\u{e9}.png", inside.to_str().unwrap()] {
+        fs::write(folder.path().join("t.csv"), format!("image,caption\n{name},one\n")).unwrap();
+        let data = open(folder.path());
+        assert_eq!((data.images.len(), dropped(&data)), (1, String::new()), "{name}");
+        // An id does not tell where the dataset lies.
+        assert!(!data.images[0].id.starts_with('/'), "{}", data.images[0].id);
+    }
+    fs::write(folder.path().join("t.csv"), "image,caption\n/etc/hostname,one\n").unwrap();
+    assert!(refused(folder.path()).contains("/etc/hostname (an absolute path"), "{}", refused(folder.path()));
+    let pairs = self::folder(&[("cafe\u{301}.png", ""), ("caf\u{e9}.txt", "one")]);
+    assert_eq!(open(pairs.path()).images.len(), 1);
+}
+
+#[test]
+fn packed_tables_spreadsheets_and_other_lists_are_named() {
+    for (name, start, reason) in [
+        ("captions.csv.gz", &b"\x1f\x8b\x08"[..], "gzip data; unpack it first"),
+        ("captions.xlsx", b"PK\x03\x04", "a spreadsheet; save it as CSV"),
+    ] {
+        assert!(refused(table(name, start).path()).contains(reason), "{}", refused(table(name, start).path()));
+    }
+    let labels = folder(&[("0.png", ""), ("0.txt", "one"), ("classes.json", "[\"dog\", \"cat\"]")]);
+    let data = open(labels.path());
+    assert_eq!(pairs(&data), ["0.png: one"]);
+    assert!(dropped(&data).contains("a JSON list of 2 entries without an image"), "{}", dropped(&data));
+    assert!(refused(&labels.path().join("classes.json")).contains("a JSON list of 2 entries"));
+}
+
+#[test]
 fn captions_that_are_no_text_are_counted() {
     let text = "{\"image\":\"0.png\",\"captions\":[\"one\",null,3]}\n{\"image\":\"1.png\",\"captions\":[\"two\",\"\"]}\n{\"image\":\"2.png\",\"captions\":[null]}\n{\"image\":\"3.png\",\"caption\":7}\n";
     let data = open(table("d.jsonl", text).path());

@@ -66,7 +66,10 @@ impl<'a> RecordBuilder<'a> {
         self.parsed.account.unread.push(name.to_owned());
     }
 
-    pub fn add(&mut self, row: Row) {
+    pub fn add(&mut self, mut row: Row) {
+        if let Some(relative) = self.resolver.relative(&row.image) {
+            row.image = relative;
+        }
         if let Some(&known) = self.images.get(&row.image) {
             match known {
                 Ok(at) => self.extend(at, row),
