@@ -139,7 +139,7 @@ fn list_of_no_rows(text: &str) -> Option<String> {
 
 fn is_workbook(path: &Path) -> bool {
     let is = |end: &&str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(*end));
-    ["xlsx", "xls", "ods"].iter().any(|end| is(&end))
+    ["xlsx", "xls", "ods"].iter().any(is)
 }
 
 /// Text without Excel's first line `sep=;`, and its separator. An empty line stays, so that the others keep their numbers.

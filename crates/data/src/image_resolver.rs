@@ -113,6 +113,9 @@ pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.contains('\0') {
         return Err("a file name with a zero byte".into());
     }
+    if name.contains("://") {
+        return Err("an address; nothing is downloaded".into());
+    }
     // Windows forms are refused everywhere, so that a dataset means the same on every system.
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
     if drive || name.starts_with('\\') || Path::new(name).is_absolute() {
@@ -133,8 +136,17 @@ mod tests {
 
     #[test]
     fn names_that_leave_are_refused() {
-        for bad in ["../a.jpg", "a/../../b.jpg", "/etc/passwd", "C:\\a.jpg", "\\\\host\\a.jpg", "..\\a.jpg", "", "a\0b"]
-        {
+        for bad in [
+            "../a.jpg",
+            "a/../../b.jpg",
+            "/etc/passwd",
+            "C:\\a.jpg",
+            "\\\\host\\a.jpg",
+            "..\\a.jpg",
+            "",
+            "a\0b",
+            "https://x/a.jpg",
+        ] {
             assert!(check_relative(bad).is_err(), "{bad:?}");
         }
         for good in ["a.jpg", "a/b.jpg", "./a.jpg", "a..b.jpg", "ü/ñ.png"] {

@@ -270,6 +270,8 @@ fn what_programs_write_for_a_missing_value_is_a_warning() {
         ["3 captions such as \"NaN\" (0.png#0): what programs write for a missing value"]
     );
     assert!(refused_when_strict(folder.path()).contains("missing value"));
+    let data = open(table("t.csv", "image,captions\n0.png,\"['A dog.', 'Two dogs.']\"\n").path());
+    assert!(dropped(&data).contains("a list as Python writes it"), "{}", dropped(&data));
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl ParsedSource {
             let split = record.split.expect("assign_splits gives every record one");
             data.images.push(Image { id: record.id, source: record.source, split, content, meta: record.meta });
         }
-        data.account.warnings.extend(missing_values(&data.captions));
+        let doubtful: Vec<String> = doubtful_captions(&data.captions).collect();
+        data.account.warnings.extend(doubtful);
         if data.images.is_empty() {
             return Err(no_pairs(&data.name, &data.format, &data.account, Kind::Invalid));
         }
@@ -168,13 +169,20 @@ pub(super) fn no_pairs(name: &str, format: &str, account: &Account, kind: Kind) 
     Error::new(kind, format!("{name} ({format})"), found, "at least one").with_remedy(Remedy::ShowFormats)
 }
 
-/// A warning of captions that are what programs write for a missing value.
-fn missing_values(captions: &[Caption]) -> Option<String> {
+/// Warnings of captions that are what programs write in the place of one.
+fn doubtful_captions(captions: &[Caption]) -> impl Iterator<Item = String> {
     const MISSING: [&str; 9] = ["nan", "none", "null", "na", "n/a", "#n/a", "nil", "undefined", "<na>"];
-    let is_missing = |caption: &&Caption| MISSING.iter().any(|word| caption.text.eq_ignore_ascii_case(word));
-    let first = captions.iter().find(is_missing)?;
-    let count = counted(captions.iter().filter(is_missing).count(), "caption");
-    Some(format!("{count} such as {:?} ({}): what programs write for a missing value", first.text, first.id))
+    let is_missing = |text: &str| MISSING.iter().any(|word| text.eq_ignore_ascii_case(word));
+    let is_list = |text: &str| text.ends_with(']') && (text.starts_with("['") || text.starts_with("[\""));
+    let warning = |is: &dyn Fn(&str) -> bool, what: &str| {
+        let mut found = captions.iter().filter(|caption| is(&caption.text));
+        let first = found.next()?;
+        let count = counted(found.count() + 1, "caption");
+        Some(format!("{count} such as {:?} ({}): {what}", first.text, first.id))
+    };
+    [warning(&is_missing, "what programs write for a missing value"), warning(&is_list, "a list as Python writes it")]
+        .into_iter()
+        .flatten()
 }
 
 /// A record and its content hash, where that was needed.

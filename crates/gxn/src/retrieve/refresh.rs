@@ -127,7 +127,7 @@ impl Refresh {
                 Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
             }
             Source::Dataset(dataset) => {
-                let Dataset { name, format, .. } = dataset;
+                let Dataset { name, format, .. } = &**dataset;
                 progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));
                 Discovery::of_dataset(dataset, &self.source)
             }
