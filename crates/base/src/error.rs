@@ -117,6 +117,14 @@ impl Error {
         self
     }
 
+    /// The message with what caused it, for lists of what was left out.
+    pub fn in_full(&self) -> String {
+        match &self.0.source {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+
     /// What kind of fault it is.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -202,5 +210,6 @@ mod tests {
         assert_eq!((full.kind(), full.io_kind()), (Kind::Io, Some(std::io::ErrorKind::StorageFull)));
         assert_eq!(full.to_string(), "cannot read x");
         assert!(full.source().is_some());
+        assert_eq!(full.in_full(), format!("cannot read x: {}", std::io::ErrorKind::StorageFull));
     }
 }

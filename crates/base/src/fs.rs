@@ -15,7 +15,10 @@ use crate::{Error, Result};
 /// replaced by one and is written to directly.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<()> {
     let fail = |error| Error::io("cannot write", path, error);
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+    if path.is_dir() {
+        return Err(Error::conflict(path.display().to_string(), "a folder", "the name of a file to write"));
+    }
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         let file = File::options().write(true).open(path).map_err(fail)?;
         let mut writer = BufWriter::with_capacity(1 << 16, &file);
         return fill(&mut writer).and_then(|()| writer.flush()).map_err(fail);
@@ -132,6 +135,8 @@ mod tests {
         assert!(error.to_string().contains("a.json"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write_text(folder.path(), "x").unwrap_err();
+        assert!(error.to_string().ends_with("found a folder, expected the name of a file to write"), "{error}");
     }
 
     #[cfg(unix)]

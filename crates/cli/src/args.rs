@@ -119,9 +119,12 @@ pub struct CheckArgs {
     /// Decode every image completely instead of reading its header only
     #[arg(long)]
     pub full: bool,
-    /// Report captions with more than N words
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    /// Count captions with more than N words, as training cuts them (data.max_tokens)
+    #[arg(long, default_value_t = 60, value_name = "N")]
     pub max_tokens: usize,
+    /// What the data are for: training, evaluation on val or test, or an index
+    #[arg(long = "for", default_value = "train", value_name = "PURPOSE", value_parser = ["train", "val", "test", "index"])]
+    pub purpose: String,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }

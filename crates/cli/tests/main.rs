@@ -6,6 +6,7 @@ mod captioning;
 mod checkpoints;
 mod configuration;
 mod damaged_images;
+mod data_account;
 mod demonstration;
 mod evaluation;
 mod fixture;

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
 use gxn_base::{Error, Result};
 
 /// Folder names under which published datasets keep their images.
@@ -49,8 +51,9 @@ impl ImageResolver {
         for name in names {
             check_relative(name)?;
         }
+        let names: Vec<String> = names.iter().flat_map(|name| spellings(name)).collect();
         for (root, real) in &self.roots {
-            for name in names {
+            for name in &names {
                 let path = root.join(name);
                 let Ok(target) = path.canonicalize() else { continue };
                 if !target.starts_with(real) {
@@ -63,6 +66,13 @@ impl ImageResolver {
         }
         let places: Vec<String> = self.roots.iter().map(|(root, _)| root.display().to_string()).collect();
         Err(format!("no such image file in {}", places.join(", ")))
+    }
+
+    /// A path from one of the roots for the absolute path of a file in it. Ids must not depend on where a dataset lies.
+    pub fn relative(&self, name: &str) -> Option<String> {
+        let real = Path::new(name).is_absolute().then(|| Path::new(name).canonicalize().ok()).flatten()?;
+        let below = |(_, root): &(PathBuf, PathBuf)| real.strip_prefix(root).ok()?.to_str().map(str::to_owned);
+        self.roots.iter().find_map(below)
     }
 
     /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or its
@@ -83,6 +93,18 @@ impl ImageResolver {
     }
 }
 
+/// A name as it is written, with slashes as on other systems, and with its accents composed and apart, as macOS has them.
+fn spellings(name: &str) -> Vec<String> {
+    let mut all = vec![name.to_owned()];
+    if name.contains('\\') {
+        all.push(name.replace('\\', "/"));
+    }
+    if !name.is_ascii() {
+        all.extend([name.nfc().collect(), name.nfd().collect()]);
+    }
+    all
+}
+
 /// Refuses names that could lead outside their folder.
 pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.is_empty() {
@@ -91,10 +113,15 @@ pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.contains('\0') {
         return Err("a file name with a zero byte".into());
     }
+    if name.contains("://") {
+        return Err("an address; nothing is downloaded".into());
+    }
     // Windows forms are refused everywhere, so that a dataset means the same on every system.
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
     if drive || name.starts_with('\\') || Path::new(name).is_absolute() {
-        return Err("an absolute path; images are named relative to their folder".into());
+        return Err(
+            "an absolute path; images are named relative to their folder, or lie below the one that is given".into()
+        );
     }
     let climbs = |part: &str| part == "..";
     if Path::new(name).components().any(|part| part == Component::ParentDir) || name.split('\\').any(climbs) {
@@ -109,8 +136,17 @@ mod tests {
 
     #[test]
     fn names_that_leave_are_refused() {
-        for bad in ["../a.jpg", "a/../../b.jpg", "/etc/passwd", "C:\\a.jpg", "\\\\host\\a.jpg", "..\\a.jpg", "", "a\0b"]
-        {
+        for bad in [
+            "../a.jpg",
+            "a/../../b.jpg",
+            "/etc/passwd",
+            "C:\\a.jpg",
+            "\\\\host\\a.jpg",
+            "..\\a.jpg",
+            "",
+            "a\0b",
+            "https://x/a.jpg",
+        ] {
             assert!(check_relative(bad).is_err(), "{bad:?}");
         }
         for good in ["a.jpg", "a/b.jpg", "./a.jpg", "a..b.jpg", "ü/ñ.png"] {

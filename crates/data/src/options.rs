@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::decode_command::DecodeCommand;
-use super::split::SplitBy;
+use super::split::{Split, SplitBy};
 
 /// How a source is read. The default recognises everything by itself.
 ///
@@ -49,6 +49,34 @@ impl Default for SourceOptions {
             csv: CsvColumns::default(),
             decode_cmd: None,
             strict: false,
+        }
+    }
+}
+
+/// What a source's word for a split means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenSplit {
+    /// It says none.
+    None,
+    Of(Split),
+    /// Karpathy's `restval`, which the options leave out.
+    LeftOut,
+}
+
+impl SourceOptions {
+    /// The split that a source gives as `text`. In every format Karpathy's `restval` is train, or left out as asked.
+    ///
+    /// # Errors
+    /// The reason in words.
+    pub(super) fn given_split(&self, text: Option<&str>) -> Result<GivenSplit, String> {
+        match text.map(str::trim) {
+            None | Some("") => Ok(GivenSplit::None),
+            Some("restval") if self.use_restval => Ok(GivenSplit::Of(Split::Train)),
+            Some("restval") => Ok(GivenSplit::LeftOut),
+            Some(text) => match text.parse() {
+                Ok(split) => Ok(GivenSplit::Of(split)),
+                Err(_) => Err(format!("its split is {text:?}, not train, val, test or restval")),
+            },
         }
     }
 }

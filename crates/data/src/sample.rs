@@ -12,7 +12,7 @@ pub struct Sample {
 }
 
 /// Every format, the simplest first.
-pub const SAMPLES: [Sample; 11] = [
+pub const SAMPLES: [Sample; 12] = [
     Sample {
         name: "folder",
         about: "Images with texts of the same name beside them, one caption a line. The simplest to make by hand.\n\
@@ -98,9 +98,21 @@ pub const SAMPLES: [Sample; 11] = [
         ],
     },
     Sample {
+        name: "imagefolder",
+        about: "Hugging Face's imagefolder: a table called metadata.jsonl or metadata.csv in a folder of images; `file_name`\n\
+                is a path from there. Folders called train, validation and test give the splits.",
+        files: &[
+            ("train/metadata.jsonl", "{\"file_name\":\"beach.jpg\",\"text\":\"Two dogs run along the beach.\"}\n"),
+            ("train/beach.jpg", ""),
+            ("test/metadata.jsonl", "{\"file_name\":\"kitchen.png\",\"text\":\"A woman cuts bread.\"}\n"),
+            ("test/kitchen.png", ""),
+        ],
+    },
+    Sample {
         name: "karpathy",
         about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or in the\n\
-                folder that the options name, below `filepath` if it is given. restval joins train unless left out.",
+                folder that the options name, below `filepath` if it is given. The split restval is train,\n\
+                unless the options leave it out.",
         files: &[
             (
                 "dataset.json",

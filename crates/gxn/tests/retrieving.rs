@@ -79,7 +79,7 @@ fn what_a_source_is_is_found_out_and_kept() {
     let replace = IndexOptions { replace_source: true, ..options.clone() };
     let report = refresh(&encoder(), &photos, &dir, &replace, &()).unwrap();
     assert_eq!((report.kind, report.images, report.captions, report.removed.len()), (SourceKind::Dataset, 1, 1, 23));
-    assert_eq!(report.dataset_dropped.len(), 23);
+    assert_eq!(report.account.dropped.len(), 23);
 
     // Nor is the index of a dataset made one of images because the data has a fault.
     for name in ["one.csv", "two.csv"] {

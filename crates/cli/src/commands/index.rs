@@ -13,7 +13,7 @@ use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
 use crate::commands::index_options::print_resolved;
-use crate::commands::{hint_at_decoding, info, name_dropped, report_dropped};
+use crate::commands::{hint_at_decoding, info, name_dropped, report_account};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::{ProgressLine, rate};
@@ -116,8 +116,8 @@ pub fn run(plan: &Refresh, encoder: &Encoder) -> Result<Option<IndexReport>> {
 }
 
 fn finish(report: &IndexReport, source: &Path, dir: &Path) -> Result<()> {
-    report_dropped(&report.dataset_dropped);
-    if source.is_dir() && !report.dataset_dropped.is_empty() {
+    report_account(&report.account);
+    if source.is_dir() && !report.account.dropped.is_empty() {
         eprintln!("note: --images-only indexes every image of the folder, without captions");
     }
     print_report(report);

@@ -11,7 +11,7 @@ use crate::encoder::{Encoder, GeneratedCaption};
 use crate::model::EmbeddingRows;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
+use gxn_data::{Account, Dataset, Dropped, ImageLimits, ImageSource, Purpose, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
 use gxn_eval::{About, Embeddings, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
 
@@ -84,6 +84,9 @@ impl DatasetFeatures {
         split: Option<Split>,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        if let Some(split) = split {
+            dataset.require(Purpose::Evaluate(split))?;
+        }
         let chosen: Vec<usize> =
             (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
         let mut found = Self { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
@@ -98,7 +101,7 @@ impl DatasetFeatures {
                         rows += 1;
                     }
                     Err(error) => {
-                        found.dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.to_string() });
+                        found.dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.in_full() });
                     }
                 }
             }
@@ -108,6 +111,8 @@ impl DatasetFeatures {
                 return Err(Error::interrupted());
             }
         }
+        let account = Account { dropped: found.dropped.clone(), ..dataset.account.later() };
+        account.require_clean(&dataset.name)?;
         if rows > 0 {
             return Ok(found);
         }

@@ -147,8 +147,7 @@ impl Discovery {
             source: image.source.clone(),
             meta: image.meta.clone(),
         });
-        let undecoded = data.account.undecoded;
-        Self { images: images.collect(), unread: data.account.unread.clone(), undecoded, ..Self::default() }
+        Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
     }
 
     /// Keeps the images of one shard.

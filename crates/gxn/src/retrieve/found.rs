@@ -48,7 +48,7 @@ pub struct Found {
     pub probably_none: bool,
     /// Fields of the filter that no item has, misspelt perhaps: nothing is equal to them.
     pub unknown_fields: Vec<String>,
-    /// Words of the query that were not among the training captions': to the model all mean the same.
+    /// Words of the query that were not among the training captions', each once: to the model all mean the same.
     pub unknown_words: Vec<String>,
     /// Why hits have no relevance.
     #[serde(skip)]

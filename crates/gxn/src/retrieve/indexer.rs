@@ -203,7 +203,7 @@ impl<'a> Indexer<'a> {
     }
 
     fn skip(&mut self, image: &ImageFile, error: &Error) {
-        self.drop(image, error.to_string());
+        self.drop(image, error.in_full());
     }
 
     fn drop(&mut self, image: &ImageFile, reason: String) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gxn_base::{Error, Kind, Progress, Remedy, Result};
-use gxn_data::Dataset;
+use gxn_data::{Account, Dataset};
 use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use super::discovery::{Discovery, dataset_root};
@@ -130,7 +130,7 @@ impl Refresh {
                 }
             }
             Source::Dataset(dataset) => {
-                let Dataset { name, format, .. } = dataset;
+                let Dataset { name, format, .. } = &**dataset;
                 progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));
                 Discovery::of_dataset(dataset, &self.source)
             }
@@ -154,7 +154,9 @@ impl Refresh {
         let (index, mut report) = indexer.finish()?;
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
-        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.account.left_out());
+        report.account = source.dataset().map_or_else(Account::default, |dataset| dataset.account.clone());
+        let unreadable = Account { dropped: report.dropped.clone(), ..report.account.later() };
+        unreadable.require_clean(&self.source.display().to_string())?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }

@@ -1,5 +1,6 @@
 //! [`Retriever`]: a model and an index made with it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,6 +170,8 @@ impl Retriever {
 
     fn unknown_words(&self, query: &Query) -> Vec<String> {
         let vocabulary = self.encoder.vocabulary();
-        query.texts().flat_map(tokenize).filter(|word| vocabulary.number(word) == UNKNOWN).collect()
+        let mut seen = HashSet::new();
+        let is_new = |word: &String| vocabulary.number(word) == UNKNOWN && seen.insert(word.clone());
+        query.texts().flat_map(tokenize).filter(is_new).collect()
     }
 }

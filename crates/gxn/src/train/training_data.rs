@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use rand::RngExt;
+use rayon::prelude::*;
 
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
@@ -17,7 +18,7 @@ use crate::look::features::{FeatureSpec, FeatureStore};
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary};
+use gxn_data::{ContentHash, Dataset, Dropped, Duplicates, Purpose, Split, UNKNOWN, Vocabulary};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -61,7 +62,7 @@ impl TrainingData {
         progress: &dyn Progress,
     ) -> Result<(Self, Option<Backbone>)> {
         let mut dataset = open_configured(&config.data)?;
-        note_dropped("left out while reading", &dataset.account.left_out(), progress);
+        dataset.account.lines(NAMED).iter().for_each(|line| progress.note(line));
         has_enough(&dataset, config)?;
         let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
         let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
@@ -187,16 +188,8 @@ pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
 
 /// Refuses what cannot be trained on; asked before images are read, which takes long, and again after it.
 fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
-    let val = dataset.images.iter().filter(|image| image.split == Split::Val).count();
-    // A batch is its own negatives: one image has none.
-    for (split, found, least) in [(Split::Train, used_train_images(dataset, config).len(), 2), (Split::Val, val, 1)] {
-        if found < least {
-            let what = format!("the {split} split of {}", dataset.name);
-            let found = if found == 0 { "no image".to_string() } else { format!("{found} image") };
-            return Err(Error::invalid(what, found, format!("at least {least}")).with_remedy(Remedy::GiveSplits));
-        }
-    }
-    Ok(())
+    let [_, val, test] = dataset.split_sizes();
+    Purpose::Train.require(&dataset.name, [used_train_images(dataset, config).len(), val, test])
 }
 
 /// Train images that are used, ascending.
@@ -239,6 +232,8 @@ fn decoded_images(dataset: &mut Dataset, input: &ImagePipeline, progress: &dyn P
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
     let (features, bad) = FeatureSource::decode(sources, input.clone(), progress)?;
     leave_out(dataset, bad, progress)?;
+    let contents = dataset.images.par_iter().map(|image| image.content.map_or_else(|| image.source.content_hash(), Ok));
+    report_leaks(dataset, &contents.collect::<Result<Vec<_>>>()?, progress)?;
     Ok(features)
 }
 
@@ -271,20 +266,22 @@ fn cached_features(
         }
     }
     leave_out(dataset, bad, progress)?;
+    report_leaks(dataset, &kept, progress)?;
     let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
     Ok(FeatureSource::Cached { store: Box::new(store), contents: kept, feature_dim, views })
 }
 
-/// Removes images that cannot be read, with their captions, and reports it.
+/// Removes images that cannot be read, with their captions, and reports it; in strict mode they are refused.
 fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, progress: &dyn Progress) -> Result<()> {
     if bad.is_empty() {
         return Ok(());
     }
-    let dropped: Vec<Dropped> = bad
-        .iter()
-        .map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() })
-        .collect();
-    note_dropped("images left out", &dropped, progress);
+    let mut account = dataset.account.later();
+    let dropped =
+        bad.iter().map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() });
+    account.dropped = dropped.collect();
+    account.lines(NAMED).iter().for_each(|line| progress.note(line));
+    account.require_clean(&dataset.name)?;
     let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
     let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
     if keep.is_empty() {
@@ -295,15 +292,11 @@ fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, progress: &dyn Pr
     Ok(())
 }
 
-fn note_dropped(what: &str, dropped: &[Dropped], progress: &dyn Progress) {
-    if dropped.is_empty() {
-        return;
-    }
-    progress.note(&format!("{}: {what}", dropped.len()));
-    for one in dropped.iter().take(NAMED) {
-        progress.note(&format!("  {}: {}", one.what, one.reason));
-    }
-    if dropped.len() > NAMED {
-        progress.note(&format!("  and {} more; a check of the dataset lists them", dropped.len() - NAMED));
-    }
+/// Reports identical images in several splits, as a check does; in strict mode they are refused.
+fn report_leaks(dataset: &Dataset, contents: &[ContentHash], progress: &dyn Progress) -> Result<()> {
+    let contents: Vec<_> = contents.iter().copied().map(Some).collect();
+    let mut account = dataset.account.later();
+    account.warnings.extend(Duplicates::leak_warning(&Duplicates::find(dataset, &contents)));
+    account.lines(NAMED).iter().for_each(|line| progress.note(line));
+    account.require_clean(&dataset.name)
 }

@@ -54,7 +54,7 @@ pub(super) fn complete(
                 Some(hash)
             }
             Err(error) => {
-                dropped.push(Dropped { what: image.to_string(), reason: error.to_string() });
+                dropped.push(Dropped { what: image.to_string(), reason: error.in_full() });
                 None
             }
         });
@@ -105,7 +105,7 @@ fn compute(
                         finished += 1;
                     }
                     Ok((hash, Err(error))) => {
-                        bad.insert(hash, error.to_string());
+                        bad.insert(hash, error.in_full());
                         finished += 1;
                     }
                     Err(RecvTimeoutError::Timeout) => {}
