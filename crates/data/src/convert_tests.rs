@@ -65,7 +65,9 @@ fn every_format_reads_back_equal() {
             let (mut found, mut expected) = (content(&back, meta), content(&data, meta));
             if format == DataFormat::Parquet {
                 // Each split has its own shards.
-                [&mut found, &mut expected].map(|images| images.sort_by_key(|image| image[0].to_string()));
+                for images in [&mut found, &mut expected] {
+                    images.sort_by_key(|image| image[0].to_string());
+                }
             }
             assert_eq!(found, expected, "{format}");
         }

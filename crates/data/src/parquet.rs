@@ -232,7 +232,8 @@ impl Reader<'_> {
             let split = object.shift_remove("split").as_ref().map(plain).or_else(|| shard.split.clone());
             builder.add(Row { image, id, split, captions, meta: object });
         })?;
-        let table = builder.finish(counted(rows, "row"));
+        let mut table = builder.finish(String::new());
+        table.account.found.clear(); // counted with all shards
         self.parsed.records.extend(table.records);
         self.parsed.account.append(table.account);
         Ok(rows)
