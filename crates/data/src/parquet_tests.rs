@@ -111,7 +111,6 @@ fn what_is_no_captioned_image() {
         assert!(error.to_string().contains("columns image, image_id, text, split"), "{error}");
         assert_eq!(error.remedy(), Some(&Remedy::NameColumns));
     }
-}");
 }
 
 #[test]
