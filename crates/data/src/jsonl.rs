@@ -84,6 +84,7 @@ fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
     let ids = object.remove("caption_ids");
     let captions = take_captions(&mut object, ids.as_ref());
     if captions.is_empty() {
+        builder.unread(&image);
         return builder
             .drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
     }

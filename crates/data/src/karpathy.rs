@@ -46,6 +46,8 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
     parsed.account.found.push(format!("{} images are listed", file.images.len()));
     let mut restval = 0;
     for entry in file.images {
+        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
+        let id = given.unwrap_or_else(|| entry.filename.clone());
         let split = match options.given_split(entry.split.as_deref()) {
             Ok(GivenSplit::None) => None,
             Ok(GivenSplit::Of(split)) => Some(split),
@@ -54,12 +56,11 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
                 continue;
             }
             Err(reason) => {
+                parsed.account.unread.push(id);
                 parsed.account.drop(entry.filename, reason);
                 continue;
             }
         };
-        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
-        let id = given.unwrap_or_else(|| entry.filename.clone());
         let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
         let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
         let source = match resolver.find(&names) {

@@ -242,6 +242,25 @@ fn packed_tables_spreadsheets_and_other_lists_are_named() {
     assert!(refused(&labels.path().join("classes.json")).contains("a JSON list of 2 entries"));
 }
 
+/// An index must not take for gone what a faulty row is about.
+#[test]
+fn rows_that_cannot_be_used_do_not_say_that_their_image_is_gone() {
+    for (name, text) in [
+        ("t.csv", "image,caption,split\n0.png,one,train\n1.png\n2.png,two,someday\n3.png,x,train\n3.png,x,test\n"),
+        (
+            "t.jsonl",
+            "{\"image\":\"0.png\",\"caption\":\"one\"}\n{\"image\":\"1.png\"}\n{\"image\":\"2.png\",\"caption\":\"x\",\"split\":\"no\"}\n{\"image\":\"3.png\",\"caption\":\"x\",\"split\":\"no\"}",
+        ),
+    ] {
+        let data = open(table(name, text).path());
+        assert_eq!(
+            (data.images.len(), &data.account.unread[..]),
+            (1, &["1.png", "2.png", "3.png"].map(String::from)[..]),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn captions_that_are_no_text_are_counted() {
     let text = "{\"image\":\"0.png\",\"captions\":[\"one\",null,3]}\n{\"image\":\"1.png\",\"captions\":[\"two\",\"\"]}\n{\"image\":\"2.png\",\"captions\":[null]}\n{\"image\":\"3.png\",\"caption\":7}\n";

@@ -108,8 +108,7 @@ impl ParsedSource {
             let split = record.split.expect("assign_splits gives every record one");
             data.images.push(Image { id: record.id, source: record.source, split, content, meta: record.meta });
         }
-        let doubtful: Vec<String> = doubtful_captions(&data.captions).collect();
-        data.account.warnings.extend(doubtful);
+        data.account.warnings.extend(doubtful_captions(&data.captions));
         if data.images.is_empty() {
             let error = no_pairs(&data.name, &data.format, &data.account, Kind::Invalid);
             let is_undecoded = data.account.undecoded > 0;
@@ -183,7 +182,7 @@ pub(super) fn no_pairs(name: &str, format: &str, account: &Account, kind: Kind) 
 }
 
 /// Warnings of captions that are what programs write in the place of one.
-fn doubtful_captions(captions: &[Caption]) -> impl Iterator<Item = String> {
+fn doubtful_captions(captions: &[Caption]) -> Vec<String> {
     const MISSING: [&str; 9] = ["nan", "none", "null", "na", "n/a", "#n/a", "nil", "undefined", "<na>"];
     let is_missing = |text: &str| MISSING.iter().any(|word| text.eq_ignore_ascii_case(word));
     let is_list = |text: &str| text.ends_with(']') && (text.starts_with("['") || text.starts_with("[\""));
@@ -196,6 +195,7 @@ fn doubtful_captions(captions: &[Caption]) -> impl Iterator<Item = String> {
     [warning(&is_missing, "what programs write for a missing value"), warning(&is_list, "a list as Python writes it")]
         .into_iter()
         .flatten()
+        .collect()
 }
 
 /// A record and its content hash, where that was needed.

@@ -63,7 +63,10 @@ impl<'a> RecordBuilder<'a> {
 
     /// The image of this name may be there, but was not read.
     pub fn unread(&mut self, name: &str) {
-        self.parsed.account.unread.push(name.to_owned());
+        // An empty one would stand for every image.
+        if !name.is_empty() {
+            self.parsed.account.unread.push(name.to_owned());
+        }
     }
 
     pub fn add(&mut self, mut row: Row) {
@@ -85,7 +88,10 @@ impl<'a> RecordBuilder<'a> {
             }
             Ok(GivenSplit::Of(split)) => Ok(Some(split)),
             Ok(GivenSplit::None) => Ok(None),
-            Err(reason) => Err(reason),
+            Err(reason) => {
+                self.parsed.account.unread.push(id.clone());
+                Err(reason)
+            }
         };
         let record = split.and_then(|split| {
             let found = self.resolver.find(&[&row.image]);
@@ -118,6 +124,7 @@ impl<'a> RecordBuilder<'a> {
             // Which one is meant cannot be known, and either could leak.
             _ => {
                 self.contradicted.insert(at);
+                self.parsed.account.unread.push(record.id.clone());
                 let reason = "its rows disagree about the split".to_owned();
                 self.images.insert(row.image.clone(), Err(self.unusable.len()));
                 self.unusable.push((row.image, reason, record.captions.len()));

@@ -153,7 +153,7 @@ fn table_columns() {
     assert_eq!(summary(&data), ["17 train: A dog | Two dogs", "3 val: z"]);
     assert_eq!(data.images[0].meta["place"], "Rome");
     let left = dropped(&data);
-    assert!(left.iter().any(|l| l.starts_with("line 8: 1 columns where the header has 5")), "{left:?}");
+    assert!(left.iter().any(|l| l.starts_with("line 8 (short): 1 column where the header has 5")), "{left:?}");
     assert!(left.iter().any(|l| l.starts_with("b.jpg: its rows disagree about the split")), "{left:?}");
     assert!(left.iter().any(|l| l.starts_with("d.jpg: its split is \"someday\"")), "{left:?}");
     let wrong = CsvColumns { image: Some("image".into()), ..CsvColumns::default() };

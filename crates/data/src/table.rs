@@ -167,7 +167,11 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
         }
         match header.parse(&row) {
             Ok(row) => builder.add(row),
-            Err(reason) => builder.drop(format!("line {}", row.line), reason),
+            Err(reason) => {
+                let image = row.cells.get(header.image).map_or("", |cell| cell.trim());
+                builder.drop(format!("line {} ({image})", row.line), reason);
+                builder.unread(image);
+            }
         }
     }
     Ok(builder.finish(gxn_base::words::counted(count, "row")))
@@ -181,7 +185,8 @@ impl Header {
         // A separator inside a caption in the last column need not be quoted.
         let is_long = extra && self.caption + 1 == width;
         if cells.cells.len() <= self.image.max(self.caption) || extra && !is_long {
-            return Err(format!("{} columns where the header has {width}", cells.cells.len()));
+            let columns = gxn_base::words::counted(cells.cells.len(), "column");
+            return Err(format!("{columns} where the header has {width}"));
         }
         let mut row = Row { image: cells.cells[self.image].trim().to_owned(), ..Row::default() };
         let caption = if is_long { cells.rest(self.caption) } else { &cells.cells[self.caption] };
