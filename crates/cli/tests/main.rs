@@ -14,6 +14,7 @@ mod full_disk;
 mod imagining;
 mod indexing;
 mod manual;
+mod other_formats;
 mod refreshing;
 mod relevance;
 mod resuming;
