@@ -89,25 +89,16 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
     }
     sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
     let (lengths, captions_per_image) = caption_counts(data, options.long_words);
-    let vocabulary = Vocabulary::from_train(data, options.min_count);
-    let count = |split: Split| {
-        let texts = data.captions_in(split).map(|at| data.captions[at].text.as_str());
-        SplitCount {
-            split,
-            images: data.split_indices(split).len(),
-            captions: data.captions_in(split).count(),
-            unknown_words: vocabulary.unknown_words(texts),
-        }
-    };
+    let (vocabulary, splits) = split_counts(data, options.min_count);
     let mut report = CheckReport {
         name: data.name.clone(),
         format: data.format.clone(),
         data_sha: data.hash(),
-        splits: Split::ALL.map(count).to_vec(),
+        splits,
         captions_per_image,
         lengths,
         long_words: options.long_words,
-        vocabulary: vocabulary.len() - (UNKNOWN as usize + 1),
+        vocabulary,
         sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
         decoded_pixels: options.decode_pixels,
         unreadable,
@@ -121,6 +112,21 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
     };
     report.judge(usable, options.strict);
     Ok(report)
+}
+
+/// Words in the training vocabulary, and what each split has.
+fn split_counts(data: &Dataset, min_count: usize) -> (usize, Vec<SplitCount>) {
+    let vocabulary = Vocabulary::from_train(data, min_count);
+    let count = |split: Split| {
+        let texts = data.captions_in(split).map(|at| data.captions[at].text.as_str());
+        SplitCount {
+            split,
+            images: data.split_indices(split).len(),
+            captions: data.captions_in(split).count(),
+            unknown_words: vocabulary.unknown_words(texts),
+        }
+    };
+    (vocabulary.len() - (UNKNOWN as usize + 1), Split::ALL.map(count).to_vec())
 }
 
 fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMap<usize, usize>) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::account::Account;
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
 use super::options::SourceOptions;
@@ -48,24 +49,8 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
         file.images.len(),
         file.annotations.len()
     ));
-    let mut captions: HashMap<String, Vec<ParsedCaption>> = HashMap::new();
-    let mut ambiguous = HashSet::new();
-    for annotation in file.annotations {
-        // What is no text comes as an empty caption, so that it is counted.
-        let text = annotation.caption.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-        captions
-            .entry(plain(&annotation.image_id))
-            .or_default()
-            .push(ParsedCaption { id: annotation.id.as_ref().map(plain), text });
-    }
-    for (id, names) in names_of_ids(&file.images).into_iter().filter(|(_, names)| names.len() > 1) {
-        let lost = captions.remove(&id).unwrap_or_default().len();
-        let captions = gxn_base::words::counted(lost, "caption");
-        let reason = format!("the image id {id} is theirs alike: which of them its {captions} describe is not known");
-        parsed.account.drop(names.join(", "), reason);
-        parsed.account.unread.push(id.clone());
-        ambiguous.insert(id);
-    }
+    let mut captions = captions_by_image(file.annotations);
+    let ambiguous = leave_out_ambiguous(&file.images, &mut captions, &mut parsed.account);
     let mut listed = HashSet::new();
     for entry in file.images {
         let id = plain(&entry.id);
@@ -97,6 +82,36 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
         parsed.account.drop(format!("{captions} of image_id {id}"), "no image has this id");
     }
     Ok(parsed)
+}
+
+/// Captions by the id of their image.
+fn captions_by_image(annotations: Vec<Annotation>) -> HashMap<String, Vec<ParsedCaption>> {
+    let mut captions: HashMap<String, Vec<ParsedCaption>> = HashMap::new();
+    for annotation in annotations {
+        // What is no text comes as an empty caption, so that it is counted.
+        let text = annotation.caption.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+        let caption = ParsedCaption { id: annotation.id.as_ref().map(plain), text };
+        captions.entry(plain(&annotation.image_id)).or_default().push(caption);
+    }
+    captions
+}
+
+/// Takes out the captions of ids that are given to several images, and returns these ids.
+fn leave_out_ambiguous(
+    images: &[Entry],
+    captions: &mut HashMap<String, Vec<ParsedCaption>>,
+    account: &mut Account,
+) -> HashSet<String> {
+    let mut ambiguous = HashSet::new();
+    for (id, names) in names_of_ids(images).into_iter().filter(|(_, names)| names.len() > 1) {
+        let lost = captions.remove(&id).unwrap_or_default().len();
+        let captions = gxn_base::words::counted(lost, "caption");
+        let reason = format!("the image id {id} is theirs alike: which of them its {captions} describe is not known");
+        account.drop(names.join(", "), reason);
+        account.unread.push(id.clone());
+        ambiguous.insert(id);
+    }
+    ambiguous
 }
 
 /// The different file names that each id is given to.

@@ -7,6 +7,7 @@ use serde_json::Map;
 use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
+use super::account::Account;
 use super::image_source::ImageSource;
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, no_pairs};
 use super::source::name_of;
@@ -42,11 +43,8 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
         }
     }
     let of_texts = walk(texts)?;
-    let mut unread = of_images.unread;
-    if images != texts {
-        unread.extend(of_texts.unread.iter().cloned());
-    }
-    for (name, reason) in unread {
+    let of_others = of_texts.unread.iter().filter(|_| images != texts).cloned();
+    for (name, reason) in of_images.unread.into_iter().chain(of_others) {
         parsed.account.drop(images.join(&name).display().to_string(), reason);
         parsed.account.unread.push(name);
     }
@@ -55,12 +53,7 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
         let lies_in = |name: &str| of.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
         of_texts.unread.iter().any(|(name, _)| stem(name) == of || lies_in(name))
     };
-    let mut captions: BTreeMap<String, PathBuf> = of_texts
-        .files
-        .into_iter()
-        .filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt"))
-        .map(|(name, path)| (stem(&name), path))
-        .collect();
+    let mut captions = texts_by_stem(of_texts.files, &mut parsed.account);
     let count: usize = by_stem.values().map(Vec::len).sum();
     parsed.account.found.push(format!("{count} image files and {} text files", captions.len()));
     let no_text = captions.is_empty() && of_texts.unread.is_empty();
@@ -96,6 +89,16 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
     }
     parsed.keep_folder_splits();
     Ok(parsed)
+}
+
+fn texts_by_stem(files: Vec<(String, PathBuf)>, account: &mut Account) -> BTreeMap<String, PathBuf> {
+    let mut texts = BTreeMap::new();
+    for (name, path) in files.into_iter().filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt")) {
+        if let Some(other) = texts.insert(stem(&name), path) {
+            account.drop(other.display().to_string(), format!("{name} has the same name"));
+        }
+    }
+    texts
 }
 
 fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String> {

@@ -78,32 +78,7 @@ impl Format {
             });
         }
         if text.trim_start().starts_with('{') {
-            if let Ok(Value::Object(object)) = serde_json::from_str(first)
-                && jsonl::is_row(&object)
-            {
-                return Ok(Self::Lines(text));
-            }
-            let outline: Outline = match serde_json::from_str(&text) {
-                Ok(outline) => outline,
-                // Several objects one after the other: lines, whose faults the reader names one by one.
-                Err(_) if serde_json::from_str::<Map<String, Value>>(first).is_ok() => return Ok(Self::Lines(text)),
-                Err(error) => return Err(unknown(format!("damaged JSON ({error})"))),
-            };
-            return match outline {
-                Outline { images: Some(_), annotations: Some(_), .. } => Ok(Self::Coco(text)),
-                Outline { images: Some(images), .. }
-                    if images.is_empty() || images.iter().any(|image| image.sentences.is_some()) =>
-                {
-                    Ok(Self::Karpathy(text))
-                }
-                Outline { images: Some(_), .. } => Ok(Self::Foreign(unknown(
-                    "JSON whose images have no `sentences`, and no `annotations` beside them".into(),
-                ))),
-                Outline { rest, .. } => {
-                    let keys = rest.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
-                    Ok(Self::Foreign(unknown(format!("JSON with the keys {keys}"))))
-                }
-            };
+            return Self::of_object(text, &unknown);
         }
         let columns = CsvColumns { separator: options.csv.separator.or(separator), ..options.csv.clone() };
         if let Some(header) = Header::find(path, first, &columns)? {
@@ -112,6 +87,37 @@ impl Format {
         match conceptual::Columns::find(path, &text)? {
             Some(columns) => Ok(Self::Headerless(text, columns)),
             None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
+        }
+    }
+
+    /// The format of a text that begins with an object, or lines of them; `unknown` makes the error that it is none.
+    fn of_object(text: String, unknown: &dyn Fn(String) -> Error) -> Result<Self> {
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        if let Ok(Value::Object(object)) = serde_json::from_str(first)
+            && jsonl::is_row(&object)
+        {
+            return Ok(Self::Lines(text));
+        }
+        let outline: Outline = match serde_json::from_str(&text) {
+            Ok(outline) => outline,
+            // Several objects one after the other: lines, whose faults the reader names one by one.
+            Err(_) if serde_json::from_str::<Map<String, Value>>(first).is_ok() => return Ok(Self::Lines(text)),
+            Err(error) => return Err(unknown(format!("damaged JSON ({error})"))),
+        };
+        match outline {
+            Outline { images: Some(_), annotations: Some(_), .. } => Ok(Self::Coco(text)),
+            Outline { images: Some(images), .. }
+                if images.is_empty() || images.iter().any(|image| image.sentences.is_some()) =>
+            {
+                Ok(Self::Karpathy(text))
+            }
+            Outline { images: Some(_), .. } => Ok(Self::Foreign(unknown(
+                "JSON whose images have no `sentences`, and no `annotations` beside them".into(),
+            ))),
+            Outline { rest, .. } => {
+                let keys = rest.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
+                Ok(Self::Foreign(unknown(format!("JSON with the keys {keys}"))))
+            }
         }
     }
 

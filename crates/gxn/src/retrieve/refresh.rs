@@ -155,7 +155,8 @@ impl Refresh {
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
         report.account = source.dataset().map_or_else(Account::default, |dataset| dataset.account.clone());
-        let unreadable = Account { dropped: report.dropped.clone(), ..report.account.later() };
+        let strict = options.source.strict;
+        let unreadable = Account { dropped: report.dropped.clone(), strict, ..Account::default() };
         unreadable.require_clean(&self.source.display().to_string())?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
