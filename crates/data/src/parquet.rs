@@ -75,6 +75,15 @@ struct Reader<'a> {
     paths: Vec<(usize, String)>,
 }
 
+/// Whose an id is.
+enum Claim {
+    New,
+    /// Of the same image, in this record.
+    Same(usize),
+    /// Of another image.
+    Other,
+}
+
 impl Reader<'_> {
     /// Reads a shard and returns its number of rows.
     fn read_shard(&mut self, shard: &ParquetShard, ignored: &mut BTreeSet<String>) -> Result<usize> {
@@ -147,29 +156,32 @@ impl Reader<'_> {
             Ok(split) => split,
             Err(reason) => return self.parsed.account.drop(place, reason),
         };
-        let at = self.parsed.records.len();
-        let mut id = place;
-        if let Some(given) = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id)) {
-            match self.ids.get(&given) {
-                None => {
-                    self.ids.insert(given.clone(), (at, shard.name.clone(), None));
-                    id = given;
-                }
-                // One row for each caption repeats the image.
-                Some((first, of, _)) if *of == shard.name && self.parsed.records[*first].split == split => {
-                    let first = *first;
-                    if self.is_same_image(&given, &source) {
-                        self.parsed.records[first].captions.extend(captions);
-                        return;
-                    }
-                }
+        let given = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id));
+        let id = match (given, path) {
+            (Some(given), _) => match self.claim(&given, &shard.name, split, &source) {
+                Claim::New => given,
+                Claim::Same(first) => return self.parsed.records[first].captions.extend(captions),
                 // Shards and splits are often numbered from zero each.
-                Some(_) => {}
+                Claim::Other => place,
+            },
+            (None, Some(path)) => {
+                self.paths.push((self.parsed.records.len(), path));
+                place
             }
-        } else if let Some(path) = path {
-            self.paths.push((at, path));
-        }
+            (None, None) => place,
+        };
         self.parsed.records.push(Record { id, source, split, captions, meta: object });
+    }
+
+    /// Whose the id is. One row for each caption repeats the image; only in one shard and split is that looked for.
+    fn claim(&mut self, id: &str, shard: &str, split: Option<Split>, source: &ImageSource) -> Claim {
+        let Some((first, of, _)) = self.ids.get(id) else {
+            self.ids.insert(id.to_owned(), (self.parsed.records.len(), shard.to_owned(), None));
+            return Claim::New;
+        };
+        let first = *first;
+        let is_near = of == shard && self.parsed.records[first].split == split;
+        if is_near && self.is_same_image(id, source) { Claim::Same(first) } else { Claim::Other }
     }
 
     /// Whether the image is, byte for byte, that of the record that has this id.

@@ -136,7 +136,7 @@ fn a_damaged_shard_is_named_and_the_others_are_read() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::testing::cases())]
     /// Damage gives an error or fewer images, never a panic.
     #[test]
     fn flipped_bytes(places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), which in 0usize..3) {

@@ -69,7 +69,7 @@ fn two_columns_without_header() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::testing::cases())]
     /// Every line of two cells is a pair or is counted.
     #[test]
     fn no_line_is_lost(lines in proptest::collection::vec("[a-c\t\"., ]{0,9}", 0..8)) {

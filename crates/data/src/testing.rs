@@ -48,3 +48,9 @@ pub fn parquet_of_json(folder: &Path, rows: &str) {
 pub fn published_data() -> PathBuf {
     std::env::var_os("GXN_DATA").expect("GXN_DATA names the folder of published data").into()
 }
+
+/// 64 cases, or as many as `PROPTEST_CASES` says.
+pub fn cases() -> proptest::prelude::ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|number| number.parse().ok());
+    proptest::prelude::ProptestConfig::with_cases(asked.unwrap_or(64))
+}

@@ -146,7 +146,7 @@ fn further_endings() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::testing::cases())]
     /// Whatever the order of members and wherever the archive is cut: a caption never gets to another image.
     #[test]
     fn nothing_is_paired_wrongly(order in Just((0usize..8).collect::<Vec<_>>()).prop_shuffle(), cut: prop::sample::Index, whole: bool) {
