@@ -30,16 +30,16 @@ fn captions_without_image_and_images_without_caption() {
     }
     std::fs::remove_file(path("lonely.txt")).unwrap();
     std::fs::write(path("ghost.txt"), "nobody\n").unwrap();
-    let ran = works(["data", "check", text(folder.path())]);
+    let ran = works(["data", "check", text(folder.path()), "--for", "index"]);
     seen!(ran.stdout);
-    let strict = gxn(["data", "check", text(folder.path()), "--strict"]);
+    let strict = gxn(["data", "check", text(folder.path()), "--for", "index", "--strict"]);
     assert_eq!(strict.code, 1);
     seen!(strict.stdout);
     refused!(["data", "convert", text(folder.path()), text(&path("out.csv")), "--to", "csv", "--strict"]);
 
     let table = path("captions.jsonl");
     std::fs::write(&table, "{\"image\":\"a.png\",\"caption\":\"x\"}\n{\"image\":\"gone.png\",\"caption\":\"y\"}\n{\"image\":\"../a.png\",\"caption\":\"z\"}\n").unwrap();
-    let ran = works(["data", "check", text(&table)]);
+    let ran = works(["data", "check", text(&table), "--for", "index"]);
     seen!(ran.stdout);
 }
 
@@ -57,7 +57,7 @@ fn text_that_is_not_utf_8_is_named_by_line() {
     }
     std::fs::write(pairs.join("a.txt"), "fine\n").unwrap();
     std::fs::write(pairs.join("b.txt"), b"caf\xe9\n").unwrap();
-    let ran = works(["data", "check", text(&pairs)]);
+    let ran = works(["data", "check", text(&pairs), "--for", "index"]);
     seen!(ran.stdout);
 }
 
