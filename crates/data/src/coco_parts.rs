@@ -46,7 +46,8 @@ pub(super) fn read(parts: &[(PathBuf, Split)], options: &SourceOptions) -> Resul
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let earlier = ids.clone();
         for mut record in part.records {
-            record.split = Some(*split);
+            // One file alone is the whole dataset: its name splits nothing.
+            record.split = (parts.len() > 1).then_some(*split);
             if earlier.contains(&record.id) {
                 record.id = format!("{stem}:{}", record.id);
             }

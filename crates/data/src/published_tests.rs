@@ -37,6 +37,10 @@ fn coco_files_side_by_side() {
         assert_eq!(lines, ["1 train", "2 val"], "{name}");
         assert_eq!(pairs(&data), ["1: of a.jpg", "2: of b.jpg"]);
     }
+    // One file alone gives no splits: the content of the images does.
+    let one = self::folder(&[("annotations/captions_val2017.json", &coco(1, "a.jpg")), ("val2017/a.jpg", "")]);
+    let data = open(&one, "").unwrap();
+    assert!(data.images[0].content.is_some());
     // Numbered from one each: both are kept.
     std::fs::write(folder.path().join("annotations/captions_val2017.json"), coco(1, "b.jpg")).unwrap();
     assert_eq!(pairs(&open(&folder, "").unwrap()), ["1: of a.jpg", "captions_val2017:1: of b.jpg"]);
