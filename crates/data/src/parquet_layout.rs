@@ -12,11 +12,12 @@ use gxn_base::{Error, Kind, Remedy, Result};
 
 const IMAGE: [&str; 9] = ["image", "img", "jpg", "jpeg", "png", "webp", "picture", "image_bytes", "bytes"];
 const FILE: [&str; 6] = ["file_name", "image", "filepath", "image_path", "filename", "path"];
-const CAPTION: [&str; 12] = [
+const CAPTION: [&str; 13] = [
     "captions",
     "caption",
     "text",
     "texts",
+    "txt",
     "title",
     "sentences",
     "sentence",
