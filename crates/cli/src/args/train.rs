@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
+use gxn::config::{Stage, former_stage_name};
 use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
-const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "i2t_t2i"];
+const STAGES: [Stage; 6] = [Stage::Match, Stage::I2tXe, Stage::I2tMix, Stage::T2iPretrain, Stage::T2i, Stage::I2tT2i];
 
 fn stages() -> PossibleValuesParser {
-    // The former name of one of them stays.
-    let value =
-        |name| if name == "i2t_t2i" { PossibleValue::new(name).alias("joint") } else { PossibleValue::new(name) };
-    PossibleValuesParser::new(STAGES.map(value))
+    PossibleValuesParser::new(STAGES.map(|stage| PossibleValue::new(stage.name()).aliases(former_stage_name(stage))))
 }
 
 /// What `--model` takes; the configuration's `look.backbone`.
@@ -130,6 +128,10 @@ mod tests {
         let known =
             |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.init_from=x".into()]);
         assert!(BACKBONES.iter().all(|name| known("look.backbone", name).is_ok()));
-        assert!(STAGES.iter().all(|name| known("train.stage", name).is_ok()));
+        for stage in STAGES {
+            for name in [Some(stage.name()), former_stage_name(stage)].into_iter().flatten() {
+                assert_eq!(known("train.stage", name).unwrap().train.stage, stage);
+            }
+        }
     }
 }

@@ -19,6 +19,8 @@ pub use gxn_base::Similarity;
 pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
 pub use matching::{Levels, LossKind, MatchingConfig};
+pub use paths::DataPlaces;
+pub use renamed::former_stage_name;
 pub(crate) use renamed::update_table;
 pub use train::{Schedule, SelectBy, Stage, TrainConfig, Update};
 

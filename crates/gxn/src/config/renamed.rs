@@ -1,6 +1,8 @@
-//! Keys of older configurations, which runs and checkpoints keep: they are read as the keys that replaced them.
+//! Keys and names of older configurations, which runs and checkpoints keep: they are read as those that replaced them.
 
 use toml::{Table, Value};
+
+use super::Stage;
 
 /// Older keys and what replaced them.
 const RENAMED: [(&str, &str); 5] = [
@@ -10,6 +12,11 @@ const RENAMED: [(&str, &str); 5] = [
     ("imagine.words", "imagine.caption"),
     ("imagine.pictures", "imagine.image"),
 ];
+
+/// The former name of a stage that had another one; it is still read.
+pub fn former_stage_name(stage: Stage) -> Option<&'static str> {
+    (stage == Stage::I2tT2i).then_some("joint")
+}
 
 /// The key that replaced `key`, or that lies in a table that was renamed; `key` itself where it is not an older one.
 pub(super) fn update_key(key: &str) -> String {
@@ -68,6 +75,27 @@ mod tests {
         let mut table: Table = "[train]\ncut_every = 3\ndecay_every_epochs = 4".parse().unwrap();
         update_table(&mut table);
         assert!(RunConfig::from_table(table, "test").unwrap_err().to_string().contains("cut_every"));
+    }
+
+    /// Runs of before there was a default cut have 0 there: theirs stay whole.
+    #[test]
+    fn a_key_may_have_moved_to_another_table() {
+        let read = |text: &str| {
+            let text = super::super::ConfigText { name: "test".into(), text: text.into() };
+            RunConfig::parse(Some(&text), &[]).unwrap().data
+        };
+        assert_eq!(read("[look.sentence]\nmax_words = 0\n").max_tokens, 0);
+        let both = read("[data]\nmin_count = 2\n[look.sentence]\nmax_words = 7\n");
+        assert_eq!((both.min_count, both.max_tokens, read("").max_tokens), (2, 7, 60));
+        let set = RunConfig::load(None, &["look.sentence.max_words=9".into()]).unwrap();
+        assert_eq!(set.data.max_tokens, 9);
+    }
+
+    #[test]
+    fn former_names_of_stages_are_read() {
+        let former = former_stage_name(Stage::I2tT2i).unwrap();
+        assert_eq!(toml::Value::from(former).try_into::<Stage>().unwrap(), Stage::I2tT2i);
+        assert_eq!(former_stage_name(Stage::Match), None);
     }
 
     #[test]
