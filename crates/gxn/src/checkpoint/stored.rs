@@ -162,7 +162,7 @@ impl StoredCheckpoint {
             }
             require_hash(&folder, &hex(whole.finalize()), &meta.fingerprint)?;
         }
-        let config = RunConfig::load(Some(&folder.join("config.toml")), &[])?;
+        let config = RunConfig::load_stored(&folder.join("config.toml"))?;
         if frozen.is_none() && !config.look.finetune {
             let what = folder.display().to_string();
             return Err(Error::damaged(what, format!("no {BACKBONE}"), "the weights of the CNN").with_hint(DAMAGED));

@@ -56,11 +56,27 @@ pub struct DataConfig {
     pub min_count: usize,
     /// Number of train images to use, from the first (learning curves); 0 uses all.
     pub max_train_images: usize,
+    /// Captions and texts to search for are read to this number of words (tokens), which bounds time and memory of a step;
+    /// 0 reads all.
+    pub max_tokens: usize,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: String::new(), options: SourceOptions::default(), min_count: 1, max_train_images: 0 }
+        Self {
+            source: String::new(),
+            options: SourceOptions::default(),
+            min_count: 1,
+            max_train_images: 0,
+            max_tokens: 60,
+        }
+    }
+}
+
+impl DataConfig {
+    /// The number of words that are read of a text.
+    pub fn token_limit(&self) -> usize {
+        if self.max_tokens == 0 { usize::MAX } else { self.max_tokens }
     }
 }
 
@@ -91,6 +107,28 @@ impl RunConfig {
     /// Names the file, and the key that is unknown or has the wrong type.
     pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
         Self::parse(path.map(ConfigText::read).transpose()?.as_ref(), overrides)
+    }
+
+    /// The configuration that a checkpoint has. Those of before captions were cut keep them whole.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_stored(path: &Path) -> Result<Self> {
+        Self::load_stored_with(path, &[])
+    }
+
+    /// The same with `overrides` on top.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_stored_with(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = ConfigText::read(path)?;
+        let mut table = Self::table(Some(&text), overrides)?;
+        let data = table.entry("data").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        if let toml::Value::Table(data) = data {
+            data.entry("max_tokens").or_insert(0.into());
+        }
+        Self::from_table(table, &text.name)
     }
 
     /// The configuration of a text. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare

@@ -5,12 +5,13 @@ use toml::{Table, Value};
 use super::Stage;
 
 /// Older keys and what replaced them.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("train.start_from", "train.init_from"),
     ("train.cut_every", "train.decay_every_epochs"),
     ("train.cut_factor", "train.decay_factor"),
     ("imagine.words", "imagine.caption"),
     ("imagine.pictures", "imagine.image"),
+    ("look.sentence.max_words", "data.max_tokens"),
 ];
 
 /// The former name of a stage that had another one; it is still read.
@@ -33,16 +34,22 @@ pub(super) fn update_key(key: &str) -> String {
 /// when it is read: nobody can say which one counts.
 pub(crate) fn update_table(config: &mut Table) {
     for (old, new) in RENAMED {
-        let ((table, old), (_, new)) =
-            (old.split_once('.').expect("two parts"), new.split_once('.').expect("two parts"));
-        let Some(Value::Table(table)) = config.get_mut(table) else { continue };
-        if table.contains_key(new) {
+        let ((old_table, old), (new_table, new)) =
+            (old.rsplit_once('.').expect("two parts"), new.rsplit_once('.').expect("two parts"));
+        if table_at(config, new_table).is_some_and(|table| table.contains_key(new)) {
             continue;
         }
-        if let Some(value) = table.remove(old) {
+        let Some(value) = table_at(config, old_table).and_then(|table| table.remove(old)) else { continue };
+        let table = config.entry(new_table).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(table) = table {
             table.insert(new.to_owned(), value);
         }
     }
+}
+
+/// The table of this dotted name.
+fn table_at<'a>(config: &'a mut Table, name: &str) -> Option<&'a mut Table> {
+    name.split('.').try_fold(config, |table, part| table.get_mut(part)?.as_table_mut())
 }
 
 #[cfg(test)]

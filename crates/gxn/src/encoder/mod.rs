@@ -147,10 +147,7 @@ impl Encoder {
 
     /// Token ids of texts.
     fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Vec<Vec<u32>> {
-        let most = match self.config().look.sentence.max_words {
-            0 => usize::MAX,
-            words => words,
-        };
+        let most = self.config().data.token_limit();
         texts.iter().map(|text| self.vocabulary().encode_at_most(text.as_ref(), most)).collect()
     }
 

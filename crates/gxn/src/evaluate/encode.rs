@@ -9,9 +9,10 @@ use crate::checkpoint::pretty;
 use crate::config::RunConfig;
 use crate::encoder::{Encoder, GeneratedCaption};
 use crate::model::EmbeddingRows;
+use crate::train::caption_texts::note_cut_texts;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
+use gxn_data::{Caption, Dataset, Dropped, ImageLimits, ImageSource, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
 use gxn_eval::{About, Embeddings, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
 
@@ -60,7 +61,15 @@ pub fn encode_dataset(
         // Refused before the images are encoded.
         encoder.caption_features(&[], beam)?;
     }
+    note_cut(encoder, dataset, options.split, progress);
     DatasetFeatures::extract(encoder, dataset, options.split, progress)?.encode(encoder, dataset, options.beam)
+}
+
+/// Reports captions of which the encoder reads a part only.
+fn note_cut(encoder: &Encoder, dataset: &Dataset, split: Option<Split>, progress: &dyn Progress) {
+    let chosen = |caption: &&Caption| split.is_none_or(|split| dataset.images[caption.image].split == split);
+    let texts = dataset.captions.iter().filter(chosen).map(|caption| caption.text.as_str());
+    note_cut_texts(texts, &encoder.config().data, progress);
 }
 
 /// The CNN's features of a dataset's images: models that share a CNN share them.
