@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::algorithm::discriminator::{FAKE_RIGHT, REAL_RIGHT};
 use super::caption_task::{COMMONEST, LENGTH, UNKNOWN};
+use super::caption_texts::EqualCaptions;
 use super::event::EpochReport;
 use super::image_task::{OTHER_SENTENCE, SAME_SENTENCE};
 use super::metrics::NamedMetrics;
@@ -20,6 +21,8 @@ const LEAST_SPREAD: f64 = 0.005;
 /// Share of the first spread below which embeddings have moved together.
 const SPREAD_LOST: f64 = 0.5;
 
+/// Share of a batch's pairs with an equal caption in it beyond which it is no wonder that nothing can be told apart.
+const TWINS: f64 = 0.5;
 /// Share of one caption among those of all images that is too much.
 const SAME_CAPTION: f64 = 0.5;
 /// Share of places where the unknown word is the likeliest that is too much.
@@ -52,6 +55,8 @@ pub enum Alarm {
         /// 1 − mean cosine between two of them.
         spread: f64,
     },
+    /// Nothing is learned because most captions are the same as another image's of the batch.
+    EqualCaptions(EqualCaptions),
     /// Most images get the same caption.
     SameCaption {
         /// Its share.
@@ -108,6 +113,17 @@ impl fmt::Display for Alarm {
                 "all {what} embeddings are nearly the same (1 − mean cosine = {spread:.4}): every query finds the same \
                  items. Lower train.learning_rate or start with matching.loss=\"sum\" or \"info_nce\""
             ),
+            Self::EqualCaptions(EqualCaptions { texts: 1, .. }) => write!(
+                f,
+                "all train captions are the same text: nothing tells the images apart. Give each image captions of its own"
+            ),
+            Self::EqualCaptions(EqualCaptions { share, texts }) => write!(
+                f,
+                "{:.0} % of the pairs have the caption of another image of their batch ({texts} different captions in all): \
+                 these cannot be told apart. Give the images captions of their own, or do not count equal captions against \
+                 each other: matching.mask_equal_captions=true",
+                100.0 * share
+            ),
             Self::SameCaption { share } => write!(
                 f,
                 "{:.0} % of the validation images get the same caption: the decoder ignores v_l. Raise \
@@ -160,6 +176,8 @@ pub struct Checks<'a> {
     pub updates: &'a [Update],
     /// The epoch's loss if nothing were learned, see [`plateau`](super::algorithm::matching::plateau).
     pub plateau: f64,
+    /// What the epoch's batches have in common.
+    pub equal_captions: EqualCaptions,
 }
 
 /// Checks each finished epoch.
@@ -194,6 +212,12 @@ impl HealthMonitor {
             if spread < LEAST_SPREAD && spread < SPREAD_LOST * first {
                 alarms.push(Alarm::Collapsed { what, spread });
             }
+        }
+        // A lower learning rate would not help.
+        let is_symptom = |alarm: &Alarm| matches!(alarm, Alarm::Plateau { .. } | Alarm::Collapsed { .. });
+        if checks.equal_captions.share > TWINS && alarms.iter().any(is_symptom) {
+            alarms.retain(|alarm| !is_symptom(alarm));
+            alarms.insert(0, Alarm::EqualCaptions(checks.equal_captions));
         }
         let rsum = validation.rsum;
         self.falling = if rsum < self.best && rsum < self.last { self.falling + 1 } else { 0 };
@@ -262,7 +286,8 @@ mod tests {
         monitor
     }
 
-    const MATCH: Checks = Checks { updates: &[Update::Match], plateau: 0.4 };
+    const MATCH: Checks =
+        Checks { updates: &[Update::Match], plateau: 0.4, equal_captions: EqualCaptions { share: 0.1, texts: 900 } };
 
     #[test]
     fn a_healthy_run_is_silent() {
@@ -299,7 +324,7 @@ mod tests {
         let alarms = monitor().check(&epoch(0.4, 3.0), Checks { plateau: 0.4, ..MATCH });
         assert!(matches!(alarms[..], [Alarm::Plateau { .. }]), "{alarms:?}");
         // A stage without Match has no such loss.
-        let alone = Checks { updates: &[Update::Discriminator, Update::Generator], plateau: 0.4 };
+        let alone = Checks { updates: &[Update::Discriminator, Update::Generator], ..MATCH };
         assert_eq!(monitor().check(&epoch(0.4, 3.0), alone), []);
     }
 
@@ -309,7 +334,7 @@ mod tests {
             let mut epoch = epoch(0.1, 100.0);
             epoch.validation.generated = [(COMMONEST, 0.1), (UNKNOWN, 0.05), (LENGTH, 0.9)].into();
             epoch.validation.generated.record(name, value);
-            monitor().check(&epoch, Checks { updates: &[Update::Caption], plateau: 0.4 })
+            monitor().check(&epoch, Checks { updates: &[Update::Caption], ..MATCH })
         };
         assert_eq!(check(COMMONEST, 0.2), []);
         assert_eq!(check(COMMONEST, 0.9), [Alarm::SameCaption { share: 0.9 }]);
@@ -323,7 +348,7 @@ mod tests {
             let mut epoch = epoch(0.1, 100.0);
             epoch.metrics = [(REAL_RIGHT, real), (FAKE_RIGHT, fake)].into();
             epoch.validation.generated = [(SAME_SENTENCE, same), (OTHER_SENTENCE, other)].into();
-            monitor().check(&epoch, Checks { updates: &[Update::Discriminator, Update::Generator], plateau: 0.4 })
+            monitor().check(&epoch, Checks { updates: &[Update::Discriminator, Update::Generator], ..MATCH })
         };
         assert_eq!(check(0.9, 0.8, 0.15, 0.2), []);
         // A discriminator that reads the sentence doubts real pairs too.

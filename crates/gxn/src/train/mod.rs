@@ -12,6 +12,7 @@
 //! | [`schedule`] | the learning rate of a step |
 //! | [`setup`], [`init_from`] | first weights: drawn, from another run, or resumed |
 //! | [`training_data`], [`feature_source`] | data, vocabulary and features |
+//! | [`caption_texts`] | which captions are the same |
 //! | [`caption_task`] | what the caption update needs beside the network |
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
@@ -20,6 +21,7 @@
 
 pub mod algorithm;
 pub mod caption_task;
+pub mod caption_texts;
 pub mod event;
 pub mod feature_source;
 #[cfg(test)]

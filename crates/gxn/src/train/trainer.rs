@@ -188,7 +188,7 @@ impl Trainer {
                     return self.stopped(observer);
                 }
             }
-            self.finish_epoch(batches.len(), start, &mut log, observer)?;
+            self.finish_epoch(&batches, start, &mut log, observer)?;
             if observer.cancelled() && !self.is_over() {
                 return self.stopped(observer);
             }
@@ -228,13 +228,13 @@ impl Trainer {
 
     fn finish_epoch(
         &mut self,
-        batches: usize,
+        batches: &[Vec<usize>],
         start: Instant,
         log: &mut Log,
         observer: &dyn TrainObserver,
     ) -> Result<()> {
-        let loss = self.position.loss_sum / batches.max(1) as f64;
-        let metrics = std::mem::take(&mut self.position.sums).over(batches);
+        let loss = self.position.loss_sum / batches.len().max(1) as f64;
+        let metrics = std::mem::take(&mut self.position.sums).over(batches.len());
         let batch_size = self.config.train.batch_size.min(self.data.train_images.len());
         let plateau = plateau(&self.config.matching, self.negatives(), batch_size);
         self.position.epoch += 1;
@@ -246,7 +246,8 @@ impl Trainer {
         let (step, epoch) = (self.position.step, self.position.epoch);
         let seconds = start.elapsed().as_secs_f64();
         let report = EpochReport { step, epoch, loss: Some(loss), metrics, validation, best, seconds };
-        let checks = Checks { updates: &self.checked_updates(), plateau };
+        let equal_captions = self.data.texts.equal_captions(batches);
+        let checks = Checks { updates: &self.checked_updates(), plateau, equal_captions };
         for alarm in self.position.health.check(&report, checks) {
             observer.event(&Event::Alarm(alarm));
         }

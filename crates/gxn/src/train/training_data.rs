@@ -7,6 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use rand::RngExt;
 
+use super::caption_texts::{CaptionTexts, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
 use crate::checkpoint::Checkpoint;
@@ -37,6 +38,8 @@ pub struct TrainingData {
     pub features: FeatureSource,
     /// Token ids of every caption.
     pub tokens: Vec<Vec<u32>>,
+    /// Which captions are the same.
+    pub texts: CaptionTexts,
     /// Image of every caption.
     pub caption_image: Vec<usize>,
     /// Train images that are used, ascending.
@@ -74,16 +77,10 @@ impl TrainingData {
             (cached_features(config, &mut dataset, &input, &backbone, features, progress)?, None, Some(backbone))
         };
         has_enough(&dataset, config)?;
-        let vocabulary = match saved {
-            Some(saved) => saved.vocabulary.clone(),
-            None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
-        };
-        let max_words = match config.look.sentence.max_words {
-            0 => usize::MAX,
-            words => words,
-        };
-        let encode = |text: &str| vocabulary.encode_at_most(text, max_words);
-        let tokens = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
+        let vocabulary = words_of_all.unwrap_or_else(|| words_of(&dataset));
+        note_cut_texts(dataset.captions.iter().map(|caption| caption.text.as_str()), &config.data, progress);
+        let encode = |text: &str| vocabulary.encode_at_most(text, config.data.token_limit());
+        let tokens: Vec<Vec<u32>> = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
         let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
         let train_images = used_train_images(&dataset, config);
         let is_used = |caption: &usize| train_images.binary_search(&caption_image[*caption]).is_ok();
@@ -96,6 +93,7 @@ impl TrainingData {
             input,
             frozen,
             features,
+            texts: CaptionTexts::new(&tokens),
             tokens,
             caption_image,
             train_images,
@@ -133,6 +131,25 @@ impl TrainingData {
             }
         }
         captions
+    }
+
+    /// Which captions of a step belong to which of its images, and are no negatives of them: an image's own, and with
+    /// `equal_captions` those of other images that are, word by word, one of its own.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, B]`, a row for each caption's image
+    pub fn belongs(&self, members: &[usize], equal_captions: bool) -> Vec<bool> {
+        let images: Vec<usize> = members.iter().map(|&caption| self.caption_image[caption]).collect();
+        let mut belongs = same_image(&images);
+        if equal_captions {
+            for (row, &image) in belongs.chunks_exact_mut(members.len()).zip(&images) {
+                let own: HashSet<u32> = self.dataset.captions_of(image).map(|caption| self.texts.of(caption)).collect();
+                row.iter_mut()
+                    .zip(members)
+                    .for_each(|(entry, &caption)| *entry |= own.contains(&self.texts.of(caption)));
+            }
+        }
+        belongs
     }
 
     /// Row of a train image among [`TrainingData::captioned`].
@@ -185,7 +202,26 @@ pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     Dataset::open(&expand(&config.source)?, &options)
 }
 
-/// Refuses what cannot be trained on; asked before images are read, which takes long, and again after it.
+/// Refuses a dataset that cannot be trained on, and word vectors that are not of its language or cannot be read: before images
+/// are read, which takes long.
+///
+/// # Errors
+/// When the dataset lacks images, or as [`WordVectors::load`].
+pub fn check_dataset(dataset: &Dataset, config: &RunConfig) -> Result<()> {
+    has_enough(dataset, config)?;
+    match (&config.look.sentence.word_vectors, &config.train.init_from) {
+        (Some(file), None) => WordVectors::load(&expand(&file.path)?, &train_words(dataset, config)).map(|_| ()),
+        // They come with the run that this one is initialised from.
+        _ => Ok(()),
+    }
+}
+
+/// The words of the train captions, as far as they are read.
+fn train_words(dataset: &Dataset, config: &RunConfig) -> Vocabulary {
+    Vocabulary::from_texts_at_most(train_texts(dataset, config), config.data.token_limit(), config.data.min_count)
+}
+
+/// Refuses what cannot be trained on; asked again after images were read.
 fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
     let val = dataset.images.iter().filter(|image| image.split == Split::Val).count();
     // A batch is its own negatives: one image has none.
