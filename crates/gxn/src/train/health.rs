@@ -8,7 +8,9 @@ use super::caption_texts::EqualCaptions;
 use super::event::EpochReport;
 use super::image_task::{OTHER_SENTENCE, SAME_SENTENCE};
 use super::metrics::NamedMetrics;
-use crate::config::Update;
+use crate::config::{TrainConfig, Update};
+use crate::model::EmbeddingRows;
+use gxn_base::{Error, Result};
 
 /// Epochs in a row that have to get worse before [`Alarm::GettingWorse`].
 const WORSE_EPOCHS: usize = 3;
@@ -235,6 +237,40 @@ impl HealthMonitor {
     }
 }
 
+/// Refuses embeddings after which every score is the same, or none: nothing can be learned from there on. `inputs_differ` tells
+/// of the images and of the captions whether the network could have told them apart.
+///
+/// # Errors
+/// When all embeddings of one kind are one point, or not finite.
+pub(super) fn require_spread(
+    embeddings: [&EmbeddingRows; 2],
+    inputs_differ: [bool; 2],
+    step: u64,
+    train: &TrainConfig,
+) -> Result<()> {
+    for ((rows, what), differ) in embeddings.into_iter().zip(["image", "caption"]).zip(inputs_differ) {
+        let levels = [Some(&rows.abstract_level), rows.grounded_level.as_ref()];
+        let mut levels = levels.into_iter().flatten();
+        let what = format!("the {what} embeddings of the val split after step {step}");
+        if let Some(bad) = levels.clone().flatten().find(|x| !x.is_finite()) {
+            return Err(diverged(what, bad.to_string(), "finite numbers", train));
+        }
+        let is_point = |level: &Vec<f32>| level.chunks_exact(rows.dim).all(|row| *row == level[..rows.dim]);
+        if differ && rows.count > 1 && levels.all(is_point) {
+            let found = "the same point for all, so that every score is a tie";
+            return Err(diverged(what, found.into(), "points that differ", train));
+        }
+    }
+    Ok(())
+}
+
+/// The error of a run that went beyond all bounds.
+pub(super) fn diverged(what: String, found: String, expected: &str, train: &TrainConfig) -> Error {
+    let rate = train.learning_rate;
+    Error::invalid(what, found, expected)
+        .with_hint(format!("lower train.learning_rate (it is {rate:?}); the last checkpoint is from before this"))
+}
+
 fn on_plateau(epoch: &EpochReport, plateau: f64) -> Option<Alarm> {
     let loss = epoch.loss?;
     let stands = epoch.step >= FIRST_STEPS && (loss - plateau).abs() < PLATEAU_WIDTH * plateau;
@@ -357,6 +393,38 @@ mod tests {
         assert_eq!(check(0.01, 1.0, 0.15, 0.2), []);
         assert_eq!(check(0.9, 0.8, 0.15, 0.01), [Alarm::OneImage { difference: 0.01 }]);
         assert_eq!(check(0.9, 0.8, 0.004, 0.2), [Alarm::NoiseIgnored { difference: 0.004 }]);
+    }
+
+    /// One text for all images: the loss stands, but no learning rate would help.
+    #[test]
+    fn equal_captions_are_named_as_the_cause() {
+        for texts in [1, 3] {
+            let equal_captions = EqualCaptions { share: 0.9, texts };
+            let found = monitor().check(&epoch(0.4, 5.0), Checks { equal_captions, ..MATCH });
+            assert_eq!(found, [Alarm::EqualCaptions(equal_captions)]);
+            assert!(!found[0].to_string().contains("learning_rate"), "{}", found[0]);
+            // Where the run learns, repeated captions are the data's own affair.
+            assert_eq!(monitor().check(&epoch(0.1, 50.0), Checks { equal_captions, ..MATCH }), []);
+        }
+    }
+
+    #[test]
+    fn one_point_or_no_number_ends_the_run() {
+        let rows = |values: &[f32]| {
+            let mut rows = EmbeddingRows::new(2, false);
+            rows.abstract_level.extend(values);
+            rows.count = values.len() / 2;
+            rows
+        };
+        let (spread, point, none) = (rows(&[1.0, 0.0, 0.0, 1.0]), rows(&[1.0, 0.0, 1.0, 0.0]), rows(&[1.0, f32::NAN]));
+        let train = TrainConfig { learning_rate: 1e30, ..TrainConfig::default() };
+        let check = |embeddings, differ| require_spread(embeddings, differ, 7, &train);
+        check([&spread, &spread], [true; 2]).unwrap();
+        let tie = check([&spread, &point], [true; 2]).unwrap_err();
+        assert!(tie.to_string().contains("every score is a tie") && tie.hint().unwrap().contains("1e30"), "{tie:?}");
+        // Equal captions have equal embeddings.
+        check([&spread, &point], [true, false]).unwrap();
+        assert!(check([&none, &spread], [true; 2]).unwrap_err().to_string().contains("NaN"));
     }
 
     /// Word vectors begin close together, and so do untrained captions: no collapse.

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use super::algorithm::matching::plateau;
 use super::caption_task::{self, CaptionTask};
 use super::event::{EpochReport, Event, StepReport, TrainObserver};
-use super::health::Checks;
+use super::health::{Checks, diverged, require_spread};
 use super::image_task::ImageTask;
 use super::init_from::{initial_checkpoint, merged_checkpoint};
 use super::log::Log;
@@ -304,6 +304,12 @@ impl Trainer {
         let (features, width) = self.data.split_features(&model, Split::Val)?;
         let images = model.embed_features(&features, width, &self.device);
         let captions = self.data.embed_captions(&model, Split::Val);
+        // The untrained network is what it is.
+        if self.position.step > 0 {
+            let tokens = self.data.dataset.captions_in(Split::Val).map(|at| self.data.tokens[at].as_slice());
+            let inputs_differ = [differ(features.chunks_exact(width.max(1))), differ(tokens)];
+            require_spread([&images, &captions], inputs_differ, self.position.step, &self.config.train)?;
+        }
         let scoring = crate::evaluate::encode::scoring(&self.config);
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
         if let Some(task) = &self.captions {
@@ -347,6 +353,7 @@ impl Trainer {
             std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
         }
         let checkpoint = self.checkpoint(validation);
+        self.finite_weights(&checkpoint)?;
         let (mut arrays, steps) = state::optimiser_arrays(self.optimisers.state());
         self.position.optimiser_steps = steps;
         weights::put_prefix(&mut arrays, "model", weights::collect(&*self.model));
@@ -384,6 +391,15 @@ impl Trainer {
         }
     }
 
+    /// Refuses to save weights that no program could read again.
+    fn finite_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let arrays = weights::collect(&checkpoint.model);
+        let bad = arrays.iter().find_map(|(name, array)| Some((name, array.values.iter().find(|x| !x.is_finite())?)));
+        let Some((name, value)) = bad else { return Ok(()) };
+        let what = format!("{name} after step {}", self.position.step);
+        Err(diverged(what, value.to_string(), "finite numbers", &self.config.train))
+    }
+
     /// The words of the train captions.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.data.vocabulary
@@ -406,6 +422,11 @@ impl Trainer {
             best_rsum: self.position.best_rsum,
         }
     }
+}
+
+/// Whether rows are not all the same.
+fn differ<'a, T: PartialEq + 'a>(mut rows: impl Iterator<Item = &'a [T]>) -> bool {
+    rows.next().is_some_and(|first| rows.any(|row| row != first))
 }
 
 /// Refuses other data than when the run began.
