@@ -18,7 +18,7 @@ use crate::look::features::{FeatureSpec, FeatureStore};
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary};
+use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary, WordVectors};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -65,11 +65,13 @@ impl TrainingData {
     ) -> Result<(Self, Option<Backbone>)> {
         let mut dataset = open_configured(&config.data)?;
         note_dropped("left out while reading", &dataset.account.left_out(), progress);
-        has_enough(&dataset, config)?;
-        let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
-        let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
-            Some(backbone) => backbone,
-            None => first_backbone(config, device)?,
+        match saved {
+            Some(_) => has_enough(&dataset, config)?,
+            None => check_dataset(&dataset, config)?,
+        }
+        let words_of = |dataset: &Dataset| match saved {
+            Some(saved) => saved.vocabulary.clone(),
+            None => train_words(dataset, config),
         };
         let (features, trained, frozen) = if config.look.finetune {
             (decoded_images(&mut dataset, &input, progress)?, Some(unlocked(backbone, &config.look)), None)
