@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fixture::{Ran, command, paper, snapshot, text, train_args, works};
+use crate::fixture::{Ran, command, config, data, gxn, gxn_in, paper, snapshot, text, tiny_dataset, train_args, works};
 use crate::full_disk::{HINT, with_little_room};
-use crate::snapshots::assert_is_refusal;
+use crate::snapshots::{assert_is_refusal, refusal};
 
 /// Everything that has state or randomness is on: dropout, views, warm-up, schedule, hardest negatives, moving average.
 const SETTINGS: [&str; 21] = [

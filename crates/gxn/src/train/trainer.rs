@@ -45,6 +45,8 @@ pub struct Outcome {
 pub struct Trainer {
     pub(super) config: RunConfig,
     run: RunFolder,
+    /// Held as long as this may write; a rehearsal has none.
+    lock: Option<RunLock>,
     pub(super) data: TrainingData,
     pub(super) model: Network,
     /// Moving average of the weights, evaluated and saved in place of them.
@@ -65,6 +67,7 @@ impl Trainer {
     /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when the observer cancels.
     pub fn new(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
         config.validate()?;
+        let lock = RunLock::claim(run)?;
         let folder = RunFolder(run.to_path_buf());
         if folder.can_be_resumed() {
             return Err(Error::conflict(run.display().to_string(), "a run", "a new or empty folder")
@@ -95,7 +98,10 @@ impl Trainer {
     pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
         let folder = RunFolder(run.to_path_buf());
         let last = run.join("last");
-        if !last.join("trainer.json").exists() {
+        let is_saved = || last.join("trainer.json").exists();
+        // A run that is being made has nothing but its lock.
+        let lock = if is_saved() || RunLock::is_there(run) { Some(RunLock::claim(run)?) } else { None };
+        if !is_saved() {
             return Err(Error::not_found(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
                 .with_remedy(Remedy::StartRun));
         }
@@ -116,6 +122,7 @@ impl Trainer {
             same_data(&position, data)?;
             weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)
         })?;
+        trainer.lock = lock;
         let moments = state::optimiser_states(arrays, &position.optimiser_steps, &place)?;
         trainer.optimisers.restore(moments, &trainer.model)?;
         trainer.position = position;
@@ -150,6 +157,7 @@ impl Trainer {
             ancestry: Vec::new(),
             config,
             run,
+            lock: None,
             data,
             device,
         })
