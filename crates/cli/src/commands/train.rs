@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use gxn::config::RunConfig;
+use gxn::config::{DataConfig, RunConfig};
 use gxn::train::algorithm::{caption, discriminator, generator};
 use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
@@ -35,12 +35,12 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
             ("latest", None) => latest(&args.logs)?,
             _ => PathBuf::from(run),
         };
-        same_configuration(args, &run)?;
+        let data = same_configuration(args, &run)?;
         machine_line();
         eprintln!("continuing {}", run.display());
         stop_flag()?;
         let reporter = Reporter::new();
-        return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
+        return report_outcome(gxn::train::resume(&run, data.as_ref(), &features, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
     let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
@@ -303,16 +303,27 @@ fn from_environment() -> Vec<String> {
     pairs
 }
 
-/// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
-fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
+/// A resumed run keeps its configuration: asking for another one is refused rather than passed over. Its data may lie elsewhere
+/// now; returns where, if that was asked for. Whether they are the same data is for the run to find out.
+fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>> {
     let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
         return Ok(());
     }
-    let own = RunConfig::load(Some(&kept), &[])?;
-    let wanted = match &args.config {
+    let own = RunConfig::load_stored(&kept)?;
+    let mut wanted = match &args.config {
         Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
-        None => RunConfig::load(Some(&kept), &asked)?,
+        None => RunConfig::load_stored_with(&kept, &asked)?,
+    }
+    .with_absolute_paths();
+    let data = wanted.data.clone();
+    wanted.data.source.clone_from(&own.data.source);
+    wanted.data.options.images.clone_from(&own.data.options.images);
+    wanted.data.options.texts.clone_from(&own.data.options.texts);
+    let is_elsewhere = wanted.data != data;
+    let (own, wanted) = (own.with_absolute_paths().to_toml(), wanted.with_absolute_paths().to_toml());
+    let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else {
+        return Ok(is_elsewhere.then_some(data));
     };
     let (own, wanted) = (own.to_toml(), wanted.to_toml());
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };

@@ -7,6 +7,7 @@ mod difference;
 mod imagine;
 mod look;
 mod matching;
+mod paths;
 mod renamed;
 mod train;
 
@@ -330,6 +331,26 @@ mod tests {
             let error = RunConfig::load(None, &[pair.into()]).unwrap_err().to_string();
             assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
         }
+    }
+
+    /// Whatever stands in a file, an override or a path, there is an answer.
+    #[test]
+    fn any_text_gives_an_answer() {
+        use proptest::prelude::*;
+        const KEY: &str = "(data|look|train|matching|imagine|[a-z_.]{0,9})[.](source|max_words|max_tokens|[a-z_]{0,9})";
+        let lines = format!("{KEY} = ?.{{0,20}}");
+        proptest!(|(text in "\\PC{0,80}", line in &*lines, path in "[$~{}/:.a-z]{0,20}")| {
+            for text in [text, line.clone(), format!("[data]\n{line}\n")] {
+                if let Ok(config) = RunConfig::parse(Some(&ConfigText { name: "any".into(), text }), std::slice::from_ref(&line)) {
+                    let written = ConfigText { name: "own".into(), text: config.to_toml() };
+                    prop_assert_eq!(RunConfig::parse(Some(&written), &[]).unwrap(), config);
+                }
+            }
+            let data = DataConfig { source: path.clone(), ..DataConfig::default() };
+            let whole = RunConfig { data: data.clone(), ..RunConfig::default() }.with_absolute_paths();
+            prop_assert_eq!(whole.clone().with_absolute_paths(), whole);
+            let _ = (expand(&path), data.clone().located(&data.places_from(Path::new("runs/a")), Path::new("runs/a")));
+        });
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use health::Alarm;
 pub use init_from::configuration;
 pub use trainer::{Outcome, Trainer};
 
-use crate::config::RunConfig;
+use crate::config::{DataConfig, RunConfig};
 use crate::retrieve::calibration::calibrate_run;
 use gxn_base::Result;
 
@@ -68,12 +68,13 @@ pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainO
     finish(Trainer::new(config, run, features, observer)?, run, observer)
 }
 
-/// Continues the run in the folder `run` to its end and calibrates its best checkpoint.
+/// Continues the run in the folder `run` to its end and calibrates its best checkpoint. `data` says where its data are, if
+/// they are no longer where they were.
 ///
 /// # Errors
 /// As [`Trainer::resume`] and [`Trainer::run`].
-pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    finish(Trainer::resume(run, features, observer)?, run, observer)
+pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    finish(Trainer::resume_with(run, data, features, observer)?, run, observer)
 }
 
 fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {

@@ -96,6 +96,19 @@ impl Trainer {
     /// # Errors
     /// When there is nothing to resume, the data changed, or a file is damaged.
     pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
+        Self::resume_with(run, None, features, observer)
+    }
+
+    /// The same with the data at the places that `data` names. They have to be the same data: contents count, not paths.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_with(
+        run: &Path,
+        data: Option<&DataConfig>,
+        features: &Path,
+        observer: &dyn TrainObserver,
+    ) -> Result<Self> {
         let folder = RunFolder(run.to_path_buf());
         let last = run.join("last");
         let is_saved = || last.join("trainer.json").exists();
@@ -118,7 +131,12 @@ impl Trainer {
         let saved = Checkpoint::load(&last, &Device::flex())?;
         let place = last.join("trainer.safetensors").display().to_string();
         let origin = Origin::Resumed(&saved);
-        let mut trainer = Self::assemble(saved.config.clone(), folder, origin, features, observer, |data, model| {
+        let mut config = saved.config.clone();
+        config.data = match data {
+            Some(data) => data.clone(),
+            None => config.data.located(&saved.card.data_from_run, run),
+        };
+        let mut trainer = Self::assemble(config, folder, origin, None, features, observer, |data, model| {
             same_data(&position, data)?;
             weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)
         })?;
@@ -385,6 +403,7 @@ impl Trainer {
                 program: format!("gxn {}", env!("CARGO_PKG_VERSION")),
                 dataset: self.data.dataset.name.clone(),
                 data_sha: self.position.data_sha.clone(),
+                data_from_run: self.config.data.places_from(&self.run.0),
                 train_images: self.data.train_images.len(),
                 train_captions: self.data.train_captions.len(),
                 seed: self.config.train.seed,
