@@ -42,7 +42,7 @@ pub struct TrainArgs {
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,
-    /// Run two steps, print time and memory, and stop
+    /// Compute a sample of the features, run two steps, print time and memory, and stop
     #[arg(long, help_heading = "Run")]
     pub dry_run: bool,
     /// The CNN

@@ -12,7 +12,8 @@ use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
-use gxn::train::{Event, Outcome, TrainObserver, Trainer};
+use gxn::train::{Event, FeatureEstimate, Outcome, TrainObserver};
+use gxn_base::words::counted;
 use gxn_base::{Error, Kind, Progress};
 use gxn_data::SourceOptions;
 use serde_json::Value;
@@ -52,7 +53,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     stop_flag()?;
     let reporter = Reporter::new();
     if args.dry_run {
-        return dry_run(config, &features, &reporter);
+        return dry_run(&config, &features, &reporter);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
     report_outcome(gxn::train::run(config, &run, &features, &reporter), &run, &reporter)
@@ -77,27 +78,36 @@ fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs two batches in a throw-away folder and prints what a whole run would take.
-fn dry_run(mut config: RunConfig, features: &Path, reporter: &Reporter) -> Result<ExitCode> {
+/// Runs two batches on a sample and prints what a whole run would take.
+fn dry_run(config: &RunConfig, features: &Path, reporter: &Reporter) -> Result<ExitCode> {
     let planned = config.train.epochs;
-    config.train.epochs = planned.max(1);
-    let scratch = tempfile::tempdir()?;
-    let mut trainer = Trainer::new(config, &scratch.path().join("run"), features, reporter)?;
-    let steps = trainer.steps_per_epoch();
+    let mut begun = config.clone();
+    begun.train.epochs = planned.max(1);
+    let found = gxn::train::rehearse(begun, 2, features, reporter)?;
+    let steps = found.steps_per_epoch;
     // The first step also warms caches and allocates: the last one counts.
-    let reports = trainer.rehearse(2)?;
-    let last = reports.last();
+    let last = found.steps.last();
     let seconds = last.map_or(0.0, |report| report.seconds);
     let rewards = match last.and_then(|report| report.metrics.get(caption::REWARD_SECONDS)) {
         Some(own) if own > 0.0 => format!("rewards: {own:.3} s of the step ({:.1} %)\n", 100.0 * own / seconds),
         _ => String::new(),
     };
     let memory = peak_memory_mib().map_or("unknown".to_string(), |mib| format!("{mib:.0} MiB"));
+    print(&found.features.map_or(String::new(), |features| feature_line(&features)))?;
     print(&format!(
         "step: {seconds:.3} s, {steps} steps per epoch, {planned} epochs: about {} without validation\n{rewards}peak memory so far: {memory}\n",
         duration(seconds * (steps * planned) as f64)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What computing the features of all images would take.
+fn feature_line(features: &FeatureEstimate) -> String {
+    let FeatureEstimate { images, seconds_per_image, .. } = features;
+    let missing = features.missing().round() as usize;
+    let of_all = format!("{missing} of {}", counted(*images, "image"));
+    let time = duration(features.seconds());
+    format!("features: {of_all} to compute, {seconds_per_image:.3} s each: about {time}\n")
 }
 
 /// Peak resident memory of this process, where the system tells.
@@ -308,7 +318,7 @@ fn from_environment() -> Vec<String> {
 fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>> {
     let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
-        return Ok(());
+        return Ok(None);
     }
     let own = RunConfig::load_stored(&kept)?;
     let mut wanted = match &args.config {
@@ -325,8 +335,6 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else {
         return Ok(is_elsewhere.then_some(data));
     };
-    let (own, wanted) = (own.to_toml(), wanted.to_toml());
-    let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
     Err(Error::conflict("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
         .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
         .into())

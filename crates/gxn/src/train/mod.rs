@@ -10,6 +10,7 @@
 //! | [`optimisers`] | one Adam for each update |
 //! | [`sampler`] | which pairs a batch has |
 //! | [`schedule`] | the learning rate of a step |
+//! | [`preflight`], [`rehearsal`] | what is tried before a run: its files; its time |
 //! | [`setup`], [`init_from`] | first weights: drawn, from another run, or resumed |
 //! | [`training_data`], [`feature_source`] | data, vocabulary and features |
 //! | [`caption_texts`] | which captions are the same |
@@ -54,6 +55,7 @@ use std::path::Path;
 pub use event::{Event, TrainObserver};
 pub use health::Alarm;
 pub use init_from::configuration;
+pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use trainer::{Outcome, Trainer};
 
 use crate::config::{DataConfig, RunConfig};

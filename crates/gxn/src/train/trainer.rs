@@ -16,13 +16,16 @@ use super::log::Log;
 use super::metrics::NamedMetrics;
 use super::network::Network;
 use super::optimisers::Optimisers;
+use super::preflight::check_writable;
+use super::run_lock::RunLock;
+use super::sample::Sample;
 use super::sampler::epoch_batches;
 use super::setup::{Origin, setup};
 use super::state::{self, Machine, Position, RunFolder};
 use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, short, weights};
-use crate::config::{RunConfig, SelectBy, Update};
+use crate::config::{DataConfig, RunConfig, SelectBy, Update};
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{Split, Vocabulary};
@@ -60,10 +63,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Reads the data, computes missing features and makes a new network. `features` is the folder of cached features.
+    /// Reads the data, computes missing features and makes a new network. `features` is the folder of cached features. The
+    /// folder `run` is this trainer's alone until it is dropped. All that can be opened is, before features are computed.
     ///
     /// # Errors
-    /// Everything that is wrong with data, weights or configuration; when `run` already holds a run; and
+    /// Everything that is wrong with data, weights or configuration; when `run` already holds a run;
+    /// [`Kind::Busy`](gxn_base::Kind::Busy) when another trainer has it; and
     /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when the observer cancels.
     pub fn new(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
         config.validate()?;
@@ -73,12 +78,28 @@ impl Trainer {
             return Err(Error::conflict(run.display().to_string(), "a run", "a new or empty folder")
                 .with_remedy(Remedy::ResumeOrRename));
         }
+        check_writable(features)?;
+        let mut trainer = Self::begin(config.with_absolute_paths(), folder, None, features, observer)?;
+        trainer.lock = Some(lock);
+        trainer.run.create(&trainer.config)?;
+        Ok(trainer)
+    }
+
+    /// A new trainer, perhaps of a sample of the data, that has written nothing.
+    pub(super) fn begin(
+        config: RunConfig,
+        folder: RunFolder,
+        sample: Option<Sample>,
+        features: &Path,
+        observer: &dyn TrainObserver,
+    ) -> Result<Self> {
         let device = Device::flex();
         let (first, ancestry) = initial_checkpoint(&config, &device)?.unzip();
         let merged = merged_checkpoint(&config, first.as_ref(), &device)?;
         let origin = first.as_ref().map_or(Origin::New, |first| Origin::InitFrom(first, merged.as_ref()));
-        let mut trainer = Self::assemble(config, folder, origin, features, observer, |data, model| {
-            if let Some(first) = first.as_ref().filter(|first| first.card.data_sha != data.dataset.hash()) {
+        let mut trainer = Self::assemble(config, folder, origin, sample, features, observer, |data, model| {
+            let others = |first: &&Checkpoint| sample.is_none() && first.card.data_sha != data.dataset.hash();
+            if let Some(first) = first.as_ref().filter(others) {
                 observer.note(&format!(
                     "warning: {} was trained on other captions, ids or splits than these: val and test may hold its train pairs",
                     first.card.dataset
@@ -87,14 +108,14 @@ impl Trainer {
             Ok(model)
         })?;
         trainer.ancestry = ancestry.unwrap_or_default();
-        trainer.run.create(&trainer.config)?;
         Ok(trainer)
     }
 
     /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
     ///
     /// # Errors
-    /// When there is nothing to resume, the data changed, or a file is damaged.
+    /// When there is nothing to resume, the data changed, or a file is damaged; and [`Kind::Busy`](gxn_base::Kind::Busy) when
+    /// another trainer has the run.
     pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
         Self::resume_with(run, None, features, observer)
     }
@@ -157,12 +178,13 @@ impl Trainer {
         config: RunConfig,
         run: RunFolder,
         origin: Origin,
+        sample: Option<Sample>,
         features: &Path,
         observer: &dyn TrainObserver,
         first_weights: impl FnOnce(&TrainingData, Gxn) -> Result<Gxn>,
     ) -> Result<Self> {
         let device = Device::flex();
-        let (data, model) = setup(&config, origin, features, &device, observer)?;
+        let (data, model) = setup(&config, origin, sample, features, &device, observer)?;
         let model = first_weights(&data, model)?;
         Ok(Self {
             optimisers: Optimisers::new(&config),
@@ -432,11 +454,8 @@ impl Trainer {
         &self.data.vocabulary
     }
 
-    /// Runs the first `steps` steps without saving anything: they tell the time and the memory that a run needs.
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    pub fn rehearse(&mut self, steps: usize) -> Result<Vec<StepReport>> {
+    /// Does the first `steps` steps and saves nothing.
+    pub(super) fn first_steps(&mut self, steps: usize) -> Result<Vec<StepReport>> {
         let batches = self.batches(self.position.epoch);
         batches.iter().take(steps).map(|batch| self.step(batch, batches.len())).collect()
     }

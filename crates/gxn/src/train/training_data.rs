@@ -1,6 +1,6 @@
 //! [`TrainingData`]: data, vocabulary and features of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -10,11 +10,13 @@ use rand::RngExt;
 use super::caption_texts::{CaptionTexts, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
+use super::sample::Sample;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, expand};
 use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::matching::ranking_loss::same_image;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
@@ -52,13 +54,15 @@ pub struct TrainingData {
 
 impl TrainingData {
     /// Reads what `config` names: data, vocabulary, features; also returns the CNN, where it is trained. A checkpoint that was
-    /// `saved` decides vocabulary and CNN.
+    /// `saved` decides vocabulary and CNN. With a `sample` the data are some images only, see [`Sample`], and the words those
+    /// of all.
     ///
     /// # Errors
     /// Everything that is wrong with data, weights or configuration.
     pub fn load(
         config: &RunConfig,
         saved: Option<&Checkpoint>,
+        sample: Option<Sample>,
         features: &Path,
         device: &Device,
         progress: &dyn Progress,
@@ -73,6 +77,12 @@ impl TrainingData {
             Some(saved) => saved.vocabulary.clone(),
             None => train_words(dataset, config),
         };
+        let words_of_all = sample.map(|_| words_of(&dataset));
+        if let Some(sample) = sample {
+            dataset = dataset.subset(&sample.of(&dataset, config));
+        }
+        let input = input_for(config, saved);
+        let backbone = backbone_for(config, saved, device)?;
         let (features, trained, frozen) = if config.look.finetune {
             (decoded_images(&mut dataset, &input, progress)?, Some(unlocked(backbone, &config.look)), None)
         } else {
@@ -238,7 +248,7 @@ fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
 }
 
 /// Train images that are used, ascending.
-fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
+pub(super) fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
     let mut images = dataset.split_indices(Split::Train);
     if config.data.max_train_images > 0 {
         images.truncate(config.data.max_train_images);
@@ -249,6 +259,19 @@ fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
 fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<Item = &'a str> {
     let used = used_train_images(dataset, config);
     dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
+}
+
+/// The CNN's input: that of the checkpoint that was `saved`, if there is one.
+pub(super) fn input_for(config: &RunConfig, saved: Option<&Checkpoint>) -> ImagePipeline {
+    saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone())
+}
+
+/// The CNN of the checkpoint that was `saved`, else the one that the configuration names.
+pub(super) fn backbone_for(config: &RunConfig, saved: Option<&Checkpoint>, device: &Device) -> Result<Backbone> {
+    match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
+        Some(backbone) => Ok(backbone),
+        None => first_backbone(config, device),
+    }
 }
 
 fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {

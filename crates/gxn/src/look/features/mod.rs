@@ -20,7 +20,7 @@ mod build;
 mod cache;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -117,17 +117,29 @@ impl FeatureStore {
         }
         let fingerprint = backbone.fingerprint();
         let inference = Inference::new(backbone);
-        let key = spec.key(&fingerprint);
-        let length = spec.views.len() * spec.kind.feature_dim();
-        let place =
-            Place { folder: folder.join(&key[..16]), key: key.clone(), spec: spec.clone(), length, file: "rows.f16" };
+        let place = Self::place(folder, spec, &fingerprint);
         let mut writer = place.write::<f16>(false)?;
         let mut places: HashMap<_, _> = place.read::<f16>()?.1.into_iter().zip(0..).collect();
         let means = FeatureCache::open(folder, spec, &fingerprint)?;
         let work = build::Work { spec, inference: &inference, means: &means };
         let (of_images, dropped) = build::complete(&mut writer, &mut places, &work, images, progress)?;
         let (rows, _) = place.read()?;
-        Ok((Self { spec: spec.clone(), key, rows, places }, of_images, dropped))
+        Ok((Self { spec: spec.clone(), key: place.key, rows, places }, of_images, dropped))
+    }
+
+    /// The images that have a row below `folder`. Nothing is written there.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn cached(folder: &Path, spec: &FeatureSpec, backbone: &Backbone) -> Result<HashSet<ContentHash>> {
+        let place = Self::place(folder, spec, &backbone.fingerprint());
+        Ok(place.read::<f16>()?.1.into_iter().collect())
+    }
+
+    fn place(folder: &Path, spec: &FeatureSpec, fingerprint: &str) -> Place {
+        let key = spec.key(fingerprint);
+        let length = spec.views.len() * spec.kind.feature_dim();
+        Place { folder: folder.join(&key[..16]), key, spec: spec.clone(), length, file: "rows.f16" }
     }
 
     /// What the rows are made of.
