@@ -307,7 +307,7 @@ pub struct CalibrateArgs {
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
     /// Measure the model's calibration on this split instead of fitting one
-    #[arg(long, value_parser = ["train", "val", "test"], conflicts_with = "split")]
+    #[arg(long, value_parser = ["train", "val", "test"], conflicts_with_all = ["split", "relevance"])]
     pub measure: Option<String>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,

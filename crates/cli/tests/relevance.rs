@@ -78,3 +78,17 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     works(["calibrate", text(&model), text(&table)]);
     works(search);
 }
+
+/// All unknown words mean the same to a model: whatever they find is chance.
+#[test]
+fn a_query_of_unknown_words_only_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
+    let search = |query: &[&str]| gxn([&["search"], query, &["--index", text(&index)]].concat());
+    let none = search(&["qqxzv zzyzx"]);
+    assert_eq!((none.code, none.stdout.as_str()), (3, ""), "{none:?}");
+    seen!(none.stderr);
+    assert_eq!(search(&["qqxzv", "+", "zzyzx"]).code, 3);
+    assert_eq!(search(&["a red qqxzv"]).code, 0);
+}

@@ -99,6 +99,11 @@ impl Retriever {
     /// When an image of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
     pub fn search(&self, query: &Query, options: &SearchOptions<'_>) -> Result<Found> {
         let target = options.target;
+        let unknown_words = self.unknown_words(query);
+        if self.says_nothing(query) {
+            // Any hit would be chance.
+            return Ok(Found { unknown_words, ..Found::default() });
+        }
         if target == Modality::Text && self.index.meta().captions.is_none() {
             return Err(Error::unsupported("captions of the index", "none", "an index with captions")
                 .with_remedy(Remedy::IndexDataset));
@@ -117,7 +122,7 @@ impl Retriever {
                 Some(filter) => self.index.unknown_fields(target, filter)?,
                 None => Vec::new(),
             },
-            unknown_words: self.unknown_words(query),
+            unknown_words,
             ..Found::default()
         };
         let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
@@ -165,6 +170,13 @@ impl Retriever {
             caption,
             image_id,
         }
+    }
+
+    /// Whether a query has no image and no word that the model knows.
+    fn says_nothing(&self, query: &Query) -> bool {
+        let vocabulary = self.encoder.vocabulary();
+        let texts_only = query.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
+        texts_only && query.texts().flat_map(tokenize).all(|word| vocabulary.number(&word) == UNKNOWN)
     }
 
     fn unknown_words(&self, query: &Query) -> Vec<String> {

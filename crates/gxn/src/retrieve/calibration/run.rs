@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
 
-use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
+use super::{Calibration, ENOUGH_IMAGES, Relevance, evenly_spread};
 use crate::encoder::Encoder;
 use crate::evaluate::{EncodeOptions, encode_dataset};
 use crate::train::training_data::open_configured;
@@ -27,6 +27,7 @@ pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathB
         return Ok(None);
     }
     let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode_dataset(&encoder, &dataset.subset(&val), EncodeOptions::default(), progress)?;
-    Calibration::fit(&encoder, &encoded)?.save(run).map(Some)
+    let dataset = dataset.subset(&val);
+    let encoded = encode_dataset(&encoder, &dataset, EncodeOptions::default(), progress)?;
+    Calibration::fit(&encoder, &encoded, &dataset, Relevance::default(), progress)?.save(run).map(Some)
 }
