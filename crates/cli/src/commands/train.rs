@@ -69,13 +69,16 @@ fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter
         }
         outcome => outcome?,
     };
-    if let Some(error) = reporter.not_calibrated() {
-        eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
+    let not_calibrated = reporter.not_calibrated();
+    if let Some((_, reason)) = &not_calibrated {
+        let command = format!("gxn calibrate {} DATA", run.display());
+        eprintln!("note: the run is complete, but relevance is not calibrated ({reason}); do it with: {command}");
     }
     let best = run.join("best");
     eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, best.display());
     print(&format!("{}\n", best.display()))?;
-    Ok(ExitCode::SUCCESS)
+    let interrupted = not_calibrated.is_some_and(|(kind, _)| kind == Kind::Interrupted);
+    Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 /// Runs two batches on a sample and prints what a whole run would take.
@@ -122,7 +125,7 @@ pub struct Reporter {
     line: ProgressLine,
     lines: Mutex<Lines>,
     saved_step: AtomicU64,
-    not_calibrated: Mutex<Option<String>>,
+    not_calibrated: Mutex<Option<(Kind, String)>>,
 }
 
 /// What the lines of steps remember.
@@ -150,7 +153,7 @@ impl Reporter {
     }
 
     /// Why the run was not calibrated.
-    fn not_calibrated(&self) -> Option<String> {
+    fn not_calibrated(&self) -> Option<(Kind, String)> {
         self.not_calibrated.lock().expect("no reporter panicked").take()
     }
 }
@@ -178,7 +181,7 @@ impl TrainObserver for Reporter {
             Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
             Event::Stopped { step } => self.saved_step.store(*step, Ordering::Relaxed),
             Event::NotCalibrated(error) => {
-                *self.not_calibrated.lock().expect("no reporter panicked") = Some(error.to_string());
+                *self.not_calibrated.lock().expect("no reporter panicked") = Some((error.kind(), error.to_string()));
             }
         }
     }

@@ -84,7 +84,7 @@ fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Res
     // Its memory is needed no more.
     drop(trainer);
     if let Err(error) = calibrate_run(run, observer) {
-        // The run is whole without it.
+        // The run is whole without it, also where it was cancelled here.
         observer.event(&Event::NotCalibrated(error));
     }
     Ok(outcome)

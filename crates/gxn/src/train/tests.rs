@@ -238,3 +238,61 @@ fn the_transform_of_features_is_fitted_for_new_networks_only() {
     let (_, model) = setup(&config, Origin::InitFrom(&start, None), None, &features, &Device::flex(), &()).unwrap();
     assert_eq!(fitted(&weights::collect(&model)), own, "of the run that it is initialised from");
 }
+
+/// 100 validation images are enough for a calibration; the observer cancels once the training is over.
+#[test]
+fn a_run_that_is_cancelled_while_it_is_calibrated_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny_config(folder.path(), Stage::Match);
+    let mut lines = std::fs::read_to_string(&config.data.source).unwrap();
+    for at in 0..100 {
+        lines += &format!(
+            "{{\"id\": \"v{at}\", \"image\": \"{}.png\", \"caption\": \"text {at}\", \"split\": \"val\"}}\n",
+            8 + at % 4
+        );
+    }
+    std::fs::write(&config.data.source, lines).unwrap();
+    #[derive(Default)]
+    struct Canceller {
+        epochs: AtomicUsize,
+        not_calibrated: Mutex<Option<Kind>>,
+    }
+    impl Progress for Canceller {
+        fn cancelled(&self) -> bool {
+            self.epochs.load(Ordering::Relaxed) == 3
+        }
+    }
+    impl TrainObserver for Canceller {
+        fn event(&self, event: &Event) {
+            match event {
+                Event::Epoch(_) => drop(self.epochs.fetch_add(1, Ordering::Relaxed)),
+                Event::NotCalibrated(error) => *self.not_calibrated.lock().unwrap() = Some(error.kind()),
+                _ => {}
+            }
+        }
+    }
+    let (run, features, observer) = (folder.path().join("run"), folder.path().join("features"), Canceller::default());
+    let outcome = super::run(config, &run, &features, &observer).unwrap();
+    assert_eq!((outcome.epoch, *observer.not_calibrated.lock().unwrap()), (2, Some(Kind::Interrupted)));
+    assert!(!run.join("best/relevance.safetensors").exists());
+    crate::retrieve::calibration::calibrate_run(&run, &()).unwrap().unwrap();
+}
+
+/// Two images have the caption "green is here".
+#[test]
+fn equal_captions_of_other_images_are_no_negatives_where_they_are_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny_config(folder.path(), Stage::Match);
+    let lines = std::fs::read_to_string(&config.data.source).unwrap();
+    std::fs::write(&config.data.source, lines.replace("lime is here", "Green is here")).unwrap();
+    let load = |config: &crate::config::RunConfig| {
+        TrainingData::load(config, None, None, &folder.path().join("features"), &Device::flex(), &()).unwrap().0
+    };
+    let data = load(&config);
+    let members = [0, 2, 4]; // "green is here", "Green is here", "olive is here"
+    let (yes, no) = (true, false);
+    assert_eq!(data.belongs(&members, false), [yes, no, no, no, yes, no, no, no, yes]);
+    assert_eq!(data.belongs(&members, true), [yes, yes, no, yes, yes, no, no, no, yes]);
+    // The second image has the caption of the first one too, but this batch shows another of its own.
+    assert_eq!(data.belongs(&[0, 3], true), [yes, no, yes, yes]);
+}
