@@ -128,9 +128,14 @@ pub struct Reporter {
     not_calibrated: Mutex<Option<(Kind, String)>>,
 }
 
+/// Fewer steps say little about the time of all.
+const ENOUGH_STEPS: usize = 3;
+
 /// What the lines of steps remember.
 #[derive(Default)]
 struct Lines {
+    /// Steps that were reported.
+    steps: usize,
     /// Seconds of a recent step.
     recent: f64,
     rsum: Option<f64>,
@@ -190,14 +195,16 @@ impl TrainObserver for Reporter {
 impl Lines {
     fn step(&mut self, report: &StepReport) -> String {
         let StepReport { step, total, epoch, loss, learning_rate, metrics, seconds, .. } = report;
-        self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
+        self.steps += 1;
+        // The first step also warms caches and allocates: it counts only until there is another.
+        self.recent = if self.steps <= 2 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
         let left = total.saturating_sub(*step) as f64 * self.recent;
+        let left = if self.steps < ENOUGH_STEPS { String::new() } else { format!(", {} left", duration(left)) };
         let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
         format!(
-            "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+            "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step{left}",
             losses(metrics),
             self.recent,
-            duration(left)
         )
     }
 
