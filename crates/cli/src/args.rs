@@ -242,11 +242,11 @@ pub struct CaptionArgs {
     /// Image files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
-    /// Beam width; 1 takes the most likely word each time
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub beam: u16,
-    /// Captions per image, the most likely first
-    #[arg(short = 'n', long, default_value_t = 1, value_name = "N")]
+    /// Beam width; 1 takes the most likely word each time [default: 3, or as many as --count]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub beam: Option<u16>,
+    /// Captions per image, the most likely first; a beam finds as many as it is wide
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub count: u16,
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptionFormat,
@@ -306,6 +306,10 @@ pub struct CalibrateArgs {
     /// Split to fit on
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
+    /// Captions that count as an image's: its own, also equal ones of other images (verbatim), or also those that differ in the
+    /// order of words or in words like "the" (near)
+    #[arg(long, default_value = "verbatim", value_parser = ["own", "verbatim", "near"])]
+    pub relevance: String,
     /// Measure the model's calibration on this split instead of fitting one
     #[arg(long, value_parser = ["train", "val", "test"], conflicts_with_all = ["split", "relevance"])]
     pub measure: Option<String>,
