@@ -1,4 +1,4 @@
-"""An index of gxn beside faiss (flat, HNSW) and turbovec on the same rows, in turns on the same machine.
+"""An index of gxn beside faiss (flat, HNSW) and turbovec on the same rows and the same machine, one after the other.
 
     pip install numpy faiss-cpu turbovec
     cargo build --release -p gxn-index --examples
@@ -8,9 +8,9 @@
 Rows are two levels of length 1 near 1,000 centres; queries are 200 others. An export's own rows are taken as they are. Every engine is a process of its own, so that
 its peak memory is its own; a million rows of 2 x 1024 values take 8 GiB as f32 on disk and as much again in faiss.
 `flat` is the truth for the recall of `hnsw` and `turbovec`; gxn's sketches are compared with its own exact scan.
-turbovec is asked for 50 candidates, which are scored again in f32; it and HNSW know inner products only, so with --order
+turbovec proposes 50 candidates, which are scored again in f32; it and HNSW know inner products only, so with --order
 they are left out and faiss has nothing to compare. Each engine's times are of the same 200 queries; "together" is all of
-them in one call, the best of three. Peak memory of gxn is of all its ways, mapped files included.
+them in one call, the best of three. gxn's peak memory is that of both its strategies, mapped files included.
 """
 import argparse
 import json
@@ -125,10 +125,10 @@ def gxn_rows(output):
     stored = number(r"^on disk +([\d.]+) MB") - disk["sketches"]
     names = ["p50", "p95", "best", "together", "recall"]
     pattern = r" +one query +([\d.]+) ms p50 +([\d.]+) ms p95 +([\d.]+) ms best; +([\d.]+) queries/s together; recall@10 (\S+)"
-    for way, making in makings.items():
-        found = re.search(f"^{way}{pattern}", output, re.MULTILINE)
-        sizes = {"build": written + making, "disk": stored + disk[way], "peak": peak}
-        row(f"gxn {way}", {**sizes, **dict(zip(names, map(float, found.groups())))})
+    for strategy, making in makings.items():
+        found = re.search(f"^{strategy}{pattern}", output, re.MULTILINE)
+        sizes = {"build": written + making, "disk": stored + disk[strategy], "peak": peak}
+        row(f"gxn {strategy}", {**sizes, **dict(zip(names, map(float, found.groups())))})
 
 
 def made(numpy, folder, count, level):

@@ -1,6 +1,6 @@
 """The same work in PyTorch and in gxn, in turns on the same machine: fused operations, training steps, features.
 
-    pip install torch numpy pillow efficientnet-lite-pytorch
+    pip install torch torchvision numpy pillow efficientnet-lite-pytorch
     cargo build --release -p gxn --example bench_ops
     python benches/peers.py [--rounds 3] [--threads 2] [WORKLOAD ...]
 
@@ -123,6 +123,12 @@ def features(channels_last, from_jpeg):
     return features(channels_last, from_jpeg)
 
 
+def trained(kind, channels_last):
+    from peers_features import trained
+
+    return trained(kind, channels_last)
+
+
 class Row(NamedTuple):
     name: str
     # gxn's workload, and what makes PyTorch's call.
@@ -135,6 +141,8 @@ class Row(NamedTuple):
 
 PAPER, BEST = "training step, flickr8k.toml", "training step, flickr8k-best.toml"
 GAN = "D step + G step, 64 images of 64x64"
+LITE2 = "EfficientNet-Lite2 trained, 32 images of 260 px, f + b"
+RESNET = "ResNet-50 trained, 32 images of 224 px, f + b"
 ROWS = [
     Row("bi-GRU forward, B128 T15 E300 H1024", "bigru_forward", lambda: bigru(False)),
     Row("bi-GRU forward + backward", "bigru_forward_backward", lambda: bigru(True)),
@@ -156,6 +164,9 @@ ROWS = [
     Row("features from JPEG (channels last in PyTorch)", "features_jpeg", lambda: features(True, True), 3, IMAGES),
     Row("network only (channels last in PyTorch)", "features_network", lambda: features(True, False), 3, IMAGES),
     Row("network only (default layout in PyTorch)", "features_network", lambda: features(False, False), 3, IMAGES),
+    Row(f"{LITE2} (channels last in PyTorch)", "train_lite2", lambda: trained("lite2", True), 3),
+    Row(f"{LITE2} (default layout in PyTorch)", "train_lite2", lambda: trained("lite2", False), 3),
+    Row(f"{RESNET} (channels last in PyTorch)", "train_resnet50", lambda: trained("resnet50", True), 3),
 ]
 
 

@@ -1,5 +1,6 @@
 """Features of EfficientNet-Lite2 at 260 px as people write it in PyTorch: the published package, eager, in evaluation
-mode under inference_mode; PIL decodes and resizes in a pool of threads while the network runs.
+mode under inference_mode; PIL decodes and resizes in a pool of threads while the network runs. And backbones that are
+trained with frozen batch statistics.
 """
 import concurrent.futures
 import io
@@ -12,6 +13,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
 SIDE = 260
+TRAINED = 32  # images of a step that trains a backbone
 BATCH = 1  # of 1, 4 and 16 the fastest on two cores, : larger maps leave the caches
 
 
@@ -48,5 +50,26 @@ def features(channels_last, from_jpeg):
                 batch = torch.stack([next(images) for _ in range(count)]).contiguous(memory_format=layout)
                 out.append(network.extract_features(batch).mean((2, 3)))
         assert torch.cat(out).shape == (len(files), 1280)
+
+    return call
+
+
+def trained(kind, channels_last):
+    """Features of 32 random images and the gradients of all weights; batch normalisation with its stored statistics."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    if kind == "lite2":
+        network, side = EfficientNet.from_name("efficientnet-lite2"), SIDE
+        features = network.extract_features
+    else:
+        import torchvision
+
+        network, side = torchvision.models.resnet50(), 224
+        features = torch.nn.Sequential(*list(network.children())[:-2])
+    network = network.eval().to(memory_format=layout)
+    images = torch.randn(TRAINED, 3, side, side).contiguous(memory_format=layout)
+
+    def call():
+        network.zero_grad()
+        features(images).mean((2, 3)).square().mean().backward()
 
     return call

@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
 
 
 def step(gf, df, channels_last):
-    """One picture generated, a discriminator step on it, the real ones and a mismatch, then a generator step."""
+    """One image generated, a discriminator step on it, the real ones and a mismatch, then a generator step."""
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     generator = Generator(gf).to(memory_format=memory_format)
     discriminator = Discriminator(df).to(memory_format=memory_format)

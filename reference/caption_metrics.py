@@ -3,8 +3,7 @@ comparison of `gxn score-captions` with it.
 
     python reference/caption_metrics.py [DATA]     (run from the repository's root; DATA defaults to $GXN_DATA)
 
-writes crates/eval/tests/golden/ptb_tokens.json (sentences below and their tokens). With Flickr8k in DATA it also prints
-the scores that `caption_metrics_equal_the_package` in crates/eval/src/metrics/golden.rs holds, and writes the package's
+prints, with Flickr8k in DATA, the scores that `caption_metrics_equal_the_package` in crates/eval/src/metrics/golden.rs holds, and writes the package's
 tokens of all captions to $PTB_TOKENS, if that is set, for the same test. Then it compares on these captions, as
 
     python reference/caption_metrics.py --files RESULTS.json CAPTIONS.json
@@ -133,10 +132,6 @@ def compare(results_path, captions_path):
 def main():
     if sys.argv[1:2] == ["--files"]:
         return compare(*sys.argv[2:4])
-    golden = list(zip(SENTENCES, tokens(SENTENCES)))
-    path = pathlib.Path("crates/eval/tests/golden/ptb_tokens.json")
-    path.write_text(json.dumps(golden, ensure_ascii=False, indent=0) + "\n")
-
     data = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("GXN_DATA", "data")) / "flickr8k/dataset_flickr8k.json"
     if not data.exists():
         return print("no data at", data)

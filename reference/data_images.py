@@ -1,4 +1,4 @@
-"""Pictures and golden numbers for the tests of image.rs and preprocess.rs in crates/data.
+"""Images and golden numbers for the tests of image.rs and preprocess.rs in crates/data.
 
 Run: python reference/data_images.py   (Pillow 13.0, torchvision, numpy)
 Writes crates/data/tests/golden/data/{*.jpg,*.png,*.gif,*.webp,*.tif} and preprocess.json.
@@ -44,7 +44,7 @@ frames[0].save(OUT / "moving.gif", save_all=True, append_images=frames[1:], dura
 photo.save(OUT / "rgb.tif", compression="tiff_lzw")
 photo.save(OUT / "rgb.bmp")
 
-# Resizing: Pillow's own 8-bit results on the lossless picture, a 5 × 5 grid of them and their mean.
+# Resizing: Pillow's own 8-bit results on the lossless image, a 5 × 5 grid of them and their mean.
 golden = []
 for name, kind, side, shorter, box in [
     ("stretch bicubic down", Image.Resampling.BICUBIC, 32, None, None),

@@ -43,7 +43,7 @@ struct Detail {
     /// What was there and what should have been there.
     contrast: Option<[String; 2]>,
     remedy: Option<Remedy>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<std::io::Error>,
 }
 
 impl Error {
@@ -91,7 +91,7 @@ impl Error {
             _ => Kind::Io,
         };
         let what = format!("{action} {}", path.display());
-        Self(Box::new(Detail { kind, what, contrast: None, remedy: None, source: Some(Box::new(source)) }))
+        Self(Box::new(Detail { kind, what, contrast: None, remedy: None, source: Some(source) }))
     }
 
     /// The caller asked to stop ([`Kind::Interrupted`]).
@@ -111,10 +111,12 @@ impl Error {
         self
     }
 
-    /// The same error with what caused it.
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
-        self
+    /// The message with what caused it, for lists of what was left out.
+    pub fn in_full(&self) -> String {
+        match &self.0.source {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
     }
 
     /// What kind of fault it is.
@@ -149,7 +151,7 @@ impl Error {
 
     /// What kind of system error lies below, if one does.
     pub fn io_kind(&self) -> Option<std::io::ErrorKind> {
-        self.0.source.as_ref()?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+        self.0.source.as_ref().map(std::io::Error::kind)
     }
 }
 
@@ -177,7 +179,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|source| source.as_ref() as _)
+        self.0.source.as_ref().map(|source| source as _)
     }
 }
 
@@ -202,5 +204,6 @@ mod tests {
         assert_eq!((full.kind(), full.io_kind()), (Kind::Io, Some(std::io::ErrorKind::StorageFull)));
         assert_eq!(full.to_string(), "cannot read x");
         assert!(full.source().is_some());
+        assert_eq!(full.in_full(), format!("cannot read x: {}", std::io::ErrorKind::StorageFull));
     }
 }

@@ -15,7 +15,10 @@ use crate::{Error, Result};
 /// replaced by one and is written to directly.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<()> {
     let fail = |error| Error::io("cannot write", path, error);
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+    if path.is_dir() {
+        return Err(Error::conflict(path.display().to_string(), "a folder", "the name of a file to write"));
+    }
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         let file = File::options().write(true).open(path).map_err(fail)?;
         let mut writer = BufWriter::with_capacity(1 << 16, &file);
         return fill(&mut writer).and_then(|()| writer.flush()).map_err(fail);
@@ -81,6 +84,16 @@ pub fn build_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<(
     Ok(())
 }
 
+/// Lets `work` use a private folder that is gone afterwards.
+///
+/// # Errors
+/// When the folder cannot be made, and as `work`.
+pub fn in_temporary_folder<T>(work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let fail = |error| Error::io("cannot write", &std::env::temp_dir(), error);
+    let folder = tempfile::Builder::new().prefix("gxn-").tempdir().map_err(fail)?;
+    work(folder.path())
+}
+
 /// Writes `bytes` to a new file and syncs it. For use inside [`build_folder_atomically`].
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
@@ -122,6 +135,8 @@ mod tests {
         assert!(error.to_string().contains("a.json"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write_text(folder.path(), "x").unwrap_err();
+        assert!(error.to_string().ends_with("found a folder, expected the name of a file to write"), "{error}");
     }
 
     #[cfg(unix)]

@@ -14,6 +14,8 @@ pub enum Remedy {
     ShowFormats,
     /// Check the dataset: it names what was left out, and why.
     CheckData,
+    /// Give a command that decodes the image's format.
+    GiveDecodeCommand,
     /// Name the columns of the image and of the caption.
     NameColumns,
     /// Give splits in the data, or split by content.
@@ -42,12 +44,16 @@ pub enum Remedy {
     IndexDataset,
     /// Index again: the run finishes or replaces what is there.
     IndexAgain,
+    /// Repair the index: what is damaged is encoded again.
+    RepairIndex,
     /// Make the index again with the model named.
     Reindex,
     /// Name another folder for the index, or replace the index's source.
     ReplaceSource,
     /// Index the images without captions, or replace the index's source.
     KeepImages,
+    /// Find out why the dataset is read as another format, or replace the index's source by what it is read as.
+    KeepFormat,
     /// Fix the dataset, or replace the index's source by images without captions.
     FixDataset,
     /// Index with the options of the others.
@@ -68,6 +74,8 @@ pub enum Remedy {
     MakeReport,
     /// Give the results and the references as two files.
     GiveReferences,
+    /// Give a corpus for the document frequencies.
+    GiveCorpus,
     /// Give another weight of the abstract level, or none.
     ChooseLambda,
 }
@@ -84,6 +92,7 @@ impl Remedy {
             Self::NameData => "name the dataset",
             Self::ShowFormats => "compare it with the samples of the supported formats",
             Self::CheckData => "check the dataset: the check gives the reason for each",
+            Self::GiveDecodeCommand => "give a command that decodes images of this format",
             Self::NameColumns => "name the columns of the image and of the caption",
             Self::GiveSplits => "give splits in the data, or split by content",
             Self::MoreValidation => "give the validation split more images",
@@ -97,6 +106,7 @@ impl Remedy {
             Self::MakeIndex => "make the index first, or name its folder",
             Self::IndexDataset => "index the dataset rather than its folder of images",
             Self::IndexAgain => "index again, or remove the index's folder first",
+            Self::RepairIndex => "repair the index: what is damaged in it is encoded again",
             Self::Reindex => "make the index again with this model",
             Self::ReplaceSource => {
                 "name another folder for the index, or replace its source: items that the new source lacks are deleted"
@@ -104,6 +114,10 @@ impl Remedy {
             Self::KeepImages => {
                 "index all images of the folder without captions, or replace the index's source by the dataset: images \
                  without captions are deleted"
+            }
+            Self::KeepFormat => {
+                "check the dataset: a file that could not be read may be why; or replace the index's source: items that it \
+                 lacks now are deleted"
             }
             Self::FixDataset => {
                 "fix the data, or replace the index's source by images without captions: its captions are deleted"
@@ -117,6 +131,7 @@ impl Remedy {
             Self::GiveCaptionImages => "give the ids of the images and the image of each caption",
             Self::MakeReport => "evaluate a model and keep its report as JSON",
             Self::GiveReferences => "the results come first; the references are a second file",
+            Self::GiveCorpus => "give the captions that a model was trained on as a corpus",
             Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
         };
         Cow::Borrowed(words)

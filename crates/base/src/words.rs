@@ -1,6 +1,6 @@
 //! Numbers and lists in messages.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 /// `1 image`, `24 images`, `2 queries`, `3 indexes`.
 pub fn counted(count: usize, one: &str) -> String {
@@ -11,6 +11,15 @@ pub fn counted(count: usize, one: &str) -> String {
         None if one.ends_with(['s', 'x']) || one.ends_with("ch") => format!("{count} {one}es"),
         None => format!("{count} {one}s"),
     }
+}
+
+/// Lower-case hexadecimal digits, two a byte.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The first items of a list, then how many more there are.
@@ -25,12 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_lists_read_as_english() {
+    fn counts_bytes_and_lists_read_as_english() {
         assert_eq!([0, 1, 2].map(|count| counted(count, "image")), ["0 images", "1 image", "2 images"]);
         assert_eq!(
             ["query", "index", "day", "match"].map(|one| counted(2, one)),
             ["2 queries", "2 indexes", "2 days", "2 matches"]
         );
+        assert_eq!(hex([0, 10, 255]), "000aff");
         assert_eq!(first_few(&[1, 2, 3, 4, 5]), "1, 2, 3, 4, 5");
         assert_eq!(first_few(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
     }

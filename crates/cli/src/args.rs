@@ -1,15 +1,19 @@
 //! The command line.
 
+#[cfg(test)]
+mod documented_tests;
 mod index;
 mod train;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use gxn_data::SourceOptions;
+use gxn_base::Modality;
+use gxn_data::{DecodeCommand, SourceOptions};
 
-pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with
@@ -119,9 +123,12 @@ pub struct CheckArgs {
     /// Decode every image completely instead of reading its header only
     #[arg(long)]
     pub full: bool,
-    /// Report captions with more than N words
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    /// Count captions with more than N words, as training cuts them (data.max_tokens)
+    #[arg(long, default_value_t = 60, value_name = "N")]
     pub max_tokens: usize,
+    /// What the data are for: training, evaluation on val or test, or an index
+    #[arg(long = "for", default_value = "train", value_name = "PURPOSE", value_parser = ["train", "val", "test", "index"])]
+    pub purpose: String,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
@@ -133,7 +140,7 @@ pub struct ConvertArgs {
     /// Where to write; must not exist
     pub out: PathBuf,
     /// Format to write
-    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset"])]
+    #[arg(long, value_name = "FORMAT", value_parser = ["jsonl", "karpathy", "csv", "wds", "webdataset", "parquet"])]
     pub to: String,
     #[command(flatten)]
     pub reading: SourceOptions,
@@ -176,6 +183,16 @@ pub struct EvaluateArgs {
     /// Caption embeddings of another model, npy [M, D]
     #[arg(long, value_name = "NPY", requires = "image_embeddings")]
     pub caption_embeddings: Option<PathBuf>,
+    /// Which images and captions belong together: own, verbatim (also equal captions of other images), or a file with an image's
+    /// id, a tab and a caption's id on each line (also these pairs; captions of other models' embeddings are rows from 0)
+    #[arg(long, default_value = "own", value_name = "RULE")]
+    pub relevance: String,
+    /// How an equal score of a wrong item counts: worst, it stands before the right one; best, behind; mean, half of them before
+    #[arg(long, default_value = "worst", value_parser = ["worst", "best", "mean"])]
+    pub ties: String,
+    /// Leave images without a caption out of the gallery; otherwise captions must be found among them too
+    #[arg(long)]
+    pub drop_unpaired: bool,
     /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,
@@ -200,6 +217,9 @@ pub struct EvaluateArgs {
     /// Also write the JSON to this file
     #[arg(short, long, value_name = "JSON")]
     pub output: Option<PathBuf>,
+    /// Also write a page with table and charts to this file
+    #[arg(long, value_name = "HTML")]
+    pub html: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
@@ -242,11 +262,11 @@ pub struct CaptionArgs {
     /// Image files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
-    /// Beam width; 1 takes the most likely word each time
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub beam: u16,
-    /// Captions per image, the most likely first
-    #[arg(short = 'n', long, default_value_t = 1, value_name = "N")]
+    /// Beam width; 1 takes the most likely word each time [default: 3, or as many as --count]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub beam: Option<u16>,
+    /// Captions per image, the most likely first; a beam finds as many as it is wide
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub count: u16,
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptionFormat,
@@ -306,16 +326,25 @@ pub struct CalibrateArgs {
     /// Split to fit on
     #[arg(long, default_value = "val", value_parser = ["train", "val", "test"])]
     pub split: String,
+    /// Captions that count as an image's: its own, also equal ones of other images (verbatim), or also those that differ in the
+    /// order of words or in words like "the" (near)
+    #[arg(long, default_value = "verbatim", value_parser = ["own", "verbatim", "near"])]
+    pub relevance: String,
     /// Measure the model's calibration on this split instead of fitting one
-    #[arg(long, value_parser = ["train", "val", "test"], conflicts_with = "split")]
+    #[arg(long, value_parser = ["train", "val", "test"], conflicts_with_all = ["split", "relevance"])]
     pub measure: Option<String>,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "gxn search [OPTIONS] <QUERY>... [DIR | DATA]")]
 pub struct SearchArgs {
-    /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg
+    /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg; then, if you like, the
+    /// folder or dataset to search, whose index is there or above [default: .]
+    ///
+    /// A number and a colon before words are a weight, unless a digit follows: 10:30 is words. Double quotes of the text's
+    /// own make words of everything in them.
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
     pub query: Vec<String>,
     /// Add to the query
@@ -324,15 +353,18 @@ pub struct SearchArgs {
     /// Subtract from the query
     #[arg(short, long, value_name = "PART")]
     pub subtract: Vec<String>,
-    /// Folder to search; the index is there or above
-    #[arg(long, short = 'C', default_value = ".", value_name = "DIR")]
-    pub dir: PathBuf,
-    /// The index, if it is elsewhere
+    /// Folder or dataset to search; then every argument belongs to the query
+    #[arg(long, short = 'C', value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The index, if it is elsewhere; then, too, every argument belongs to the query
     #[arg(long, value_name = "DIR")]
     pub index: Option<PathBuf>,
     /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
+    /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
+    #[arg(long, value_name = "COMMAND")]
+    pub decode_cmd: Option<DecodeCommand>,
     /// Number of hits
     #[arg(short, long, default_value_t = 10, value_name = "N")]
     pub top: usize,
@@ -340,14 +372,14 @@ pub struct SearchArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub offset: usize,
     /// What to search for
-    #[arg(long, value_enum, default_value_t)]
-    pub target: Target,
+    #[arg(long, default_value = "image", value_parser = modality())]
+    pub target: Modality,
     /// Only items that pass, such as 'folder=2024/** and width>=1000 and not name=*.gif'
     ///
     /// Fields: id path folder name sha256 size mtime width height and every column of the dataset; captions also have text
     /// and image_id, and image.id is their image's. Operators: = != < <= > >=, and, or, not, parentheses; a field alone tests
     /// whether it exists. * and ? are wildcards that stop at / in paths; ** does not. mtime is compared with dates such as
-    /// 2024-05-31 (UTC). Paths are relative to the source.
+    /// 2024-05-31 (UTC). Paths are relative to the source. Of a dataset, split is train, val or test.
     #[arg(long = "where", visible_alias = "filter", value_name = "FILTER")]
     pub filter: Option<String>,
     /// Weight of the abstract level, 0 to 1, in place of the model's λ
@@ -365,15 +397,15 @@ pub struct SearchArgs {
     /// The same as --format paths
     #[arg(short = 'f', long)]
     pub filepath_only: bool,
+    /// Paths ended by zero bytes instead of line ends, for xargs -0
+    #[arg(short = '0', long)]
+    pub null: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Target {
-    /// Images
-    #[default]
-    Image,
-    /// Captions
-    Text,
+fn modality() -> impl TypedValueParser<Value = Modality> {
+    let value = |name, help| PossibleValue::new(name).help(help);
+    PossibleValuesParser::new([value("image", "Images"), value("text", "Captions")])
+        .map(|name| if name == "text" { Modality::Text } else { Modality::Image })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

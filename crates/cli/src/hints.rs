@@ -8,6 +8,9 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::NameData => "name one with --train-data, or data.source in the configuration",
         Remedy::ShowFormats => "`gxn data init` prints a sample of each format",
         Remedy::CheckData => "`gxn data check` gives the reason for each",
+        Remedy::GiveDecodeCommand => {
+            "give a program that decodes them, for example --decode-cmd 'heif-convert {in} {out}.png'"
+        }
         Remedy::NameColumns => "name the columns with --csv-img-key and --csv-caption-key",
         Remedy::GiveSplits => "give splits in the data, or split by content with --split-by",
         Remedy::MoreValidation => "give val more images, for example with --split-by hash:0.8/0.1/0.1",
@@ -24,6 +27,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::MakeIndex => "make one with `gxn index DIR --model RUN`, or name one with --index",
         Remedy::IndexDataset => "index a dataset rather than a folder: gxn index DATA --model RUN --index DIR",
         Remedy::IndexAgain => "run `gxn index` again, or remove the index's folder first",
+        Remedy::RepairIndex => "`gxn index repair INDEX` encodes what is damaged again, and nothing else",
         Remedy::Reindex => "make it again with `gxn index reindex DIR --model RUN`",
         Remedy::ReplaceSource => {
             "name another folder with --index, or replace the source with --other-source: items that the new source lacks \
@@ -32,6 +36,10 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::KeepImages => {
             "--images-only goes on with all images of the folder; --other-source makes it the index of the dataset and \
              deletes images without captions"
+        }
+        Remedy::KeepFormat => {
+            "`gxn data check SOURCE` says what could not be read; --other-source takes the data as they are read now: items \
+             that they lack are deleted from the index"
         }
         Remedy::FixDataset => {
             "`gxn data check SOURCE` says what is wrong with it; --other-source goes on without captions, which are then \
@@ -46,6 +54,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::GiveCaptionImages => "give each caption's image with --image-ids and --caption-image-ids",
         Remedy::MakeReport => "make one with `gxn evaluate MODEL DATA --output report.json`",
         Remedy::GiveReferences => "the results come first; references are given with --references",
+        Remedy::GiveCorpus => "give the captions that a model was trained on with --df, for cider_d",
         Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
         other => return other.words().into_owned(),
     };

@@ -1,4 +1,4 @@
-//! Ctrl-C: once finishes the step and saves, twice stops now.
+//! Ctrl-C: once saves what is done and stops, twice stops now.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ pub fn stop_flag() -> Result<&'static AtomicBool> {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once");
+        eprintln!("\nstopping as soon as what is done is saved; press Ctrl-C again to stop at once");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(&STOP)

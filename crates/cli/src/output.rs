@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error};
 use gxn_base::Kind;
+use gxn_base::unicode::printable;
 
 use crate::hints::flags;
 use crate::interrupt::INTERRUPTED;
@@ -21,12 +22,12 @@ pub fn report_error(error: &Error) -> ExitCode {
         eprintln!("interrupted");
         return ExitCode::from(INTERRUPTED);
     }
-    eprintln!("error: {error}");
+    eprintln!("error: {}", printable_lines(&error.to_string()));
     for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
+        eprintln!("  caused by: {}", printable_lines(&cause.to_string()));
     }
     if let Some(hint) = hint_of(error) {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", printable_lines(&hint));
     }
     ExitCode::from(FAILED)
 }
@@ -53,6 +54,11 @@ fn io_hint(error: &std::io::Error) -> Option<&'static str> {
         ErrorKind::PermissionDenied => Some("check the owner and the permissions of the file and of its folder"),
         _ => None,
     }
+}
+
+/// A message of several lines, of which none changes the terminal whatever names it holds.
+pub fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// `90 s`, `12 min`, `3 h 20 min`.

@@ -7,13 +7,15 @@ use gxn_base::Progress;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::interrupt::stop_requested;
-use crate::output::duration;
+use crate::output::{duration, printable_lines};
 use gxn_base::words::counted;
 
 /// Without a terminal a line is written this often.
 const PAUSE: Duration = Duration::from_secs(15);
 /// Work that took less than this has no rate that means anything.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// From less work than this nobody can tell how long the rest takes.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 const BAR: &str = "{prefix} [{bar:24}] {msg}";
 const TEXT: &str = "{msg}";
@@ -59,7 +61,7 @@ impl ProgressLine {
 
     /// Writes a line that stays.
     pub fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| eprintln!("{}", printable_lines(text)));
         self.pace().written = Instant::now();
     }
 
@@ -113,7 +115,10 @@ fn words(unit: &str, [done, total]: [usize; 2], recent: usize, elapsed: Duration
     let mut words = format!("{done} of {}", counted(total, &one));
     if let Some(rate) = rate(recent, &one, elapsed) {
         let left = elapsed.as_secs_f64() / recent as f64 * total.saturating_sub(done) as f64;
-        words += &format!(", {rate}, {} left", duration(left));
+        words += &format!(", {rate}");
+        if elapsed >= ENOUGH && done < total {
+            words += &format!(", {} left", duration(left));
+        }
     }
     words
 }
@@ -148,7 +153,8 @@ mod tests {
     fn a_rate_is_finite_and_in_units_that_can_be_read() {
         let seconds = Duration::from_secs_f64;
         assert_eq!(words("images", [300, 8100], 300, seconds(1.5)), "300 of 8100 images, 200 images/s, 39 s left");
-        assert_eq!(words("images", [9, 12], 1, seconds(0.5)), "9 of 12 images, 2.0 images/s, 2 s left");
+        assert_eq!(words("images", [9, 12], 1, seconds(0.5)), "9 of 12 images, 2.0 images/s", "too early to tell");
+        assert_eq!(words("images", [12, 12], 4, seconds(2.0)), "12 of 12 images, 2.0 images/s", "nothing is left");
         assert_eq!(words("steps", [4, 10], 4, seconds(10.0)), "4 of 10 steps, 2.5 s per step, 15 s left");
         assert_eq!(words("images", [1, 1], 1, Duration::ZERO), "1 of 1 image", "no time, no rate");
         assert_eq!(words("images", [0, 24], 0, seconds(5.0)), "0 of 24 images", "nothing done, no rate");

@@ -93,3 +93,16 @@ fn a_started_run_takes_over_the_tables_of_its_start() {
     assert!(printed.contains("epochs = 30"), "the train table is not taken over: {printed}");
     refused!(["train", "--init-from", "no-such-run"]);
 }
+
+#[test]
+fn a_beam_finds_no_more_captions_than_it_is_wide() {
+    let (model, image) = (text(&speaking().folder), data().parent().unwrap().join("images/red_0.png"));
+    refused!(["caption", model, text(&image), "-n", "3", "--beam", "2"]);
+    // Left out, it is as wide as needed.
+    assert_eq!(works(["caption", model, text(&image), "-n", "4"]).lines().len(), 4);
+    for count in ["0", "101"] {
+        let ran = gxn(["caption", model, text(&image), "-n", count]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
+        seen!(ran.stderr);
+    }
+}

@@ -1,6 +1,6 @@
 //! Configuration files, recipes, overrides, and what counts as wrong usage.
 
-use crate::fixture::{Ran, command, config, data, gxn, paper, text, train_args, works};
+use crate::fixture::{Ran, command, config, data, gxn, paper, text, tiny_dataset, train_args, works};
 use crate::snapshots::{refusal, refused, seen};
 
 fn resolved(args: &[&str]) -> String {
@@ -156,4 +156,67 @@ fn a_second_run_in_the_same_folder_is_refused_and_a_finished_one_resumes_to_its_
     let empty = tempfile::tempdir().unwrap();
     refused!(["train", "--logs", text(empty.path()), "--resume"]);
     refused!(["train", "--resume", text(empty.path())]);
+}
+
+/// The features of a frozen CNN are estimated from a sample, and none is kept.
+#[test]
+fn a_dry_run_estimates_the_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = ["--set", "look.finetune=false"];
+    let dry = || works(train_args(folder.path(), "dry", &[&frozen[..], &["--dry-run"]].concat())).stdout;
+    let ran = dry();
+    seen!(ran);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    works(train_args(folder.path(), "real", &frozen));
+    assert!(dry().starts_with("features: 0 of 24 images to compute"), "{}", dry());
+}
+
+/// What is read late fails early: no image is read, nothing is written.
+#[test]
+fn what_a_run_needs_is_opened_before_anything_is_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("logs");
+    let vectors = folder.path().join("vectors.txt");
+    let named = format!("look.sentence.word_vectors={{path={:?}}}", text(&vectors));
+    let with_vectors = train_args(&logs, "v", &["--set", "look.finetune=false", "--set", &named]);
+    refused!(&with_vectors);
+    std::fs::write(&vectors, "bonjour 0.5 0.25\n").unwrap();
+    refused!(&with_vectors);
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    refused!(train_args(&file, "l", &[]));
+    refused!(train_args(&logs, "f", &["--set", "look.finetune=false", "--features", text(&file.join("x"))]));
+    assert!(!logs.exists(), "nothing is left");
+}
+
+#[test]
+fn a_learning_rate_beyond_all_bounds_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    refused!(train_args(folder.path(), "wild", &["--lr", "1e30"]));
+    works(["info", text(&folder.path().join("wild/last"))]);
+}
+
+/// A caption of 20,000 words took 1.5 GB and 7 s a step.
+#[test]
+fn long_captions_are_cut_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_dataset(folder.path());
+    let long = format!("the top left is red {}", "and so on ".repeat(7000));
+    let text_of = std::fs::read_to_string(&source).unwrap().replace("the top left is red", &long);
+    std::fs::write(&source, text_of).unwrap();
+    let logs = folder.path().join("logs");
+    let train = |name: &str, more: &[&str]| {
+        let fixed = ["train", text(config()), "--train-data", text(&source), "--logs", text(&logs), "--name", name];
+        works([&fixed[..], &["--epochs", "1"], more].concat())
+    };
+    seen!(train("cut", &[]).stderr);
+    let out = folder.path().join("encoded");
+    let ran = works(["encode", text(&logs.join("cut")), text(&source), "--output", text(&out)]);
+    assert!(ran.stderr.contains("1 caption with more than 60 words: only these are read"), "{}", ran.stderr);
+    // Shorter captions are read whole: the limit changes nothing.
+    let plain = |name: &str, limit: &str| {
+        works(train_args(&logs, name, &["--epochs", "1", "--set", limit]));
+        std::fs::read(logs.join(name).join("last/trainer.safetensors")).unwrap()
+    };
+    assert!(plain("a", "data.max_tokens=0") == plain("b", "data.max_tokens=7"));
 }

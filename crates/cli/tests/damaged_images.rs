@@ -60,12 +60,14 @@ fn data_with_oddities(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_check_names_each_and_ends_with_1() {
+fn the_check_names_each_and_is_strict_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let source = data_with_oddities(folder.path());
-    let ran = gxn(["data", "check", text(&source), "--full"]);
-    assert_eq!(ran.code, 1, "{ran:?}");
+    let ran = works(["data", "check", text(&source), "--full"]);
     seen!(ran.stdout);
+    let strict = gxn(["data", "check", text(&source), "--full", "--strict"]);
+    assert_eq!(strict.code, 1, "{strict:?}");
+    assert!(strict.stdout.contains("fatal: 5 images cannot be read"), "{strict:?}");
     assert!(!ran.stdout.contains("really-a-png"), "the name's ending does not count: {}", ran.stdout);
 }
 
@@ -113,7 +115,10 @@ fn training_and_evaluation_leave_them_out() {
             &set,
         ]);
         seen!(ran.stderr);
+        let strict = ["--logs", logs, "--name", "strict", "--epochs", "1", "--set", &set, "--strict"];
+        refused!([&["train", text(&config), "--train-data", text(&source)], &strict[..]].concat());
     }
+    refused!(["evaluate", &format!("{logs}/true"), text(&source), "--split", "train", "--strict"]);
     let json = works(["evaluate", &format!("{logs}/true"), text(&source), "--split", "train", "--format", "json"]);
     assert_eq!(json.json()["n_images"], 17);
     seen!(json.stderr);
@@ -124,6 +129,6 @@ fn training_and_evaluation_leave_them_out() {
     // A convert that copies keeps bytes as they are, bad ones too; nothing is lost in silence.
     let copied = folder.path().join("copied");
     works(["data", "convert", text(&source), text(&copied), "--to", "jsonl", "--copy-images"]);
-    assert_eq!(gxn(["data", "check", text(&copied), "--full"]).code, 1);
+    assert_eq!(gxn(["data", "check", text(&copied), "--full", "--strict"]).code, 1);
     assert_eq!(works(["data", "check", text(data()), "--full"]).code, 0);
 }

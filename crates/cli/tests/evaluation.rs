@@ -82,6 +82,69 @@ fn the_json_of_an_evaluation_has_the_documented_keys() {
     refused!(["evaluate", text(&cosine().folder), text(data()), "--lambda", "0.5"]);
 }
 
+/// Rules other than the default are stated, refused where they cannot apply, and not compared with others.
+#[test]
+fn what_counts_as_right_is_chosen_and_stated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let model = text(&cosine().folder);
+    let evaluate = |options: &[&str]| {
+        let args = ["evaluate", model, text(data()), "--split", "val", "--format", "json"];
+        works(args.into_iter().chain(options.iter().copied())).json()
+    };
+    let (own, page) = (file("own.json"), file("own.html"));
+    let strict = evaluate(&["-o", text(&own), "--html", text(&page)]);
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<svg") && html.contains("mean recall (mR)") && !html.contains("<script"), "{html}");
+
+    let kind = file("best.json");
+    let best = evaluate(&["--ties", "best", "-o", text(&kind)]);
+    assert!(best["tie_rule"].as_str().unwrap().starts_with("optimistic"), "{best}");
+    assert!(best["metrics"]["rsum"].as_f64() >= strict["metrics"]["rsum"].as_f64());
+    refused!(["compare", text(&own), text(&kind)]);
+
+    let verbatim = evaluate(&["--relevance", "verbatim"]);
+    assert!(verbatim["positives_rule"].as_str().unwrap().contains("verbatim"), "{verbatim}");
+
+    // Every caption is right for every image: all are found first.
+    let encoded = file("encoded");
+    works(["encode", model, text(data()), "--split", "val", "-o", text(&encoded)]);
+    let ids = serde_json::from_str::<Value>(&std::fs::read_to_string(encoded.join("metadata.json")).unwrap()).unwrap();
+    let list =
+        |key: &str| ids[key].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let (images, captions) = (list("image_ids"), list("caption_ids"));
+    let pairs: String = images.iter().flat_map(|i| captions.iter().map(move |c| format!("{i}\t{c}\n"))).collect();
+    let relevance = file("relevance.tsv");
+    std::fs::write(&relevance, pairs).unwrap();
+    let judged = evaluate(&["--relevance", text(&relevance)]);
+    assert_eq!(judged["metrics"]["rsum"], 600.0);
+    std::fs::write(&relevance, "no such image\t0\n").unwrap();
+    refused!(["evaluate", model, text(data()), "--split", "val", "--relevance", text(&relevance)]);
+    refused!(["evaluate", model, text(data()), "--split", "val", "--relevance", text(&file("none.tsv"))]);
+
+    // An image without a caption: a distractor, unless it is dropped.
+    let npy = |name: &str| encoded.join(name).display().to_string();
+    let owner = images[images.len() - 1].as_str();
+    let owners = vec![owner; captions.len()].join("\n");
+    std::fs::write(encoded.join("owners.txt"), owners).unwrap();
+    let external = |option: Option<&str>| {
+        let (images, captions, ids, owners) =
+            (npy("img_emb.npy"), npy("text_emb.npy"), npy("image_ids.txt"), npy("owners.txt"));
+        let args = ["--image-embeddings", &images, "--caption-embeddings", &captions, "--image-ids", &ids];
+        let more = ["--caption-image-ids", &owners, "--format", "json"];
+        works(["evaluate"].into_iter().chain(args).chain(more).chain(option)).json()
+    };
+    let (kept, dropped) = (external(None), external(Some("--drop-unpaired")));
+    let count = |report: &Value, key: &str| report[key].as_array().unwrap().len();
+    assert_eq!((count(&kept, "distractors"), count(&kept, "left_out")), (images.len() - 1, 0));
+    assert_eq!((count(&dropped, "distractors"), count(&dropped, "left_out")), (0, images.len() - 1));
+    assert_eq!(dropped["metrics"]["t2i_r1"], 100.0);
+    let mean_rank = |report: &Value| report["metrics"]["t2i_meanr"].as_f64().unwrap();
+    assert!(mean_rank(&kept) > mean_rank(&dropped), "{} and {}", mean_rank(&kept), mean_rank(&dropped));
+    let (images, captions) = (npy("img_emb.npy"), npy("text_emb.npy"));
+    refused!(["evaluate", "--image-embeddings", &images, "--caption-embeddings", &captions, "--relevance", "verbatim"]);
+}
+
 #[test]
 fn two_results_are_compared_query_by_query() {
     let folder = tempfile::tempdir().unwrap();

@@ -39,7 +39,7 @@ fn a_folder_is_indexed_and_refreshed() {
     let said = "indexed 24 images (22 unchanged, 1 encoded, 1 copied or moved, 1 removed)";
     assert!(again.stderr.contains(said), "{}", again.stderr);
     seen!(again.stderr);
-    let paths = works(["search", "x", text(&photos), "-f", "--top", "30"]).stdout;
+    let paths = works(["search", "red", text(&photos), "-f", "--top", "30"]).stdout;
     assert!(!paths.contains("red_0.png"));
     seen!(paths);
     let hidden = works([&args[..], &["--include-hidden"]].concat());
@@ -178,8 +178,11 @@ fn what_cannot_be_read_any_more_stays() {
     let folder = tempfile::tempdir().unwrap();
     let photos = indexed_photos(folder.path());
     let listed = || {
-        let mut paths: Vec<String> =
-            works(["search", "x", text(&photos), "-f", "--top", "99"]).lines().into_iter().map(String::from).collect();
+        let mut paths: Vec<String> = works(["search", "red", text(&photos), "-f", "--top", "99"])
+            .lines()
+            .into_iter()
+            .map(String::from)
+            .collect();
         paths.sort();
         paths
     };
@@ -237,7 +240,7 @@ fn captions_of_a_dataset_follow_their_file() {
     seen!(again);
     let less = refresh("red_0.png,a red patch\nblue_0.png,a blue patch\n");
     seen!(less);
-    let texts = works(["search", "x", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
+    let texts = works(["search", "red", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
     let mut texts: Vec<&str> = texts.iter().map(|hit| hit["caption"].as_str().unwrap()).collect();
     texts.sort_unstable();
     assert_eq!(texts, ["a blue patch", "a red patch"]);

@@ -7,7 +7,7 @@ use crate::indexing::indexed_photos;
 use crate::snapshots::{refused, seen};
 
 fn listed(index: &Path) -> Vec<String> {
-    let hits = works(["search", "x", "--index", text(index), "--format", "jsonl", "--top", "99"]).json_lines();
+    let hits = works(["search", "red", "--index", text(index), "--format", "jsonl", "--top", "99"]).json_lines();
     let mut ids: Vec<String> = hits.iter().map(|hit| hit["id"].as_str().unwrap().to_string()).collect();
     ids.sort();
     ids
@@ -58,7 +58,7 @@ fn a_dataset_that_is_none_any_more_keeps_its_captions() {
     }
     refused!(["index", text(&pairs)]);
     refused!(["index", text(&pairs), "--images-only"]);
-    assert_eq!(works(["search", "x", text(&pairs), "--target", "text"]).lines().len(), 3);
+    assert_eq!(works(["search", "red", text(&pairs), "--target", "text"]).lines().len(), 3);
     let taken = works(["index", text(&pairs), "--other-source"]).stderr;
     seen!(taken);
 }

@@ -36,7 +36,8 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     refused!(&least);
     refused!([&search[..], &["--min-relevance", "1.5"]].concat());
 
-    let kept = works(["calibrate", text(&model), text(&table)]);
+    // Each caption stands under 40 of the images: with equal captions as answers, these are three queries.
+    let kept = works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
     assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
     let figures = works(["calibrate", text(&model), text(&table), "--measure", "val", "--format", "json"]).json();
     assert_eq!(figures["text_to_image"]["gallery"], 120);
@@ -77,4 +78,18 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     refused!(search);
     works(["calibrate", text(&model), text(&table)]);
     works(search);
+}
+
+/// All unknown words mean the same to a model: whatever they find is chance.
+#[test]
+fn a_query_of_unknown_words_only_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
+    let search = |query: &[&str]| gxn([&["search"], query, &["--index", text(&index)]].concat());
+    let none = search(&["qqxzv zzyzx"]);
+    assert_eq!((none.code, none.stdout.as_str()), (3, ""), "{none:?}");
+    seen!(none.stderr);
+    assert_eq!(search(&["qqxzv", "+", "zzyzx"]).code, 3);
+    assert_eq!(search(&["a red qqxzv"]).code, 0);
 }

@@ -124,6 +124,23 @@ fn a_corpus_adds_cider_d_and_missing_captions_are_named() {
     assert!(last.starts_with("cider_d ") && last.ends_with("frequencies of 2 images of the corpus"), "{last}");
 }
 
+/// Too few images for document frequencies: said with what to do; what is no text is counted.
+#[test]
+fn cider_of_few_images_is_noted_and_references_without_text_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let annotations =
+        json!([{"image_id": 1, "caption": "A dog."}, {"image_id": 1, "caption": null}, {"image_id": 1, "caption": 7}]);
+    let references = json!({"images": [{"id": 1}], "annotations": annotations});
+    let references = write(folder.path(), "captions.json", &references);
+    let results = write(folder.path(), "r.json", &json!([result(1, "a dog")]));
+    let ran = works(["score-captions", text(&results), "--references", text(&references)]);
+    let notes: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("note: ")).collect();
+    seen!(notes.join("\n"));
+    let corpus = ["--df", text(&references)];
+    let with = works(["score-captions", text(&results), "--references", text(&references)].into_iter().chain(corpus));
+    assert!(!with.stderr.contains("cider is 0"), "{}", with.stderr);
+}
+
 /// Karpathy's file as references: file names, `cocoid` or `imgid`; only the split in play is expected whole.
 #[test]
 fn karpathy_references_know_three_names_of_an_image() {

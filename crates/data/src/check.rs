@@ -1,17 +1,19 @@
 //! [`check`]: what is wrong with a dataset before hours are spent on it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::account::Dropped;
-use super::check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+use super::check_report::{CaptionLengths, CheckReport, EqualCaptions, RepeatedCaption, SplitCount, WordlessCaption};
 use super::dataset::{Dataset, Image};
+use super::duplicates::Duplicates;
 use super::image::{ImageLimits, decode_image, image_size, read_limited};
 use super::image_source::ContentHash;
 use super::split::Split;
 use super::tokenizer::tokenize;
+use super::verdict::Purpose;
 use super::vocabulary::{UNKNOWN, Vocabulary};
 use gxn_base::{Error, Progress, Result};
 
@@ -22,16 +24,27 @@ pub struct CheckOptions {
     pub decode_pixels: bool,
     /// Larger images are reported as unreadable.
     pub limits: ImageLimits,
-    /// Captions with more words than this are counted as long.
+    /// Captions with more words than this are counted as long: training reads them to here. 0 reads all.
     pub long_words: usize,
     /// Threshold of the training vocabulary against which unknown words are counted.
     pub min_count: usize,
+    /// What the dataset is to be used for.
+    pub purpose: Purpose,
+    /// Whether each line of the account is fatal.
+    pub strict: bool,
 }
 
 impl Default for CheckOptions {
-    /// Headers only, the default limits, 50 words, words that occur at least twice.
+    /// Headers only, the default limits, 60 words, words that occur at least twice, for training, not strict.
     fn default() -> Self {
-        Self { decode_pixels: false, limits: ImageLimits::default(), long_words: 50, min_count: 2 }
+        Self {
+            decode_pixels: false,
+            limits: ImageLimits::default(),
+            long_words: 60,
+            min_count: 2,
+            purpose: Purpose::Train,
+            strict: false,
+        }
     }
 }
 
@@ -56,22 +69,55 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
             Ok((ContentHash::of(&bytes), size))
         });
         progress.update("images", done.fetch_add(1, Ordering::Relaxed) + 1, total);
-        Ok(outcome.map_err(|error| Dropped { what: image.id.clone(), reason: error.to_string() }))
+        Ok(outcome.map_err(|error| Dropped { what: image.id.clone(), reason: error.in_full() }))
     };
-    let mut contents: HashMap<ContentHash, Vec<usize>> = HashMap::new();
+    let mut contents = Vec::with_capacity(total);
     let (mut sizes, mut unreadable) = (Vec::new(), Vec::new());
+    let mut usable = data.split_sizes();
     for (at, outcome) in data.images.par_iter().map(examine).collect::<Result<Vec<_>>>()?.into_iter().enumerate() {
         match outcome {
             Ok((content, size)) => {
-                contents.entry(content).or_default().push(at);
+                contents.push(Some(content));
                 sizes.push(size);
             }
-            Err(reason) => unreadable.push(reason),
+            Err(reason) => {
+                contents.push(None);
+                usable[data.images[at].split as usize] -= 1;
+                unreadable.push(reason);
+            }
         }
     }
     sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
     let (lengths, captions_per_image) = caption_counts(data, options.long_words);
-    let vocabulary = Vocabulary::from_train(data, options.min_count);
+    let (vocabulary, splits) = split_counts(data, options.min_count);
+    let mut report = CheckReport {
+        name: data.name.clone(),
+        format: data.format.clone(),
+        data_sha: data.hash(),
+        splits,
+        captions_per_image,
+        lengths,
+        wordless: wordless(data),
+        long_words: options.long_words,
+        vocabulary,
+        sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
+        decoded_pixels: options.decode_pixels,
+        unreadable,
+        duplicates: Duplicates::find(data, &contents),
+        repeated_captions: repeated_captions(data),
+        equal_within: equal_within(data),
+        account: data.account.clone(),
+        purpose: options.purpose,
+        fatal: Vec::new(),
+        warnings: Vec::new(),
+    };
+    report.judge(usable, options.strict);
+    Ok(report)
+}
+
+/// Words in the training vocabulary, and what each split has.
+fn split_counts(data: &Dataset, min_count: usize) -> (usize, Vec<SplitCount>) {
+    let vocabulary = Vocabulary::from_train(data, min_count);
     let count = |split: Split| {
         let texts = data.captions_in(split).map(|at| data.captions[at].text.as_str());
         SplitCount {
@@ -81,26 +127,7 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
             unknown_words: vocabulary.unknown_words(texts),
         }
     };
-    let mut report = CheckReport {
-        name: data.name.clone(),
-        format: data.format.clone(),
-        data_sha: data.hash(),
-        splits: Split::ALL.map(count).to_vec(),
-        captions_per_image,
-        lengths,
-        long_words: options.long_words,
-        vocabulary: vocabulary.len() - (UNKNOWN as usize + 1),
-        sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
-        decoded_pixels: options.decode_pixels,
-        unreadable,
-        duplicates: duplicates(data, contents),
-        repeated_captions: repeated_captions(data),
-        account: data.account.clone(),
-        fatal: Vec::new(),
-        warnings: Vec::new(),
-    };
-    report.judge();
-    Ok(report)
+    (vocabulary.len() - (UNKNOWN as usize + 1), Split::ALL.map(count).to_vec())
 }
 
 fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMap<usize, usize>) {
@@ -117,20 +144,15 @@ fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMa
         median: share(50),
         p95: share(95),
         most: words[words.len() - 1],
-        long: words.len() - words.partition_point(|&count| count <= long_words),
+        long: words.len() - words.partition_point(|&count| long_words == 0 || count <= long_words),
         wordless: words.partition_point(|&count| count == 0),
     };
     (lengths, per_image)
 }
 
-fn duplicates(data: &Dataset, contents: HashMap<ContentHash, Vec<usize>>) -> Vec<Duplicates> {
-    let mut groups: Vec<Vec<usize>> = contents.into_values().filter(|group| group.len() > 1).collect();
-    groups.sort();
-    let describe = |group: Vec<usize>| Duplicates {
-        images: group.iter().map(|&at| data.images[at].id.clone()).collect(),
-        splits: Split::ALL.into_iter().filter(|&s| group.iter().any(|&at| data.images[at].split == s)).collect(),
-    };
-    groups.into_iter().map(describe).collect()
+fn wordless(data: &Dataset) -> Vec<WordlessCaption> {
+    let captions = data.captions.par_iter().filter(|caption| tokenize(&caption.text).is_empty());
+    captions.map(|caption| WordlessCaption { id: caption.id.clone(), text: caption.text.clone() }).collect()
 }
 
 fn repeated_captions(data: &Dataset) -> Vec<RepeatedCaption> {
@@ -148,6 +170,20 @@ fn repeated_captions(data: &Dataset) -> Vec<RepeatedCaption> {
         .collect();
     repeated.sort_by(|a, b| b.images.cmp(&a.images).then_with(|| a.text.cmp(&b.text)));
     repeated
+}
+
+/// Images under which a caption stands several times.
+fn equal_within(data: &Dataset) -> EqualCaptions {
+    let mut found = EqualCaptions::default();
+    for image in 0..data.images.len() {
+        let texts = || data.captions[data.captions_of(image)].iter().map(|caption| caption.text.as_str());
+        let mut seen = HashSet::new();
+        if let Some(text) = texts().find(|text| !seen.insert(*text)) {
+            found.images += 1;
+            found.example.get_or_insert_with(|| (data.images[image].id.clone(), text.to_owned()));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

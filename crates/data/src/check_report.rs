@@ -1,13 +1,15 @@
 //! [`CheckReport`]: what a check found, and whether the dataset is ready.
 
-use gxn_base::words::counted;
+use gxn_base::words::{counted, first_few};
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::account::{Account, Dropped};
+use super::duplicates::Duplicates;
 use super::split::Split;
+use super::verdict::{Purpose, SplitSizes};
 use super::vocabulary::UnknownWords;
 
 /// Counts of one split.
@@ -23,15 +25,6 @@ pub struct SplitCount {
     pub unknown_words: UnknownWords,
 }
 
-/// Images with the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Duplicates {
-    /// Their ids.
-    pub images: Vec<String>,
-    /// The splits they are in, each once.
-    pub splits: Vec<Split>,
-}
-
 /// A caption that several images share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepeatedCaption {
@@ -39,6 +32,15 @@ pub struct RepeatedCaption {
     pub text: String,
     /// How many images have it.
     pub images: usize,
+}
+
+/// Images under which one caption stands several times.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EqualCaptions {
+    /// How many.
+    pub images: usize,
+    /// The first of them and its caption.
+    pub example: Option<(String, String)>,
 }
 
 /// Words per caption.
@@ -58,6 +60,15 @@ pub struct CaptionLengths {
     pub wordless: usize,
 }
 
+/// A caption without any word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WordlessCaption {
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+}
+
 /// Everything that a check found. `Display` prints it for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckReport {
@@ -73,6 +84,8 @@ pub struct CheckReport {
     pub captions_per_image: BTreeMap<usize, usize>,
     /// Words per caption.
     pub lengths: CaptionLengths,
+    /// The captions without any word.
+    pub wordless: Vec<WordlessCaption>,
     /// The threshold used for `lengths.long`.
     pub long_words: usize,
     /// Words in the training vocabulary, without the specials.
@@ -87,9 +100,14 @@ pub struct CheckReport {
     pub duplicates: Vec<Duplicates>,
     /// Texts under several images, most frequent first.
     pub repeated_captions: Vec<RepeatedCaption>,
+    /// Images with equal captions.
+    pub equal_within: EqualCaptions,
     /// What reading the source found and left out.
     pub account: Account,
-    /// What must be fixed before training.
+    /// What the dataset is to be used for.
+    #[serde(skip)]
+    pub purpose: Purpose,
+    /// What must be fixed before the dataset serves its purpose.
     pub fatal: Vec<String>,
     /// What is worth knowing.
     pub warnings: Vec<String>,
@@ -98,52 +116,74 @@ pub struct CheckReport {
 impl CheckReport {
     /// Groups of identical images of which some are in train and some are not, or some in val and some in test.
     pub fn leaks(&self) -> impl Iterator<Item = &Duplicates> {
-        self.duplicates.iter().filter(|group| group.splits.len() > 1)
+        self.duplicates.iter().filter(|group| group.is_leak())
     }
 
-    /// Decides what is fatal: images that will stop a run, and scores that would be wrong.
-    pub(super) fn judge(&mut self) {
-        let leaks: Vec<String> = self.leaks().map(|group| group.images.join(" = ")).collect();
-        let (mut fatal, mut warnings) = (Vec::new(), Vec::new());
+    /// Decides what is fatal: a split that lacks images, of those that are `usable`; in strict mode also whatever is left out,
+    /// cut or doubtful.
+    pub(super) fn judge(&mut self, usable: SplitSizes, strict: bool) {
+        let faults = self.faults();
+        let lack = self.purpose.lack(usable);
+        let empty =
+            self.splits.iter().filter(|count| count.images == 0).map(|count| format!("no {} images", count.split));
+        // What is fatal need not be a warning too.
+        let empty =
+            empty.filter(|text| !lack.as_ref().is_some_and(|lack| lack.starts_with(text.trim_end_matches('s'))));
+        let mut warnings: Vec<String> = empty.collect();
+        let mut fatal: Vec<String> = lack.clone().into_iter().collect();
+        if strict {
+            fatal.extend(faults)
+        } else {
+            warnings.extend(faults)
+        }
+        warnings.extend(self.advice());
+        (self.fatal, self.warnings) = (fatal, warnings);
+    }
+
+    /// What is left out, cut or doubtful. Training, evaluation and indexing go on without it, unless they are strict.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         if !self.unreadable.is_empty() {
-            fatal.push(format!("{} cannot be read or are too large", counted(self.unreadable.len(), "image")));
+            let images = counted(self.unreadable.len(), "image");
+            faults.push(format!("{images} cannot be read or are too large, and are left out"));
         }
-        if !leaks.is_empty() {
-            let named = leaks.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-            let groups = counted(leaks.len(), "group");
-            fatal.push(format!("identical images lie in more than one split, {groups}: {named}"));
+        if !self.account.dropped.is_empty() {
+            faults.push(format!("skipped: {} of the source", counted(self.account.dropped.len(), "entry")));
         }
-        for count in self.splits.iter().filter(|count| count.images == 0) {
-            warnings.push(format!("no {} images", count.split));
-        }
-        let left_out = self.account.left_out().len();
-        if left_out > 0 {
-            warnings.push(format!("left out: {} of the source", counted(left_out, "entry")));
-        }
-        let inside = self.duplicates.len() - leaks.len();
-        if inside > 0 {
-            warnings.push(format!("identical images within a split: {}", counted(inside, "group")));
-        }
-        if !self.repeated_captions.is_empty() {
-            let first = &self.repeated_captions[0];
-            let captions = counted(self.repeated_captions.len(), "caption");
-            warnings.push(format!("under several images: {captions}, such as {:?} under {}", first.text, first.images));
-        }
-        if self.lengths.wordless > 0 {
-            warnings.push(format!("without any word: {}", counted(self.lengths.wordless, "caption")));
-        }
+        faults.extend(self.account.warnings.iter().cloned());
+        faults.extend(Duplicates::leak_warning(&self.duplicates));
         if self.lengths.long > 0 {
-            warnings.push(format!("longer than {} words: {}", self.long_words, counted(self.lengths.long, "caption")));
+            let (captions, words) = (counted(self.lengths.long, "caption"), self.long_words);
+            faults.push(format!("longer than {words} words: {captions}, of which only these words are read"));
+        }
+        faults
+    }
+
+    /// What is worth knowing of what is used.
+    fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        let inside = self.duplicates.len() - self.leaks().count();
+        if inside > 0 {
+            advice.push(format!("identical images within a split: {}", counted(inside, "group")));
+        }
+        if let Some((image, text)) = &self.equal_within.example {
+            let images = counted(self.equal_within.images, "image");
+            advice.push(format!("equal captions of one image: under {images}, such as {text:?} under {image}"));
+        }
+        if let Some(first) = self.repeated_captions.first() {
+            let captions = counted(self.repeated_captions.len(), "caption");
+            advice.push(format!("under several images: {captions}, such as {:?} under {}", first.text, first.images));
+        }
+        if !self.wordless.is_empty() {
+            let named: Vec<String> = self.wordless.iter().map(|one| format!("{} {:?}", one.id, one.text)).collect();
+            advice.push(format!("without any word: {}: {}", counted(named.len(), "caption"), first_few(&named)));
         }
         let train = self.splits[0].images > 0;
         for count in self.splits.iter().skip(1).filter(|count| train && count.unknown_words.rate() > 0.1) {
-            warnings.push(format!(
-                "{:.1} % of {}'s words are unknown",
-                100.0 * count.unknown_words.rate(),
-                count.split
-            ));
+            let rate = 100.0 * count.unknown_words.rate();
+            advice.push(format!("{rate:.1} % of {}'s words are unknown", count.split));
         }
-        (self.fatal, self.warnings) = (fatal, warnings);
+        advice
     }
 }
 
@@ -173,19 +213,24 @@ impl fmt::Display for CheckReport {
         }
         let depth = if self.decoded_pixels { "every pixel was decoded" } else { "headers were read, pixels were not" };
         writeln!(f, "  {depth}; data sha256 {}", &self.data_sha[..16])?;
-        list(f, "unreadable", self.unreadable.iter().map(|d| format!("{}: {}", d.what, d.reason)))?;
+        list(f, "unreadable", self.unreadable.iter().map(Dropped::sentence))?;
         list(
             f,
             "identical images",
             self.duplicates.iter().map(|group| {
                 let splits: Vec<String> = group.splits.iter().map(Split::to_string).collect();
-                format!("{} ({})", group.images.join(" = "), splits.join(", "))
+                format!("{} ({})", group.named(), splits.join(", "))
             }),
         )?;
-        list(f, "left out", self.account.left_out().into_iter().map(|d| format!("{}: {}", d.what, d.reason)))?;
+        list(f, "skipped", self.account.left_out().iter().map(Dropped::sentence))?;
         self.warnings.iter().try_for_each(|text| writeln!(f, "  warning: {text}"))?;
         self.fatal.iter().try_for_each(|text| writeln!(f, "  fatal: {text}"))?;
-        write!(f, "  {}", if self.fatal.is_empty() { "ready to train" } else { "not ready: see fatal above" })
+        let ready = match self.purpose {
+            Purpose::Train => "ready to train".to_owned(),
+            Purpose::Evaluate(split) => format!("ready to evaluate on {split}"),
+            Purpose::Index => "ready to index".to_owned(),
+        };
+        if self.fatal.is_empty() { write!(f, "  {ready}") } else { write!(f, "  not {ready}: see fatal above") }
     }
 }
 

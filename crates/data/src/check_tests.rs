@@ -57,6 +57,11 @@ fn finds_what_is_wrong() {
     // Words: 3, 2, 2, 3, 0, 2.
     let lengths = CaptionLengths { least: 0, median: 2, p95: 3, most: 3, long: 2, wordless: 1 };
     assert_eq!(report.lengths, lengths);
+    assert_eq!(report.wordless.len(), 1);
+    let [said] = report.warnings.iter().filter(|line| line.contains("word: ")).collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    assert_eq!(*said, format!("without any word: 1 caption: {} {:?}", report.wordless[0].id, report.wordless[0].text));
     // Words at least twice in train: a, dog. Test has "a cat sits": 2 of 3 unknown.
     assert_eq!(report.vocabulary, 2);
     assert_eq!(report.splits[2].unknown_words, UnknownWords { words: 3, unknown: 2 });
@@ -67,11 +72,21 @@ fn finds_what_is_wrong() {
     assert_eq!(leaks[0].splits, [Split::Train, Split::Test]);
     assert_eq!(report.repeated_captions, [RepeatedCaption { text: "a dog".into(), images: 3 }]);
     assert_eq!(report.sizes, Some([(2, 2), (10, 2)]));
-    assert_eq!(report.fatal.len(), 2, "{:?}", report.fatal);
+    assert_eq!(report.fatal, [] as [&str; 0]);
     let text = report.to_string();
-    for part in ["train         2         3", "fatal: 1 image cannot", "a.png = copy.png (train, test)", "not ready"] {
+    for part in [
+        "train         2         3",
+        "warning: 1 image cannot",
+        "a.png = copy.png (train, test)",
+        "longer than 2 words: 2 captions",
+        "ready to train",
+    ] {
         assert!(text.contains(part), "{part:?} not in\n{text}");
     }
+    let strict = check(&data, &CheckOptions { strict: true, ..options.clone() }, &()).unwrap();
+    // Unreadable, skipped, in two splits, too long.
+    assert_eq!(strict.fatal.len(), 4, "{:?}", strict.fatal);
+    assert!(strict.to_string().ends_with("not ready to train: see fatal above"));
     assert!(serde_json::to_string(&report).unwrap().contains("\"fatal\":["));
 
     let closely = check(&data, &CheckOptions { decode_pixels: true, ..options }, &()).unwrap();
@@ -90,6 +105,29 @@ fn a_healthy_set_is_ready() {
         check(&open(folder.path(), &lines), &CheckOptions { min_count: 1, ..CheckOptions::default() }, &()).unwrap();
     assert!(report.fatal.is_empty() && report.unreadable.is_empty() && report.duplicates.is_empty());
     assert!(report.to_string().ends_with("ready to train"));
+}
+
+/// The check, training and evaluation ask the same of a dataset.
+#[test]
+fn a_split_that_lacks_images_is_fatal_for_what_needs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.png"), png(1)).unwrap();
+    fs::write(folder.path().join("b.png"), png(2)).unwrap();
+    fs::write(folder.path().join("c.png"), "not an image").unwrap();
+    let line = |name: &str, split: &str| {
+        format!("{{\"image\":\"{name}.png\",\"captions\":[\"x\",\"x\"],\"split\":\"{split}\"}}\n")
+    };
+    let data = open(folder.path(), &(line("a", "val") + &line("b", "val") + &line("c", "test")));
+    let judged = |purpose| check(&data, &CheckOptions { purpose, ..CheckOptions::default() }, &()).unwrap();
+    let report = judged(Purpose::Train);
+    assert_eq!(report.fatal, ["no train image: training needs at least 2"]);
+    assert!(data.require(Purpose::Train).is_err());
+    assert!(judged(Purpose::Evaluate(Split::Val)).to_string().ends_with("ready to evaluate on val"));
+    assert!(judged(Purpose::Index).fatal.is_empty());
+    // The only image of test cannot be read.
+    assert_eq!(judged(Purpose::Evaluate(Split::Test)).fatal, ["no test image: evaluation needs at least 1"]);
+    assert_eq!(report.equal_within, EqualCaptions { images: 3, example: Some(("a.png".into(), "x".into())) });
+    assert!(report.to_string().contains("equal captions of one image: under 3 images"), "{report}");
 }
 
 #[test]

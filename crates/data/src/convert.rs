@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use super::dataset::{Caption, Dataset, Image};
 use super::image::{ImageLimits, decode_image};
 use super::image_resolver::check_relative;
-use super::image_source::{ImageSource, has_image_extension};
+use super::image_source::{ImageSource, has_image_extension, is_image_extension};
+use super::parquet_writer;
 use gxn_base::fs::{build_folder_atomically, write_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 
@@ -28,6 +29,8 @@ pub enum DataFormat {
     Webdataset,
     /// A caption a row: loses `meta`.
     Csv,
+    /// Shards of Hugging Face's `datasets`: keeps everything.
+    Parquet,
 }
 
 impl FromStr for DataFormat {
@@ -39,7 +42,8 @@ impl FromStr for DataFormat {
             "karpathy" => Ok(Self::Karpathy),
             "wds" | "webdataset" => Ok(Self::Webdataset),
             "csv" => Ok(Self::Csv),
-            _ => Err(Error::invalid("the format", format!("{text:?}"), "jsonl, karpathy, wds or csv")),
+            "parquet" => Ok(Self::Parquet),
+            _ => Err(Error::invalid("the format", format!("{text:?}"), "jsonl, karpathy, wds, csv or parquet")),
         }
     }
 }
@@ -51,6 +55,7 @@ impl fmt::Display for DataFormat {
             Self::Karpathy => "karpathy",
             Self::Webdataset => "wds",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         })
     }
 }
@@ -60,14 +65,15 @@ impl fmt::Display for DataFormat {
 pub enum ImageFiles {
     /// Copied: the output is a new folder with the table and `images/`.
     Copy,
-    /// Left where they are: the output is one file, whose folder must lie above the images. Not for webdataset.
+    /// Left where they are: the output is one file, whose folder must lie above the images. Not for webdataset and
+    /// Parquet.
     Refer,
 }
 
-/// Samples in each tar shard.
+/// Samples in each shard.
 const SHARD: usize = 10_000;
 
-/// Writes `data` to `out` and returns the file to open (the folder, for webdataset). Nothing is half-written: the output
+/// Writes `data` to `out` and returns the file to open (the folder, for webdataset and Parquet). Nothing is half-written: the output
 /// gets its name when it is complete.
 ///
 /// # Errors
@@ -80,11 +86,16 @@ pub fn convert(
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
     match (format, files) {
-        (DataFormat::Webdataset, ImageFiles::Refer) => Err(Error::unsupported(
-            "the images of a tar",
+        (DataFormat::Webdataset | DataFormat::Parquet, ImageFiles::Refer) => Err(Error::unsupported(
+            "the images of an archive",
             "to be left where they are",
-            "copies: a tar holds its images",
+            "copies: an archive holds its images",
         )),
+        (DataFormat::Parquet, ImageFiles::Copy) => {
+            let names = names_for(data);
+            build_folder_atomically(out, |folder| parquet_writer::write_shards(data, &names, SHARD, folder, progress))?;
+            Ok(out.to_path_buf())
+        }
         (DataFormat::Webdataset, ImageFiles::Copy) => {
             build_folder_atomically(out, |folder| write_shards(data, folder, progress))?;
             Ok(out.to_path_buf())
@@ -117,7 +128,11 @@ fn name_from(image: &Image, out: &Path) -> Result<String> {
         Error::conflict(format!("image {}", image.id), found, "a file below the output's folder")
             .with_hint("copy the images, or write the output into a folder above them")
     };
-    let ImageSource::File(path) = &image.source else { return Err(refuse("a member of a tar".into())) };
+    let path = match &image.source {
+        ImageSource::File(path) => path,
+        ImageSource::Converted { .. } => return Err(refuse("a file that a command decodes".into())),
+        _ => return Err(refuse("a part of an archive".into())),
+    };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = |path: &Path| path.canonicalize().map_err(|error| Error::io("cannot open", path, error));
     let (folder, path) = (real(folder)?, real(path)?);
@@ -129,11 +144,7 @@ fn name_from(image: &Image, out: &Path) -> Result<String> {
 fn names_for(data: &Dataset) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |image: &Image| {
-        let origin = match &image.source {
-            ImageSource::File(path) => path.to_string_lossy().into_owned(),
-            ImageSource::TarMember { member, .. } => member.clone(),
-        };
-        let ending = origin.rsplit_once('.').map_or("jpg", |(_, ending)| ending).to_ascii_lowercase();
+        let ending = ending(&image.source);
         let clean = |c: char| if c.is_alphanumeric() || "._-/".contains(c) { c } else { '_' };
         let id: String = image.id.chars().map(clean).collect();
         let stem =
@@ -153,6 +164,17 @@ fn names_for(data: &Dataset) -> Vec<String> {
         name
     };
     data.images.iter().map(name).collect()
+}
+
+/// How the image's file is to end: as it does, or by its content where it has no usual ending.
+fn ending(source: &ImageSource) -> String {
+    match Path::new(source.name()).extension().and_then(std::ffi::OsStr::to_str) {
+        Some(ending) if is_image_extension(ending) => ending.to_ascii_lowercase(),
+        _ => {
+            let format = source.first_bytes().ok().and_then(|bytes| image::guess_format(&bytes).ok());
+            format.and_then(|format| format.extensions_str().first()).map_or("jpg", |ending| *ending).to_owned()
+        }
+    }
 }
 
 fn copy_images(data: &Dataset, names: &[String], folder: &Path, progress: &dyn Progress) -> Result<()> {

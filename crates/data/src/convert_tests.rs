@@ -54,6 +54,7 @@ fn every_format_reads_back_equal() {
     for (format, meta) in [
         (DataFormat::Jsonl, true),
         (DataFormat::Webdataset, true),
+        (DataFormat::Parquet, true),
         (DataFormat::Karpathy, false),
         (DataFormat::Csv, false),
     ] {
@@ -61,11 +62,23 @@ fn every_format_reads_back_equal() {
         let written = convert(&data, format, &out, ImageFiles::Copy, &()).unwrap();
         for source in [&written, &out] {
             let back = Dataset::open(source, &SourceOptions { strict: true, ..SourceOptions::default() }).unwrap();
-            assert_eq!(content(&back, meta), content(&data, meta), "{format}");
+            let (mut found, mut expected) = (content(&back, meta), content(&data, meta));
+            if format == DataFormat::Parquet {
+                // Each split has its own shards.
+                for images in [&mut found, &mut expected] {
+                    images.sort_by_key(|image| image[0].to_string());
+                }
+            }
+            assert_eq!(found, expected, "{format}");
         }
         // The same again elsewhere gives the same bytes.
         let again = convert(&data, format, &folder.path().join(format!("{format}2")), ImageFiles::Copy, &()).unwrap();
-        let file = |path: &Path| if path.is_dir() { path.join("shard-0000.tar") } else { path.to_path_buf() };
+        let first = match format {
+            DataFormat::Webdataset => "shard-0000.tar",
+            DataFormat::Parquet => "data/train-00000-of-00001.parquet",
+            _ => "",
+        };
+        let file = |path: &Path| if path.is_dir() { path.join(first) } else { path.to_path_buf() };
         assert_eq!(fs::read(file(&written)).unwrap(), fs::read(file(&again)).unwrap(), "{format}");
     }
 }
@@ -85,7 +98,9 @@ fn images_can_stay_where_they_are() {
     let error =
         convert(&data, DataFormat::Csv, &folder.path().join("elsewhere/x.csv"), ImageFiles::Refer, &()).unwrap_err();
     assert!(error.to_string().contains("expected a file below the output's folder"), "{error}");
-    assert!(convert(&data, DataFormat::Webdataset, &folder.path().join("w"), ImageFiles::Refer, &()).is_err());
+    for format in [DataFormat::Webdataset, DataFormat::Parquet] {
+        assert!(convert(&data, format, &folder.path().join("w"), ImageFiles::Refer, &()).is_err());
+    }
 }
 
 #[test]
@@ -93,7 +108,7 @@ fn nothing_is_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let data = awkward(folder.path());
     fs::remove_file(folder.path().join("in/e.png")).unwrap();
-    for format in [DataFormat::Jsonl, DataFormat::Webdataset] {
+    for format in [DataFormat::Jsonl, DataFormat::Webdataset, DataFormat::Parquet] {
         let error = convert(&data, format, &folder.path().join("out"), ImageFiles::Copy, &()).unwrap_err().to_string();
         assert!(error.contains("e.png"), "{error}");
     }
@@ -120,17 +135,17 @@ fn other_images_become_png_in_a_tar() {
 
 #[test]
 fn names_of_formats() {
-    for name in ["jsonl", "karpathy", "wds", "csv"] {
+    for name in ["jsonl", "karpathy", "wds", "csv", "parquet"] {
         assert_eq!(name.parse::<DataFormat>().unwrap().to_string(), name);
     }
-    assert!("parquet".parse::<DataFormat>().unwrap_err().to_string().contains("jsonl, karpathy, wds or csv"));
+    assert!("arrow".parse::<DataFormat>().unwrap_err().to_string().contains("jsonl, karpathy, wds, csv or parquet"));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Any id and any text survive JSONL, tar, Karpathy and CSV.
+    /// Any id and any text survive JSONL, tar, Parquet, Karpathy and CSV.
     #[test]
-    fn any_text_survives(id in "[^\u{0}]{1,12}", text in "[^\u{0}]{1,20}", which in 0usize..4) {
+    fn any_text_survives(id in "[^\u{0}]{1,12}", text in "[^\u{0}]{1,20}", which in 0usize..5) {
         let (id, text) = (id.trim().to_owned(), text.trim().to_owned());
         prop_assume!(!id.is_empty() && !text.is_empty());
         let folder = tempfile::tempdir().unwrap();
@@ -139,7 +154,7 @@ proptest! {
         let source = ImageSource::File(folder.path().join("a.png"));
         data.images.push(Image { id: id.clone(), source, split: Split::Val, content: None, meta: Map::new() });
         data.captions.push(Caption { id: format!("{id}#0"), image: 0, text });
-        let format = [DataFormat::Jsonl, DataFormat::Webdataset, DataFormat::Karpathy, DataFormat::Csv][which];
+        let format = [DataFormat::Jsonl, DataFormat::Webdataset, DataFormat::Karpathy, DataFormat::Csv, DataFormat::Parquet][which];
         let written = convert(&data, format, &folder.path().join("out"), ImageFiles::Copy, &()).unwrap();
         let back = Dataset::open(&written, &SourceOptions::default()).unwrap();
         prop_assert_eq!(content(&back, true)[0].as_array().unwrap()[..4].to_vec(), content(&data, true)[0].as_array().unwrap()[..4].to_vec());

@@ -129,12 +129,14 @@ impl Dataset {
         Ok(())
     }
 
-    /// The images of `keep` with their captions, in the given order; positions in captions are renumbered.
+    /// The images of `keep` with their captions, in the given order; positions in captions are renumbered. The account stays
+    /// with the whole.
     ///
     /// # Panics
     /// When a position lies outside [`Dataset::images`].
     pub fn subset(&self, keep: &[usize]) -> Self {
-        let mut part = Self { name: self.name.clone(), format: self.format.clone(), ..Self::default() };
+        let account = self.account.later();
+        let mut part = Self { name: self.name.clone(), format: self.format.clone(), account, ..Self::default() };
         for (new, &old) in keep.iter().enumerate() {
             part.images.push(self.images[old].clone());
             let captions = &self.captions[self.captions_of(old)];

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Map;
+use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
-use super::image_source::{ImageSource, has_image_extension};
-use super::parsed_source::{ParsedCaption, ParsedSource, Record};
+use super::account::Account;
+use super::image_source::ImageSource;
+use super::parsed_source::{ParsedCaption, ParsedSource, Record, no_pairs};
+use super::source::name_of;
 use super::split::Split;
-use gxn_base::{Error, Result};
+use super::undecoded::has_any_image_extension;
+use gxn_base::{Error, Kind, Result};
 
 /// Names of a folder of caption files that lies beside `images/`.
 const TEXT_FOLDERS: [&str; 5] = ["captions", "texts", "text", "txt", "labels"];
@@ -26,21 +30,21 @@ pub(super) fn two_inside(folder: &Path) -> Option<(PathBuf, PathBuf)> {
 /// its path below `images`. Folders called train, val or test at the top give the splits, if every image is in one.
 ///
 /// Hidden files, `__MACOSX`, `Thumbs.db` and `desktop.ini` are skipped.
+///
+/// # Errors
+/// A folder that cannot be read; [`Kind::NotFound`] where there is no text at all: a plain folder of photos.
 pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
     let mut parsed = ParsedSource::new(if images == texts { "folder of pairs" } else { "two folders" });
     let mut by_stem: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
     let of_images = walk(images)?;
     for (name, path) in of_images.files {
-        if has_image_extension(&path) {
+        if has_any_image_extension(&name) {
             by_stem.entry(stem(&name)).or_default().push((name, path));
         }
     }
     let of_texts = walk(texts)?;
-    let mut unread = of_images.unread;
-    if images != texts {
-        unread.extend(of_texts.unread.iter().cloned());
-    }
-    for (name, reason) in unread {
+    let of_others = of_texts.unread.iter().filter(|_| images != texts).cloned();
+    for (name, reason) in of_images.unread.into_iter().chain(of_others) {
         parsed.account.drop(images.join(&name).display().to_string(), reason);
         parsed.account.unread.push(name);
     }
@@ -49,15 +53,10 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
         let lies_in = |name: &str| of.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
         of_texts.unread.iter().any(|(name, _)| stem(name) == of || lies_in(name))
     };
-    let mut captions: BTreeMap<String, PathBuf> = of_texts
-        .files
-        .into_iter()
-        .filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt"))
-        .map(|(name, path)| (stem(&name), path))
-        .collect();
+    let mut captions = texts_by_stem(of_texts.files, &mut parsed.account);
     let count: usize = by_stem.values().map(Vec::len).sum();
     parsed.account.found.push(format!("{count} image files and {} text files", captions.len()));
-    parsed.without_texts = captions.is_empty() && of_texts.unread.is_empty();
+    let no_text = captions.is_empty() && of_texts.unread.is_empty();
     for (stem, found) in by_stem {
         let text = captions.remove(&stem);
         for (name, path) in found {
@@ -81,36 +80,48 @@ pub(super) fn read(images: &Path, texts: &Path) -> Result<ParsedSource> {
             }
         }
     }
+    if no_text {
+        // A plain folder of photos.
+        return Err(no_pairs(&name_of(images), &parsed.format, &parsed.account, Kind::NotFound));
+    }
     for (stem, _) in captions {
         parsed.account.drop(format!("{stem}.txt"), "captions without image");
     }
-    if parsed.records.iter().any(|record| record.split.is_none()) {
-        parsed.records.iter_mut().for_each(|record| record.split = None);
-    }
+    parsed.keep_folder_splits();
     Ok(parsed)
+}
+
+fn texts_by_stem(files: Vec<(String, PathBuf)>, account: &mut Account) -> BTreeMap<String, PathBuf> {
+    let mut texts = BTreeMap::new();
+    for (name, path) in files.into_iter().filter(|(name, _)| name.to_ascii_lowercase().ends_with(".txt")) {
+        if let Some(other) = texts.insert(stem(&name), path) {
+            account.drop(other.display().to_string(), format!("{name} has the same name"));
+        }
+    }
+    texts
 }
 
 fn read_captions(path: &Path) -> std::result::Result<Vec<ParsedCaption>, String> {
     let text = gxn_base::text::read_text(path).map_err(|error| match error.found() {
         Some(found) => found.to_owned(),
-        None => error.to_string(),
+        None => error.in_full(),
     })?;
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(ParsedCaption::new).collect())
 }
 
-/// `a/b.jpg` → `a/b`.
+/// `a/b.jpg` → `a/b`, with accents composed: a text may come from another system than its image.
 fn stem(name: &str) -> String {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem).nfc().collect()
 }
 
 /// Every visible file below a folder in a fixed order, by its path from there with `/`.
-struct Walk {
-    files: Vec<(String, PathBuf)>,
+pub(super) struct Walk {
+    pub files: Vec<(String, PathBuf)>,
     /// What could not be read, and why.
-    unread: Vec<(String, String)>,
+    pub unread: Vec<(String, String)>,
 }
 
-fn walk(folder: &Path) -> Result<Walk> {
+pub(super) fn walk(folder: &Path) -> Result<Walk> {
     let below = |path: &Path| -> String {
         let parts: Vec<_> =
             path.strip_prefix(folder).unwrap_or(path).iter().map(|part| part.to_string_lossy()).collect();
@@ -122,7 +133,15 @@ fn walk(folder: &Path) -> Result<Walk> {
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !junk(&entry.file_name().to_string_lossy())) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
-                found.files.push((below(entry.path()), entry.into_path()));
+                let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+                if name.to_str().is_some() {
+                    found.files.push((below(entry.path()), entry.into_path()));
+                } else if has_any_image_extension(&name.to_string_lossy())
+                    || name.extension().is_some_and(|end| end == "txt")
+                {
+                    // Shown as what it is not, the name would lead nowhere.
+                    found.unread.push((below(entry.path()), format!("{name:?}: its name is not UTF-8; rename it")));
+                }
             }
             Ok(_) => {}
             Err(error) if error.depth() == 0 => {

@@ -8,7 +8,8 @@ use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::image_source::ImageSource;
-use gxn_base::{Error, Result};
+use gxn_base::words::hex;
+use gxn_base::{Error, Remedy, Result};
 
 /// What an image may cost. Checked before its pixels are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,15 +41,16 @@ pub fn load_image(source: &ImageSource, limits: &ImageLimits) -> Result<RgbImage
 /// # Errors
 /// As [`ImageSource::read`], and when there are too many bytes.
 pub fn read_limited(source: &ImageSource, limits: &ImageLimits) -> Result<Vec<u8>> {
+    let too_large = |count: u64| {
+        Error::unsupported(source.to_string(), format!("{count} bytes"), format!("at most {}", limits.max_bytes))
+    };
     let count = source.byte_count()?;
     if count > limits.max_bytes {
-        return Err(Error::unsupported(
-            source.to_string(),
-            format!("{count} bytes"),
-            format!("at most {}", limits.max_bytes),
-        ));
+        return Err(too_large(count));
     }
-    source.read()
+    let bytes = source.read()?;
+    // A cell's own length is known only now.
+    if bytes.len() as u64 > limits.max_bytes { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 /// As [`load_image`], from bytes; `name` stands in errors.
@@ -87,7 +89,10 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
     }
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().expect("a slice in memory is always readable");
-    if reader.format().is_none() {
+    if let Some(format) = undecoded_format(bytes) {
+        return Err(Error::unsupported(name, format, EXPECTED).with_remedy(Remedy::GiveDecodeCommand));
+    }
+    if !is_decoded_here(bytes) {
         return Err(Error::invalid(name, describe(bytes), EXPECTED));
     }
     // Room for eight bytes a pixel (16-bit RGBA) and for the decoder's own buffers; our own limit is checked below.
@@ -109,6 +114,30 @@ fn open_decoder<'a>(bytes: &'a [u8], name: &str, limits: &ImageLimits) -> Result
 
 const EXPECTED: &str = "a JPEG, PNG, WebP, GIF, BMP or TIFF image";
 
+/// Whether the bytes begin like an image of a format that is decoded here.
+pub(super) fn is_decoded_here(bytes: &[u8]) -> bool {
+    use image::ImageFormat as F;
+    matches!(image::guess_format(bytes), Ok(F::Jpeg | F::Png | F::WebP | F::Gif | F::Bmp | F::Tiff))
+}
+
+/// The name of a known format that is not decoded here.
+fn undecoded_format(bytes: &[u8]) -> Option<&'static str> {
+    let brand = bytes.get(8..12).filter(|_| bytes.get(4..8) == Some(b"ftyp"));
+    match (brand, bytes) {
+        (Some(b"avif" | b"avis"), _) => Some("an AVIF image"),
+        (Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1"), _) => {
+            Some("a HEIC image")
+        }
+        (Some(b"crx "), _) => Some("a CR3 raw image"),
+        (_, [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..]) => Some("a JPEG XL image"),
+        (_, [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..]) => Some("a JPEG 2000 image"),
+        (_, [b'8', b'B', b'P', b'S', ..]) => Some("a Photoshop image"),
+        (_, [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..]) => Some("a PNM image"),
+        (_, [b'I', b'I', 42, 0, _, _, _, _, b'C', b'R', ..]) => Some("a CR2 raw image"),
+        _ => None,
+    }
+}
+
 fn damaged(name: &str, error: &image::ImageError) -> Error {
     Error::invalid(name, format!("damaged data ({error})"), "a complete image")
 }
@@ -121,10 +150,7 @@ fn describe(bytes: &[u8]) -> String {
         Some(_) => Err(error),
     }) {
         Ok(text) if !text.contains('\0') => format!("text beginning {text:?}"),
-        _ => format!(
-            "unknown data beginning {}",
-            start[..start.len().min(8)].iter().map(|b| format!("{b:02x}")).collect::<String>()
-        ),
+        _ => format!("unknown data beginning {}", hex(&start[..start.len().min(8)])),
     }
 }
 

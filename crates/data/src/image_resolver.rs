@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
 use gxn_base::{Error, Result};
 
 /// Folder names under which published datasets keep their images.
@@ -47,10 +49,17 @@ impl ImageResolver {
     /// The reason in words: an unsafe name, a link that leaves the root, or no such file.
     pub fn find(&self, names: &[&str]) -> std::result::Result<PathBuf, String> {
         for name in names {
+            if Path::new(name).is_absolute() {
+                match self.relative(name).filter(|inside| !inside.is_empty()) {
+                    Some(inside) => return self.find(&[&inside]),
+                    None => return Err(Self::outside(Path::new(name))),
+                }
+            }
             check_relative(name)?;
         }
+        let names: Vec<String> = names.iter().flat_map(|name| spellings(name)).collect();
         for (root, real) in &self.roots {
-            for name in names {
+            for name in &names {
                 let path = root.join(name);
                 let Ok(target) = path.canonicalize() else { continue };
                 if !target.starts_with(real) {
@@ -65,10 +74,29 @@ impl ImageResolver {
         Err(format!("no such image file in {}", places.join(", ")))
     }
 
+    /// A path from one of the roots for the absolute path of a file in it. Ids must not depend on where a dataset lies.
+    pub fn relative(&self, name: &str) -> Option<String> {
+        let real = Path::new(name).is_absolute().then(|| Path::new(name).canonicalize().ok()).flatten()?;
+        let below = |(_, root): &(PathBuf, PathBuf)| real.strip_prefix(root).ok()?.to_str().map(str::to_owned);
+        self.roots.iter().find_map(below)
+    }
+
+    /// Why an absolute path that does not lead into one of the roots is of no use.
+    fn outside(path: &Path) -> String {
+        match path.canonicalize() {
+            Err(_) => "no such image file".into(),
+            Ok(path) if path.is_dir() => "not a file".into(),
+            Ok(_) => format!(
+                "an absolute path outside the dataset's folder: name its folder, {}, as that of the images",
+                path.parent().unwrap_or(path).display()
+            ),
+        }
+    }
+
     /// Whether a file that [`ImageResolver::find`] does not find may be there all the same: it, or its
     /// folder, cannot be read, or is a link to a disk that is not mounted. A file that its folder no longer has is gone.
     pub fn may_hold(&self, names: &[&str]) -> bool {
-        if names.iter().any(|name| check_relative(name).is_err()) {
+        if names.iter().any(|name| check_relative(name).is_err() && !Path::new(name).is_absolute()) {
             return false;
         }
         let mut is_folder_there = false;
@@ -83,6 +111,18 @@ impl ImageResolver {
     }
 }
 
+/// A name as it is written, with slashes as on other systems, and with its accents composed and apart, as macOS has them.
+fn spellings(name: &str) -> Vec<String> {
+    let mut all = vec![name.to_owned()];
+    if name.contains('\\') {
+        all.push(name.replace('\\', "/"));
+    }
+    if !name.is_ascii() {
+        all.extend([name.nfc().collect(), name.nfd().collect()]);
+    }
+    all
+}
+
 /// Refuses names that could lead outside their folder.
 pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.is_empty() {
@@ -91,10 +131,15 @@ pub(super) fn check_relative(name: &str) -> std::result::Result<(), String> {
     if name.contains('\0') {
         return Err("a file name with a zero byte".into());
     }
+    if name.contains("://") {
+        return Err("an address; nothing is downloaded".into());
+    }
     // Windows forms are refused everywhere, so that a dataset means the same on every system.
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
     if drive || name.starts_with('\\') || Path::new(name).is_absolute() {
-        return Err("an absolute path; images are named relative to their folder".into());
+        return Err(
+            "an absolute path; images are named relative to their folder, or lie below the one that is given".into()
+        );
     }
     let climbs = |part: &str| part == "..";
     if Path::new(name).components().any(|part| part == Component::ParentDir) || name.split('\\').any(climbs) {
@@ -109,8 +154,17 @@ mod tests {
 
     #[test]
     fn names_that_leave_are_refused() {
-        for bad in ["../a.jpg", "a/../../b.jpg", "/etc/passwd", "C:\\a.jpg", "\\\\host\\a.jpg", "..\\a.jpg", "", "a\0b"]
-        {
+        for bad in [
+            "../a.jpg",
+            "a/../../b.jpg",
+            "/etc/passwd",
+            "C:\\a.jpg",
+            "\\\\host\\a.jpg",
+            "..\\a.jpg",
+            "",
+            "a\0b",
+            "https://x/a.jpg",
+        ] {
             assert!(check_relative(bad).is_err(), "{bad:?}");
         }
         for good in ["a.jpg", "a/b.jpg", "./a.jpg", "a..b.jpg", "ü/ñ.png"] {
@@ -137,6 +191,26 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn an_absolute_path_is_used_inside_the_folder_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        for place in ["secret.jpg", "images/a.jpg"] {
+            std::fs::write(folder.path().join(place), b"x").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret.jpg", images.join("out.jpg")).unwrap();
+        let roots = ImageResolver::new(&images.join("t.csv"), None, &[]).unwrap();
+        let find = |place: &str| roots.find(&[folder.path().join(place).to_str().unwrap()]);
+        assert_eq!(find("images/a.jpg").unwrap(), images.join("a.jpg"));
+        let expected = format!("name its folder, {}, as that of the images", folder.path().display());
+        assert!(find("secret.jpg").unwrap_err().ends_with(&expected));
+        for (place, reason) in [("images/out.jpg", "outside"), ("images/b.jpg", "no such"), ("images", "not a file")] {
+            assert!(find(place).unwrap_err().contains(reason), "{place}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn what_cannot_be_read_is_not_gone() {
         let folder = tempfile::tempdir().unwrap();
         let images = folder.path().join("images");
@@ -147,7 +221,7 @@ mod tests {
         for name in ["disk/a.jpg", "a.jpg"] {
             assert!(roots.find(&[name]).is_err() && roots.may_hold(&[name]), "{name}");
         }
-        for name in ["b.jpg", "here/b.jpg", "../b.jpg", "/etc/b.jpg"] {
+        for name in ["b.jpg", "here/b.jpg", "../b.jpg", "/etc/b.jpg", "C:\\b.jpg"] {
             assert!(roots.find(&[name]).is_err() && !roots.may_hold(&[name]), "{name}");
         }
     }

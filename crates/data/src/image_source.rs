@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::decode_command::DecodeCommand;
+use super::file_stamp::FileStamp;
+use super::parquet_cell::ParquetCell;
+use super::undecoded::need_command;
 use gxn_base::{Error, Result};
 
 /// How names of image files end, in lower case. Only for finding files: the bytes tell the format.
@@ -40,6 +44,15 @@ pub enum ImageSource {
         /// How many bytes it has.
         length: u64,
     },
+    /// A cell of a Parquet file.
+    ParquetCell(ParquetCell),
+    /// Another source, read through a command if it is of a format that is not decoded here.
+    Converted {
+        /// What is read.
+        source: Box<ImageSource>,
+        /// What makes an image of it.
+        command: DecodeCommand,
+    },
 }
 
 impl fmt::Display for ImageSource {
@@ -47,12 +60,41 @@ impl fmt::Display for ImageSource {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::TarMember { archive, member, .. } => write!(f, "{}!{member}", archive.display()),
+            Self::ParquetCell(cell) => write!(f, "{cell}"),
+            Self::Converted { source, .. } => write!(f, "{source}"),
         }
     }
 }
 
 impl ImageSource {
-    /// Number of encoded bytes.
+    /// The file that holds the bytes.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::TarMember { archive: path, .. } => path,
+            Self::ParquetCell(cell) => cell.file(),
+            Self::Converted { source, .. } => source.file(),
+        }
+    }
+
+    /// The image's own file name, as far as it has one; it may be empty.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::File(path) => path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default(),
+            Self::TarMember { member, .. } => member,
+            Self::ParquetCell(cell) => cell.name(),
+            Self::Converted { source, .. } => source.name(),
+        }
+    }
+
+    /// As many bytes as tell the format.
+    pub(super) fn first_bytes(&self) -> Result<Vec<u8>> {
+        let Self::File(path) = self else { return self.read() };
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut start));
+        read.map(|_| start).map_err(|error| Error::io("cannot read", path, error))
+    }
+
+    /// Number of encoded bytes; of a cell of a Parquet file the mean of its row group.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -62,24 +104,21 @@ impl ImageSource {
                 std::fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io("cannot read", path, error))
             }
             Self::TarMember { length, .. } => Ok(*length),
+            Self::ParquetCell(cell) => Ok(cell.mean_length()),
+            Self::Converted { source, .. } => source.byte_count(),
         }
     }
 
-    /// Number of encoded bytes, and when they were last changed, in milliseconds since 1970-01-01 UTC (of an archive's
-    /// member: when the archive was). Where both are as before, the image is taken to be the same.
+    /// What the file system says of the bytes; of an archive's member: of the archive.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn stamp(&self) -> Result<(u64, i64)> {
-        let (Self::File(path) | Self::TarMember { archive: path, .. }) = self;
-        let meta = std::fs::metadata(path).map_err(|error| Error::io("cannot read", path, error))?;
-        let changed = meta.modified().map_err(|error| Error::io("cannot read the time of", path, error))?;
-        let changed_ms = match changed.duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => after.as_millis() as i64,
-            Err(before) => -(before.duration().as_millis() as i64),
-        };
-        let size = if let Self::TarMember { length, .. } = self { *length } else { meta.len() };
-        Ok((size, changed_ms))
+    pub fn stamp(&self) -> Result<FileStamp> {
+        let stamp = FileStamp::of(self.file())?;
+        Ok(match self {
+            Self::TarMember { length, .. } => FileStamp { size: *length, ..stamp },
+            _ => FileStamp { size: self.byte_count()?, ..stamp },
+        })
     }
 
     /// The encoded bytes.
@@ -103,6 +142,11 @@ impl ImageSource {
                     ));
                 }
                 Ok(bytes)
+            }
+            Self::ParquetCell(cell) => cell.read(),
+            Self::Converted { source, command } => {
+                let bytes = source.read()?;
+                if need_command(&bytes, source.name()) { command.run(&bytes, source.name()) } else { Ok(bytes) }
             }
         }
     }
@@ -137,7 +181,7 @@ impl ContentHash {
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&gxn_base::words::hex(self.0))
     }
 }
 

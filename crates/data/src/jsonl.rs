@@ -12,8 +12,34 @@ use super::record_builder::{RecordBuilder, Row};
 use gxn_base::text::parse_json;
 use gxn_base::{Error, Result};
 
-const IMAGE: [&str; 5] = ["image", "file_name", "filepath", "image_path", "filename"];
-const CAPTION: [&str; 4] = ["captions", "caption", "text", "title"];
+const IMAGE: [&str; 13] = [
+    "image",
+    "file_name",
+    "filepath",
+    "image_path",
+    "filename",
+    "image_name",
+    "img",
+    "path",
+    "image_file",
+    "img_path",
+    "img_name",
+    "image_filename",
+    "file",
+];
+const CAPTION: [&str; 11] = [
+    "captions",
+    "caption",
+    "text",
+    "title",
+    "sentences",
+    "sentence",
+    "comment",
+    "description",
+    "raw",
+    "prompt",
+    "alt_text",
+];
 
 /// Whether the object names an image in a known way.
 pub(super) fn is_row(object: &Map<String, Value>) -> bool {
@@ -32,7 +58,7 @@ pub(super) fn read_lines(path: &Path, text: &str, options: &SourceOptions) -> Re
         count += 1;
         add(&mut builder, value, place);
     }
-    Ok(builder.finish(format!("{count} lines")))
+    Ok(builder.finish(gxn_base::words::counted(count, "line")))
 }
 
 /// Reads a JSON list of objects.
@@ -44,19 +70,21 @@ pub(super) fn read_list(path: &Path, text: &str, options: &SourceOptions) -> Res
     for (at, value) in values.into_iter().enumerate() {
         add(&mut builder, value, format!("entry {}", at + 1));
     }
-    Ok(builder.finish(format!("{count} entries")))
+    Ok(builder.finish(gxn_base::words::counted(count, "entry")))
 }
 
 fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
     let Value::Object(mut object) = value else {
         return builder.drop(place, "not a JSON object");
     };
-    let Some(Value::String(image)) = IMAGE.iter().find_map(|key| object.remove(*key)) else {
+    let key = IMAGE.iter().find(|key| object.get(**key).is_some_and(Value::is_string));
+    let Some(Value::String(image)) = key.and_then(|key| object.remove(*key)) else {
         return builder.drop(place, format!("no image file under `image`; its keys are {}", keys(&object)));
     };
     let ids = object.remove("caption_ids");
     let captions = take_captions(&mut object, ids.as_ref());
     if captions.is_empty() {
+        builder.unread(&image);
         return builder
             .drop(format!("{place} ({image})"), format!("no caption; its further keys are {}", keys(&object)));
     }
@@ -76,11 +104,15 @@ fn add(builder: &mut RecordBuilder<'_>, value: Value, place: String) {
     builder.add(row);
 }
 
-/// The captions of an object, one string or several, with their ids where `ids` gives as many.
+/// The captions of an object, one string or several, with their ids where `ids` gives as many. What is in a list and is no
+/// text comes as an empty caption, so that it is counted.
 pub(super) fn take_captions(object: &mut Map<String, Value>, ids: Option<&Value>) -> Vec<ParsedCaption> {
-    let texts: Vec<String> = match CAPTION.iter().find_map(|key| object.remove(*key)) {
+    let holds_text = |key: &&&str| object.get(**key).is_some_and(|value| value.is_string() || value.is_array());
+    let texts: Vec<String> = match CAPTION.iter().find(holds_text).and_then(|key| object.remove(*key)) {
         Some(Value::String(text)) => vec![text],
-        Some(Value::Array(texts)) => texts.into_iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+        Some(Value::Array(texts)) => {
+            texts.into_iter().map(|text| text.as_str().map(str::to_owned).unwrap_or_default()).collect()
+        }
         _ => Vec::new(),
     };
     let ids = ids.and_then(Value::as_array).filter(|ids| ids.len() == texts.len());

@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
-use super::options::SourceOptions;
+use super::options::{GivenSplit, SourceOptions};
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
-use super::split::Split;
 use gxn_base::Result;
 use gxn_base::text::parse_json;
 
@@ -47,25 +46,21 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
     parsed.account.found.push(format!("{} images are listed", file.images.len()));
     let mut restval = 0;
     for entry in file.images {
-        let split = match entry.split.as_deref() {
-            Some("restval") if options.use_restval => Some(Split::Train),
-            Some("restval") => {
+        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
+        let id = given.unwrap_or_else(|| entry.filename.clone());
+        let split = match options.given_split(entry.split.as_deref()) {
+            Ok(GivenSplit::None) => None,
+            Ok(GivenSplit::Of(split)) => Some(split),
+            Ok(GivenSplit::LeftOut) => {
                 restval += 1;
                 continue;
             }
-            Some(split) => match split.parse() {
-                Ok(split) => Some(split),
-                Err(_) => {
-                    parsed
-                        .account
-                        .drop(entry.filename, format!("its split is {split:?}, not train, val, test or restval"));
-                    continue;
-                }
-            },
-            None => None,
+            Err(reason) => {
+                parsed.account.unread.push(id);
+                parsed.account.drop(entry.filename, reason);
+                continue;
+            }
         };
-        let given = entry.id.or(entry.cocoid.map(|id| id.to_string()));
-        let id = given.unwrap_or_else(|| entry.filename.clone());
         let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
         let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
         let source = match resolver.find(&names) {
@@ -95,8 +90,6 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
         });
         parsed.records.push(Record { id, source, split, captions: captions.collect(), meta });
     }
-    if restval > 0 {
-        parsed.account.exclude(format!("{restval} images of the split restval"), "restval is left out, as asked");
-    }
+    parsed.account.exclude_restval(restval);
     Ok(parsed)
 }

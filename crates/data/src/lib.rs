@@ -28,19 +28,35 @@
 #![warn(missing_docs)]
 
 mod account;
+mod candidates;
 mod check;
 mod check_report;
 mod coco;
+mod coco_parts;
+mod conceptual;
 mod convert;
 mod dataset;
+mod decode_command;
+mod duplicates;
+mod file_stamp;
 mod folder;
 mod format;
+#[cfg(test)]
+mod fuzz;
+mod hugging_face;
 mod image;
+mod image_folder;
 mod image_resolver;
 mod image_source;
 mod jsonl;
 mod karpathy;
+#[cfg(test)]
+mod odd_inputs;
 mod options;
+mod parquet;
+mod parquet_cell;
+mod parquet_layout;
+mod parquet_writer;
 mod parsed_source;
 mod preprocess;
 mod record_builder;
@@ -48,26 +64,35 @@ mod sample;
 mod source;
 mod split;
 mod table;
+mod table_rows;
 #[cfg(test)]
 mod testing;
 mod tokenizer;
+mod undecoded;
+mod verdict;
 mod vocabulary;
 mod webdataset;
 mod word_vectors;
 
 pub use account::{Account, Dropped};
 pub use check::{CheckOptions, check};
-pub use check_report::{CaptionLengths, CheckReport, Duplicates, RepeatedCaption, SplitCount};
+pub use check_report::{CaptionLengths, CheckReport, EqualCaptions, RepeatedCaption, SplitCount, WordlessCaption};
 pub use convert::{DataFormat, ImageFiles, convert};
 pub use dataset::{Caption, Dataset, Image};
+pub use decode_command::DecodeCommand;
+pub use duplicates::Duplicates;
+pub use file_stamp::FileStamp;
 pub use folder::unread_reason;
 pub use gxn_base::{Error, Kind, Remedy, Result};
 pub use image::{ImageLimits, decode_image, image_size, load_image, read_limited};
 pub use image_source::{ContentHash, ImageSource, has_image_extension};
 pub use options::{CsvColumns, SourceOptions};
+pub use parquet_cell::ParquetCell;
 pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View};
 pub use sample::{SAMPLES, Sample};
 pub use split::{Split, SplitBy};
 pub use tokenizer::tokenize;
+pub use undecoded::Undecoded;
+pub use verdict::{Purpose, SplitSizes};
 pub use vocabulary::{END, PAD, START, UNKNOWN, UnknownWords, Vocabulary};
 pub use word_vectors::WordVectors;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::split::SplitBy;
+use super::decode_command::DecodeCommand;
+use super::split::{Split, SplitBy};
 
 /// How a source is read. The default recognises everything by itself.
 ///
@@ -28,6 +29,11 @@ pub struct SourceOptions {
     /// Columns of CSV and TSV tables.
     #[cfg_attr(feature = "clap", command(flatten))]
     pub csv: CsvColumns,
+    /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
+    // Never in a file: what a file says is not executed.
+    #[serde(skip)]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "COMMAND"))]
+    pub decode_cmd: Option<DecodeCommand>,
     /// Fail on anything that would be left out
     #[cfg_attr(feature = "clap", arg(long))]
     pub strict: bool,
@@ -35,7 +41,43 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { images: None, texts: None, split_by: None, use_restval: true, csv: CsvColumns::default(), strict: false }
+        Self {
+            images: None,
+            texts: None,
+            split_by: None,
+            use_restval: true,
+            csv: CsvColumns::default(),
+            decode_cmd: None,
+            strict: false,
+        }
+    }
+}
+
+/// What a source's word for a split means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenSplit {
+    /// It says none.
+    None,
+    Of(Split),
+    /// Karpathy's `restval`, which the options leave out.
+    LeftOut,
+}
+
+impl SourceOptions {
+    /// The split that a source gives as `text`. In every format Karpathy's `restval` is train, or left out as asked.
+    ///
+    /// # Errors
+    /// The reason in words.
+    pub(super) fn given_split(&self, text: Option<&str>) -> Result<GivenSplit, String> {
+        match text.map(str::trim) {
+            None | Some("") => Ok(GivenSplit::None),
+            Some("restval") if self.use_restval => Ok(GivenSplit::Of(Split::Train)),
+            Some("restval") => Ok(GivenSplit::LeftOut),
+            Some(text) => match text.parse() {
+                Ok(split) => Ok(GivenSplit::Of(split)),
+                Err(_) => Err(format!("its split is {text:?}, not train, val, test or restval")),
+            },
+        }
     }
 }
 

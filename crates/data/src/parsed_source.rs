@@ -10,6 +10,8 @@ use super::dataset::{Caption, Dataset, Image};
 use super::image_source::{ContentHash, ImageSource};
 use super::options::SourceOptions;
 use super::split::{Split, SplitBy};
+use super::undecoded::Undecoded;
+use gxn_base::words::counted;
 use gxn_base::{Error, Kind, Remedy, Result};
 
 /// One image with its captions, as a source gives it.
@@ -43,8 +45,6 @@ pub(super) struct ParsedSource {
     pub format: String,
     pub records: Vec<Record>,
     pub account: Account,
-    /// A folder holds images but no text at all: a plain folder of photos.
-    pub without_texts: bool,
 }
 
 impl ParsedSource {
@@ -60,19 +60,30 @@ impl ParsedSource {
         let records = std::mem::take(&mut self.records);
         let mut ids = HashSet::new();
         let mut kept = Vec::with_capacity(records.len());
+        let mut undecoded = Undecoded::default();
         for mut record in records {
+            match undecoded.admit(record.source, options.decode_cmd.as_ref()) {
+                Some(source) => record.source = source,
+                None => {
+                    self.account.unread.push(record.id);
+                    continue;
+                }
+            }
             let before = record.captions.len();
             record.captions.retain_mut(|caption| {
                 caption.text = caption.text.trim().to_owned();
                 !caption.text.is_empty()
             });
             if record.captions.is_empty() {
-                self.account
-                    .drop(record.id, if before == 0 { "an image without caption" } else { "only empty captions" });
+                self.account.drop(
+                    record.id,
+                    if before == 0 { "an image without caption" } else { "only captions that are empty or no text" },
+                );
                 continue;
             }
             if record.captions.len() < before {
-                self.account.drop(format!("{} captions of {}", before - record.captions.len(), record.id), "empty");
+                let lost = counted(before - record.captions.len(), "caption");
+                self.account.drop(format!("{lost} of {}", record.id), "empty, or no text");
             }
             if record.id.is_empty() || !ids.insert(record.id.clone()) {
                 self.account.drop(format!("{} ({})", record.id, record.source), "its id is empty or was given before");
@@ -80,8 +91,10 @@ impl ParsedSource {
             }
             kept.push((record, None));
         }
+        self.account.undecoded += undecoded.count();
+        self.account.dropped.extend(undecoded.dropped());
         let kept = self.assign_splits(kept, options)?;
-        let Self { format, account, without_texts, .. } = self;
+        let Self { format, account, .. } = self;
         let mut data = Dataset { name, format, account, ..Dataset::default() };
         let given: Vec<&str> = kept.iter().flat_map(|(r, _)| &r.captions).filter_map(|c| c.id.as_deref()).collect();
         // Ids that do not tell captions apart are no ids.
@@ -95,22 +108,28 @@ impl ParsedSource {
             let split = record.split.expect("assign_splits gives every record one");
             data.images.push(Image { id: record.id, source: record.source, split, content, meta: record.meta });
         }
-        if options.strict && !data.account.dropped.is_empty() {
-            return Err(Error::invalid(
-                format!("dataset {}", data.name),
-                format!("{} unusable entries; {}", data.account.dropped.len(), data.account.summary()),
-                "none in strict mode",
-            )
-            .with_remedy(Remedy::CheckData));
-        }
+        data.account.warnings.extend(doubtful_captions(&data.captions));
         if data.images.is_empty() {
-            let found = format!("0 usable pairs of image and caption; {}", data.account.summary());
-            let kind = if without_texts { Kind::NotFound } else { Kind::Invalid };
-            return Err(Error::new(kind, format!("{} ({})", data.name, data.format), found, "at least one")
-                .with_remedy(Remedy::ShowFormats));
+            let error = no_pairs(&data.name, &data.format, &data.account, Kind::Invalid);
+            let is_undecoded = data.account.undecoded > 0;
+            return Err(if is_undecoded { error.with_remedy(Remedy::GiveDecodeCommand) } else { error });
         }
+        data.account.strict = options.strict;
+        data.account.require_clean(&data.name)?;
         data.validate()?;
         Ok(data)
+    }
+
+    /// Uses the splits that folders give if they give one to every image; a part of the images without one could leak.
+    pub fn keep_folder_splits(&mut self) {
+        let without = self.records.iter().filter(|record| record.split.is_none()).count();
+        if without == 0 || without == self.records.len() {
+            return;
+        }
+        let images = counted(without, "image");
+        let verb = if without == 1 { "lies" } else { "lie" };
+        self.account.warn(format!("{images} {verb} in no folder called train, val or test: no folder gives a split"));
+        self.records.iter_mut().for_each(|record| record.split = None);
     }
 
     fn assign_splits(&mut self, kept: Vec<Kept>, options: &SourceOptions) -> Result<Vec<Kept>> {
@@ -130,7 +149,7 @@ impl ParsedSource {
                     record.split = Some(split_by.split(&content));
                     Ok((record, Some(content)))
                 }
-                Err(error) => Err(Dropped { what: record.id, reason: error.to_string() }),
+                Err(error) => Err(Dropped { what: record.id, reason: error.in_full() }),
             },
         };
         let mut result = Vec::with_capacity(kept.len());
@@ -150,10 +169,33 @@ impl ParsedSource {
     fn keep_given_splits(&mut self, kept: Vec<Kept>) -> Vec<Kept> {
         let (with, without): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(record, _)| record.split.is_some());
         for (record, _) in without {
-            self.account.exclude(record.id, "no split, though other images have one");
+            self.account.drop(record.id, "no split, though other images have one");
         }
         with
     }
+}
+
+/// A source without a single image that has a caption.
+pub(super) fn no_pairs(name: &str, format: &str, account: &Account, kind: Kind) -> Error {
+    let found = format!("0 usable pairs of image and caption; {}", account.summary());
+    Error::new(kind, format!("{name} ({format})"), found, "at least one").with_remedy(Remedy::ShowFormats)
+}
+
+/// Warnings of captions that are what programs write in the place of one.
+fn doubtful_captions(captions: &[Caption]) -> Vec<String> {
+    const MISSING: [&str; 9] = ["nan", "none", "null", "na", "n/a", "#n/a", "nil", "undefined", "<na>"];
+    let is_missing = |text: &str| MISSING.iter().any(|word| text.eq_ignore_ascii_case(word));
+    let is_list = |text: &str| text.ends_with(']') && (text.starts_with("['") || text.starts_with("[\""));
+    let warning = |is: &dyn Fn(&str) -> bool, what: &str| {
+        let mut found = captions.iter().filter(|caption| is(&caption.text));
+        let first = found.next()?;
+        let count = counted(found.count() + 1, "caption");
+        Some(format!("{count} such as {:?} ({}): {what}", first.text, first.id))
+    };
+    [warning(&is_missing, "what programs write for a missing value"), warning(&is_list, "a list as Python writes it")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A record and its content hash, where that was needed.

@@ -1,14 +1,13 @@
 //! [`RecordBuilder`]: gathers a table's rows, of which many name the same image, into one record an image.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::image_resolver::ImageResolver;
 use super::image_source::ImageSource;
-use super::options::SourceOptions;
+use super::options::{GivenSplit, SourceOptions};
 use super::parsed_source::{ParsedCaption, ParsedSource, Record};
-use super::split::Split;
 
 /// What one row says about an image.
 #[derive(Debug, Default)]
@@ -33,13 +32,23 @@ pub(super) struct RecordBuilder<'a> {
     images: HashMap<String, Result<usize, usize>>,
     unusable: Vec<(String, String, usize)>,
     /// Records to leave out after all.
-    contradicted: Vec<usize>,
+    contradicted: HashSet<usize>,
+    /// Images of the split restval, which the options leave out.
+    restval: HashSet<String>,
 }
 
 impl<'a> RecordBuilder<'a> {
     pub fn new(format: &str, resolver: ImageResolver, options: &'a SourceOptions) -> Self {
         let parsed = ParsedSource::new(format);
-        Self { parsed, resolver, options, images: HashMap::new(), unusable: Vec::new(), contradicted: Vec::new() }
+        Self {
+            parsed,
+            resolver,
+            options,
+            images: HashMap::new(),
+            unusable: Vec::new(),
+            contradicted: HashSet::new(),
+            restval: HashSet::new(),
+        }
     }
 
     /// Counts a row that names no image or no caption.
@@ -47,7 +56,23 @@ impl<'a> RecordBuilder<'a> {
         self.parsed.account.drop(what, reason);
     }
 
-    pub fn add(&mut self, row: Row) {
+    /// Enters what is used although it may not be what was meant.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.parsed.account.warn(warning);
+    }
+
+    /// The image of this name may be there, but was not read.
+    pub fn unread(&mut self, name: &str) {
+        // An empty one would stand for every image.
+        if !name.is_empty() {
+            self.parsed.account.unread.push(name.to_owned());
+        }
+    }
+
+    pub fn add(&mut self, mut row: Row) {
+        if let Some(relative) = self.resolver.relative(&row.image) {
+            row.image = relative;
+        }
         if let Some(&known) = self.images.get(&row.image) {
             match known {
                 Ok(at) => self.extend(at, row),
@@ -56,7 +81,19 @@ impl<'a> RecordBuilder<'a> {
             return;
         }
         let id = row.id.filter(|id| !id.is_empty()).unwrap_or_else(|| row.image.clone());
-        let record = self.parse_split(row.split.as_deref()).and_then(|split| {
+        let split = match self.options.given_split(row.split.as_deref()) {
+            Ok(GivenSplit::LeftOut) => {
+                self.restval.insert(row.image);
+                return;
+            }
+            Ok(GivenSplit::Of(split)) => Ok(Some(split)),
+            Ok(GivenSplit::None) => Ok(None),
+            Err(reason) => {
+                self.parsed.account.unread.push(id.clone());
+                Err(reason)
+            }
+        };
+        let record = split.and_then(|split| {
             let found = self.resolver.find(&[&row.image]);
             if found.is_err() && self.resolver.may_hold(&[&row.image]) {
                 self.parsed.account.unread.push(id.clone());
@@ -77,31 +114,21 @@ impl<'a> RecordBuilder<'a> {
     }
 
     fn extend(&mut self, at: usize, row: Row) {
-        let split = self.parse_split(row.split.as_deref());
+        let split = self.options.given_split(row.split.as_deref());
         let record = &mut self.parsed.records[at];
         record.captions.extend(row.captions);
         record.meta.extend(row.meta);
         match split {
-            Ok(None) => {}
-            Ok(split) if record.split == split => {}
+            Ok(GivenSplit::None) => {}
+            Ok(GivenSplit::Of(split)) if record.split == Some(split) => {}
             // Which one is meant cannot be known, and either could leak.
             _ => {
-                self.contradicted.push(at);
+                self.contradicted.insert(at);
+                self.parsed.account.unread.push(record.id.clone());
                 let reason = "its rows disagree about the split".to_owned();
                 self.images.insert(row.image.clone(), Err(self.unusable.len()));
                 self.unusable.push((row.image, reason, record.captions.len()));
             }
-        }
-    }
-
-    fn parse_split(&self, split: Option<&str>) -> Result<Option<Split>, String> {
-        match split.map(str::trim) {
-            None | Some("") => Ok(None),
-            Some("restval") if self.options.use_restval => Ok(Some(Split::Train)),
-            Some(text) => match text.parse() {
-                Ok(split) => Ok(Some(split)),
-                Err(_) => Err(format!("its split is {text:?}, not train, val or test")),
-            },
         }
     }
 
@@ -110,6 +137,7 @@ impl<'a> RecordBuilder<'a> {
         for (name, reason, captions) in self.unusable {
             self.parsed.account.drop(name, format!("{reason} ({})", gxn_base::words::counted(captions, "caption")));
         }
+        self.parsed.account.exclude_restval(self.restval.len());
         let mut at = 0..;
         self.parsed.records.retain(|_| at.next().is_none_or(|at| !self.contradicted.contains(&at)));
         self.parsed.account.found.push(seen);

@@ -12,7 +12,7 @@ pub struct Sample {
 }
 
 /// Every format, the simplest first.
-pub const SAMPLES: [Sample; 8] = [
+pub const SAMPLES: [Sample; 12] = [
     Sample {
         name: "folder",
         about: "Images with texts of the same name beside them, one caption a line. The simplest to make by hand.\n\
@@ -60,6 +60,29 @@ pub const SAMPLES: [Sample; 8] = [
         ],
     },
     Sample {
+        name: "kaggle",
+        about: "Flickr8k as Kaggle has it: captions.txt with the header `image,caption`, commas in captions without\n\
+                quotes, the images in Images/.",
+        files: &[
+            (
+                "captions.txt",
+                "image,caption\nbeach.jpg,Two dogs run , fast , along the beach .\nkitchen.png,A woman cuts bread .\n",
+            ),
+            ("Images/beach.jpg", ""),
+            ("Images/kitchen.png", ""),
+        ],
+    },
+    Sample {
+        name: "conceptual",
+        about: "The shape of Conceptual Captions: no header, the caption, a tab, the file. The published table has an\n\
+                address in place of the file; nothing is downloaded, so fetch the images first.",
+        files: &[
+            ("train.tsv", "Two dogs run along the beach\timages/beach.jpg\nA woman cuts bread\timages/kitchen.png\n"),
+            ("images/beach.jpg", ""),
+            ("images/kitchen.png", ""),
+        ],
+    },
+    Sample {
         name: "token",
         about: "Flickr8k's and Flickr30k's own layout: name.jpg#NUMBER, a tab, the caption. Splits come from\n\
                 *trainImages.txt, *devImages.txt and *testImages.txt beside it, if they are there.",
@@ -75,9 +98,21 @@ pub const SAMPLES: [Sample; 8] = [
         ],
     },
     Sample {
+        name: "imagefolder",
+        about: "Hugging Face's imagefolder: a table called metadata.jsonl or metadata.csv in a folder of images; `file_name`\n\
+                is a path from there. Folders called train, validation and test give the splits.",
+        files: &[
+            ("train/metadata.jsonl", "{\"file_name\":\"beach.jpg\",\"text\":\"Two dogs run along the beach.\"}\n"),
+            ("train/beach.jpg", ""),
+            ("test/metadata.jsonl", "{\"file_name\":\"kitchen.png\",\"text\":\"A woman cuts bread.\"}\n"),
+            ("test/kitchen.png", ""),
+        ],
+    },
+    Sample {
         name: "karpathy",
         about: "Karpathy's JSON (dataset_coco.json, dataset_flickr30k.json, …). Images lie in images/ beside it or in the\n\
-                folder that the options name, below `filepath` if it is given. restval joins train unless left out.",
+                folder that the options name, below `filepath` if it is given. The split restval is train,\n\
+                unless the options leave it out.",
         files: &[
             (
                 "dataset.json",
@@ -90,18 +125,34 @@ pub const SAMPLES: [Sample; 8] = [
     },
     Sample {
         name: "coco",
-        about: "COCO captions JSON (captions_train2017.json). It holds no splits: join several files with `::`, or split by\n\
+        about: "COCO captions JSON. In a folder (or its annotations/) captions_train2017.json and captions_val2017.json\n\
+                give the splits by their names. One file alone holds none: join several with `::`, or split by\n\
                 content with the rule hash:0.9/0.05/0.05.",
         files: &[
             (
-                "captions_val2017.json",
-                "{\"images\":[{\"id\":1,\"file_name\":\"beach.jpg\"},{\"id\":2,\"file_name\":\"kitchen.png\"}],\n\
-                 \u{20}\"annotations\":[{\"id\":10,\"image_id\":1,\"caption\":\"Two dogs run along the beach.\"},\n\
-                 \u{20}                {\"id\":11,\"image_id\":2,\"caption\":\"A woman cuts bread.\"}]}\n",
+                "annotations/captions_train2017.json",
+                "{\"images\":[{\"id\":1,\"file_name\":\"beach.jpg\"}],\n\
+                 \u{20}\"annotations\":[{\"id\":10,\"image_id\":1,\"caption\":\"Two dogs run along the beach.\"}]}\n",
             ),
-            ("val2017/beach.jpg", ""),
+            (
+                "annotations/captions_val2017.json",
+                "{\"images\":[{\"id\":2,\"file_name\":\"kitchen.png\"}],\n\
+                 \u{20}\"annotations\":[{\"id\":11,\"image_id\":2,\"caption\":\"A woman cuts bread.\"}]}\n",
+            ),
+            ("train2017/beach.jpg", ""),
             ("val2017/kitchen.png", ""),
         ],
+    },
+    Sample {
+        name: "parquet",
+        about: "Shards of Hugging Face's `datasets`: a column that is a struct of `bytes` and `path`, and a caption or a\n\
+                list of captions. Names such as train-00000-of-00003.parquet, or folders, give the splits; a column\n\
+                `split` does so too. Rows of such a shard as JSON, bytes in place of the file that holds them:",
+        files: &[(
+            "data/train-00000-of-00001.parquet",
+            "{\"image\":{\"bytes\":\"beach.jpg\",\"path\":\"beach.jpg\"},\"captions\":[\"Two dogs run along the beach.\",\"Dogs near the sea.\"]}\n\
+             {\"image\":{\"bytes\":\"kitchen.png\",\"path\":\"kitchen.png\"},\"captions\":[\"A woman cuts bread.\"]}\n",
+        )],
     },
     Sample {
         name: "webdataset",
@@ -146,6 +197,9 @@ mod tests {
     fn every_sample_opens() {
         for sample in &SAMPLES {
             let folder = tempfile::tempdir().unwrap();
+            if sample.name == "parquet" {
+                crate::testing::parquet_of_json(folder.path(), sample.files[0].1);
+            }
             let mut tar = tar::Builder::new(Vec::new());
             for (at, (name, content)) in sample.files.iter().enumerate() {
                 let mut bytes = content.as_bytes().to_vec();
@@ -156,7 +210,7 @@ mod tests {
                 let mut header = tar::Header::new_gnu();
                 header.set_size(bytes.len() as u64);
                 tar.append_data(&mut header, name, &bytes[..]).unwrap();
-                if sample.name != "webdataset" {
+                if sample.name != "webdataset" && sample.name != "parquet" {
                     let path = folder.path().join(name);
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
                     fs::write(path, bytes).unwrap();

@@ -60,7 +60,7 @@ fn karpathy() {
     let left = dropped(&without);
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left[0].starts_with("d.jpg: no such image file in ") && left[0].ends_with("(2 captions)"), "{left:?}");
-    assert!(left[1].starts_with("1 images of the split restval"), "{left:?}");
+    assert!(left[1].starts_with("1 image of the split restval"), "{left:?}");
     let strict = SourceOptions { strict: true, ..SourceOptions::default() };
     assert!(open_with(&folder, "data.json", &strict).unwrap_err().to_string().contains("d.jpg"));
     // The folder is enough.
@@ -87,7 +87,7 @@ fn coco() {
     assert_eq!(data.captions.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["2", "1", "3"]);
     let left = dropped(&data);
     assert!(left.contains(&"7: an image without caption".to_owned()), "{left:?}");
-    assert!(left.contains(&"1 captions of image_id 5: no image has this id".to_owned()), "{left:?}");
+    assert!(left.contains(&"1 caption of image_id 5: no image has this id".to_owned()), "{left:?}");
 
     let boxes = r#"{"images":[{"id":1,"file_name":"a"}],"annotations":[{"image_id":1,"bbox":[0,0,1,1]}]}"#;
     let folder = self::folder(&[("instances.json", boxes)]);
@@ -153,7 +153,7 @@ fn table_columns() {
     assert_eq!(summary(&data), ["17 train: A dog | Two dogs", "3 val: z"]);
     assert_eq!(data.images[0].meta["place"], "Rome");
     let left = dropped(&data);
-    assert!(left.iter().any(|l| l.starts_with("line 8: 1 columns where the header has 5")), "{left:?}");
+    assert!(left.iter().any(|l| l.starts_with("line 8 (short): 1 column where the header has 5")), "{left:?}");
     assert!(left.iter().any(|l| l.starts_with("b.jpg: its rows disagree about the split")), "{left:?}");
     assert!(left.iter().any(|l| l.starts_with("d.jpg: its split is \"someday\"")), "{left:?}");
     let wrong = CsvColumns { image: Some("image".into()), ..CsvColumns::default() };
@@ -364,7 +364,7 @@ fn sources_that_are_none() {
     ]);
     fs::write(folder.path().join("latin.csv"), b"image,caption\na.jpg,caf\xe9\n").unwrap();
     for (name, parts) in [
-        ("missing.json", &["cannot open the data", "missing.json"][..]),
+        ("missing.json", &["missing.json: found nothing there"][..]),
         ("empty", &["0 usable pairs", "0 image files and 0 text files", "samples of the supported formats"]),
         ("photos", &["0 usable pairs", "1 image files and 0 text files", "a.jpg (an image without caption: no a.txt)"]),
         ("latin.csv", &["latin.csv, line 2", "byte e9", "iconv"]),
@@ -374,7 +374,7 @@ fn sources_that_are_none() {
         ("half.json", &["damaged JSON (EOF while parsing"]),
         ("two", &["several tables: a.jsonl, b.jsonl", "name the file itself"]),
         ("image.png", &["a binary file"]),
-        ("up.jsonl", &["2 lines", "2 dropped", "../a.jpg (a path with `..`", "/a.jpg (an absolute path"]),
+        ("up.jsonl", &["2 lines", "2 dropped", "../a.jpg (a path with `..`", "/a.jpg (no such image file"]),
     ] {
         let error = refused(&folder, name);
         for part in parts {

@@ -6,14 +6,42 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::image_resolver::ImageResolver;
+use super::image_source::has_image_extension;
 use super::options::{CsvColumns, SourceOptions};
 use super::parsed_source::{ParsedCaption, ParsedSource};
 use super::record_builder::{RecordBuilder, Row};
+use super::table_rows::{Doubt, OpenQuote, Quotes, TableRow, TableRows};
 use gxn_base::text::read_text;
 use gxn_base::{Error, Kind, Remedy, Result};
 
-const IMAGE: [&str; 8] = ["filepath", "image", "image_path", "file_name", "filename", "image_name", "img", "path"];
-const CAPTION: [&str; 7] = ["title", "caption", "text", "comment", "sentence", "description", "raw"];
+const IMAGE: [&str; 13] = [
+    "filepath",
+    "image",
+    "image_path",
+    "file_name",
+    "filename",
+    "image_name",
+    "img",
+    "path",
+    "image_file",
+    "img_path",
+    "img_name",
+    "image_filename",
+    "file",
+];
+const CAPTION: [&str; 11] = [
+    "title",
+    "caption",
+    "text",
+    "comment",
+    "sentence",
+    "description",
+    "raw",
+    "captions",
+    "sentences",
+    "prompt",
+    "alt_text",
+];
 const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
 
 /// Whether `line` reads `name.jpg#0<TAB>caption`.
@@ -46,7 +74,7 @@ pub(super) fn read_token(path: &Path, text: &str, options: &SourceOptions) -> Re
             ..Row::default()
         });
     }
-    Ok(builder.finish(format!("{} lines", text.lines().count())))
+    Ok(builder.finish(gxn_base::words::counted(text.lines().count(), "line")))
 }
 
 fn official_splits(path: &Path) -> Result<HashMap<String, &'static str>> {
@@ -113,52 +141,108 @@ impl Header {
     }
 }
 
-/// A table with a header: one caption a row; `split`, `id` (or `image_id`) and `caption_id` are understood, all other
-/// columns become the image's meta.
+/// A table with a header: one caption a row, or a JSON list of them; `split`, `id` (or `image_id`) and `caption_id` are
+/// understood, all other columns become the image's meta.
 pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &SourceOptions) -> Result<ParsedSource> {
-    let format = if header.separator == '\t' { "TSV" } else { "CSV" };
+    let (format, quotes) = match header.separator {
+        '\t' => ("TSV", Quotes::IfClosed),
+        // Flickr30k's results.csv has stray quotes.
+        '|' => ("CSV", Quotes::Never),
+        _ => ("CSV", Quotes::Always),
+    };
     let mut builder = RecordBuilder::new(format, ImageResolver::new(path, options.images.as_deref(), &[])?, options);
-    let separator = u8::try_from(header.separator)
-        .map_err(|_| Error::unsupported("the separator", format!("{:?}", header.separator), "one ASCII character"))?;
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .flexible(true)
-        // Flickr30k's results.csv has stray quotes; nobody quotes between bars.
-        .quoting(header.separator != '|')
-        .from_reader(text.as_bytes());
-    let width = header.names.len();
+    let is_row = |line: &str| has_image_extension(Path::new(header.image_of(line)));
+    let mut rows = TableRows::new(text, header.separator, quotes, &is_row);
     let mut count = 0;
-    for record in reader.records() {
-        let record = record.map_err(|error| Error::invalid(path.display().to_string(), error.to_string(), format))?;
-        let line = record.position().map_or(0, |position| position.line());
+    let open_quote = |OpenQuote(line)| {
+        let found = "a quote that opens a cell and does not close at the end of one";
+        Error::invalid(format!("{}, line {line}", path.display()), found, "a closed quote")
+            .with_hint("close it; where it belongs to the text, put the cell into quotes and double the quotes inside")
+    };
+    rows.next().map_err(open_quote)?; // the header
+    while let Some(row) = rows.next().map_err(open_quote)? {
         count += 1;
-        if record.len() <= header.image.max(header.caption) {
-            builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
-            continue;
+        for doubt in &row.doubts {
+            header.report(doubt, &mut builder, quotes);
         }
-        let mut row = Row { image: record[header.image].trim().to_owned(), ..Row::default() };
-        // An unquoted separator inside a caption in the last column.
-        let caption = if header.caption + 1 == width {
-            record.iter().skip(header.caption).collect::<Vec<_>>().join(&header.separator.to_string())
-        } else if record.len() > width {
-            builder.drop(format!("line {line}"), format!("{} columns where the header has {width}", record.len()));
-            continue;
-        } else {
-            record[header.caption].to_owned()
-        };
+        match header.parse(&row) {
+            Ok(row) => builder.add(row),
+            Err(reason) => {
+                let image = row.cells.get(header.image).map_or("", |cell| cell.trim());
+                builder.drop(format!("line {} ({image})", row.line), reason);
+                builder.unread(image);
+            }
+        }
+    }
+    Ok(builder.finish(gxn_base::words::counted(count, "row")))
+}
+
+impl Header {
+    /// What a row says of an image, or why it says nothing.
+    fn parse(&self, cells: &TableRow<'_>) -> std::result::Result<Row, String> {
+        let width = self.names.len();
+        let extra = cells.cells.iter().skip(width).any(|cell| !cell.trim().is_empty());
+        // A separator inside a caption in the last column need not be quoted.
+        let is_long = extra && self.caption + 1 == width;
+        if cells.cells.len() <= self.image.max(self.caption) || extra && !is_long {
+            let columns = gxn_base::words::counted(cells.cells.len(), "column");
+            return Err(format!("{columns} where the header has {width}"));
+        }
+        let mut row = Row { image: cells.cells[self.image].trim().to_owned(), ..Row::default() };
+        let caption = if is_long { cells.rest(self.caption) } else { &cells.cells[self.caption] };
         let mut caption_id = None;
-        for (at, name) in header.names.iter().enumerate() {
-            let Some(value) = record.get(at).map(str::trim).filter(|value| !value.is_empty()) else { continue };
+        let mut further = Vec::new();
+        for (at, name) in self.names.iter().enumerate().filter(|(at, _)| ![self.image, self.caption].contains(at)) {
+            let Some(value) = cells.cells.get(at).map(|cell| cell.trim()).filter(|value| !value.is_empty()) else {
+                continue;
+            };
             match name.to_ascii_lowercase().as_str() {
-                _ if at == header.image || at == header.caption => {}
                 "split" => row.split = Some(value.to_owned()),
                 "id" | "image_id" => row.id = Some(value.to_owned()),
                 "caption_id" => caption_id = Some(value.to_owned()),
+                _ if name.eq_ignore_ascii_case(&self.names[self.caption]) => further.extend(captions_of(value)),
+                "" => {} // the index column of pandas
                 _ => drop(row.meta.insert(name.clone(), Value::from(value))),
             }
         }
-        row.captions.push(ParsedCaption { id: caption_id, text: caption });
-        builder.add(row);
+        row.captions = captions_of(caption);
+        if let [caption] = &mut row.captions[..] {
+            caption.id = caption_id;
+        }
+        row.captions.append(&mut further);
+        Ok(row)
     }
-    Ok(builder.finish(format!("{count} rows")))
+
+    /// The image that a line would name if it were a row.
+    fn image_of<'a>(&self, line: &'a str) -> &'a str {
+        line.split(self.separator).nth(self.image).unwrap_or_default().trim().trim_matches('"')
+    }
+
+    /// Enters a doubtful quote in the account. What was taken for text may be rows, whose images are not known to be gone.
+    fn report(&self, doubt: &Doubt<'_>, builder: &mut RecordBuilder<'_>, quotes: Quotes) {
+        match doubt {
+            Doubt::Text { line } => builder
+                .warn(format!("line {line}: a quote opens a cell and does not close; it is taken as part of the text")),
+            Doubt::Spans { opened, closed, rows } => {
+                let lines = gxn_base::words::counted(rows.len(), "line");
+                let taken = if quotes == Quotes::Always { "the text of one cell" } else { "rows" };
+                builder.warn(format!(
+                    "lines {opened} to {closed}: the quote that opens in line {opened} closes in line {closed}, and {lines} \
+                     between look like rows; they are taken as {taken}"
+                ));
+                let swallowed = rows.iter().filter(|_| quotes == Quotes::Always);
+                swallowed.for_each(|line| builder.unread(self.image_of(line)));
+            }
+        }
+    }
+}
+
+/// One caption, or those of a JSON list of texts, as tables made from Hugging Face's have them.
+fn captions_of(cell: &str) -> Vec<ParsedCaption> {
+    let cell = cell.trim();
+    let listed = cell.starts_with('[').then(|| serde_json::from_str::<Vec<String>>(cell).ok()).flatten();
+    match listed {
+        Some(texts) => texts.iter().map(|text| ParsedCaption::new(text)).collect(),
+        None => vec![ParsedCaption::new(cell)],
+    }
 }

@@ -64,9 +64,14 @@ impl Vocabulary {
 
     /// The words that occur at least `min_count` times in `texts`.
     pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>, min_count: usize) -> Self {
+        Self::from_texts_at_most(texts, usize::MAX, min_count)
+    }
+
+    /// The same of the first `words` words of each text, which are what [`Vocabulary::encode_at_most`] keeps.
+    pub fn from_texts_at_most<'a>(texts: impl IntoIterator<Item = &'a str>, words: usize, min_count: usize) -> Self {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for text in texts {
-            for word in tokenize(text) {
+            for word in tokenize(text).into_iter().take(words) {
                 *counts.entry(word).or_default() += 1;
             }
         }

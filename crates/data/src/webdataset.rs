@@ -1,20 +1,24 @@
 //! Webdataset: tar shards in which consecutive members of one stem make a sample (`000.jpg`, `000.txt`, `000.json`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::image_resolver::check_relative;
-use super::image_source::{ImageSource, is_image_extension};
+use super::image_source::ImageSource;
 use super::jsonl::take_captions;
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
+use super::undecoded::has_any_image_extension;
 use gxn_base::{Error, Result};
 
 /// Caption and JSON members larger than this are not captions.
 const LARGEST_TEXT: u64 = 4 << 20;
+/// Members of a tar begin at multiples of this.
+const BLOCK: u64 = 512;
+const BROKEN: &str = "the archive breaks off inside it";
 
 /// Whether the file's first 512 bytes are a tar header.
 pub(super) fn is_tar(path: &Path, start: &[u8]) -> bool {
@@ -45,17 +49,17 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
 #[derive(Default)]
 struct Sample {
     key: String,
-    image: Option<ImageSource>,
+    images: Vec<ImageSource>,
     text: Option<Vec<ParsedCaption>>,
     json: Option<Map<String, Value>>,
     endings: Vec<String>,
 }
 
 /// Reads the shards in order. Captions come from the JSON's `captions`, else from the `txt` member (one a line), else
-/// from the JSON's `caption` or `text`.
+/// from the JSON's `caption` or `text`. A shard that breaks off is dropped by name; its samples before that are used.
 ///
 /// # Errors
-/// A shard that cannot be read or breaks off.
+/// A shard that cannot be opened.
 pub(super) fn read(shards: &[PathBuf]) -> Result<ParsedSource> {
     let mut reader = Reader { parsed: ParsedSource::new("webdataset"), ids: HashSet::new(), layouts: BTreeMap::new() };
     for shard in shards {
@@ -85,72 +89,116 @@ impl Reader {
         let fail = |error| Error::io("cannot read", shard, error);
         let file = File::open(shard).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
-        let mut archive = tar::Archive::new(file);
-        let mut sample = Sample::default();
-        for entry in archive.entries_with_seek().map_err(fail)? {
-            let mut entry = entry.map_err(fail)?;
-            let name = match std::str::from_utf8(&entry.path_bytes()) {
-                Ok(name) => name.trim_start_matches("./").to_owned(),
-                Err(_) => {
-                    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                    self.drop(shard, &name, "a name that is not UTF-8");
-                    continue;
-                }
-            };
-            let kind = entry.header().entry_type();
-            if kind.is_dir() || kind.is_pax_global_extensions() || name.is_empty() {
-                continue;
-            }
-            if let Err(reason) = check_relative(&name) {
-                self.drop(shard, &name, &reason);
-                continue;
-            }
-            if !kind.is_file() {
-                let reason = if kind.is_symlink() || kind.is_hard_link() { "a link" } else { "not a plain file" };
-                self.drop(shard, &name, &format!("{reason}; only plain members are read"));
-                continue;
-            }
-            let base = name.rfind('/').map_or(0, |slash| slash + 1);
-            let Some(dot) = name[base..].find('.').map(|dot| base + dot).filter(|&dot| dot > base) else {
-                self.drop(shard, &name, "no ending to tell its kind by");
-                continue;
-            };
-            let (key, ending) = (&name[..dot], name[dot + 1..].to_ascii_lowercase());
-            if key.split('/').any(|part| part.starts_with('.') || part == "__MACOSX") {
-                continue;
-            }
-            if key != sample.key {
-                self.finish(shard, std::mem::take(&mut sample));
-                key.clone_into(&mut sample.key);
-            }
-            let (offset, size) = (entry.raw_file_position(), entry.size());
-            match ending.as_str() {
-                image if is_image_extension(image) => {
-                    if offset + size > length {
-                        self.drop(shard, &name, "the archive breaks off inside it");
-                        continue;
-                    }
-                    let (archive, member) = (shard.to_path_buf(), name.clone());
-                    sample.image = Some(ImageSource::TarMember { archive, member, offset, length: size });
-                }
-                "txt" | "json" => match read_text(&mut entry, size) {
-                    Ok(text) if ending == "txt" => {
-                        let lines = text.lines().filter(|line| !line.trim().is_empty());
-                        sample.text = Some(lines.map(ParsedCaption::new).collect());
-                    }
-                    Ok(text) => match serde_json::from_str(&text) {
-                        Ok(Value::Object(object)) => sample.json = Some(object),
-                        Ok(_) => self.drop(shard, &name, "not a JSON object"),
-                        Err(error) => self.drop(shard, &name, &error.to_string()),
-                    },
-                    Err(reason) => self.drop(shard, &name, &reason),
-                },
-                _ => {}
-            }
-            sample.endings.push(ending);
+        let mut samples: Vec<Sample> = Vec::new();
+        let fault = match self.read_members(shard, &file, length, &mut samples) {
+            _ if length == 0 => Some("an empty file: copy or download it again".to_owned()),
+            Ok(end) => fault_at_end(&file, end, length).map_err(fail)?,
+            Err(error) => Some(format!("damaged ({error}): copy or download it again")),
+        };
+        let count = samples.len();
+        self.finish_all(shard, samples);
+        if let Some(fault) = fault {
+            let used = if count == 0 { "" } else { "; what comes before is read" };
+            self.parsed.account.drop(shard.display().to_string(), fault + used);
+            // Which samples are missing is not known: none may be taken for gone.
+            self.parsed.account.unread.push(String::new());
+        } else if count == 0 {
+            self.parsed.account.drop(shard.display().to_string(), "an archive without samples");
         }
-        self.finish(shard, sample);
         Ok(())
+    }
+
+    /// Gathers members of one key that follow each other into samples; returns where the last member ends.
+    fn read_members(
+        &mut self,
+        shard: &Path,
+        file: &File,
+        length: u64,
+        samples: &mut Vec<Sample>,
+    ) -> std::io::Result<u64> {
+        let mut archive = tar::Archive::new(file);
+        let mut end = 0;
+        for entry in archive.entries_with_seek()? {
+            let mut entry = entry?;
+            end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
+            let Some((name, dot)) = self.member_name(shard, &entry) else { continue };
+            let (key, ending) = (&name[..dot], name[dot + 1..].to_ascii_lowercase());
+            if samples.last().is_none_or(|sample| sample.key != key) {
+                samples.push(Sample { key: key.to_owned(), ..Sample::default() });
+            }
+            let Some(sample) = samples.last_mut() else { continue };
+            let (offset, size) = (entry.raw_file_position(), entry.size());
+            let outcome = if !ending.contains('.') && has_any_image_extension(&name) {
+                let (archive, member) = (shard.to_path_buf(), name.clone());
+                sample.images.push(ImageSource::TarMember { archive, member, offset, length: size });
+                if offset + size > length { Err(BROKEN.to_owned()) } else { Ok(()) }
+            } else if ending == "txt" || ending == "json" {
+                read_text(&mut entry, size).and_then(|text| sample.add_text(&ending, &text))
+            } else {
+                Ok(())
+            };
+            sample.endings.push(ending);
+            if let Err(reason) = outcome {
+                self.drop(shard, &name, &reason);
+                if reason == BROKEN {
+                    sample.images.clear();
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// The name of a plain visible member and the place of the dot that ends its key; anything else is counted.
+    fn member_name(&mut self, shard: &Path, entry: &tar::Entry<'_, &File>) -> Option<(String, usize)> {
+        let name = match std::str::from_utf8(&entry.path_bytes()) {
+            Ok(name) => name.trim_start_matches("./").to_owned(),
+            Err(_) => {
+                let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                self.drop(shard, &name, "a name that is not UTF-8");
+                return None;
+            }
+        };
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() || name.is_empty() {
+            return None;
+        }
+        if let Err(reason) = check_relative(&name) {
+            self.drop(shard, &name, &reason);
+            return None;
+        }
+        if !kind.is_file() {
+            let reason = if kind.is_symlink() || kind.is_hard_link() { "a link" } else { "not a plain file" };
+            self.drop(shard, &name, &format!("{reason}; only plain members are read"));
+            return None;
+        }
+        let base = name.rfind('/').map_or(0, |slash| slash + 1);
+        let is_hidden = |part: &str| part.starts_with('.') || part == "__MACOSX";
+        if name.split('/').any(is_hidden) {
+            return None;
+        }
+        let dot = name[base..].find('.').map(|dot| base + dot);
+        if dot.is_none() {
+            self.drop(shard, &name, "no ending to tell its kind by");
+        }
+        dot.map(|dot| (name, dot))
+    }
+
+    /// Makes records of samples, but of none whose members lie apart or stand in the archive more than once.
+    fn finish_all(&mut self, shard: &Path, samples: Vec<Sample>) {
+        let mut parts: HashMap<String, Vec<String>> = HashMap::new();
+        let mut count: HashMap<String, usize> = HashMap::new();
+        for sample in &samples {
+            parts.entry(sample.key.clone()).or_default().extend(sample.endings.iter().cloned());
+            *count.entry(sample.key.clone()).or_default() += 1;
+        }
+        for sample in samples {
+            // Taken out, so that a key with several parts is named once.
+            let Some(endings) = parts.remove(&sample.key) else { continue };
+            match wrong_members(&endings, count[&sample.key] > 1) {
+                Some(reason) => self.drop(shard, &sample.key, &reason),
+                None => self.finish(shard, sample),
+            }
+        }
     }
 
     fn drop(&mut self, shard: &Path, name: &str, reason: &str) {
@@ -158,12 +206,10 @@ impl Reader {
     }
 
     fn finish(&mut self, shard: &Path, sample: Sample) {
-        let Sample { key, image, text, json, mut endings } = sample;
-        if endings.is_empty() {
-            return;
-        }
+        let Sample { key, images, text, json, mut endings } = sample;
         endings.sort();
-        *self.layouts.entry(endings.join(", ")).or_default() += 1;
+        let members = endings.join(", ");
+        *self.layouts.entry(members.clone()).or_default() += 1;
         let mut json = json.unwrap_or_default();
         let ids = json.remove("caption_ids");
         let listed = json.get("captions").is_some_and(Value::is_array);
@@ -171,13 +217,15 @@ impl Reader {
             Some(text) if !listed => text,
             _ => take_captions(&mut json, ids.as_ref()),
         };
-        let Some(source) = image else {
-            return self.drop(shard, &key, &format!("captions without image; its members are {}", endings.join(", ")));
+        let Some(source) = images.into_iter().next() else {
+            let reason =
+                dotted(&endings).unwrap_or_else(|| format!("captions without image; its members are {members}"));
+            return self.drop(shard, &key, &reason);
         };
         if captions.is_empty() {
             let keys = json.keys().cloned().collect::<Vec<_>>().join(", ");
             let json = if json.is_empty() { String::new() } else { format!(", and its JSON has the keys {keys}") };
-            let reason = format!("an image without caption; its members are {}{json}", endings.join(", "));
+            let reason = format!("an image without caption; its members are {members}{json}");
             return self.drop(shard, &key, &reason);
         }
         let split = json.remove("split").as_ref().map(plain);
@@ -207,6 +255,70 @@ impl Reader {
     }
 }
 
+impl Sample {
+    /// Takes the text of a `txt` or `json` member.
+    fn add_text(&mut self, ending: &str, text: &str) -> std::result::Result<(), String> {
+        if ending == "txt" {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            self.text = Some(lines.map(ParsedCaption::new).collect());
+            return Ok(());
+        }
+        match serde_json::from_str(text) {
+            Ok(Value::Object(object)) => self.json = Some(object),
+            Ok(_) => return Err("not a JSON object".into()),
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+}
+
+/// Why the members of one key make no sample although all are there.
+fn wrong_members(endings: &[String], lie_apart: bool) -> Option<String> {
+    let is_image = |ending: &&String| !ending.contains('.') && has_any_image_extension(&format!("a.{ending}"));
+    let is_read = |ending: &&String| is_image(ending) || ending.as_str() == "txt" || ending.as_str() == "json";
+    let mut seen = HashSet::new();
+    if let Some(twice) = endings.iter().filter(is_read).find(|ending| !seen.insert(*ending)) {
+        return Some(format!(
+            "its member .{twice} stands in the archive twice, and which one belongs to the others cannot be known: give \
+             every sample its own name"
+        ));
+    }
+    let images: Vec<&str> = endings.iter().filter(is_image).map(String::as_str).collect();
+    if images.len() > 1 {
+        let images = images.join(", ");
+        return Some(format!(
+            "several images ({images}), and which one its captions describe cannot be known: keep one"
+        ));
+    }
+    let apart = "its members lie apart in the archive: make it again with sorted names (tar --sort=name)";
+    lie_apart.then(|| apart.to_owned())
+}
+
+/// Why a sample has no image although one of its members ends like one.
+fn dotted(endings: &[String]) -> Option<String> {
+    let further = endings.iter().find(|ending| ending.contains('.') && has_any_image_extension(ending))?;
+    Some(format!(
+        "no image: a sample's name ends at its first dot, so this one has a member `{further}`; replace the other dots, \
+         for example by `_`"
+    ))
+}
+
+/// What is wrong behind the last member, which ends at `end`.
+fn fault_at_end(mut file: &File, end: u64, length: u64) -> std::io::Result<Option<String>> {
+    if end > length {
+        return Ok(Some("it breaks off: copy or download it again".into()));
+    }
+    if length - end < BLOCK {
+        return Ok(Some("it has no end mark and was probably cut: copy or download it again".into()));
+    }
+    file.seek(SeekFrom::Start(end))?;
+    let is_zero = std::io::BufReader::new(file.take(length - end))
+        .bytes()
+        .try_fold(true, |all, byte| Ok::<_, std::io::Error>(all && byte? == 0))?;
+    let more = "data after its end mark, as where archives were joined: join them with `tar --concatenate`";
+    Ok((!is_zero).then(|| more.to_owned()))
+}
+
 fn read_text(entry: &mut impl Read, size: u64) -> std::result::Result<String, String> {
     if size > LARGEST_TEXT {
         return Err(format!("{size} bytes of text, at most {LARGEST_TEXT} are read"));
@@ -214,7 +326,11 @@ fn read_text(entry: &mut impl Read, size: u64) -> std::result::Result<String, St
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if (bytes.len() as u64) < size {
-        return Err("the archive breaks off inside it".into());
+        return Err(BROKEN.into());
     }
     String::from_utf8(bytes).map_err(|_| "not UTF-8".into())
 }
+
+#[cfg(test)]
+#[path = "webdataset_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::caption_results::ImageId;
 use gxn_base::text::{parse_json, read_text};
@@ -48,15 +49,27 @@ struct Entry {
 
 #[derive(Deserialize)]
 struct Sentence {
-    raw: Option<String>,
+    #[serde(default)]
+    raw: Value,
     #[serde(default)]
     tokens: Vec<String>,
+}
+
+impl Sentence {
+    fn text(self) -> Option<String> {
+        match self.raw {
+            Value::String(raw) => Some(raw),
+            Value::Null if !self.tokens.is_empty() => Some(self.tokens.join(" ")),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Annotation {
     image_id: ImageId,
-    caption: Option<String>,
+    #[serde(default)]
+    caption: Value,
 }
 
 impl ReferenceCaptions {
@@ -107,7 +120,7 @@ impl ReferenceCaptions {
 }
 
 fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<ReferenceCaptions> {
-    if !annotations.is_empty() && annotations.iter().all(|annotation| annotation.caption.is_none()) {
+    if !annotations.is_empty() && annotations.iter().all(|annotation| annotation.caption.is_null()) {
         return Err(Error::invalid(name, "annotations without `caption`", "COCO captions")
             .with_hint("instances_*.json and person_keypoints_*.json hold none; take captions_*.json"));
     }
@@ -124,15 +137,20 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
         }
         references.images.push(ReferenceImage { ids: [Some(id), None, None], split: None, captions: Vec::new() });
     }
-    let (mut orphans, mut wordless) = (Vec::new(), Vec::new());
+    let (mut orphans, mut wordless, mut other) = (Vec::new(), Vec::new(), Vec::new());
     for annotation in annotations {
         match (place.get(&annotation.image_id.to_string()), annotation.caption) {
-            (Some(&place), Some(caption)) => references.images[place].captions.push(caption),
-            (Some(_), None) => wordless.push(annotation.image_id),
             (None, _) => orphans.push(annotation.image_id),
+            (Some(&place), Value::String(caption)) => references.images[place].captions.push(caption),
+            (Some(_), Value::Null) => wordless.push(annotation.image_id),
+            (Some(_), _) => other.push(annotation.image_id),
         }
     }
-    let left_out = [("of images that are not listed", &orphans), ("without a caption", &wordless)];
+    let left_out = [
+        ("of images that are not listed", &orphans),
+        ("without a caption", &wordless),
+        ("whose caption is no text", &other),
+    ];
     for (what, ids) in left_out.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         references.notes.push(format!("left out: {} {what} ({})", counted(ids.len(), "annotation"), first_few(ids)));
     }
@@ -144,7 +162,7 @@ fn coco(images: Vec<Entry>, annotations: Vec<Annotation>, name: &str) -> Result<
 
 fn karpathy(images: Vec<Entry>, name: &str) -> Result<ReferenceCaptions> {
     let mut references = ReferenceCaptions::default();
-    let mut seen = HashSet::new();
+    let (mut seen, mut textless) = (HashSet::new(), Vec::new());
     for image in images {
         let filename = image.filename.map(ImageId::Text);
         let id = image.id.or(image.cocoid).or_else(|| filename.clone());
@@ -153,12 +171,15 @@ fn karpathy(images: Vec<Entry>, name: &str) -> Result<ReferenceCaptions> {
         {
             return Err(listed_twice(name, id));
         }
-        let text = |sentence: Sentence| sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-        references.images.push(ReferenceImage {
-            ids: [id, filename, image.imgid],
-            split: image.split,
-            captions: image.sentences.unwrap_or_default().into_iter().map(text).collect(),
-        });
+        let sentences = image.sentences.unwrap_or_default();
+        let count = sentences.len();
+        let captions: Vec<String> = sentences.into_iter().filter_map(Sentence::text).collect();
+        textless.extend(std::iter::repeat_n(id.clone(), count - captions.len()).flatten());
+        references.images.push(ReferenceImage { ids: [id, filename, image.imgid], split: image.split, captions });
+    }
+    if !textless.is_empty() {
+        let count = counted(textless.len(), "sentence");
+        references.notes.push(format!("left out: {count} without text ({})", first_few(&textless)));
     }
     Ok(references)
 }
@@ -183,7 +204,7 @@ mod tests {
         let found = read(
             r#"{"images": [{"id": 1, "file_name": "a"}, {"id": "2"}, {"file_name": "c"}], "annotations": [
                 {"image_id": 1, "caption": "a"}, {"image_id": 2, "caption": "b"}, {"image_id": 1, "caption": "c"},
-                {"image_id": 9, "caption": "d"}, {"image_id": 1}]}"#,
+                {"image_id": 9, "caption": "d"}, {"image_id": 1}, {"image_id": 2, "caption": 5}]}"#,
         )
         .unwrap();
         assert_eq!(found.images.iter().map(|image| image.captions.len()).collect::<Vec<_>>(), [2, 1]);
@@ -192,6 +213,7 @@ mod tests {
             [
                 "left out: 1 annotation of images that are not listed (9)",
                 "left out: 1 annotation without a caption (1)",
+                "left out: 1 annotation whose caption is no text (2)",
                 "left out: 1 image without an id"
             ]
         );
@@ -204,9 +226,11 @@ mod tests {
             r#"{"images": [
                 {"filename": "a.jpg", "imgid": 0, "split": "train", "sentences": [{"raw": "a"}]},
                 {"filename": "b.jpg", "imgid": 1, "split": "restval", "sentences": [{"tokens": ["b", "c"]}]},
-                {"filename": "c.jpg", "imgid": 2, "cocoid": 42, "split": "test", "sentences": [{"raw": "d"}]}]}"#,
+                {"filename": "c.jpg", "imgid": 2, "cocoid": 42, "split": "test",
+                 "sentences": [{"raw": "d"}, {"raw": null}, {"raw": 7}, {}]}]}"#,
         )
         .unwrap();
+        assert_eq!(found.notes, ["left out: 3 sentences without text (42, 42, 42)"]);
         assert_eq!(found.corpus().unwrap(), [["a"], ["b c"]]);
         assert_eq!(found.images[0].ids[0], Some(ImageId::Text("a.jpg".into())));
         assert_eq!(found.images[2].ids[0], Some(ImageId::Number(42)));

@@ -5,20 +5,51 @@ use std::fmt::{self, Display};
 use std::io::Write;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use gxn_base::fs::write_atomically;
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::{Remedy, Result};
 
 /// An image's id. Between files `42` and `"42"` are the same image; each file keeps its own spelling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "an image id that is a whole number or a string")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum ImageId {
     /// As in COCO.
     Number(i64),
     /// Such as a file name.
     Text(String),
+}
+
+/// By hand, so that an error also says what was found.
+impl<'de> Deserialize<'de> for ImageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = ImageId;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an image id that is a whole number or a string")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<ImageId, E> {
+        Ok(ImageId::Number(number))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<ImageId, E> {
+        // Beyond 64 bits with a sign, the digits are the id.
+        Ok(i64::try_from(number).map_or_else(|_| ImageId::Text(number.to_string()), ImageId::Number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ImageId, E> {
+        Ok(ImageId::Text(text.to_owned()))
+    }
 }
 
 impl Display for ImageId {
@@ -146,11 +177,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         for (text, part) in [
-            (r#"{"images": []}"#, "invalid type: map"),
-            (r#"[{"image_id": 1.5, "caption": "a"}]"#, "an image id that is a whole number or a string"),
+            (r#"{"images": []}"#, "found map, expected a sequence, of results"),
+            (
+                r#"[{"image_id": 1.5, "caption": "a"}]"#,
+                "found floating point `1.5`, expected an image id that is a whole number or a string, of results",
+            ),
             (r#"[{"image_id": 1}]"#, "missing field `caption`"),
-            (r#"[{"image_id": 1, "caption": null}]"#, "invalid type: null"),
-            ("hello", "line 1 column 1"),
+            (r#"[{"image_id": 1, "caption": null}]"#, "found null, expected a string, of results"),
+            ("hello", "line 1, column 1: found damaged JSON (expected value)"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = CaptionResults::read(&path).unwrap_err();

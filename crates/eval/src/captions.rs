@@ -11,7 +11,10 @@ use crate::caption_references::ReferenceCaptions;
 use crate::caption_results::{CaptionResults, ImageId, ResultNames, write_json};
 use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all};
 use gxn_base::words::{counted, first_few};
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
+
+/// Below so many images the package's CIDEr is noted as hardly meaningful.
+const FEW_IMAGES: usize = 10;
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.
 const PACKAGE_KEYS: [&str; 7] = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr", "CIDEr-D"];
@@ -111,6 +114,25 @@ impl CaptionEvaluation {
             tokenise_s,
             score_s,
         })
+    }
+
+    /// Why the package's CIDEr says little here, and what to do: its document frequencies come from the scored references, and
+    /// those of few images tell hardly any words apart. None where there are enough, or a corpus gives `cider_d`.
+    pub fn too_few_for_cider(&self) -> Option<(String, Remedy)> {
+        let images = self.image_ids.len();
+        if images >= FEW_IMAGES || self.corpus_images.is_some() {
+            return None;
+        }
+        let why = match images {
+            1 => {
+                "cider is 0 for any caption where one image is scored: no word of its references is rarer than another"
+                    .into()
+            }
+            _ => format!(
+                "cider takes document frequencies from the references of {images} images only; do not compare it"
+            ),
+        };
+        Some((why, Remedy::GiveCorpus))
     }
 
     /// The scores under flat names, with counts, notes and timings.
@@ -291,6 +313,9 @@ mod tests {
         let found = CaptionEvaluation::of(&results, &references, Some(&references)).unwrap();
         assert_eq!(found.missing, [ImageId::Text("12".into())]);
         assert_eq!(found.corpus_images, Some(2));
+        assert!(found.too_few_for_cider().is_none());
+        let alone = CaptionEvaluation::of(&results, &references, None).unwrap().too_few_for_cider().unwrap();
+        assert!(alone.0.contains("0 for any caption") && alone.1 == Remedy::GiveCorpus);
         // One scored image: no n-gram is rare, the package's CIDEr is 0. In the corpus "two men" is rare.
         assert_eq!(found.scores.cider, 0.0);
         assert!((found.scores.cider_d.unwrap() - 5.0).abs() < 1e-12, "{:?}", found.scores);

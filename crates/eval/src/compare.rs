@@ -147,6 +147,16 @@ fn same_queries(base: &Report, other: &Report) -> Result<()> {
     if base.protocol != other.protocol {
         return differ("protocols", other.protocol.clone(), base.protocol.clone());
     }
+    if base.positives_rule != other.positives_rule {
+        return differ("rules of what is right", other.positives_rule.clone(), base.positives_rule.clone());
+    }
+    if base.tie_rule != other.tie_rule {
+        return differ("rules for ties", other.tie_rule.clone(), base.tie_rule.clone());
+    }
+    if base.distractors.len() != other.distractors.len() {
+        let count = |report: &Report| format!("{} without a caption", report.distractors.len());
+        return differ("galleries", count(other), count(base));
+    }
     if base.n_images != other.n_images {
         return differ("images", other.n_images.to_string(), base.n_images.to_string());
     }

@@ -67,6 +67,16 @@ impl Relevance {
     /// # Errors
     /// When a pair lies outside, or an image or caption has no counterpart and so no rank.
     pub fn from_pairs(images: usize, captions: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self> {
+        Self::of_queries(images, images, captions, pairs)
+    }
+
+    /// [`Relevance::from_pairs`] where only the first `queries` images need a caption; the others are distractors.
+    pub(crate) fn of_queries(
+        images: usize,
+        queries: usize,
+        captions: usize,
+        pairs: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Self> {
         let mut captions_of_image = vec![Vec::new(); images];
         let mut images_of_caption = vec![Vec::new(); captions];
         for (image, caption) in pairs {
@@ -74,12 +84,14 @@ impl Relevance {
                 let expected = format!("images below {images}, captions below {captions}");
                 return Err(Error::invalid("relevant pair", format!("image {image}, caption {caption}"), expected));
             }
-            if !captions_of_image[image].contains(&(caption as u32)) {
-                captions_of_image[image].push(caption as u32);
-                images_of_caption[caption].push(image as u32);
-            }
+            captions_of_image[image].push(caption as u32);
+            images_of_caption[caption].push(image as u32);
         }
-        for (what, lists) in [("image", &captions_of_image), ("caption", &images_of_caption)] {
+        for list in captions_of_image.iter_mut().chain(&mut images_of_caption) {
+            list.sort_unstable();
+            list.dedup();
+        }
+        for (what, lists) in [("image", &captions_of_image[..queries]), ("caption", &images_of_caption)] {
             if let Some(row) = lists.iter().position(Vec::is_empty) {
                 return Err(Error::invalid(format!("{what} {row}"), "nothing relevant to it", "at least one item")
                     .with_hint("leave it out of the evaluation: without a right answer it has no rank"));

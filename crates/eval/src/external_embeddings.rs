@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
+use crate::judging::Judging;
 use crate::npy::{NpyMatrix, read_npy};
 use crate::protocol::{Evaluation, Protocol};
+use gxn_base::text::read_text;
 use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Remedy, Result, Similarity};
 
@@ -76,8 +78,16 @@ impl ExternalEmbeddings {
     /// # Errors
     /// As [`Protocol::evaluate`].
     pub fn evaluate(&self, protocol: Protocol, similarity: Similarity) -> Result<Evaluation> {
+        self.evaluate_by(protocol, similarity, &Judging::default())
+    }
+
+    /// [`ExternalEmbeddings::evaluate`] by another rule of what counts as right.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate_by`].
+    pub fn evaluate_by(&self, protocol: Protocol, similarity: Similarity, judging: &Judging) -> Result<Evaluation> {
         let scoring = Scoring { similarity, lambda: 1.0 };
-        protocol.evaluate(self.image_ids.len(), &self.caption_image, &self.embeddings(), scoring)
+        protocol.evaluate_by(self.image_ids.len(), &self.caption_image, &self.embeddings(), scoring, judging)
     }
 
     /// The embeddings, as one level; score them with λ = 1.
@@ -118,7 +128,7 @@ fn read_ids(path: &Path, count: usize) -> Result<Vec<String>> {
 }
 
 fn read_lines(path: &Path, count: usize) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::io("cannot read", path, source))?;
+    let text = read_text(path)?;
     let lines: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
     if let Some(line) = lines.iter().position(String::is_empty) {
         let what = format!("{}, line {}", path.display(), line + 1);
@@ -228,7 +238,7 @@ mod tests {
         assert_eq!(plain.caption_image, [0, 0, 1, 1]);
         assert_eq!(plain.image_ids, ["0", "1"]);
         assert!(plain.notes[0].contains("2 captions for each image"));
-        let named = case.read(Some("x\r\ny\n"), Some("x\nx\ny\ny"), Similarity::Cosine).unwrap();
+        let named = case.read(Some("\u{feff}x\r\ny\n"), Some("\u{feff}x\nx\ny\ny"), Similarity::Cosine).unwrap();
         assert_eq!((named.caption_image.as_slice(), named.notes.len()), (&[0, 0, 1, 1][..], 0));
         let found = named.evaluate(Protocol::Full, Similarity::Cosine).unwrap();
         assert_eq!(found.metrics.rsum(), 600.0);

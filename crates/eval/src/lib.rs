@@ -3,7 +3,9 @@
 //! | to | call |
 //! |---|---|
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
+//! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
+//! | show the result as a page with a chart | [`report_page()`], [`line_chart`] |
 //! | compare results on the same queries | [`compare()`], [`compare_groups`] |
 //! | read embeddings of another program | [`ExternalEmbeddings::read`], [`read_npy`] |
 //! | score captions against references | [`CaptionEvaluation::of`], [`metrics::CaptionScores`] |
@@ -46,28 +48,36 @@ mod ablation;
 mod caption_references;
 mod caption_results;
 mod captions;
+mod chart;
 mod compare;
+#[cfg(test)]
+mod damaged;
 mod embeddings;
 mod external_embeddings;
 #[cfg(test)]
 mod golden;
 pub mod html;
+mod judging;
 mod kernel;
 pub mod metrics;
 mod npy;
 mod protocol;
 mod ranks;
 mod report;
+mod report_page;
 
 pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelRecall, VariantResult, VariantResults};
 pub use caption_references::ReferenceCaptions;
 pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
 pub use captions::CaptionEvaluation;
+pub use chart::{Line, line_chart};
 pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
 pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
+pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};
 pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Ranks, best_captions, ranks};
 pub use report::{About, Report};
+pub use report_page::report_page;

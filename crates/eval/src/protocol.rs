@@ -6,15 +6,16 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
+use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
+use crate::judging::Judging;
 use crate::metrics::{Metrics, RankedQueries};
-use crate::ranks::{Ranks, ranks};
+use crate::ranks::{Ranks, ranks_under};
 use gxn_base::{Error, Result};
 
 /// A way to score a split that others use too, so that numbers can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Every image with at least one caption, every caption, one gallery.
+    /// Every image and every caption, one gallery; images without a caption are no queries.
     Full,
     /// 5,000 images × 5 captions in five folds of 1,000 images in the data's order; the metrics are the folds' means.
     Coco1kFiveFold,
@@ -103,10 +104,11 @@ impl Protocol {
         format!("protocol {self}")
     }
 
-    /// Selects, ranks and scores: the whole evaluation of embeddings `[N, D]`, `[M, D]` with each caption's image.
+    /// Selects, ranks and scores: the whole evaluation of embeddings `[N, D]`, `[M, D]` with each caption's image, by the default
+    /// [`Judging`].
     ///
     /// # Errors
-    /// As [`Protocol::select`] and [`ranks`].
+    /// As [`Protocol::select`] and [`ranks`](crate::ranks()).
     pub fn evaluate(
         self,
         images: usize,
@@ -114,12 +116,29 @@ impl Protocol {
         embeddings: &Embeddings,
         scoring: Scoring,
     ) -> Result<Evaluation> {
+        self.evaluate_by(images, caption_image, embeddings, scoring, &Judging::default())
+    }
+
+    /// [`Protocol::evaluate`] by another rule of what counts as right.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate`], and when the rule does not fit the data.
+    pub fn evaluate_by(
+        self,
+        images: usize,
+        caption_image: &[usize],
+        embeddings: &Embeddings,
+        scoring: Scoring,
+        judging: &Judging,
+    ) -> Result<Evaluation> {
         let selection = self.select(images, caption_image)?;
         let levels = [Some(embeddings.abstract_level), embeddings.grounded_level];
         for level in levels.iter().flatten() {
             check_rows("image embeddings", level.images, level.dim, images)?;
             check_rows("caption embeddings", level.captions, level.dim, caption_image.len())?;
         }
+        // Only the protocol without counts has images without a caption, and it has one fold.
+        let distractors: &[usize] = if judging.drop_unpaired { &[] } else { &selection.without_captions };
         let mut all = Ranks::default();
         let mut first_caption = 0;
         for fold in &selection.folds {
@@ -127,10 +146,12 @@ impl Protocol {
             let count = owners.partition_point(|&image| image < fold.end);
             let captions = first_caption..first_caption + count;
             first_caption = captions.end;
+            let gallery = [&selection.images[fold.clone()], distractors].concat();
+            let chosen_captions = &selection.captions[captions];
             let chosen = levels.map(|level| {
                 level.map(|level| {
-                    let v = rows(level.images, level.dim, &selection.images[fold.clone()]);
-                    (v, rows(level.captions, level.dim, &selection.captions[captions.clone()]), level.dim)
+                    let v = rows(level.images, level.dim, &gallery);
+                    (v, rows(level.captions, level.dim, chosen_captions), level.dim)
                 })
             });
             let level = |place: usize| {
@@ -138,14 +159,25 @@ impl Protocol {
             };
             let Some(abstract_level) = level(0) else { continue };
             let owners: Vec<usize> = owners[..count].iter().map(|image| image - fold.start).collect();
-            let relevance = Relevance::from_caption_image(fold.len(), &owners)?;
-            let found = ranks(&Embeddings { abstract_level, grounded_level: level(1) }, &relevance, scoring)?;
-            all.image_to_text.extend(found.image_to_text);
+            let relevance = judging.relevance.relevance(&gallery, chosen_captions, &owners, fold.len())?;
+            let embeddings = Embeddings { abstract_level, grounded_level: level(1) };
+            let found = ranks_under(judging.ties, &embeddings, &relevance, scoring)?;
+            all.image_to_text.extend(&found.image_to_text[..fold.len()]);
             all.text_to_image.extend(found.text_to_image);
         }
         let queries = selection.queries(&all);
         let (metrics, folds) = (queries.metrics()?, queries.fold_metrics()?);
-        Ok(Evaluation { protocol: self, scoring, selection, ranks: all, metrics, folds })
+        Ok(Evaluation {
+            protocol: self,
+            scoring,
+            ranks: all,
+            metrics,
+            folds,
+            positives_rule: judging.relevance.words(),
+            tie_rule: judging.ties.rule(),
+            unpaired_in_gallery: !distractors.is_empty(),
+            selection,
+        })
     }
 }
 
@@ -183,7 +215,7 @@ pub struct Selection {
     pub caption_image: Vec<usize>,
     /// Blocks of `images` that are ranked apart.
     pub folds: Vec<Range<usize>>,
-    /// Images left out because they have no caption.
+    /// Images that are no queries because they have no caption.
     pub without_captions: Vec<usize>,
 }
 
@@ -214,6 +246,12 @@ pub struct Evaluation {
     pub metrics: Metrics,
     /// The metrics of every fold.
     pub folds: Vec<Metrics>,
+    /// What counted as right.
+    pub positives_rule: String,
+    /// What equal scores meant.
+    pub tie_rule: &'static str,
+    /// Whether images without a caption were distractors for the captions; else they were left out.
+    pub unpaired_in_gallery: bool,
 }
 
 /// The chosen rows, without a copy where they are consecutive.

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
+use crate::judging::Ties;
 use crate::kernel::{Kernel, MR, NR, Term, Tile, pack};
 use crate::metrics::stands_before;
 use gxn_base::{Error, Result, Similarity};
@@ -61,20 +62,55 @@ struct Target {
 /// # Errors
 /// When the shapes do not fit together, λ lies outside 0..=1, or a value is NaN or infinite (its row is named).
 pub fn ranks(embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Result<Ranks> {
-    ranks_by(Kernel::detect(), embeddings, relevance, scoring)
+    ranks_by(Kernel::detect(), embeddings, relevance, scoring, stands_before)
 }
 
-fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scoring: Scoring) -> Result<Ranks> {
+/// [`ranks`] under another rule for equal scores.
+///
+/// # Errors
+/// As [`ranks`].
+pub(crate) fn ranks_under(
+    ties: Ties,
+    embeddings: &Embeddings,
+    relevance: &Relevance,
+    scoring: Scoring,
+) -> Result<Ranks> {
+    let above = |score: f32, best: f32| score > best;
+    let best = || ranks_by(Kernel::detect(), embeddings, relevance, scoring, above);
+    match ties {
+        Ties::Worst => ranks(embeddings, relevance, scoring),
+        Ties::Best => best(),
+        Ties::Mean => {
+            let (worst, best) = (ranks(embeddings, relevance, scoring)?, best()?);
+            let mean = |worst: &[u32], best: &[u32]| {
+                worst.iter().zip(best).map(|(&worst, &best)| best + (worst - best).div_ceil(2)).collect()
+            };
+            Ok(Ranks {
+                image_to_text: mean(&worst.image_to_text, &best.image_to_text),
+                text_to_image: mean(&worst.text_to_image, &best.text_to_image),
+            })
+        }
+    }
+}
+
+/// `before(score, best)` says whether an item with `score` stands before the best relevant one.
+fn ranks_by(
+    kernel: Kernel,
+    embeddings: &Embeddings,
+    relevance: &Relevance,
+    scoring: Scoring,
+    before: impl Fn(f32, f32) -> bool + Copy + Sync,
+) -> Result<Ranks> {
     let (images, captions) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
     let parts = parts(embeddings, scoring, images, captions)?;
     let term = scoring.similarity.into();
     let sign = if term == Term::Product { 1.0 } else { -1.0 };
     let score = |image: usize, caption: usize| pair_score(&parts, kernel, scoring, image, caption);
     let of_image: Vec<Target> = (relevance.captions_of_image.par_iter().enumerate())
-        .map(|(image, list)| target(list.iter().map(|&caption| score(image, caption as usize))))
+        .map(|(image, list)| target(list.iter().map(|&caption| score(image, caption as usize)), before))
         .collect();
     let of_caption: Vec<Target> = (relevance.images_of_caption.par_iter().enumerate())
-        .map(|(caption, list)| target(list.iter().map(|&image| score(image as usize, caption))))
+        .map(|(caption, list)| target(list.iter().map(|&image| score(image as usize, caption)), before))
         .collect();
 
     // Every task owns a chunk of captions; the images' counts are shared.
@@ -101,8 +137,8 @@ fn ranks_by(kernel: Kernel, embeddings: &Embeddings, relevance: &Relevance, scor
                 let column_counts = &mut before_caption[half * NR..];
                 for ((row, image), row_count) in sums.iter().zip(image_targets).zip(&mut row_counts) {
                     for ((sum, caption), column_count) in row.iter().zip(caption_targets).zip(&mut *column_counts) {
-                        *row_count += u32::from(stands_before(sign * sum, image.best));
-                        *column_count += u32::from(stands_before(sign * sum, caption.best));
+                        *row_count += u32::from(before(sign * sum, image.best));
+                        *column_count += u32::from(before(sign * sum, caption.best));
                     }
                 }
             }
@@ -158,9 +194,9 @@ fn pair_score(parts: &[Part], kernel: Kernel, scoring: Scoring, image: usize, ca
     if term == Term::Product { sum } else { -sum }
 }
 
-fn target(scores: impl Iterator<Item = f32> + Clone) -> Target {
+fn target(scores: impl Iterator<Item = f32> + Clone, before: impl Fn(f32, f32) -> bool) -> Target {
     let best = scores.clone().fold(f32::NEG_INFINITY, f32::max);
-    Target { best, own: scores.filter(|&score| stands_before(score, best)).count() as u32 }
+    Target { best, own: scores.filter(|&score| before(score, best)).count() as u32 }
 }
 
 /// The levels with weight, checked and with the images packed.
@@ -336,7 +372,7 @@ mod tests {
             let scoring = Scoring { similarity: SIMILARITIES[which], lambda };
             let expected = naive(&embeddings, &relevance, scoring);
             for kernel in Kernel::available() {
-                prop_assert_eq!(&ranks_by(kernel, &embeddings, &relevance, scoring).unwrap(), &expected);
+                prop_assert_eq!(&ranks_by(kernel, &embeddings, &relevance, scoring, stands_before).unwrap(), &expected);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
 use crate::protocol::Evaluation;
 use crate::ranks::Ranks;
 use gxn_base::fs::write_text;
+use gxn_base::text::read_text;
 use gxn_base::words::first_few;
 use gxn_base::{Error, Remedy, Result};
 
@@ -70,6 +71,9 @@ pub struct Report {
     pub lambda: f32,
     /// Ids of images that were left out because they have no caption.
     pub left_out: Vec<String>,
+    /// Ids of images without a caption among which captions had to find theirs; reports of earlier versions have none.
+    #[serde(default)]
+    pub distractors: Vec<String>,
     /// Images in each fold; one number for protocols without folds.
     pub fold_images: Vec<usize>,
     /// The images' ids.
@@ -92,6 +96,7 @@ impl Report {
                 Error::invalid("image ids", format!("{} ids", image_ids.len()), format!("one for image {image}"))
             })
         };
+        let unpaired: Vec<String> = selection.without_captions.iter().map(id).collect::<Result<_>>()?;
         let intervals = bootstrap.intervals(&selection.queries(&evaluation.ranks))?;
         Ok(Self {
             format: FORMAT.into(),
@@ -104,15 +109,16 @@ impl Report {
             ci95: METRIC_KEYS.iter().map(|&key| key.to_string()).zip(intervals).collect(),
             n_images: selection.images.len(),
             n_captions: selection.captions.len(),
-            positives_rule: "the captions of an image and the image of a caption; rank of the best one".into(),
-            tie_rule: "pessimistic: an irrelevant item with an equal score stands before".into(),
+            positives_rule: evaluation.positives_rule.clone(),
+            tie_rule: evaluation.tie_rule.into(),
             seed: bootstrap.seed,
             resamples: bootstrap.resamples,
             data_sha: about.data_sha,
             created: now(),
             similarity: similarity_name(evaluation.scoring.similarity).into(),
             lambda: evaluation.scoring.lambda,
-            left_out: selection.without_captions.iter().map(id).collect::<Result<_>>()?,
+            left_out: if evaluation.unpaired_in_gallery { Vec::new() } else { unpaired.clone() },
+            distractors: if evaluation.unpaired_in_gallery { unpaired } else { Vec::new() },
             fold_images: selection.folds.iter().map(ExactSizeIterator::len).collect(),
             image_ids: selection.images.iter().map(id).collect::<Result<_>>()?,
             caption_image: selection.caption_image.clone(),
@@ -125,7 +131,7 @@ impl Report {
     /// # Errors
     /// When the file cannot be read, is not a report of this format version, or contradicts itself.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io("cannot read", path, source))?;
+        let text = read_text(path)?;
         Self::from_json(&text, &path.display().to_string())
     }
 
@@ -223,7 +229,7 @@ impl Report {
     /// The table for people, with the two lines that vsepp prints at the end.
     pub fn text(&self) -> String {
         let mut out = format!(
-            "{} {}, protocol {}: {} images, {} captions\nmodel {}, similarity {}, lambda {}\n\n",
+            "{} {}, protocol {}: {} images, {} captions\nmodel {}, similarity {}, lambda {}\nright: {}\nties: {}\n\n",
             self.dataset,
             self.split,
             self.protocol,
@@ -231,7 +237,9 @@ impl Report {
             self.n_captions,
             self.model,
             self.similarity,
-            self.lambda
+            self.lambda,
+            self.positives_rule,
+            self.tie_rule
         );
         out += "                  R@1     R@5    R@10  median    mean\n";
         let values = self.metrics.values();
@@ -249,8 +257,13 @@ impl Report {
             let ends = self.ci95.get(key).map_or(String::new(), |[low, high]| format!("  (95% {low:.1} to {high:.1})"));
             out += &format!("{name} {value:.1}{ends}\n");
         }
-        if !self.left_out.is_empty() {
-            out += &format!("left out, no caption: {} ({})\n", self.left_out.len(), first_few(&self.left_out));
+        out += &format!("mean recall (mR) {:.1}\n", self.metrics.mean_recall());
+        for (what, ids) in
+            [("left out, no caption", &self.left_out), ("in the gallery without a caption", &self.distractors)]
+        {
+            if !ids.is_empty() {
+                out += &format!("{what}: {} ({})\n", ids.len(), first_few(ids));
+            }
         }
         out + "\n" + &self.vsepp_lines()
     }
@@ -311,7 +324,13 @@ pub(crate) mod tests {
         assert_eq!(json["metrics"]["image_retrieval_recall@10"], json["metrics"]["t2i_r10"]);
         assert_eq!(json["image_ids"], serde_json::json!(["a.jpg", "b.jpg", "d.jpg"]));
         assert_eq!(json["caption_image"], serde_json::json!([0, 1, 2, 2]));
-        assert_eq!(json["left_out"], serde_json::json!(["lonely.jpg"]));
+        assert_eq!(
+            (&json["left_out"], &json["distractors"]),
+            (&serde_json::json!([]), &serde_json::json!(["lonely.jpg"]))
+        );
+        assert!((json["metrics"]["mean_recall"].as_f64().unwrap() * 6.0 - report.metrics.rsum()).abs() < 1e-9);
+        let older = text.lines().filter(|line| !line.contains("\"distractors\"")).collect::<Vec<_>>().join("\n");
+        assert!(Report::from_json(&older, "x").unwrap().distractors.is_empty());
         assert_eq!(json["ranks"]["i2t"].as_array().unwrap().len(), 3);
     }
 
@@ -326,7 +345,11 @@ pub(crate) mod tests {
         );
         assert!(text.contains("toy test, protocol full: 3 images, 4 captions"));
         assert!(text.contains("rsum 465.6") && text.contains("paper's Sum 297.8"), "{text}");
-        assert!(text.contains("left out, no caption: 1 (lonely.jpg)"));
+        assert!(
+            text.contains("in the gallery without a caption: 1 (lonely.jpg)") && text.contains("(mR) 77.6\n"),
+            "{text}"
+        );
+        assert!(text.contains("right: the captions of an image") && text.contains("ties: pessimistic"));
     }
 
     #[test]

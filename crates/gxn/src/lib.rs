@@ -53,7 +53,7 @@
 //!
 //! # Shape letters
 //! `B` batch · `T` padded tokens · `V` vocabulary · `E` word vector · `H` recurrent state · `F` feature ·
-//! `D` joint space · `P` grid positions · `S` image side · `N` images · `M` captions · `K` hits.
+//! `D` joint space · `S` image side · `N` images · `M` captions · `K` hits.
 #![warn(missing_docs)]
 
 pub mod ablation;

@@ -79,7 +79,7 @@ fn what_a_source_is_is_found_out_and_kept() {
     let replace = IndexOptions { replace_source: true, ..options.clone() };
     let report = refresh(&encoder(), &photos, &dir, &replace, &()).unwrap();
     assert_eq!((report.kind, report.images, report.captions, report.removed.len()), (SourceKind::Dataset, 1, 1, 23));
-    assert_eq!(report.dataset_dropped.len(), 23);
+    assert_eq!(report.account.dropped.len(), 23);
 
     // Nor is the index of a dataset made one of images because the data has a fault.
     for name in ["one.csv", "two.csv"] {
@@ -216,7 +216,7 @@ fn results_are_json() {
     let json = serde_json::to_value(&found).unwrap();
     let hit: BTreeMap<&str, &Value> =
         json["hits"][0].as_object().unwrap().iter().map(|(key, value)| (key.as_str(), value)).collect();
-    let keys = ["caption", "id", "image_id", "parts", "path", "rank", "relevance", "score"];
+    let keys = ["caption", "copies", "id", "image_id", "parts", "path", "rank", "relevance", "score"];
     assert_eq!(hit.keys().copied().collect::<Vec<_>>(), keys);
     assert_eq!((hit["rank"], hit["relevance"]), (&json!(3), &Value::Null));
     assert!(hit["parts"]["abstract"].is_number() && Path::new(hit["path"].as_str().unwrap()).is_absolute());

@@ -141,6 +141,9 @@ pub fn run_in_pieces(config: &RunConfig, run: &Path, stop_after: usize) {
             Ok(_) => return,
             Err(error) => assert_eq!(error.kind(), Kind::Interrupted, "{error}"),
         }
+        // The run is its trainer's alone.
+        assert_eq!(Trainer::resume(run, &features, &()).unwrap_err().kind(), Kind::Busy);
+        drop(trainer);
         trainer = Trainer::resume(run, &features, &()).unwrap();
     }
     panic!("the run never ended");
@@ -242,6 +245,7 @@ fn a_run_that_dies_in_its_first_step_goes_on_as_if_it_had_not() {
     let mut trainer = start(&config, &killed);
     let dies = std::panic::AssertUnwindSafe(|| trainer.run(&Dies));
     assert!(std::panic::catch_unwind(dies).is_err());
+    drop(trainer);
     // Killed between the two links: `best` is missing.
     std::fs::remove_file(killed.join("best")).unwrap();
     let features = killed.with_extension("features");

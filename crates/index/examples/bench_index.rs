@@ -12,6 +12,10 @@
 //! captions as queries; sketches are made if they are missing. All times are of a warm page cache but the one
 //! marked otherwise; `RAYON_NUM_THREADS` sets the number of threads.
 
+#[path = "../tests/clustered_rows.rs"]
+mod clustered_rows;
+
+use clustered_rows::Random;
 use gxn_index::{
     Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart, SearchOptions,
     Similarity, Space,
@@ -252,27 +256,7 @@ fn report(index: &Index, queries: &[Vec<f32>]) -> Done<()> {
 
 /// Two levels of length 1 near one of the centres.
 fn embedding(number: u64, level: usize) -> Vec<f32> {
-    let (mut own, mut centre) =
-        (Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), Random(number % CENTRES as u64 + 1));
-    let mut row: Vec<f32> = (0..2 * level).map(|_| centre.next() + own.next()).collect();
-    for level in row.chunks_exact_mut(level) {
-        let length = level.iter().map(|v| v * v).sum::<f32>().sqrt();
-        level.iter_mut().for_each(|v| *v /= length);
-    }
-    row
-}
-
-struct Random(u64);
-
-impl Random {
-    /// Near enough to a bell.
-    fn next(&mut self) -> f32 {
-        let mut uniform = || {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.0 >> 40) as f32 / (1u64 << 24) as f32
-        };
-        uniform() + uniform() + uniform() - 1.5
-    }
+    Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).near(number % CENTRES as u64, 1.0, level)
 }
 
 fn image(number: usize) -> ImageItem {

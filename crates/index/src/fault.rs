@@ -12,6 +12,11 @@ pub(crate) fn damaged(what: impl Into<String>, found: impl Into<String>, expecte
     Error::damaged(what, found, expected).with_remedy(Remedy::IndexAgain)
 }
 
+/// A row file that is not what was written to it.
+pub(crate) fn damaged_rows(what: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Error {
+    Error::damaged(what, found, expected).with_remedy(Remedy::RepairIndex)
+}
+
 /// A catalogue that is not what was written to it.
 pub(crate) fn malformed(path: &Path, found: impl Into<String>) -> Error {
     damaged(format!("catalogue {}", path.display()), found, "a sound catalogue")

@@ -20,6 +20,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Writes `bytes` over the start of the file at `path`.
+pub(crate) fn write_start(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = File::options().write(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|e| Error::io("cannot write", path, e))
+}
+
 /// Syncs a folder's names, where the system can.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     if cfg!(unix) {
@@ -34,10 +44,5 @@ pub(crate) fn check_length(path: &Path, found: u64, least: u64) -> Result<()> {
         return Ok(());
     }
     let what = format!("length of {}", path.display());
-    Err(crate::fault::damaged(what, format!("{found} bytes"), format!("at least {least} bytes")))
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    Err(crate::fault::damaged_rows(what, format!("{found} bytes"), format!("at least {least} bytes")))
 }

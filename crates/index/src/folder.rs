@@ -4,7 +4,7 @@ use crate::catalogue::{CATALOGUE_FILE, SEGMENT_DIR, segment_path};
 #[cfg(test)]
 use crate::crash_simulation::{self, DiskOp};
 use crate::file;
-use crate::meta::{META_FILE, check_identity, is_ours, refuse_newer, write_identity};
+use crate::meta::{INDEX_VERSION, META_FILE, is_ours, refuse_newer, version, write_identity};
 use gxn_base::{Error, Modality, Result};
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -68,10 +68,10 @@ impl Folder {
         entries.filter_map(|entry| file_number(&entry)).max().map_or(1, |last| last.saturating_add(1))
     }
 
-    /// Marks the folder as an index, after its first commit, and removes what an index of an older version or a damaged one
+    /// Marks the folder as an index of this version, after its first commit, and removes what an index of an older version or a damaged one
     /// left. What cannot be removed now (a reader may hold it, on some systems) the next writer removes.
     pub(crate) fn finalize(&self) -> Result<()> {
-        if check_identity(&self.dir).is_err() {
+        if version(&self.dir) != Some(INDEX_VERSION) {
             write_identity(&self.dir)?;
         }
         let _ = fs::remove_file(self.dir.join(DAMAGED_FILE));
@@ -86,7 +86,7 @@ impl Folder {
     /// Removes all but the row files in `used` and those with numbers below `protected_below`, and their sketches.
     pub(crate) fn sweep(&self, used: &HashSet<(Modality, u64)>, protected_below: u64) {
         let keep: HashSet<PathBuf> =
-            used.iter().map(|(side, number)| segment_path(&self.dir, *side, *number)).collect();
+            used.iter().map(|(modality, number)| segment_path(&self.dir, *modality, *number)).collect();
         for entry in fs::read_dir(self.dir.join(SEGMENT_DIR)).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_protected = file_number(&entry).is_some_and(|number| number < protected_below);

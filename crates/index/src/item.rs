@@ -22,6 +22,9 @@ pub struct ImageItem {
     /// When the file was changed, in milliseconds since 1970-01-01 UTC; 0 if it is not known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mtime_unix_ms: i64,
+    /// What else tells the file from another one; `None` if it is not known, as in indexes of version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileIdentity>,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
@@ -29,6 +32,17 @@ pub struct ImageItem {
     /// The caller's own columns.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub meta: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What tells a file from another one of equal size and time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// The time when it was changed, its nanoseconds within the second.
+    pub mtime_nanos: u32,
+    /// When the file or its name was changed, in nanoseconds since 1970-01-01 UTC, modulo 2⁶⁴; 0 if it is not known.
+    pub ctime_unix_ns: i64,
+    /// Number of the file in its file system; 0 if it is not known.
+    pub inode: u64,
 }
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
@@ -48,7 +62,7 @@ pub struct CaptionItem {
 
 /// What both kinds of items have in common.
 pub(crate) trait Item: Serialize + DeserializeOwned {
-    const SIDE: Modality;
+    const MODALITY: Modality;
 
     fn id(&self) -> &str;
 
@@ -60,7 +74,7 @@ pub(crate) trait Item: Serialize + DeserializeOwned {
 }
 
 impl Item for ImageItem {
-    const SIDE: Modality = Modality::Image;
+    const MODALITY: Modality = Modality::Image;
 
     fn id(&self) -> &str {
         &self.id
@@ -76,7 +90,7 @@ impl Item for ImageItem {
 }
 
 impl Item for CaptionItem {
-    const SIDE: Modality = Modality::Text;
+    const MODALITY: Modality = Modality::Text;
 
     fn id(&self) -> &str {
         &self.id
@@ -93,5 +107,5 @@ impl Item for CaptionItem {
 
 /// The content key of a caption's text: its SHA-256 in hex. Captions of equal text share one row.
 pub fn text_content(text: &str) -> String {
-    crate::file::hex(&Sha256::digest(text.as_bytes()))
+    gxn_base::words::hex(Sha256::digest(text.as_bytes()))
 }

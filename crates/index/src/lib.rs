@@ -8,7 +8,7 @@
 //! | what | modules |
 //! |---|---|
 //! | stored things | `space`, `item`, `meta`, `catalogue` (the one commit point), `segment` (row files), `sidecar` and `quantized` (sketches) |
-//! | writing | `writer`: changes, maintenance (compaction, sketches); `segment_writer`; `folder` (lock, leftovers) |
+//! | writing | `writer`: changes, maintenance (compaction, sketches), repair; `segment_writer`; `folder` (lock, leftovers) |
 //! | reading | `reader`: search by `query`, [`filter`] and strategy; verify; export |
 //! | scoring | `scan` on `kernel`; `surrogate` makes order similarity an inner product |
 //!
@@ -69,12 +69,12 @@ mod writer;
 pub use filter::Filter;
 pub use gxn_base::{Error, Kind, Modality, Remedy, Result, Similarity};
 pub use half::f16;
-pub use item::{CaptionItem, ImageItem, text_content};
+pub use item::{CaptionItem, FileIdentity, ImageItem, text_content};
 pub use meta::{Collection, INDEX_VERSION, IndexMeta};
 pub use query::{LevelScores, PartKind, QueryPart};
 pub use reader::{CANDIDATES, Hit, INSTANT_BYTES, Index, LOADING_PAYS, Method, SearchOptions};
 pub use space::Space;
-pub use writer::{Change, CompactReport, DEAD_SHARE, IndexSettings, IndexWriter};
+pub use writer::{Change, CompactReport, DEAD_SHARE, DamagedItems, IndexSettings, IndexWriter};
 
 // For gxn's own crates and benchmarks, as `kernel` is.
 #[doc(hidden)]

@@ -10,8 +10,10 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
 
-/// Version of the index directory that this build reads and writes.
-pub const INDEX_VERSION: u64 = 2;
+/// Version of the index directory that this build writes.
+pub const INDEX_VERSION: u64 = 3;
+/// The oldest version that this build reads. Version 2 is the same but for [`ImageItem::file`](crate::ImageItem::file).
+const OLDEST_VERSION: u64 = 2;
 /// Name of the file that makes a folder an index.
 pub(crate) const META_FILE: &str = "meta.json";
 const FORMAT: &str = "gxn-index";
@@ -37,7 +39,7 @@ pub struct IndexMeta {
     pub extra: Map<String, Value>,
 }
 
-/// How much there is of one side.
+/// How much there is of one modality.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collection {
     /// Items.
@@ -68,29 +70,29 @@ impl IndexMeta {
     }
 
     /// The header of a row file.
-    pub(crate) fn header(&self, side: Modality, number: u64) -> Header {
+    pub(crate) fn header(&self, modality: Modality, number: u64) -> Header {
         let (h, l) = (self.space.dims_abstract as u32, self.space.dims_grounded as u32);
-        Header { dims_abstract: h, dims_grounded: l, side, number }
+        Header { dims_abstract: h, dims_grounded: l, modality, number }
     }
 
-    /// What there is of `side`.
-    pub fn collection(&self, side: Modality) -> Option<&Collection> {
-        match side {
+    /// What there is of `modality`.
+    pub fn collection(&self, modality: Modality) -> Option<&Collection> {
+        match modality {
             Modality::Image => Some(&self.images),
             Modality::Text => self.captions.as_ref(),
         }
     }
 
     /// The same to change; captions begin to exist with this call.
-    pub(crate) fn collection_mut(&mut self, side: Modality) -> &mut Collection {
-        match side {
+    pub(crate) fn collection_mut(&mut self, modality: Modality) -> &mut Collection {
+        match modality {
             Modality::Image => &mut self.images,
             Modality::Text => self.captions.get_or_insert_default(),
         }
     }
 }
 
-/// Checks that the `meta.json` in `dir` is of an index of this version.
+/// Checks that the `meta.json` in `dir` is of an index of a version that this build reads.
 pub(crate) fn check_identity(dir: &Path) -> Result<()> {
     let path = dir.join(META_FILE);
     let bytes = fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
@@ -108,14 +110,14 @@ fn parse_identity(bytes: &[u8], name: &Path) -> Result<()> {
             .with_hint("this folder is not an index: name another one"));
     }
     match value.get("version").and_then(Value::as_u64) {
-        Some(INDEX_VERSION) => Ok(()),
+        Some(OLDEST_VERSION..=INDEX_VERSION) => Ok(()),
         version => {
             let remedy = match version {
                 Some(newer) if newer > INDEX_VERSION => Remedy::Advice(OTHER_PROGRAM.into()),
                 _ => Remedy::IndexAgain,
             };
-            Err(Error::unsupported(what("version in "), found("version"), INDEX_VERSION.to_string())
-                .with_remedy(remedy))
+            let expected = format!("{OLDEST_VERSION} to {INDEX_VERSION}");
+            Err(Error::unsupported(what("version in "), found("version"), expected).with_remedy(remedy))
         }
     }
 }
@@ -123,18 +125,26 @@ fn parse_identity(bytes: &[u8], name: &Path) -> Result<()> {
 /// Refuses an index of a later version, of which this program knows nothing. One of an earlier version, or a damaged
 /// `meta.json`, may be replaced.
 pub(crate) fn refuse_newer(dir: &Path) -> Result<()> {
-    let value = fs::read(dir.join(META_FILE)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    let version = value.filter(|value| value["format"] == FORMAT).and_then(|value| value["version"].as_u64());
-    match version {
+    match version(dir) {
         Some(version) if version > INDEX_VERSION => check_identity(dir),
         _ => Ok(()),
     }
 }
 
+/// The version in the `meta.json` of `dir`, if it is an index's.
+pub(crate) fn version(dir: &Path) -> Option<u64> {
+    identity(dir)?["version"].as_u64()
+}
+
 /// True if `dir` holds a `meta.json` of an index, of whatever version.
 pub(crate) fn is_ours(dir: &Path) -> bool {
-    let value = fs::read(dir.join(META_FILE)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-    value.is_some_and(|value| value["format"] == FORMAT)
+    identity(dir).is_some()
+}
+
+/// The `meta.json` of an index.
+fn identity(dir: &Path) -> Option<Value> {
+    let bytes = fs::read(dir.join(META_FILE)).ok()?;
+    serde_json::from_slice::<Value>(&bytes).ok().filter(|value| value["format"] == FORMAT)
 }
 
 /// Makes `dir` an index of this version.

@@ -198,7 +198,7 @@ pub(crate) fn can_be_sketched(dims: usize) -> bool {
 /// Writes the sketches of all rows of `segment`, an image or caption file of an index of `space`, to `path`, replacing
 /// what is there. `others` are rows like those of the queries; without them the rows stand for them.
 pub(crate) fn write(path: &Path, segment: &Segment, space: &Space, others: Option<&Segment>) -> Result<()> {
-    let measure = Measure::of(space.similarity, segment.header().side);
+    let measure = Measure::of(space.similarity, segment.header().modality);
     let levels = levels(segment);
     let rows = sample(segment);
     let surrogates = match measure {
@@ -288,7 +288,7 @@ mod tests {
     fn segment(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Segment) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("images-7.f16");
-        let header = Header { dims_abstract: 2, dims_grounded: 1, side: Modality::Image, number: 7 };
+        let header = Header { dims_abstract: 2, dims_grounded: 1, modality: Modality::Image, number: 7 };
         let mut file = SegmentWriter::create(path.clone(), header).unwrap();
         rows.iter().for_each(|row| file.push("a", row).unwrap());
         file.sync().unwrap();

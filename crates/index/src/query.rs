@@ -58,7 +58,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Prepares `parts` for rows of the side `rows_are`.
+    /// Prepares `parts` for rows of the modality `rows_are`.
     ///
     /// # Errors
     /// If there is no part, or a part has the wrong number of values, or a weight or value that is not finite.

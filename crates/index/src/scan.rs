@@ -244,14 +244,14 @@ mod tests {
     }
 
     /// The score written from its definition: for every part and level, in f64.
-    fn definition(space: &Space, side: Modality, parts: &[QueryPart<'_>], row: &[f32]) -> f64 {
+    fn definition(space: &Space, modality: Modality, parts: &[QueryPart<'_>], row: &[f32]) -> f64 {
         let level = |part: &QueryPart<'_>, columns: Range<usize>| -> f64 {
             let pairs = row[columns.clone()].iter().zip(&part.vector[columns]);
             match space.similarity {
                 Similarity::Cosine => pairs.map(|(&r, &q)| f64::from(r) * f64::from(q)).sum(),
                 Similarity::Order | Similarity::OrderReversed => -pairs
                     .map(|(&row, &query)| {
-                        let (image, caption) = if side == Modality::Image { (row, query) } else { (query, row) };
+                        let (image, caption) = if modality == Modality::Image { (row, query) } else { (query, row) };
                         let (a, b) =
                             if space.similarity == Similarity::Order { (image, caption) } else { (caption, image) };
                         f64::from(a - b).max(0.0).powi(2)
@@ -298,7 +298,7 @@ mod tests {
                 1..6,
             ),
         ) {
-            let side = if image_rows { Modality::Image } else { Modality::Text };
+            let modality = if image_rows { Modality::Image } else { Modality::Text };
             let dims = space.dims();
             let halves: Vec<f16> = values[..30 * dims].iter().map(|&v| f16::from_f32(v)).collect();
             let stored: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
@@ -317,14 +317,14 @@ mod tests {
                         .collect()
                 })
                 .collect();
-            let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, side, parts).unwrap()).collect();
+            let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, modality, parts).unwrap()).collect();
             let together = rows.top(&plans, 30);
             for ((parts, plan), top) in queries.iter().zip(&plans).zip(together) {
                 let page = top.into_page(0);
                 prop_assert_eq!(page.len(), 30);
                 for hit in &page {
                     let row = &stored[hit.row * dims..][..dims];
-                    let exact = definition(&space, side, parts, row);
+                    let exact = definition(&space, modality, parts, row);
                     prop_assert!((f64::from(hit.score) - exact).abs() < 1e-4, "{} for {exact}", hit.score);
                     let levels = plan.level_scores(&halves[hit.row * dims..][..dims], lengths[hit.row]);
                     let sum = levels.abstract_level + levels.grounded_level;

@@ -10,7 +10,7 @@
 //! | 16..20 | values of l, u32 |
 //! | 20..24 | bits of a value, u32: 16 |
 //! | 24..28 | bytes of a record, u32 |
-//! | 28..32 | side, u32: 0 images, 1 captions |
+//! | 28..32 | modality, u32: 0 images, 1 captions |
 //! | 32..40 | number of the file, u64 |
 //! | 40..96 | zeros |
 //! | 96..128 | SHA-256 of bytes 0..96 |
@@ -19,9 +19,10 @@
 //! zero row), four zeros, and the first 8 bytes of the SHA-256 of all before. The checksum of the first n rows is
 //! cₙ = SHA-256(cₙ₋₁ ‖ the 8 bytes of row n), c₀ = 32 zeros, so that appending rows does not read earlier ones again.
 
-use crate::file::{check_length, hex};
+use crate::file::check_length;
 use crate::query::inverse_length;
 use gxn_base::Modality;
+use gxn_base::words::hex;
 use gxn_base::{Error, Remedy, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -54,7 +55,7 @@ pub struct Header {
     /// Values of l.
     pub dims_grounded: u32,
     /// What the rows are.
-    pub side: Modality,
+    pub modality: Modality,
     /// Number of the file, which its name has too.
     pub number: u64,
 }
@@ -65,7 +66,7 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         let words = [ROWS_VERSION, self.dims_abstract, self.dims_grounded, 16, self.record_bytes() as u32];
-        for (at, value) in words.into_iter().chain([self.side as u32]).enumerate() {
+        for (at, value) in words.into_iter().chain([self.modality as u32]).enumerate() {
             bytes[8 + 4 * at..][..4].copy_from_slice(&value.to_le_bytes());
         }
         bytes[32..40].copy_from_slice(&self.number.to_le_bytes());
@@ -82,11 +83,11 @@ impl Header {
         let what = |part: &str| format!("{part} of {}", name.display());
         let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
             let found = format!("{} bytes", bytes.len());
-            return Err(crate::fault::damaged(what("header"), found, format!("{HEADER_BYTES} bytes")));
+            return Err(crate::fault::damaged_rows(what("header"), found, format!("{HEADER_BYTES} bytes")));
         };
         if bytes[..8] != MAGIC {
             let found = format!("\"{}\"", bytes[..8].escape_ascii());
-            return Err(crate::fault::damaged(what("first bytes"), found, "\"GXNROWS\\x00\""));
+            return Err(crate::fault::damaged_rows(what("first bytes"), found, "\"GXNROWS\\x00\""));
         }
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         if word(8) != ROWS_VERSION {
@@ -95,21 +96,21 @@ impl Header {
         }
         let check: [u8; 32] = Sha256::digest(&bytes[..96]).into();
         if bytes[96..] != check {
-            let found = hex(&check);
-            return Err(crate::fault::damaged(what("header checksum"), found, hex(&bytes[96..])));
+            let found = hex(check);
+            return Err(crate::fault::damaged_rows(what("header checksum"), found, hex(&bytes[96..])));
         }
-        let side = match word(28) {
+        let modality = match word(28) {
             0 => Modality::Image,
             1 => Modality::Text,
-            other => return Err(crate::fault::damaged(what("side"), other.to_string(), "0 or 1")),
+            other => return Err(crate::fault::damaged_rows(what("modality"), other.to_string(), "0 or 1")),
         };
         let number = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));
-        let header = Self { dims_abstract: word(12), dims_grounded: word(16), side, number };
+        let header = Self { dims_abstract: word(12), dims_grounded: word(16), modality, number };
         let (widest, record) = (1 << 24, u64::from(word(24)));
         let sane = (1..=widest).contains(&header.dims_abstract) && header.dims_grounded <= widest;
         if word(20) != 16 || !sane || record != header.record_bytes() as u64 {
             let found = format!("{} + {} values of {} bits in {record} bytes", word(12), word(16), word(20));
-            return Err(crate::fault::damaged(
+            return Err(crate::fault::damaged_rows(
                 what("row layout"),
                 found,
                 "at least one value of 16 bits, none left over",
@@ -139,10 +140,16 @@ impl Header {
             return Ok(());
         }
         let show = |h: &Self| {
-            format!("file {} of {} with {} + {} values", h.number, h.side.plural(), h.dims_abstract, h.dims_grounded)
+            format!(
+                "file {} of {} with {} + {} values",
+                h.number,
+                h.modality.plural(),
+                h.dims_abstract,
+                h.dims_grounded
+            )
         };
         let what = name.display().to_string();
-        Err(crate::fault::damaged(what, show(self), show(expected)))
+        Err(crate::fault::damaged_rows(what, show(self), show(expected)))
     }
 }
 
@@ -179,7 +186,7 @@ fn record_sum(record: &[u8]) -> [u8; 8] {
     *digest.first_chunk().expect("32 bytes hold 8")
 }
 
-/// The chain after one more record.
+/// The chain after one more record, or its checksum alone.
 pub(crate) fn chained(chain: Chain, record: &[u8]) -> Chain {
     let mut hash = Sha256::new();
     hash.update(chain);
@@ -202,7 +209,8 @@ impl Segment {
     /// # Errors
     /// If the file cannot be read, is no row file of this version, or has fewer rows.
     pub fn open(path: &Path, rows: u64) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
+        let open = File::open(path).map_err(|e| Error::io("cannot open", path, e));
+        let file = open.map_err(|error| error.with_remedy(Remedy::RepairIndex))?;
         let found = file.metadata().map_err(|e| Error::io("cannot read", path, e))?.len();
         let start = (found as usize).min(HEADER_BYTES);
         // SAFETY: an index never changes bytes of a row file that were adopted, nor cuts them; it only removes whole
@@ -269,15 +277,30 @@ impl Segment {
             if record[record.len() - 8..] != sum {
                 let what = format!("checksum of row {row} of {}", path.display());
                 let expected = hex(&record[record.len() - 8..]);
-                return Err(crate::fault::damaged(what, hex(&sum), expected));
+                return Err(crate::fault::damaged_rows(what, hex(sum), expected));
             }
-            found = chained(found, record);
+            found = chained(found, &sum);
         }
         if found != *chain {
             let what = format!("checksum of {}", path.display());
-            return Err(crate::fault::damaged(what, hex(&found), hex(chain)));
+            return Err(crate::fault::damaged_rows(what, hex(found), hex(chain)));
         }
         Ok(())
+    }
+
+    /// The rows that are not what was written. Where the checksums of rows and that of all of them, `chain`, contradict each
+    /// other, any row may be the wrong one, and all are returned.
+    pub(crate) fn damaged_rows(&self, chain: &Chain) -> Vec<usize> {
+        let (mut stored, mut computed, mut damaged) = ([0; 32], [0; 32], Vec::new());
+        for row in 0..self.rows {
+            let record = self.record(row);
+            let (own, sum) = (&record[record.len() - 8..], record_sum(record));
+            if *own != sum {
+                damaged.push(row);
+            }
+            (stored, computed) = (chained(stored, own), chained(computed, &sum));
+        }
+        if stored == *chain || computed == *chain { damaged } else { (0..self.rows).collect() }
     }
 }
 

@@ -163,7 +163,7 @@ mod tests {
     use std::fs;
 
     fn header() -> Header {
-        Header { dims_abstract: 2, dims_grounded: 1, side: Modality::Image, number: 7 }
+        Header { dims_abstract: 2, dims_grounded: 1, modality: Modality::Image, number: 7 }
     }
 
     fn written(rows: &[[f32; 3]]) -> (tempfile::TempDir, PathBuf, Chain) {
@@ -236,7 +236,7 @@ mod tests {
         fn foreign_headers_never_panic(words in any::<[u32; 5]>(), small in any::<bool>(), rows in any::<u64>(), tail in 0usize..300) {
             use sha2::{Digest, Sha256};
             let shrink = |w: u32, to| if small { w % to } else { w };
-            let header = Header { dims_abstract: shrink(words[0], 9), dims_grounded: shrink(words[1], 9), side: Modality::Image, number: rows };
+            let header = Header { dims_abstract: shrink(words[0], 9), dims_grounded: shrink(words[1], 9), modality: Modality::Image, number: rows };
             let mut bytes = header.to_bytes().to_vec();
             if words[4] % 3 == 0 {
                 bytes[20..24].copy_from_slice(&shrink(words[2], 17).to_le_bytes());

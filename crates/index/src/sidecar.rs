@@ -10,7 +10,7 @@
 //! | 16..20 | values of l, u32 |
 //! | 20..24 | bits of a value, u32 |
 //! | 24..28 | the kind's own |
-//! | 28..32 | side, u32: 0 images, 1 captions |
+//! | 28..32 | modality, u32: 0 images, 1 captions |
 //! | 32..40 | number of the row file, u64 |
 //! | 40..48 | rows, u64: the first ones of the row file |
 //! | 48..56 | the kind's own |
@@ -18,8 +18,9 @@
 //! | 64..96 | SHA-256 of all after the header |
 //! | 96..128 | SHA-256 of bytes 0..96 |
 
-use crate::file::{hex, sync_dir};
+use crate::file::sync_dir;
 use crate::segment::{HEADER_BYTES, Header, Segment};
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -100,7 +101,7 @@ impl Sidecar {
             return Ok(());
         }
         let what = format!("checksum of {}", path.display());
-        Err(damaged(what, hex(&found), hex(&self.sum)))
+        Err(damaged(what, hex(found), hex(self.sum)))
     }
 }
 
@@ -108,7 +109,7 @@ impl Sidecar {
 pub(crate) fn head(kind: SidecarKind, source: &Header) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&kind.magic);
-    let words = [VERSION, source.dims_abstract, source.dims_grounded, kind.bits, kind.own, source.side as u32];
+    let words = [VERSION, source.dims_abstract, source.dims_grounded, kind.bits, kind.own, source.modality as u32];
     for (at, word) in words.into_iter().enumerate() {
         bytes[8 + 4 * at..][..4].copy_from_slice(&word.to_le_bytes());
     }

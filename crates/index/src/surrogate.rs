@@ -63,7 +63,8 @@ impl Surrogate {
             for (rest, left) in rest.chunks_exact_mut(PLACES).zip(&left) {
                 rest.iter_mut().zip(&right).for_each(|(rest, right)| *rest -= left * right);
             }
-            let table = |side: &[f64], weights: &[f64]| side.iter().zip(weights).map(|(v, w)| (v / w) as f32).collect();
+            let table =
+                |modality: &[f64], weights: &[f64]| modality.iter().zip(weights).map(|(v, w)| (v / w) as f32).collect();
             surrogate.row_tables.push(table(&left, &row_weights));
             surrogate.query_tables.push(table(&right, &query_weights));
         }

@@ -1,14 +1,14 @@
-//! The committed index of format version 2 must open in every later build of that version; version 1 is refused.
+//! The committed indexes of format versions 2 and 3 must open in every later build; version 1 is refused.
 
 use gxn_index::{
-    CaptionItem, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity,
-    Space,
+    CaptionItem, FileIdentity, ImageItem, Index, IndexMeta, IndexSettings, IndexWriter, Modality, PartKind, QueryPart,
+    Similarity, Space,
 };
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn committed(version: &str) -> PathBuf {
+pub fn committed(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version)
 }
 
@@ -45,17 +45,19 @@ pub fn write(dir: &Path, model: &str) -> Index {
         let meta = json!({"camera": "none"}).as_object().unwrap().clone();
         let sha256 = id.repeat(64);
         let (path, size, mtime_unix_ms) = (format!("{id}.jpg"), 1000, 1_700_000_000_000);
-        let item = ImageItem { id: id.into(), path, sha256, size, mtime_unix_ms, width: 640, height: 480, meta };
+        let file = FileIdentity { mtime_nanos: 123_456_789, ctime_unix_ns: 1_700_000_001_000_000_000, inode: 7 };
+        let (id, file) = (id.into(), Some(file));
+        let item = ImageItem { id, path, sha256, size, mtime_unix_ms, file, width: 640, height: 480, meta };
         writer.put_image(&item, &embedding).unwrap();
     }
     writer.finish().unwrap()
 }
 
-/// Writes the committed one: `cargo test --release -p gxn-index -- --ignored write_version_2`.
+/// Writes the committed one: `cargo test --release -p gxn-index -- --ignored write_version_3`.
 #[test]
 #[ignore = "writes the committed fixture"]
-fn write_version_2() {
-    let dir = committed("v2");
+fn write_version_3() {
+    let dir = committed("v3");
     let _ = fs::remove_dir_all(&dir);
     drop(write(&dir, "fixture-model"));
     fs::remove_file(dir.join("lock")).unwrap();
@@ -67,7 +69,7 @@ fn version_1_is_refused_and_can_be_replaced() {
     let dir = parent.path().join("index");
     copy(&committed("v1"), &dir);
     for error in [Index::open(&dir).unwrap_err(), IndexMeta::read(&dir).unwrap_err()] {
-        assert!(error.to_string().ends_with("meta.json: found 1, expected 2"), "{error}");
+        assert!(error.to_string().ends_with("meta.json: found 1, expected 2 to 3"), "{error}");
         assert_eq!(error.remedy(), Some(&gxn_index::Remedy::IndexAgain));
     }
     let index = write(&dir, "new");
@@ -77,12 +79,28 @@ fn version_1_is_refused_and_can_be_replaced() {
 }
 
 #[test]
-fn version_2_opens() {
-    // Opening may repair, so a copy.
-    let parent = tempfile::tempdir().unwrap();
-    let dir = parent.path().join("index");
-    copy(&committed("v2"), &dir);
-    let index = Index::open(&dir).unwrap();
+fn versions_2_and_3_open() {
+    for version in ["v2", "v3"] {
+        // Opening may repair, so a copy.
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        copy(&committed(version), &dir);
+        opens(&dir);
+        let index = Index::open(&dir).unwrap();
+        let known = index.image(2).unwrap().file;
+        let written = FileIdentity { mtime_nanos: 123_456_789, ctime_unix_ns: 1_700_000_001_000_000_000, inode: 7 };
+        assert_eq!(known, (version == "v3").then_some(written));
+        // A writer brings it to the version of today, and changes nothing else.
+        let meta = index.meta().clone();
+        let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
+        drop(IndexWriter::update(&dir, settings).unwrap());
+        assert!(fs::read_to_string(dir.join("meta.json")).unwrap().contains("\"version\": 3"));
+        opens(&dir);
+    }
+}
+
+fn opens(dir: &Path) {
+    let index = Index::open(dir).unwrap();
     index.verify().unwrap();
     index.require_model("fixture-model").unwrap();
     assert_eq!((index.count(Modality::Image), index.count(Modality::Text)), (3, 4));

@@ -1,6 +1,8 @@
 //! The folder on disk: replaced whole or not at all, and never trusted.
 
+use crate::clustered_rows::Random;
 use crate::fixture::write;
+use crate::sketches::embedding;
 use gxn_index::{
     CaptionItem, ImageItem, Index, IndexSettings, IndexWriter, Modality, PartKind, QueryPart, Similarity, Space,
 };
@@ -188,10 +190,10 @@ fn damage_is_found() {
 fn content_of(dir: &Path) -> gxn_index::Result<String> {
     let index = Index::open(dir)?;
     let mut content = format!("{:?}", index.meta());
-    for side in [Modality::Image, Modality::Text] {
-        for row in index.rows(side) {
-            let part = QueryPart { vector: &index.row(side, row)?, weight: 1.0, kind: PartKind::Same };
-            content += &format!("{:?}", index.search(&[part], side, 9, 0)?);
+    for modality in [Modality::Image, Modality::Text] {
+        for row in index.rows(modality) {
+            let part = QueryPart { vector: &index.row(modality, row)?, weight: 1.0, kind: PartKind::Same };
+            content += &format!("{:?}", index.search(&[part], modality, 9, 0)?);
         }
     }
     content += &index.rows(Modality::Image).map(|row| format!("{:?}", index.image(row))).collect::<String>();
@@ -204,21 +206,21 @@ fn another_version_says_so() {
     write(dir.path(), "m");
     let path = dir.path().join("meta.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 4")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
-    assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
+    assert!(error.to_string().ends_with("found 4, expected 2 to 3"), "{error}");
     // Of a later version nothing is known: nothing is touched.
     let content = |paths: &[PathBuf]| -> Vec<Vec<u8>> { paths.iter().map(|path| fs::read(path).unwrap()).collect() };
     let before = files(dir.path());
     let bytes = content(&before);
     for open in [IndexWriter::create, IndexWriter::update] {
         let error = open(dir.path(), IndexSettings { model: "m".into(), ..order_settings() }).unwrap_err();
-        assert!(error.to_string().ends_with("found 3, expected 2"), "{error}");
+        assert!(error.to_string().ends_with("found 4, expected 2 to 3"), "{error}");
         assert!(error.hint().unwrap().contains("another version of this program"), "{error}");
         assert_eq!((files(dir.path()), content(&before)), (before.clone(), bytes.clone()));
     }
     // One of an earlier version may be replaced, and stays until then.
-    fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    fs::write(&path, text.replace("\"version\": 3", "\"version\": 1")).unwrap();
     let error = Index::open(dir.path()).unwrap_err();
     assert!(error.hint().unwrap().contains("index again"), "{error}");
     let before = files(dir.path());
@@ -251,10 +253,10 @@ fn a_damaged_index_stays_until_another_is_in_its_place() {
     let rows: Vec<PathBuf> = files(&dir.join("segments"));
     let bytes: Vec<Vec<u8>> = rows.iter().map(|path| fs::read(path).unwrap()).collect();
     let all_there = || rows.iter().zip(&bytes).all(|(path, bytes)| fs::read(path).is_ok_and(|now| now == *bytes));
-    let mut random = crate::sketches::Random(3);
+    let mut random = Random(3);
     let mut garbage = vec![vec![], vec![0; 5000], good[..good.len() / 2].to_vec(), good[..4096].to_vec()];
     garbage.extend((0..6).map(|_| {
-        random.embedding(5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
+        embedding(&mut random, 5).iter().cycle().take(3000).flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
     }));
     for (number, garbage) in garbage.iter().enumerate() {
         fs::write(&catalogue, garbage).unwrap();

@@ -1,5 +1,6 @@
 //! Hits by way of 4-bit sketches beside the exact ones.
 
+use crate::clustered_rows::Random;
 use gxn_index::{
     CaptionItem, Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind, QueryPart,
     SearchOptions, Similarity, Space,
@@ -9,28 +10,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const LEVEL: usize = 96;
-pub struct Random(pub u64);
-
-impl Random {
-    /// Near enough to a bell.
-    fn next(&mut self) -> f32 {
-        let mut uniform = || {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.0 >> 40) as f32 / (1u64 << 24) as f32
-        };
-        uniform() + uniform() + uniform() - 1.5
-    }
-
-    /// Two levels of length 1, near one of 50 centres.
-    pub fn embedding(&mut self, number: usize) -> Vec<f32> {
-        let mut centre = Random(number as u64 % 50 + 1);
-        let mut row: Vec<f32> = (0..2 * LEVEL).map(|_| centre.next() + 0.8 * self.next()).collect();
-        for level in row.chunks_exact_mut(LEVEL) {
-            let length = level.iter().map(|v| v * v).sum::<f32>().sqrt();
-            level.iter_mut().for_each(|v| *v /= length);
-        }
-        row
-    }
+/// A row near one of 50 centres.
+pub fn embedding(random: &mut Random, number: usize) -> Vec<f32> {
+    random.near(number as u64 % 50, 0.8, LEVEL)
 }
 
 pub fn ids_and_scores(hits: &[Hit]) -> Vec<(String, u32)> {
@@ -57,10 +39,10 @@ fn add(writer: &mut IndexWriter, random: &mut Random, numbers: Range<usize>, cap
         let path = format!("{}/{id}.jpg", number % 3);
         let width = number as u32;
         let item = ImageItem { id: id.clone(), path, width, ..Default::default() };
-        writer.put_image(&item, &random.embedding(number)).unwrap();
+        writer.put_image(&item, &embedding(random, number)).unwrap();
         if number < captions {
             let caption = CaptionItem { id: id.clone(), image_id: id.clone(), text: id };
-            writer.put_caption(&caption, &random.embedding(number)).unwrap();
+            writer.put_caption(&caption, &embedding(random, number)).unwrap();
         }
     }
 }
@@ -101,7 +83,7 @@ fn sketches_hold_the_best_and_scores_are_exact() {
         let parent = tempfile::tempdir().unwrap();
         let index = build(&parent.path().join("index"), similarity);
         let mut random = Random(8);
-        let vectors: Vec<Vec<f32>> = (0..90).map(|number| random.embedding(number * 13)).collect();
+        let vectors: Vec<Vec<f32>> = (0..90).map(|number| embedding(&mut random, number * 13)).collect();
         let queries = queries(&vectors);
         let queries: Vec<_> = queries.iter().map(Vec::as_slice).collect();
         let third = Filter::parse("folder=1").unwrap();
@@ -154,7 +136,7 @@ fn search_does_without_sketches() {
     add(&mut writer, &mut random, 0..CAPTIONS, CAPTIONS);
     writer.make_sketches(0).unwrap();
     let before = writer.finish().unwrap();
-    let vector = Random(9).embedding(3);
+    let vector = embedding(&mut Random(9), 3);
     let part = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross }];
     let find = |index: &Index, method| {
         let options = SearchOptions { method, ..SearchOptions::new(Modality::Image, 10) };
@@ -233,7 +215,7 @@ fn odd_queries_have_answers() {
         add(&mut writer, &mut Random(7), 0..CAPTIONS, 0);
         writer.make_sketches(0).unwrap();
         let index = writer.finish().unwrap();
-        let vector = Random(9).embedding(3);
+        let vector = embedding(&mut Random(9), 3);
         let zero = vec![0.0; 2 * LEVEL];
         for (vector, weight) in [(&vector, 0.0), (&zero, 1.0), (&vector, 1e30), (&vector, -1.0)] {
             let part = [QueryPart { vector, weight, kind: PartKind::Cross }];

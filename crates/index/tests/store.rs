@@ -26,8 +26,8 @@ fn caption(id: &str, image_id: &str, text: &str) -> CaptionItem {
     CaptionItem { id: id.into(), image_id: image_id.into(), text: text.into() }
 }
 
-fn ids(index: &Index, parts: &[QueryPart<'_>], side: Modality) -> Vec<String> {
-    index.search(parts, side, 100, 0).unwrap().into_iter().map(|hit| hit.id).collect()
+fn ids(index: &Index, parts: &[QueryPart<'_>], modality: Modality) -> Vec<String> {
+    index.search(parts, modality, 100, 0).unwrap().into_iter().map(|hit| hit.id).collect()
 }
 
 #[test]

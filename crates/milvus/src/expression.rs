@@ -20,35 +20,34 @@ pub(crate) enum Bound {
 }
 
 /// What passes at least all items that pass the filter, and whether it passes no others.
-pub(crate) fn bound(filter: &Filter, side: Modality) -> (Bound, bool) {
+pub(crate) fn bound(filter: &Filter, modality: Modality) -> (Bound, bool) {
     let mut exact = true;
-    let bound = condition(filter.condition(), side, true, &mut exact);
+    let bound = condition(filter.condition(), modality, true, &mut exact);
     (bound, exact)
 }
 
 /// An expression that passes at least what the condition does (`wide`), or at most that. `exact` becomes false where it
 /// differs.
-fn condition(filter: &Condition, side: Modality, wide: bool, exact: &mut bool) -> Bound {
+fn condition(filter: &Condition, modality: Modality, wide: bool, exact: &mut bool) -> Bound {
     match filter {
-        Condition::All(parts) => all(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
-        Condition::Any(parts) => any(parts.iter().map(|part| condition(part, side, wide, exact)).collect()),
-        Condition::Not(part) => not(condition(part, side, !wide, exact)),
-        Condition::Has(name) => has(side, name).unwrap_or_else(|| open(wide, exact)),
+        Condition::All(parts) => all(parts.iter().map(|part| condition(part, modality, wide, exact)).collect()),
+        Condition::Any(parts) => any(parts.iter().map(|part| condition(part, modality, wide, exact)).collect()),
+        Condition::Not(part) => not(condition(part, modality, !wide, exact)),
+        Condition::Has(name) => has(modality, name).unwrap_or_else(|| open(wide, exact)),
         Condition::Compare(with) if with.operator() == Operator::Unequal => {
-            not(comparison(with, Operator::Equal, side, !wide, exact))
+            not(comparison(with, Operator::Equal, modality, !wide, exact))
         }
-        Condition::Compare(with) => comparison(with, with.operator(), side, wide, exact),
+        Condition::Compare(with) => comparison(with, with.operator(), modality, wide, exact),
     }
 }
 
-fn comparison(with: &Comparison, operator: Operator, side: Modality, wide: bool, exact: &mut bool) -> Bound {
-    let bound = match Column::of(side, with.field()) {
+fn comparison(with: &Comparison, operator: Operator, modality: Modality, wide: bool, exact: &mut bool) -> Bound {
+    let bound = match Column::of(modality, with.field()) {
         Some(Column::Text { name, empty_is_missing }) => {
             let compared = match operator {
                 Operator::Equal => text_equal(with, name, wide, exact),
-                // Texts that are both numbers compare as such.
-                _ if with.number().is_some() => None,
-                _ => Some(Bound::Some(format!("{name} {} {}", operator.symbol(), quoted(with.text())))),
+                // Numbers compare as such, and texts in a normal form that the server does not know.
+                _ => None,
             };
             let there = if empty_is_missing { Bound::Some(format!("{name} != \"\"")) } else { Bound::Everything };
             compared.map(|compared| all(vec![there, compared]))
@@ -70,26 +69,37 @@ fn comparison(with: &Comparison, operator: Operator, side: Modality, wide: bool,
     bound.unwrap_or_else(|| open(wide, exact))
 }
 
-/// `None` if the server cannot compare it.
+/// `None` if the server, which knows no normal form, cannot compare it.
 fn text_equal(with: &Comparison, name: &str, wide: bool, exact: &mut bool) -> Option<Bound> {
     let starting = |start: &str| {
         let end = after(start)?;
         Some(format!("({name} >= {} and {name} < {})", quoted(start), quoted(&end)))
     };
     match with.pattern() {
-        Pattern::Text(text) => Some(Bound::Some(format!("{name} == {}", quoted(&text)))),
+        Pattern::Text(text) if is_normal(&text) => Some(Bound::Some(format!("{name} == {}", quoted(&text)))),
         Pattern::StartsWith(start) if start.is_empty() => Some(Bound::Everything),
-        Pattern::StartsWith(start) => starting(&start).map(Bound::Some),
-        Pattern::Within(folder) => {
+        Pattern::Within(folder) if is_normal(&folder) => {
             let below = starting(&format!("{folder}/"))?;
             Some(Bound::Some(format!("({name} == {} or {below})", quoted(&folder))))
         }
-        Pattern::Other(start) if wide && !start.is_empty() => {
+        Pattern::StartsWith(start) if is_normal(&start) && !takes_marks(&start) => starting(&start).map(Bound::Some),
+        Pattern::StartsWith(start) | Pattern::Other(start) if wide && !start.is_empty() && is_normal(&start) => {
             *exact = false;
             starting(&start).map(Bound::Some)
         }
-        Pattern::Other(_) => None,
+        _ => None,
     }
+}
+
+/// True if a text that is equal to `text` in normal form C has its very characters: three signs outside ASCII have their
+/// normal form in it.
+fn is_normal(text: &str) -> bool {
+    text.is_ascii() && !text.contains(['K', ';', '`'])
+}
+
+/// True if a mark may follow `start` that makes another character of its last one.
+fn takes_marks(start: &str) -> bool {
+    start.ends_with(|last: char| last.is_ascii_alphabetic() || "<=>".contains(last))
 }
 
 /// Where the server has a field.
@@ -101,9 +111,9 @@ enum Column {
 
 impl Column {
     /// `None` for the caller's own columns and, of captions, for fields of their image.
-    fn of(side: Modality, field: &str) -> Option<Self> {
+    fn of(modality: Modality, field: &str) -> Option<Self> {
         let text = |name| Some(Self::Text { name, empty_is_missing: false });
-        match side {
+        match modality {
             Modality::Image => match field.strip_prefix("image.").unwrap_or(field) {
                 "id" => text("id"),
                 "path" => text("path"),
@@ -126,8 +136,8 @@ impl Column {
     }
 }
 
-fn has(side: Modality, field: &str) -> Option<Bound> {
-    Some(match Column::of(side, field)? {
+fn has(modality: Modality, field: &str) -> Option<Bound> {
+    Some(match Column::of(modality, field)? {
         Column::Text { empty_is_missing: false, .. } => Bound::Everything,
         Column::Text { name, .. } => Bound::Some(format!("{name} != \"\"")),
         Column::Number { name } | Column::Time { name } => Bound::Some(format!("{name} != 0")),
@@ -224,8 +234,8 @@ fn after(start: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn expression(side: Modality, filter: &str) -> (String, bool) {
-        let (bound, exact) = bound(&Filter::parse(filter).unwrap(), side);
+    fn expression(modality: Modality, filter: &str) -> (String, bool) {
+        let (bound, exact) = bound(&Filter::parse(filter).unwrap(), modality);
         let text = match bound {
             Bound::Everything => "everything".into(),
             Bound::Nothing => "nothing".into(),
@@ -239,31 +249,29 @@ mod tests {
         for (filter, expected) in [
             ("folder=a/b", "folder == \"a/b\""),
             ("folder=a/**", "(folder == \"a\" or (folder >= \"a/\" and folder < \"a0\"))"),
-            ("name=IMG*", "(name >= \"IMG\" and name < \"IMH\")"),
-            ("name!=IMG*", "not ((name >= \"IMG\" and name < \"IMH\"))"),
+            ("name=IMG_*", "(name >= \"IMG_\" and name < \"IMG`\")"),
+            ("name!=IMG_*", "not ((name >= \"IMG_\" and name < \"IMG`\"))"),
             ("name=*", "everything"),
             ("name='a\\\\b\\\"'", "name == \"a\\\\b\\\"\""),
-            ("path<m", "path < \"m\""),
             ("sha256=ab", "(sha256 != \"\" and sha256 == \"ab\")"),
             ("width>=1000", "(width != 0 and width >= 1000)"),
             ("width<3.5", "(width != 0 and width < 4)"),
             ("width>-1.5", "(width != 0 and width > -2)"),
             ("width=3.5", "nothing"),
-            ("width!=wide", "everything"),
             ("not width", "not (width != 0)"),
             ("mtime=1970-01-02", "(mtime_ms != 0 and mtime_ms >= 86400000 and mtime_ms < 172800000)"),
             ("width=1 and (height=2 or id)", "(width != 0 and width == 1)"),
-            ("width=wide or height=2", "(height != 0 and height == 2)"),
+            ("width=0.5 or height=2", "(height != 0 and height == 2)"),
         ] {
             assert_eq!(expression(Modality::Image, filter), (expected.to_string(), true), "{filter}");
         }
-        assert_eq!(expression(Modality::Text, "text=dog* and image_id=x").0.matches(" and ").count(), 2);
+        assert_eq!(expression(Modality::Text, "text='dog *' and image_id=x").0.matches(" and ").count(), 2);
     }
 
     /// `not` turns what must be wide into what must be narrow.
     #[test]
     fn the_rest_is_left_open() {
-        for (side, filter, expected) in [
+        for (modality, filter, expected) in [
             (Modality::Image, "camera=x", "everything"),
             (Modality::Image, "not camera=x", "everything"),
             (Modality::Image, "width=1 and not camera=x", "(width != 0 and width == 1)"),
@@ -272,11 +280,16 @@ mod tests {
             (Modality::Image, "name=IMG*.jpg", "(name >= \"IMG\" and name < \"IMH\")"),
             (Modality::Image, "name!=IMG*.jpg", "everything"),
             (Modality::Image, "path=IMG*", "(path >= \"IMG\" and path < \"IMH\")"),
+            (Modality::Image, "name=IMG*", "(name >= \"IMG\" and name < \"IMH\")"),
+            (Modality::Image, "name!=IMG*", "everything"),
+            (Modality::Image, "name=caf\u{e9}.png", "everything"),
+            (Modality::Image, "name=K", "everything"),
             (Modality::Image, "name<7", "everything"),
+            (Modality::Image, "path<m", "everything"),
             (Modality::Image, "size>1e300", "everything"),
             (Modality::Text, "folder=a and text=dog", "text == \"dog\""),
         ] {
-            assert_eq!(expression(side, filter), (expected.to_string(), false), "{filter}");
+            assert_eq!(expression(modality, filter), (expected.to_string(), false), "{filter}");
         }
     }
 

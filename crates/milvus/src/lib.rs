@@ -116,7 +116,7 @@ impl Default for MilvusOptions {
     }
 }
 
-/// Some embeddings of each side, to which the surrogate of order similarity is fitted: `[count, dims]`, some hundred.
+/// Some embeddings of each modality, to which the surrogate of order similarity is fitted: `[count, dims]`, some hundred.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// Of images.
@@ -153,14 +153,14 @@ impl MilvusStore {
         let captions = Description::new(Modality::Text, settings, options, samples)?;
         let client = Client::new(&place.endpoint, place.timeout)?;
         let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
-        for side in SIDES {
-            if store.describe(side)?.is_some() {
-                let what = format!("collection {} of {}", store.collection(side), place.endpoint);
+        for modality in SIDES {
+            if describe(&store.client, &store.collection(modality))?.is_some() {
+                let what = format!("collection {} of {}", store.collection(modality), place.endpoint);
                 return Err(Error::conflict(what, "one that is there already", "none")
                     .with_hint("open it, name another one, or drop it first"));
             }
         }
-        if let Err(error) = SIDES.into_iter().try_for_each(|side| store.make(side, options)) {
+        if let Err(error) = SIDES.into_iter().try_for_each(|modality| store.make(modality, options)) {
             // Half an index would be in the way of the next attempt; why this one failed is more to the point.
             let _ = store.remove_collections();
             return Err(error);
@@ -175,8 +175,8 @@ impl MilvusStore {
     pub fn open(place: &MilvusPlace) -> Result<Self> {
         check_name(&place.name)?;
         let client = Client::new(&place.endpoint, place.timeout)?;
-        let read = |side| {
-            let name = collection(&place.name, side);
+        let read = |modality| {
+            let name = collection(&place.name, modality);
             let description = describe(&client, &name)?.ok_or_else(|| {
                 let what = format!("collection {name} of {}", place.endpoint);
                 Error::not_found(what, "none", "one made by this program")
@@ -194,7 +194,7 @@ impl MilvusStore {
         }
         let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
         // The server waits here, once, until it has all that was written before.
-        SIDES.into_iter().try_for_each(|side| store.count_items(side).map(drop))?;
+        SIDES.into_iter().try_for_each(|modality| store.count_items(modality).map(drop))?;
         Ok(store)
     }
 
@@ -205,17 +205,9 @@ impl MilvusStore {
     pub fn drop_index(place: &MilvusPlace) -> Result<bool> {
         check_name(&place.name)?;
         let client = Client::new(&place.endpoint, place.timeout)?;
-        SIDES
-            .into_iter()
-            .try_fold(false, |dropped, side| Ok(drop_collection(&client, &collection(&place.name, side))? || dropped))
-    }
-
-    /// What the server calls its version.
-    ///
-    /// # Errors
-    /// If it cannot be reached.
-    pub fn server_version(&self) -> Result<String> {
-        Ok(self.client.ask(GetVersionRequest {})?.version)
+        SIDES.into_iter().try_fold(false, |dropped, modality| {
+            Ok(drop_collection(&client, &collection(&place.name, modality))? || dropped)
+        })
     }
 
     /// Whatever the caller stored, such as where the model lies.
@@ -223,27 +215,22 @@ impl MilvusStore {
         &self.images.extra
     }
 
-    fn description(&self, side: Modality) -> &Description {
-        match side {
+    fn description(&self, modality: Modality) -> &Description {
+        match modality {
             Modality::Image => &self.images,
             Modality::Text => &self.captions,
         }
     }
 
-    fn collection(&self, side: Modality) -> String {
-        collection(&self.name, side)
+    fn collection(&self, modality: Modality) -> String {
+        collection(&self.name, modality)
     }
 
-    /// `None` if there is no such collection.
-    fn describe(&self, side: Modality) -> Result<Option<Description>> {
-        describe(&self.client, &self.collection(side))
-    }
-
-    fn make(&self, side: Modality, options: &MilvusOptions) -> Result<()> {
-        let (name, description) = (self.collection(side), self.description(side));
+    fn make(&self, modality: Modality, options: &MilvusOptions) -> Result<()> {
+        let (name, description) = (self.collection(modality), self.description(modality));
         self.client.ask(CreateCollectionRequest {
             collection_name: name.clone(),
-            schema: description.schema(&name, side).encode_to_vec(),
+            schema: description.schema(&name, modality).encode_to_vec(),
             shards_num: 1,
             consistency_level: STRONG,
             properties: vec![description.property()],
@@ -262,7 +249,7 @@ impl MilvusStore {
     }
 
     fn remove_collections(&self) -> Result<()> {
-        SIDES.into_iter().try_for_each(|side| drop_collection(&self.client, &self.collection(side)).map(drop))
+        SIDES.into_iter().try_for_each(|modality| drop_collection(&self.client, &self.collection(modality)).map(drop))
     }
 }
 
@@ -288,17 +275,17 @@ impl VectorStore for MilvusStore {
         self.upsert(items, embeddings)
     }
 
-    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64> {
-        self.delete(side, ids)
+    fn remove(&mut self, modality: Modality, ids: &[&str]) -> Result<u64> {
+        self.delete(modality, ids)
     }
 
     fn commit(&mut self) -> Result<()> {
-        let collection_names = SIDES.into_iter().map(|side| self.collection(side)).collect();
+        let collection_names = SIDES.into_iter().map(|modality| self.collection(modality)).collect();
         self.client.ask(FlushRequest { collection_names }).map(drop)
     }
 
-    fn count(&self, side: Modality) -> Result<u64> {
-        self.count_items(side)
+    fn count(&self, modality: Modality) -> Result<u64> {
+        self.count_items(modality)
     }
 
     fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
@@ -306,10 +293,11 @@ impl VectorStore for MilvusStore {
     }
 }
 
-fn collection(name: &str, side: Modality) -> String {
-    format!("{name}_{}", side.plural())
+fn collection(name: &str, modality: Modality) -> String {
+    format!("{name}_{}", modality.plural())
 }
 
+/// `None` if there is no such collection.
 fn describe(client: &Client, name: &str) -> Result<Option<Description>> {
     match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
         Ok(answer) => Description::of(name, &answer).map(Some),

@@ -63,21 +63,12 @@ asks!(
     DropCollectionRequest => Status,
     FlushRequest => FlushResponse,
     GetLoadStateRequest => GetLoadStateResponse,
-    GetVersionRequest => GetVersionResponse,
     LoadCollectionRequest => Status,
     QueryRequest => QueryResults,
     SearchRequest => SearchResults,
     UpsertRequest => MutationResult,
 );
-answers!(
-    DescribeCollectionResponse,
-    FlushResponse,
-    GetLoadStateResponse,
-    GetVersionResponse,
-    MutationResult,
-    QueryResults,
-    SearchResults,
-);
+answers!(DescribeCollectionResponse, FlushResponse, GetLoadStateResponse, MutationResult, QueryResults, SearchResults,);
 
 impl Answer for Status {
     fn status(&self) -> Option<&Status> {
@@ -256,17 +247,6 @@ pub(super) struct GetLoadStateResponse {
     pub(super) status: Option<Status>,
     #[prost(int32, tag = "2")]
     pub(super) state: i32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct GetVersionRequest {}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct GetVersionResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(super) status: Option<Status>,
-    #[prost(string, tag = "2")]
-    pub(super) version: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -32,14 +32,14 @@ pub(super) struct Description {
     pub(super) space: Space,
     pub(super) index_kind: String,
     pub(super) search_params: Map<String, Value>,
-    /// Order similarity as inner products, of rows of this side.
+    /// Order similarity as inner products, of rows of this modality.
     pub(super) surrogate: Option<Surrogate>,
     pub(super) extra: Map<String, Value>,
 }
 
 impl Description {
     pub(super) fn new(
-        side: Modality,
+        modality: Modality,
         settings: &IndexSettings,
         options: &MilvusOptions,
         samples: Option<Samples<'_>>,
@@ -50,12 +50,13 @@ impl Description {
             (Similarity::Cosine, _) => None,
             (Similarity::Order | Similarity::OrderReversed, None) => {
                 let what = "samples for order similarity";
-                return Err(Error::invalid(what, "none", "embeddings of images and captions")
-                    .with_hint("give some hundred embeddings of each side: what Milvus compares is fitted to them"));
+                return Err(Error::invalid(what, "none", "embeddings of images and captions").with_hint(
+                    "give some hundred embeddings of each modality: what Milvus compares is fitted to them",
+                ));
             }
             (similarity, Some(Samples { images, captions })) => {
-                let (rows, queries) = if side == Modality::Image { (images, captions) } else { (captions, images) };
-                Some(Surrogate::fit(Measure::of(similarity, side), rows, queries, options.surrogate_terms)?)
+                let (rows, queries) = if modality == Modality::Image { (images, captions) } else { (captions, images) };
+                Some(Surrogate::fit(Measure::of(similarity, modality), rows, queries, options.surrogate_terms)?)
             }
         };
         let description = Self {
@@ -119,7 +120,7 @@ impl Description {
         self.model == other.model && self.space == other.space
     }
 
-    pub(super) fn schema(&self, name: &str, side: Modality) -> CollectionSchema {
+    pub(super) fn schema(&self, name: &str, modality: Modality) -> CollectionSchema {
         let text = |name: &str| FieldSchema {
             name: name.into(),
             is_primary_key: name == "id",
@@ -133,23 +134,23 @@ impl Description {
             type_params: vec![pair("dim", self.width().to_string())],
             ..Default::default()
         };
-        let texts = texts(side).iter().map(|name| text(name));
-        let numbers = numbers(side).iter().map(|name| number(name));
+        let texts = texts(modality).iter().map(|name| text(name));
+        let numbers = numbers(modality).iter().map(|name| number(name));
         CollectionSchema { name: name.into(), fields: texts.chain(numbers).chain([vector]).collect() }
     }
 }
 
-/// The text fields of a side: what filters ask for, the item as JSON, and its row, f16 in base64.
-pub(super) fn texts(side: Modality) -> &'static [&'static str] {
-    match side {
+/// The text fields of a modality: what filters ask for, the item as JSON, and its row, f16 in base64.
+pub(super) fn texts(modality: Modality) -> &'static [&'static str] {
+    match modality {
         Modality::Image => &["id", "path", "folder", "name", "sha256", "item", "row"],
         Modality::Text => &["id", "image_id", "text", "item", "row"],
     }
 }
 
-/// The fields of a side that are whole numbers.
-pub(super) fn numbers(side: Modality) -> &'static [&'static str] {
-    match side {
+/// The fields of a modality that are whole numbers.
+pub(super) fn numbers(modality: Modality) -> &'static [&'static str] {
+    match modality {
         Modality::Image => &["size", "mtime_ms", "width", "height"],
         Modality::Text => &[],
     }

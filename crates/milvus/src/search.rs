@@ -37,7 +37,14 @@ type Images = HashMap<String, ImageItem>;
 
 impl MilvusStore {
     pub(super) fn find(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
-        let SearchOptions { target, top, offset, filter, lambda, method } = *options;
+        let SearchOptions { target, top, offset, filter, lambda, method, fold_captions } = *options;
+        if fold_captions {
+            return Err(Error::unsupported(
+                "search in Milvus",
+                "captions to be folded",
+                "all captions, each for itself",
+            ));
+        }
         let own = self.description(target).space;
         let space = Space { lambda: lambda.unwrap_or(own.lambda), ..own };
         space.check()?;
@@ -84,10 +91,10 @@ impl MilvusStore {
     }
 
     /// How many candidates all items are.
-    fn all(&self, side: Modality) -> Result<usize> {
-        let count = self.count_items(side)? as usize;
+    fn all(&self, modality: Modality) -> Result<usize> {
+        let count = self.count_items(modality)? as usize;
         if count > MOST_CANDIDATES {
-            let found = format!("{count} {}", side.plural());
+            let found = format!("{count} {}", modality.plural());
             return Err(Error::unsupported("exact search in Milvus", found, format!("at most {MOST_CANDIDATES}"))
                 .with_hint("search by candidates, whose scores are exact, or use an index in a folder"));
         }
@@ -96,8 +103,8 @@ impl MilvusStore {
     }
 
     /// The vector whose inner products with the stored ones are the scores, nearly.
-    fn query_vector(&self, side: Modality, plan: &Plan) -> Vec<f32> {
-        let description = self.description(side);
+    fn query_vector(&self, modality: Modality, plan: &Plan) -> Vec<f32> {
+        let description = self.description(modality);
         let dims = description.space.dims();
         // Embeddings have unit length at each level, so all rows have one length.
         let levels = if description.space.dims_grounded == 0 { 1.0f32 } else { 2.0 };
@@ -122,8 +129,8 @@ impl MilvusStore {
     }
 
     /// Ids of the nearest, at most `limit`.
-    fn nearest(&self, side: Modality, vector: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
-        let description = self.description(side);
+    fn nearest(&self, modality: Modality, vector: &[f32], expression: &str, limit: usize) -> Result<Vec<String>> {
+        let description = self.description(modality);
         let mut params = description.search_params.clone();
         if description.index_kind == "HNSW" {
             // Milvus refuses a smaller one.
@@ -133,7 +140,7 @@ impl MilvusStore {
         let value = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
         let placeholder = PlaceholderValue { tag: "$0".into(), placeholder_type: FLOAT_VECTOR, values: vec![value] };
         let request = SearchRequest {
-            collection_name: self.collection(side),
+            collection_name: self.collection(modality),
             dsl: expression.into(),
             placeholder_group: PlaceholderGroup { placeholders: vec![placeholder] }.encode_to_vec(),
             dsl_type: BOOL_EXPR,
@@ -155,17 +162,18 @@ impl MilvusStore {
     /// Those of `ids` that pass the filter.
     fn fetch(
         &self,
-        side: Modality,
+        modality: Modality,
         ids: &[String],
         filter: Option<&Filter>,
         images: &mut Images,
     ) -> Result<Vec<Candidate>> {
-        let columns = self.query(side, &one_of("id", ids), &["item", "row"])?;
-        let [items, rows] = columns.as_slice() else { return Err(self.malformed(side, "too few fields")) };
-        let dims = self.description(side).space.dims();
-        let rows = rows.iter().map(|row| from_base64(row, dims).ok_or_else(|| self.malformed(side, "a damaged row")));
+        let columns = self.query(modality, &one_of("id", ids), &["item", "row"])?;
+        let [items, rows] = columns.as_slice() else { return Err(self.malformed(modality, "too few fields")) };
+        let dims = self.description(modality).space.dims();
+        let rows =
+            rows.iter().map(|row| from_base64(row, dims).ok_or_else(|| self.malformed(modality, "a damaged row")));
         let rows = rows.collect::<Result<Vec<_>>>()?.into_iter();
-        match side {
+        match modality {
             Modality::Image => {
                 let items = self.parse::<ImageItem>(items)?.into_iter().zip(rows);
                 let passing = items.filter(|(item, _)| filter.is_none_or(|filter| filter.passes_image(item)));
@@ -203,7 +211,8 @@ impl MilvusStore {
 
     fn parse<T: Columns>(&self, items: &[String]) -> Result<Vec<T>> {
         let parse = |item: &String| {
-            serde_json::from_str(item).map_err(|e| self.malformed(T::SIDE, &format!("an item that is damaged: {e}")))
+            serde_json::from_str(item)
+                .map_err(|e| self.malformed(T::MODALITY, &format!("an item that is damaged: {e}")))
         };
         items.iter().map(parse).collect()
     }

@@ -2,7 +2,8 @@
 
 use gxn_base::{Error, Modality, Result};
 use gxn_index::{
-    CaptionItem, Hit, ImageItem, Index, IndexSettings, IndexWriter, LevelScores, QueryPart, SearchOptions, Space,
+    CaptionItem, Change, Hit, ImageItem, Index, IndexSettings, IndexWriter, LevelScores, QueryPart, SearchOptions,
+    Space,
 };
 use std::path::{Path, PathBuf};
 
@@ -73,7 +74,7 @@ pub trait VectorStore {
     ///
     /// # Errors
     /// If the store cannot be written.
-    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64>;
+    fn remove(&mut self, modality: Modality, ids: &[&str]) -> Result<u64>;
 
     /// Writes all changes to disk; searches find them from now on, if they did not before.
     ///
@@ -81,11 +82,11 @@ pub trait VectorStore {
     /// If that fails.
     fn commit(&mut self) -> Result<()>;
 
-    /// Items of a side that a search can find.
+    /// Items of a modality that a search can find.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn count(&self, side: Modality) -> Result<u64>;
+    fn count(&self, modality: Modality) -> Result<u64>;
 
     /// The best items for a query of weighted parts. Empty if captions are asked for and there are none.
     ///
@@ -157,7 +158,7 @@ pub struct FolderStore {
     dir: PathBuf,
     /// As of the last commit.
     index: Index,
-    // Start by the first change after a commit.
+    /// Opened by the first change after a commit.
     writer: Option<IndexWriter>,
 }
 
@@ -196,6 +197,19 @@ impl FolderStore {
         };
         Ok(self.writer.insert(writer))
     }
+
+    /// Puts each item with its row of `embeddings` by `put_one`.
+    fn put<T>(
+        &mut self,
+        items: &[T],
+        embeddings: &[f32],
+        put_one: impl Fn(&mut IndexWriter, &T, &[f32]) -> Result<Change>,
+    ) -> Result<()> {
+        let dims = self.index.meta().space.dims();
+        check_rows(items.len(), embeddings, dims)?;
+        let writer = self.writer()?;
+        items.iter().zip(embeddings.chunks_exact(dims)).try_for_each(|(item, row)| put_one(writer, item, row).map(drop))
+    }
 }
 
 impl VectorStore for FolderStore {
@@ -212,28 +226,16 @@ impl VectorStore for FolderStore {
     }
 
     fn put_images(&mut self, items: &[ImageItem], embeddings: &[f32]) -> Result<()> {
-        let dims = self.space().dims();
-        check_rows(items.len(), embeddings, dims)?;
-        let writer = self.writer()?;
-        items
-            .iter()
-            .zip(embeddings.chunks_exact(dims))
-            .try_for_each(|(item, row)| writer.put_image(item, row).map(drop))
+        self.put(items, embeddings, IndexWriter::put_image)
     }
 
     fn put_captions(&mut self, items: &[CaptionItem], embeddings: &[f32]) -> Result<()> {
-        let dims = self.space().dims();
-        check_rows(items.len(), embeddings, dims)?;
-        let writer = self.writer()?;
-        items
-            .iter()
-            .zip(embeddings.chunks_exact(dims))
-            .try_for_each(|(item, row)| writer.put_caption(item, row).map(drop))
+        self.put(items, embeddings, IndexWriter::put_caption)
     }
 
-    fn remove(&mut self, side: Modality, ids: &[&str]) -> Result<u64> {
+    fn remove(&mut self, modality: Modality, ids: &[&str]) -> Result<u64> {
         let writer = self.writer()?;
-        ids.iter().try_fold(0, |count, id| Ok(count + u64::from(writer.remove(side, id)?)))
+        ids.iter().try_fold(0, |count, id| Ok(count + u64::from(writer.remove(modality, id)?)))
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -243,8 +245,8 @@ impl VectorStore for FolderStore {
         Ok(())
     }
 
-    fn count(&self, side: Modality) -> Result<u64> {
-        Ok(self.index.count(side) as u64)
+    fn count(&self, modality: Modality) -> Result<u64> {
+        Ok(self.index.count(modality) as u64)
     }
 
     fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {

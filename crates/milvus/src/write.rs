@@ -24,7 +24,7 @@ pub(super) const IDS: usize = 500;
 /// An item that Milvus can keep.
 pub(super) trait Columns: Serialize + DeserializeOwned {
     /// Images or captions.
-    const SIDE: Modality;
+    const MODALITY: Modality;
 
     fn id(&self) -> &str;
 
@@ -36,7 +36,7 @@ pub(super) trait Columns: Serialize + DeserializeOwned {
 }
 
 impl Columns for ImageItem {
-    const SIDE: Modality = Modality::Image;
+    const MODALITY: Modality = Modality::Image;
 
     fn id(&self) -> &str {
         &self.id
@@ -65,7 +65,7 @@ impl Columns for ImageItem {
 }
 
 impl Columns for CaptionItem {
-    const SIDE: Modality = Modality::Text;
+    const MODALITY: Modality = Modality::Text;
 
     fn id(&self) -> &str {
         &self.id
@@ -104,7 +104,7 @@ impl<'a, T: Columns> Entity<'a, T> {
             row: STANDARD.encode(bytes),
             vector: description.vector(&kept),
         };
-        for field in texts(T::SIDE) {
+        for field in texts(T::MODALITY) {
             let length = entity.text(field).len();
             if length > LONGEST_TEXT {
                 let shown: String = item.id().chars().take(100).collect();
@@ -128,7 +128,7 @@ impl<'a, T: Columns> Entity<'a, T> {
 
 impl MilvusStore {
     pub(super) fn upsert<T: Columns>(&self, items: &[T], embeddings: &[f32]) -> Result<()> {
-        let description = self.description(T::SIDE);
+        let description = self.description(T::MODALITY);
         let dims = description.space.dims();
         check_rows(items.len(), embeddings, dims)?;
         // Of an id that is there twice the last counts; Milvus would keep either.
@@ -158,10 +158,10 @@ impl MilvusStore {
         let vectors = VectorField { dim: description.width() as i64, float_vector: Some(FloatArray { data }) };
         let vector =
             FieldData { data_type: FLOAT_VECTOR, field_name: VECTOR.into(), scalars: None, vectors: Some(vectors) };
-        let fields = texts(T::SIDE).iter().map(|name| text(name));
-        let fields = fields.chain(numbers(T::SIDE).iter().map(|name| number(name))).chain([vector]);
+        let fields = texts(T::MODALITY).iter().map(|name| text(name));
+        let fields = fields.chain(numbers(T::MODALITY).iter().map(|name| number(name))).chain([vector]);
         let request = UpsertRequest {
-            collection_name: self.collection(T::SIDE),
+            collection_name: self.collection(T::MODALITY),
             fields_data: fields.collect(),
             num_rows: entities.len() as u32,
         };
@@ -195,14 +195,14 @@ impl MilvusStore {
         }
     }
 
-    pub(super) fn delete(&self, side: Modality, ids: &[&str]) -> Result<u64> {
+    pub(super) fn delete(&self, modality: Modality, ids: &[&str]) -> Result<u64> {
         let mut wanted = ids.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
         let mut removed = 0;
         for ids in wanted.chunks(IDS) {
-            let found = self.present(side, ids)?;
-            if side == Modality::Image {
+            let found = self.present(modality, ids)?;
+            if modality == Modality::Image {
                 // The captions first: an image that is left without them can be removed again.
                 loop {
                     let captions = self.ids(Modality::Text, &one_of("image_id", &found))?;
@@ -212,25 +212,25 @@ impl MilvusStore {
                     self.delete_ids(Modality::Text, &captions)?;
                 }
             }
-            self.delete_ids(side, &found)?;
+            self.delete_ids(modality, &found)?;
             removed += found.len() as u64;
         }
         Ok(removed)
     }
 
-    fn delete_ids(&self, side: Modality, ids: &[String]) -> Result<()> {
+    fn delete_ids(&self, modality: Modality, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(IDS) {
-            let request = DeleteRequest { collection_name: self.collection(side), expr: one_of("id", ids) };
+            let request = DeleteRequest { collection_name: self.collection(modality), expr: one_of("id", ids) };
             self.written(&self.client.ask(request)?);
         }
         Ok(())
     }
 
     /// Those of `ids` that are there, sorted.
-    fn present(&self, side: Modality, ids: &[&str]) -> Result<Vec<String>> {
+    fn present(&self, modality: Modality, ids: &[&str]) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for ids in ids.chunks(IDS) {
-            found.extend(self.ids(side, &one_of("id", ids))?);
+            found.extend(self.ids(modality, &one_of("id", ids))?);
         }
         found.sort_unstable();
         found.dedup();
@@ -238,18 +238,18 @@ impl MilvusStore {
     }
 
     /// Ids of items that pass an expression, some thousands at most.
-    fn ids(&self, side: Modality, expression: &str) -> Result<Vec<String>> {
+    fn ids(&self, modality: Modality, expression: &str) -> Result<Vec<String>> {
         if expression.ends_with("[]") {
             return Ok(Vec::new());
         }
-        let mut columns = self.query(side, expression, &["id"])?;
+        let mut columns = self.query(modality, expression, &["id"])?;
         Ok(columns.remove(0))
     }
 
     /// Text fields of items that pass an expression, field by field; some thousands of items at most.
-    pub(super) fn query(&self, side: Modality, expression: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
+    pub(super) fn query(&self, modality: Modality, expression: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
         let request = QueryRequest {
-            collection_name: self.collection(side),
+            collection_name: self.collection(modality),
             expr: expression.into(),
             output_fields: fields.iter().map(|field| field.to_string()).collect(),
             query_params: vec![pair("limit", crate::MOST_CANDIDATES.to_string())],
@@ -263,24 +263,24 @@ impl MilvusStore {
         };
         let columns: Option<Vec<Vec<String>>> = fields.iter().map(|field| column(field)).collect();
         let columns = columns.filter(|columns| columns.iter().all(|column| column.len() == columns[0].len()));
-        columns.ok_or_else(|| self.malformed(side, "fields that are missing or of different lengths"))
+        columns.ok_or_else(|| self.malformed(modality, "fields that are missing or of different lengths"))
     }
 
-    /// Items of a side, all that anybody put until now.
-    pub(super) fn count_items(&self, side: Modality) -> Result<u64> {
+    /// Items of a modality, all that anybody put until now.
+    pub(super) fn count_items(&self, modality: Modality) -> Result<u64> {
         let request = QueryRequest {
-            collection_name: self.collection(side),
+            collection_name: self.collection(modality),
             output_fields: vec!["count(*)".into()],
             consistency_level: STRONG,
             ..Default::default()
         };
         let answer = self.client.ask(request)?.fields_data;
         let count = answer.into_iter().next().and_then(|data| data.scalars?.long_data?.data.first().copied());
-        count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| self.malformed(side, "no count"))
+        count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| self.malformed(modality, "no count"))
     }
 
-    pub(super) fn malformed(&self, side: Modality, found: &str) -> Error {
-        let what = format!("collection {} of {}", self.collection(side), self.client.endpoint());
+    pub(super) fn malformed(&self, modality: Modality, found: &str) -> Error {
+        let what = format!("collection {} of {}", self.collection(modality), self.client.endpoint());
         Error::damaged(what, found, "what this program stored")
             .with_hint("another program may have changed it: drop it and index the images again")
     }

@@ -1,37 +1,19 @@
 //! Clustered rows, images and captions of every kind, and queries.
 
+use crate::clustered_rows::Random;
 use gxn_index::{CaptionItem, ImageItem, IndexSettings, PartKind, QueryPart, Similarity, Space};
 use serde_json::json;
 
 pub const LEVEL: usize = 64;
 pub const DIMS: usize = 2 * LEVEL;
 
-pub struct Random(pub u64);
+/// A row near one of 50 centres.
+pub fn embedding(random: &mut Random, number: usize) -> Vec<f32> {
+    random.near(number as u64 % 50, 0.8, LEVEL)
+}
 
-impl Random {
-    /// Near enough to a bell.
-    fn next(&mut self) -> f32 {
-        let mut uniform = || {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.0 >> 40) as f32 / (1u64 << 24) as f32
-        };
-        uniform() + uniform() + uniform() - 1.5
-    }
-
-    /// Two levels of length 1, near one of 50 centres.
-    pub fn embedding(&mut self, number: usize) -> Vec<f32> {
-        let mut centre = Random(number as u64 % 50 + 1);
-        let mut row: Vec<f32> = (0..DIMS).map(|_| centre.next() + 0.8 * self.next()).collect();
-        for level in row.chunks_exact_mut(LEVEL) {
-            let length = level.iter().map(|v| v * v).sum::<f32>().sqrt();
-            level.iter_mut().for_each(|v| *v /= length);
-        }
-        row
-    }
-
-    pub fn embeddings(&mut self, numbers: std::ops::Range<usize>) -> Vec<f32> {
-        numbers.flat_map(|number| self.embedding(number)).collect()
-    }
+pub fn embeddings(random: &mut Random, numbers: std::ops::Range<usize>) -> Vec<f32> {
+    numbers.flat_map(|number| embedding(random, number)).collect()
 }
 
 pub fn id(number: usize) -> String {
@@ -59,6 +41,7 @@ pub fn image(number: usize) -> ImageItem {
         } else {
             (number as i64 % 40) * (19_854 + number as i64 % 40) * 86_400_000 / 40
         },
+        file: None,
         width: (number as u32 % 9) * 500,
         height: 400 + number as u32 % 800,
         meta: own.as_object().unwrap().clone(),

@@ -3,7 +3,8 @@
 //! `GXN_MILVUS_LITE` names the executable `milvus-lite`, which is started here; `GXN_MILVUS_ENDPOINT` a server that runs
 //! already. `milvus.sh` sets them.
 
-use crate::data::{DIMS, Random, caption, id, image, queries, settings};
+use crate::clustered_rows::Random;
+use crate::data::{DIMS, caption, embedding, embeddings, id, image, queries, settings};
 use gxn_index::{
     Filter, ImageItem, IndexSettings, Method, Modality, PartKind, QueryPart, SearchOptions, Similarity, Space,
 };
@@ -109,7 +110,7 @@ fn assert_equal(found: &[StoreHit], expected: &[StoreHit], what: &str) -> f32 {
 fn milvus_equals_the_embedded_index() {
     let Some(mut server) = Server::start("milvus_equals_the_embedded_index") else { return };
     let mut random = Random(7);
-    let (images, captions) = (random.embeddings(0..IMAGES), random.embeddings(0..IMAGES));
+    let (images, captions) = (embeddings(&mut random, 0..IMAGES), embeddings(&mut random, 0..IMAGES));
     let folder = tempfile::tempdir().unwrap();
     cosine(&mut server, &folder.path().join("cosine"), &images, &captions);
     for similarity in [Similarity::Order, Similarity::OrderReversed] {
@@ -125,7 +126,6 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     let settings = settings(Similarity::Cosine);
     let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
     let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None).unwrap();
-    println!("server {}", store.server_version().unwrap());
     fill(&mut embedded, images, captions);
     let took = fill(&mut store, images, captions);
     println!("cosine: {} items of {DIMS} values put in {took:?}", 2 * IMAGES);
@@ -136,7 +136,7 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     let moved: Vec<ImageItem> = (100..140)
         .map(|number| ImageItem { sha256: String::new(), path: format!("moved/{number}.png"), ..image(number) })
         .collect();
-    let fresh: Vec<f32> = Random(77).embeddings(1000..1040);
+    let fresh: Vec<f32> = embeddings(&mut Random(77), 1000..1040);
     let gone: Vec<String> = (0..400).step_by(3).map(id).collect();
     let mut gone: Vec<&str> = gone.iter().map(String::as_str).collect();
     gone.push("zebra");
@@ -150,8 +150,8 @@ fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: 
     same_answers("cosine, changed", &store, &embedded);
 
     // Nothing that was acknowledged is lost.
-    store.put_images(&[image(9000)], &Random(9).embedding(3)).unwrap();
-    embedded.put_images(&[image(9000)], &Random(9).embedding(3)).unwrap();
+    store.put_images(&[image(9000)], &embedding(&mut Random(9), 3)).unwrap();
+    embedded.put_images(&[image(9000)], &embedding(&mut Random(9), 3)).unwrap();
     embedded.commit().unwrap();
     if server.kill_and_restart() {
         println!("cosine: killed and restarted");
@@ -216,7 +216,8 @@ fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
     let method = if store.space().similarity == Similarity::Cosine { Method::Auto } else { Method::Exact };
     // milvus-lite takes its time to give away all rows.
     let count = if method == Method::Exact { 12 } else { 30 };
-    let vectors: Vec<Vec<f32>> = (0..count).map(|number| Random(500 + number as u64).embedding(number * 13)).collect();
+    let vectors: Vec<Vec<f32>> =
+        (0..count).map(|number| embedding(&mut Random(500 + number as u64), number * 13)).collect();
     let (mut largest, mut took, mut took_embedded, mut asked) = (0.0f32, Duration::ZERO, Duration::ZERO, 0);
     for (number, parts) in queries(&vectors).iter().enumerate() {
         for target in SIDES {
@@ -243,7 +244,8 @@ fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
 
 /// Share of the embedded index's ten best that the store finds; the scores of those are the same.
 fn recall(store: &MilvusStore, embedded: &FolderStore, method: Method) -> f64 {
-    let vectors: Vec<Vec<f32>> = (0..50).map(|number| Random(900 + number as u64).embedding(number * 13)).collect();
+    let vectors: Vec<Vec<f32>> =
+        (0..50).map(|number| embedding(&mut Random(900 + number as u64), number * 13)).collect();
     let (mut found, mut wanted) = (0, 0);
     for parts in queries(&vectors) {
         for target in SIDES {
@@ -330,7 +332,8 @@ fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
         "text",
         "not text",
     ];
-    let vectors: Vec<Vec<f32>> = (0..3).map(|number| Random(700 + number as u64).embedding(number * 13)).collect();
+    let vectors: Vec<Vec<f32>> =
+        (0..3).map(|number| embedding(&mut Random(700 + number as u64), number * 13)).collect();
     let mut hits = 0;
     let start = Instant::now();
     for (target, filters) in [(Modality::Image, of_images.as_slice()), (Modality::Text, of_captions.as_slice())] {

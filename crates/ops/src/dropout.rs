@@ -53,7 +53,6 @@ fn hash(mut z: u64) -> u64 {
 
 vectorised! {
     fn fill(mask: &mut [f32], start: u64, threshold: u64, keep: f32) {
-        let _ = FMA;
         for (k, mask) in mask.iter_mut().enumerate() {
             let random = hash(start.wrapping_add((k as u64).wrapping_mul(STRIDE))) >> 32;
             *mask = if random < threshold { 0.0 } else { keep };
@@ -64,11 +63,8 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::values;
     use burn::tensor::Device;
-
-    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        tensor.into_data().iter().collect()
-    }
 
     #[test]
     fn drops_the_asked_share_and_keeps_the_mean() {

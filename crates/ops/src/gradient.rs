@@ -89,8 +89,7 @@ vectorised! {
                 *sum += value * value;
             }
         }
-        // Not fused in either form, so that all machines agree.
-        let _ = FMA;
+        // Never fused, so that all machines agree.
         sums.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>()
     }
 }

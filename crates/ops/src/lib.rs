@@ -11,6 +11,7 @@
 //! | [`gradient`] | clipping by the global norm | one norm per parameter |
 //! | [`moving_average`] | the running average of a module's parameters | a copy of the module per step |
 //! | [`dropout`] | dropout by a seed | a random mask that depends on hidden state |
+//! | [`pool`] | buffers on cache-line boundaries that are used again | fresh memory for every map |
 //! | [`simd16`] | sixteen floats at a time, for kernels of one's own | |
 //!
 //! The fused forms work on `f32` tensors of the host backend. Elsewhere (a GPU, another element type) the same
@@ -45,7 +46,7 @@ mod matrix;
 pub mod moving_average;
 mod multiversion;
 pub mod order_similarity;
-mod pool;
+pub mod pool;
 pub mod simd16;
 pub mod target_log_probability;
 #[cfg(test)]
@@ -82,10 +83,8 @@ fn into_host<const D: usize>(tensor: Tensor<D>) -> HostTensor {
 ///
 /// Unlike `to_contiguous` it does not leave a second owner behind, which would make writing in place copy.
 fn row_by_row(tensor: HostTensor) -> HostTensor {
-    match tensor.is_contiguous() && tensor.bytes().len() == tensor.shape().num_elements() * size_of::<f32>() {
-        true => tensor,
-        false => tensor.to_contiguous(),
-    }
+    let is_whole = tensor.is_contiguous() && tensor.bytes().len() == tensor.shape().num_elements() * size_of::<f32>();
+    if is_whole { tensor } else { tensor.to_contiguous() }
 }
 
 /// The inverse of [`into_host`].

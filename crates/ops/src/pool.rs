@@ -1,5 +1,5 @@
-//! Large buffers that are used again. Fresh memory comes in zeroed pages, which cost more than many a kernel that
-//! fills them.
+//! [`Buffer`]: floats on cache-line boundaries. Large ones are used again: fresh memory comes in zeroed pages, which cost
+//! more than many a kernel that fills them.
 
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use std::mem::MaybeUninit;
@@ -17,7 +17,8 @@ const LINE: usize = 16;
 static POOL: Mutex<(Vec<Vec<f32>>, usize)> = Mutex::new((Vec::new(), 0));
 
 /// Floats that begin with a cache line and go back to the pool when dropped.
-pub(crate) struct Buffer {
+#[derive(Debug, Default)]
+pub struct Buffer {
     storage: Vec<f32>,
     start: usize,
     count: usize,
@@ -37,6 +38,13 @@ impl Buffer {
         let mut buffer = Self::dirty(count);
         buffer.fill(0.0);
         buffer
+    }
+
+    /// Makes room for `count` floats; where there was not enough, the new ones hold anything.
+    pub fn grow(&mut self, count: usize) {
+        if self.count < count {
+            *self = Self::dirty(count);
+        }
     }
 }
 
@@ -66,11 +74,17 @@ impl Drop for Buffer {
     }
 }
 
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        let mut buffer = Self::dirty(values.len());
+        buffer.copy_from_slice(values);
+        buffer
+    }
+}
+
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut buffer = Self::dirty(self.count);
-        buffer.copy_from_slice(self);
-        buffer
+        Self::from(&**self)
     }
 }
 

@@ -8,42 +8,27 @@
 /// # Safety
 /// Every method may only be called where the instructions of the implementing type are available;
 /// `load` and `store` touch sixteen floats at the pointer.
+#[expect(clippy::missing_safety_doc, reason = "the trait's contract holds for every method")]
 pub trait Lanes: Copy {
     /// Sixteen times `value`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn splat(value: f32) -> Self;
     /// The sixteen floats at `from`, which need not be aligned.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn load(from: *const f32) -> Self;
     /// Writes the sixteen floats to `to`, which need not be aligned.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn store(self, to: *mut f32);
     /// `self · factor + term`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self;
     /// `self + other`.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn add(self, other: Self) -> Self;
     /// The larger of each pair.
-    ///
-    /// # Safety
-    /// See the trait.
     unsafe fn max(self, other: Self) -> Self;
     /// The smaller of each pair.
+    unsafe fn min(self, other: Self) -> Self;
+    /// Itself where `low < place < high`, elsewhere zero.
     ///
     /// # Safety
     /// See the trait.
-    unsafe fn min(self, other: Self) -> Self;
+    unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self;
 }
 
 /// Instruction sets with kernels of their own.
@@ -80,6 +65,17 @@ impl Instructions {
         found.push(Self::Portable);
         found
     }
+}
+
+/// The sizes of `ceil(count / most)` nearly equal pieces, with their starts.
+#[inline(always)]
+pub fn pieces(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pieces = count.div_ceil(most);
+    let (size, longer) = (count / pieces.max(1), count % pieces.max(1));
+    (0..pieces).map(move |piece| {
+        let start = piece * size + piece.min(longer);
+        (start, size + usize::from(piece < longer))
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -131,6 +127,15 @@ mod x86 {
             // SAFETY: the caller's, by the trait's contract.
             unsafe { Self(_mm512_min_ps(self.0, other.0)) }
         }
+        #[inline(always)]
+        unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+            // SAFETY: the caller's, by the trait's contract.
+            unsafe {
+                let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(place.0, low.0);
+                let inside = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, place.0, high.0);
+                Self(_mm512_maskz_mov_ps(inside, self.0))
+            }
+        }
     }
 
     /// Two AVX registers.
@@ -176,6 +181,18 @@ mod x86 {
             // SAFETY: the caller's, by the trait's contract.
             unsafe { Self(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
         }
+        #[inline(always)]
+        unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+            let half = |value, place, low, high| {
+                // SAFETY: the caller's, by the trait's contract.
+                unsafe {
+                    let above = _mm256_cmp_ps::<_CMP_GT_OQ>(place, low);
+                    let below = _mm256_cmp_ps::<_CMP_LT_OQ>(place, high);
+                    _mm256_and_ps(value, _mm256_and_ps(above, below))
+                }
+            };
+            Self(half(self.0, place.0, low.0, high.0), half(self.1, place.1, low.1, high.1))
+        }
     }
 }
 
@@ -220,5 +237,12 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn min(self, other: Self) -> Self {
         self.zip(other, f32::min)
+    }
+    #[inline(always)]
+    unsafe fn only_inside(self, place: Self, low: Self, high: Self) -> Self {
+        Self(std::array::from_fn(|lane| {
+            let inside = low.0[lane] < place.0[lane] && place.0[lane] < high.0[lane];
+            if inside { self.0[lane] } else { 0.0 }
+        }))
     }
 }

@@ -1,12 +1,12 @@
 //! Arguments of `gxn index`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use gxn::retrieve::{IndexOptions, Shard};
 use gxn_data::SourceOptions;
 
-use super::InfoArgs;
+use super::ReportFormat;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -44,6 +44,9 @@ pub struct IndexArgs {
     /// Replace the index's source, with the options given here alone; items that are not in the new source are deleted
     #[arg(long)]
     pub other_source: bool,
+    /// Read every file, also where its size, times and inode are as before
+    #[arg(long)]
+    pub reread: bool,
     /// Keep running and look for changes every SECONDS, 10 by default (--watch=60)
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     pub watch: Option<f64>,
@@ -60,6 +63,8 @@ impl IndexArgs {
             max_megapixels: self.max_image_megapixels,
             shard: self.shard,
             replace_source: self.other_source,
+            reread: self.reread,
+            repair: false,
         }
     }
 }
@@ -67,13 +72,15 @@ impl IndexArgs {
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
     /// Describe an index
-    Info(InfoArgs),
+    Info(IndexInfoArgs),
     /// Read everything and compare it with its checksums
-    Verify(OneIndexArgs),
+    Verify(OneIndex),
+    /// Encode what is damaged in an index again, and what is new or changed in its source
+    Repair(OneIndex),
     /// Free the disk space of deleted items
-    Compact(OneIndexArgs),
+    Compact(OneIndex),
     /// Make the index again with another model, of the same source and options; the old one serves until the new one is
-    /// whole
+    /// whole. Every file is read
     Reindex(ReindexArgs),
     /// Make one index of several of the same model, such as shards
     Merge(MergeArgs),
@@ -81,16 +88,36 @@ pub enum IndexCommand {
     Export(ExportArgs),
 }
 
+/// An index by its place, with or without the flag that `gxn index` and `gxn search` have for it.
 #[derive(Debug, Args)]
-pub struct OneIndexArgs {
+pub struct OneIndex {
     /// The index, or the folder whose `.gxn` it is
-    pub index: PathBuf,
+    #[arg(value_name = "INDEX", required_unless_present = "index", conflicts_with = "index")]
+    place: Option<PathBuf>,
+    /// The same
+    #[arg(long, value_name = "DIR")]
+    index: Option<PathBuf>,
+}
+
+impl OneIndex {
+    /// The index, or the folder whose `.gxn` it is.
+    pub fn place(&self) -> &Path {
+        self.place.as_deref().or(self.index.as_deref()).expect("one of them is asked for by the arguments")
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct IndexInfoArgs {
+    #[command(flatten)]
+    pub index: OneIndex,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
 pub struct ReindexArgs {
-    /// The index, or the folder whose `.gxn` it is
-    pub index: PathBuf,
+    #[command(flatten)]
+    pub index: OneIndex,
     /// The run or checkpoint
     #[arg(long, short)]
     pub model: PathBuf,
@@ -110,8 +137,8 @@ pub struct MergeArgs {
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The index, or the folder whose `.gxn` it is
-    pub index: PathBuf,
+    #[command(flatten)]
+    pub index: OneIndex,
     /// Where the files go
     #[arg(long, short, value_name = "DIR")]
     pub output: PathBuf,

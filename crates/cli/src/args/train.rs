@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
+use gxn::config::{Stage, former_stage_name};
 use gxn_data::SourceOptions;
 
 /// What `--stage` takes; the configuration's `train.stage`.
-const STAGES: [&str; 6] = ["match", "i2t_xe", "i2t_mix", "t2i_pretrain", "t2i", "i2t_t2i"];
+const STAGES: [Stage; 6] = [Stage::Match, Stage::I2tXe, Stage::I2tMix, Stage::T2iPretrain, Stage::T2i, Stage::I2tT2i];
 
 fn stages() -> PossibleValuesParser {
-    // The former name of one of them stays.
-    let value =
-        |name| if name == "i2t_t2i" { PossibleValue::new(name).alias("joint") } else { PossibleValue::new(name) };
-    PossibleValuesParser::new(STAGES.map(value))
+    PossibleValuesParser::new(STAGES.map(|stage| PossibleValue::new(stage.name()).aliases(former_stage_name(stage))))
 }
 
 /// What `--model` takes; the configuration's `look.backbone`.
@@ -44,7 +42,7 @@ pub struct TrainArgs {
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,
-    /// Run two steps, print time and memory, and stop
+    /// Compute a sample of the features, run two steps, print time and memory, and stop
     #[arg(long, help_heading = "Run")]
     pub dry_run: bool,
     /// The CNN
@@ -116,12 +114,12 @@ mod tests {
 
     /// More is for the configuration.
     #[test]
-    fn twenty_five_flags_at_most() {
+    fn twenty_six_flags_at_most() {
         let command = crate::args::Cli::command();
         let train = command.find_subcommand("train").unwrap();
         let visible = |arg: &&clap::Arg| !arg.is_positional() && !arg.is_hide_set();
         let flags: Vec<String> = train.get_arguments().filter(visible).map(|arg| arg.get_id().to_string()).collect();
-        assert!(flags.len() <= 25, "{}: {flags:?}", flags.len());
+        assert!(flags.len() <= 26, "{}: {flags:?}", flags.len());
         assert!(train.get_opts().filter(visible).all(|arg| arg.get_help_heading().is_some()));
     }
 
@@ -130,6 +128,10 @@ mod tests {
         let known =
             |key: &str, name: &str| RunConfig::load(None, &[format!("{key}={name}"), "train.init_from=x".into()]);
         assert!(BACKBONES.iter().all(|name| known("look.backbone", name).is_ok()));
-        assert!(STAGES.iter().all(|name| known("train.stage", name).is_ok()));
+        for stage in STAGES {
+            for name in [Some(stage.name()), former_stage_name(stage)].into_iter().flatten() {
+                assert_eq!(known("train.stage", name).unwrap().train.stage, stage);
+            }
+        }
     }
 }

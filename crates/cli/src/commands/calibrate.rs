@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{Calibration, CalibrationFigures};
+use gxn::retrieve::{Calibration, CalibrationFigures, Relevance};
 use gxn_base::Remedy;
 
 use crate::args::{CalibrateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 use gxn_base::words::counted;
 
 /// Fits and saves a calibration, or measures the saved one.
@@ -23,7 +24,9 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     let Some(measured) = &args.measure else {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);
-        let file = Calibration::fit(&encoder, &encoded)?.save(&args.model)?;
+        let line = ProgressLine::of("calibrating");
+        let file =
+            Calibration::fit(&encoder, &encoded, &dataset, relevance(&args.relevance), &line)?.save(&args.model)?;
         let [images, captions] = [counted(encoded.images.count, "image"), counted(encoded.captions.count, "caption")];
         eprintln!("fitted on {images} and {captions}");
         print(&format!("{}\n", file.display()))?;
@@ -33,7 +36,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         let error = gxn_base::Error::not_found("the calibration of the model", "none", "one to measure");
         return Err(error.with_remedy(Remedy::Calibrate).into());
     };
-    let report = calibration.measure(&encoded(measured)?);
+    let report = calibration.measure(&encoded(measured)?, &dataset);
     match args.format {
         ReportFormat::Json => print(&format!("{:#}\n", serde_json::to_value(report)?))?,
         ReportFormat::Text => {
@@ -44,6 +47,15 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `own`, `verbatim` or `near`, as the command line has checked.
+fn relevance(name: &str) -> Relevance {
+    match name {
+        "own" => Relevance::Own,
+        "near" => Relevance::Near,
+        _ => Relevance::Verbatim,
+    }
 }
 
 fn text(name: &str, figures: &CalibrationFigures) -> String {

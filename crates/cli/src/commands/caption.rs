@@ -20,8 +20,8 @@ const BATCH: usize = 64;
 /// Generates captions for images. Images that cannot be read are named; the exit code is then 1.
 pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
+    let beam = beam(args)?;
     let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
-    let beam = usize::from(args.beam.max(args.count));
     // Refused before the images are encoded.
     encoder.caption_features(&[], beam)?;
     let mut unreadable = 0;
@@ -45,7 +45,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         }
         let mut out = String::new();
         for (path, captions) in read.iter().zip(encoder.caption_features(&features, beam)?) {
-            for found in captions.iter().take(usize::from(args.count.max(1))) {
+            for found in captions.iter().take(usize::from(args.count)) {
                 out += &match args.format {
                     CaptionFormat::Text => format!("{}\t{}\n", path.display(), found.caption),
                     CaptionFormat::Jsonl => {
@@ -68,4 +68,17 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A beam finds as many captions as it is wide.
+fn beam(args: &CaptionArgs) -> Result<usize> {
+    const USUAL: u16 = 3;
+    match args.beam {
+        Some(beam) if beam < args.count => {
+            let (found, expected) = (args.count.to_string(), format!("at most {beam}, the width of the beam"));
+            let error = gxn_base::Error::invalid("the number of captions per image (-n)", found, expected);
+            Err(error.with_hint("raise --beam, or leave it out: it is then as wide as needed").into())
+        }
+        beam => Ok(usize::from(beam.unwrap_or(USUAL.max(args.count)))),
+    }
 }

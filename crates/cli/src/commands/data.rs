@@ -3,19 +3,33 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, SAMPLES, check as run_check, convert as write_as};
+use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, Purpose, SAMPLES, SourceOptions};
+use gxn_data::{check as run_check, convert as write_as};
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
-use crate::commands::open_dataset;
+use crate::commands::{hint_at_decoding, open_dataset, split_of};
 use crate::interrupt::stop_flag;
-use crate::output::print;
+use crate::output::{print, printable_lines};
 use crate::progress::ProgressLine;
 
 /// Reports on a dataset; exit code 1 if it cannot be used as it is.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let dataset = Dataset::open(&args.source, &args.reading)?;
+    // In the report a fault has its context, and stands beside the others.
+    let reading = SourceOptions { strict: false, ..args.reading.clone() };
+    let dataset = Dataset::open(&args.source, &reading)?;
+    hint_at_decoding(dataset.account.undecoded);
     stop_flag()?;
-    let options = CheckOptions { decode_pixels: args.full, long_words: args.max_tokens, ..CheckOptions::default() };
+    let options = CheckOptions {
+        decode_pixels: args.full,
+        long_words: args.max_tokens,
+        purpose: match args.purpose.as_str() {
+            "train" => Purpose::Train,
+            "index" => Purpose::Index,
+            split => Purpose::Evaluate(split_of(split)),
+        },
+        strict: args.reading.strict,
+        ..CheckOptions::default()
+    };
     let healthy = report(&dataset, &options, args.format)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -26,7 +40,7 @@ pub fn report(dataset: &Dataset, options: &CheckOptions, format: ReportFormat) -
     let report = run_check(dataset, options, &progress)?;
     progress.clear();
     match format {
-        ReportFormat::Text => print(&format!("{report}\n"))?,
+        ReportFormat::Text => print(&printable_lines(&format!("{report}\n")))?,
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
     }
     Ok(report.fatal.is_empty())

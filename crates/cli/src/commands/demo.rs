@@ -78,13 +78,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let Some(indexed) = index::run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     index::print_report(&indexed);
 
-    let retriever = Retriever::open(&index_dir, None)?;
-    for sentence in SEARCHES {
-        eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", images.display());
-        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
-        describe(&mut found.hits, &dataset);
-        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
-    }
+    search_some(&images, &index_dir, &dataset)?;
     print(&next_steps())?;
     if report.n_images < ENOUGH_IMAGES {
         eprintln!("note: {} test images are too few to judge the model by; --images 800 has enough", report.n_images);
@@ -114,6 +108,17 @@ fn chance_rsum(images: usize, captions: usize) -> f64 {
             100.0 * (1.0 - missed) + 100.0 * (k / n).min(1.0)
         })
         .sum()
+}
+
+fn search_some(images: &Path, index_dir: &Path, dataset: &Dataset) -> Result<()> {
+    let retriever = Retriever::open(index_dir, None)?;
+    for sentence in SEARCHES {
+        eprintln!("6/6 gxn search \"{sentence}\" {} --top 3", images.display());
+        let mut found = retriever.search(&Query::from(sentence), &SearchOptions::new(Modality::Image, 3))?;
+        describe(&mut found.hits, dataset);
+        print(&format!("\"{sentence}\"\n{}", search::render(&found, HitFormat::Text)?))?;
+    }
+    Ok(())
 }
 
 /// Shows the first caption beside each hit, so that a reader can judge it without opening the image.

@@ -11,8 +11,12 @@ use gxn::evaluate::{
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
+use gxn_base::words::counted;
 use gxn_eval::metrics::Bootstrap;
-use gxn_eval::{About, EmbeddingPaths, ExternalEmbeddings, Protocol, Report, ResultNames, Similarity, compare_groups};
+use gxn_eval::{
+    About, EmbeddingPaths, ExternalEmbeddings, Judging, Protocol, RelevanceRule, Report, ResultNames, Similarity,
+    captions_of_several_images, compare_groups, report_page,
+};
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
@@ -43,6 +47,10 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
         measured.report.write(path)?;
         eprintln!("wrote {}", path.display());
     }
+    if let Some(path) = &args.html {
+        write_text(path, &report_page(&measured.report)?)?;
+        eprintln!("wrote {}", path.display());
+    }
     match args.format {
         ReportFormat::Text => print(&(measured.report.text() + &measured.more))?,
         ReportFormat::Json => print(&format!("{}\n", measured.report.to_json()?.trim_end()))?,
@@ -70,7 +78,42 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if let Some(folder) = &args.imagine {
         more += &generated_images(&measurement, &encoded, folder)?.text();
     }
-    Ok(Measured { report: measurement.report(&encoded)?, more })
+    let texts = encoded.caption_texts(&dataset);
+    let relevance = match args.relevance.as_str() {
+        "verbatim" => RelevanceRule::Verbatim(texts.iter().map(|text| text.to_string()).collect()),
+        _ => relevance(args, &encoded.image_ids, &encoded.caption_ids)?,
+    };
+    if relevance == RelevanceRule::Own {
+        note_equal_captions(&texts, &encoded.caption_image);
+    }
+    Ok(Measured { report: measurement.report_by(&encoded, &judging(args, relevance)?)?, more })
+}
+
+/// Own captions only, or also the pairs of a file.
+fn relevance(args: &EvaluateArgs, image_ids: &[String], caption_ids: &[String]) -> Result<RelevanceRule> {
+    if args.relevance == "own" {
+        return Ok(RelevanceRule::Own);
+    }
+    let (rule, note) = RelevanceRule::read(Path::new(&args.relevance), image_ids, caption_ids)?;
+    if let Some(note) = note {
+        eprintln!("note: {note}");
+    }
+    Ok(rule)
+}
+
+fn judging(args: &EvaluateArgs, relevance: RelevanceRule) -> Result<Judging> {
+    Ok(Judging { relevance, ties: args.ties.parse()?, drop_unpaired: args.drop_unpaired })
+}
+
+fn note_equal_captions(texts: &[&str], owners: &[usize]) {
+    let equal = captions_of_several_images(texts, owners);
+    if equal > 0 {
+        let count = counted(texts.len(), "caption");
+        eprintln!(
+            "note: {equal} of {count} also stand under another image, where they count as wrong; --relevance verbatim counts \
+             them as right"
+        );
+    }
 }
 
 fn bootstrap(seed: u64) -> Bootstrap {
@@ -84,8 +127,8 @@ fn generated_captions(
     beam: u16,
     folder: &Path,
 ) -> Result<GeneratedCaptionsEvaluation> {
-    let Measurement { encoder, model, dataset, split, scoring, .. } = *measurement;
-    let found = GeneratedCaptionsEvaluation::new(encoded, dataset, split, scoring)?;
+    let Measurement { encoder, model, dataset, split, scoring, bootstrap, .. } = *measurement;
+    let found = GeneratedCaptionsEvaluation::new(encoded, dataset, split, scoring, bootstrap.seed)?;
     let name = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
     let title = format!("{}, {split}", dataset.name);
     let about = format!("{name} ({}), beam {beam}", short(encoder.fingerprint()));
@@ -143,7 +186,14 @@ fn of_embeddings(args: &EvaluateArgs, protocol: Protocol) -> Result<Report> {
     for note in &embeddings.notes {
         eprintln!("note: {note}");
     }
-    let evaluation = embeddings.evaluate(protocol, similarity)?;
+    if args.relevance == "verbatim" {
+        bail!(
+            "--relevance verbatim needs the texts of a dataset; for embeddings name a file of pairs with --relevance FILE"
+        );
+    }
+    let rows: Vec<String> = (0..embeddings.caption_image.len()).map(|row| row.to_string()).collect();
+    let judging = judging(args, relevance(args, &embeddings.image_ids, &rows)?)?;
+    let evaluation = embeddings.evaluate_by(protocol, similarity, &judging)?;
     let about = About {
         dataset: "external embeddings".into(),
         split: "given".into(),

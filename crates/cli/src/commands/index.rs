@@ -11,23 +11,22 @@ use gxn::retrieve::{IndexOptions, IndexReport, Refresh, default_index, export_in
 use gxn_base::{Kind, Progress};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
-use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndexArgs, ReindexArgs};
+use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
 use crate::commands::index_options::print_resolved;
-use crate::commands::{info, name_dropped, report_dropped};
+use crate::commands::{hint_at_decoding, info, name_dropped, report_account};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::{ProgressLine, rate};
-use gxn_base::words::counted;
-
-/// Removed images, and images that could not be read, that are named.
-const NAMED: usize = 5;
+use gxn_base::unicode::printable;
+use gxn_base::words::{counted, first_few};
 
 /// Creates or refreshes an index, or does what its command says.
 pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     match &args.command {
         None => refresh(args),
-        Some(IndexCommand::Info(args)) => info::index_info(args, &index_at(&args.path)?),
+        Some(IndexCommand::Info(args)) => info::index_info(&index_at(args.index.place())?, args.format),
         Some(IndexCommand::Verify(args)) => verify(args),
+        Some(IndexCommand::Repair(args)) => repair(args),
         Some(IndexCommand::Compact(args)) => compact(args),
         Some(IndexCommand::Reindex(args)) => reindex(args),
         Some(IndexCommand::Merge(args)) => merge(args),
@@ -52,7 +51,8 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     finish(&report, source, &dir)?;
     if let Some(seconds) = args.watch {
         // What was allowed once is not allowed for ever.
-        watch(source, &dir, &IndexOptions { replace_source: false, ..options }, &encoder, seconds, report, stop);
+        let options = IndexOptions { replace_source: false, reread: false, ..options };
+        watch(source, &dir, &options, &encoder, seconds, report, stop);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -116,8 +116,8 @@ pub fn run(plan: &Refresh, encoder: &Encoder) -> Result<Option<IndexReport>> {
 }
 
 fn finish(report: &IndexReport, source: &Path, dir: &Path) -> Result<()> {
-    report_dropped(&report.dataset_dropped);
-    if source.is_dir() && !report.dataset_dropped.is_empty() {
+    report_account(&report.account);
+    if source.is_dir() && !report.account.dropped.is_empty() {
         eprintln!("note: --images-only indexes every image of the folder, without captions");
     }
     print_report(report);
@@ -142,19 +142,22 @@ pub fn print_report(report: &IndexReport) {
         eprintln!("captions: {} encoded, {} removed", report.captions_encoded, report.captions_removed);
     }
     if !report.removed.is_empty() {
-        eprintln!("removed, as the source no longer has them: {}", first_of(&report.removed));
+        eprintln!("removed, as the source no longer has them: {}", printable(&first_few(&report.removed)));
     }
     if !report.kept.is_empty() {
         let kept = counted(report.kept.len(), "image");
-        eprintln!("{kept} could not be read, nothing changed there: {}", first_of(&report.kept));
+        eprintln!("{kept} could not be read, nothing changed there: {}", printable(&first_few(&report.kept)));
+    }
+    if !report.without_path.is_empty() {
+        let (images, first) = (counted(report.without_path.len(), "image"), first_few(&report.without_path));
+        eprintln!(
+            "note: {images} with a name that is not UTF-8: search shows a path that does not exist: {}",
+            printable(&first)
+        );
     }
     // No other command names the images of a folder.
     name_dropped(&report.dropped, usize::MAX);
-}
-
-fn first_of(ids: &[String]) -> String {
-    let more = if ids.len() > NAMED { ", …" } else { "" };
-    ids[..ids.len().min(NAMED)].join(", ") + more
+    hint_at_decoding(report.undecoded);
 }
 
 /// Waits; false once the user wants to end.
@@ -169,15 +172,31 @@ fn paused(seconds: f64, stop: &AtomicBool) -> bool {
     !stop.load(Ordering::Relaxed)
 }
 
-fn verify(args: &OneIndexArgs) -> Result<ExitCode> {
-    let index = Index::open(&index_at(&args.index)?)?;
+/// Encodes what is damaged again, then checks that nothing is left.
+fn repair(args: &OneIndex) -> Result<ExitCode> {
+    machine_line();
+    stop_flag()?;
+    let plan = Refresh::repair(&index_at(args.place())?)?;
+    let model = plan.model().ok_or_else(|| {
+        gxn_base::Error::not_found("the model of the index", "none stored", "a run or checkpoint")
+            .with_remedy(gxn_base::Remedy::IndexAgain)
+    })?;
+    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    finish(&report, plan.source(), plan.dir())?;
+    Index::open(plan.dir())?.verify()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: &OneIndex) -> Result<ExitCode> {
+    let index = Index::open(&index_at(args.place())?)?;
     index.verify()?;
     print(&format!("{}: {} are sound\n", index.dir().display(), contents(&index)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
-    let dir = index_at(&args.index)?;
+fn compact(args: &OneIndex) -> Result<ExitCode> {
+    let dir = index_at(args.place())?;
     let IndexMeta { model, space, extra, .. } = IndexMeta::read(&dir)?;
     let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
     let report = writer.compact(0.0)?;
@@ -190,7 +209,7 @@ fn compact(args: &OneIndexArgs) -> Result<ExitCode> {
 fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     machine_line();
     stop_flag()?;
-    let plan = Refresh::again(&index_at(&args.index)?)?;
+    let plan = Refresh::again(&index_at(args.index.place())?)?;
     let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, plan.source(), plan.dir())?;
@@ -206,7 +225,7 @@ fn merge(args: &MergeArgs) -> Result<ExitCode> {
 }
 
 fn export(args: &ExportArgs) -> Result<ExitCode> {
-    let index = Index::open(&index_at(&args.index)?)?;
+    let index = Index::open(&index_at(args.index.place())?)?;
     export_index(&index, &args.output)?;
     eprintln!("exported {}, {} values each", contents(&index), index.meta().space.dims());
     print(&format!("{}\n", args.output.display()))?;

@@ -5,38 +5,36 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind};
+use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind, index_at};
 use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
-use crate::output::print;
+use crate::output::{print, printable_lines};
 
 /// Describes a checkpoint, a run or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
-    let facts = match index_in(&args.path) {
-        Some(index) => index_facts(&Index::open(&index)?)?,
-        None => model_facts(&gxn::checkpoint::resolve(&args.path)?)?,
+    let is_index = |dir: &PathBuf| Index::exists(dir) && IndexMeta::is_of_index(dir) || Index::is_begun(dir);
+    // Not one further up, as search would take it.
+    let facts = if [args.path.clone(), args.path.join(INDEX_FOLDER)].iter().any(is_index) {
+        index_facts(&Index::open(&index_at(&args.path)?)?)?
+    } else {
+        model_facts(&gxn::checkpoint::resolve(&args.path)?)?
     };
-    show(args, &facts)
+    show(&facts, args.format)
 }
 
 /// Describes the index in `dir`.
-pub fn index_info(args: &InfoArgs, dir: &Path) -> Result<ExitCode> {
-    show(args, &index_facts(&Index::open(dir)?)?)
+pub fn index_info(dir: &Path, format: ReportFormat) -> Result<ExitCode> {
+    show(&index_facts(&Index::open(dir)?)?, format)
 }
 
-fn show(args: &InfoArgs, facts: &Value) -> Result<ExitCode> {
-    match args.format {
+fn show(facts: &Value, format: ReportFormat) -> Result<ExitCode> {
+    match format {
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(facts)?))?,
-        ReportFormat::Text => print(&as_text(facts, 0))?,
+        ReportFormat::Text => print(&printable_lines(&as_text(facts, 0)))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The index at `path` or in its `.gxn`; not one further up, as search would take it.
-fn index_in(path: &Path) -> Option<PathBuf> {
-    [path.to_path_buf(), path.join(INDEX_FOLDER)].into_iter().find(|dir| IndexMeta::read(dir).is_ok())
 }
 
 fn model_facts(folder: &Path) -> Result<Value> {
@@ -61,7 +59,7 @@ fn index_facts(index: &Index) -> Result<Value> {
     let meta = index.meta();
     let provenance = Provenance::of(index.dir(), meta)?;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let dead_rows = |side| meta.collection(side).map_or(0, |collection| collection.dead_rows);
+    let dead_rows = |modality| meta.collection(modality).map_or(0, |collection| collection.dead_rows);
     let both = |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
     Ok(json!({
         "kind": "index",
@@ -70,15 +68,16 @@ fn index_facts(index: &Index) -> Result<Value> {
         "model_path": path(&provenance.model),
         "source": path(&provenance.source),
         "dataset": provenance.kind.map(|kind| kind == SourceKind::Dataset),
+        "format": provenance.format,
         "shard": provenance.shard.map(|shard| shard.to_string()),
         "options": provenance.options().ok().flatten(),
         "images_below": path(&provenance.root),
         "space": meta.space,
         "images": meta.images.count,
         "captions": meta.captions.as_ref().map_or(0, |c| c.count),
-        "rows": both(&|side| index.rows(side).count().into()),
-        "dead_rows": both(&|side| dead_rows(side).into()),
-        "rows_with_sketches": both(&|side| index.sketched_rows(side).into()),
+        "rows": both(&|modality| index.rows(modality).count().into()),
+        "dead_rows": both(&|modality| dead_rows(modality).into()),
+        "rows_with_sketches": both(&|modality| index.sketched_rows(modality).into()),
         "bytes": bytes_below(index.dir()),
         "created_unix_s": meta.created_unix_s,
     }))

@@ -21,9 +21,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn_data::{Dataset, Dropped, SourceOptions, Split};
+use gxn_data::{Account, Dataset, Dropped, SourceOptions, Split};
 
+use gxn_base::Remedy;
+use gxn_base::unicode::printable;
 use gxn_base::words::counted;
+
+use crate::hints::flags;
+
+/// What is left out that is named before the rest is only counted.
+const NAMED: usize = 5;
 
 /// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
@@ -35,17 +42,26 @@ pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
         counted(dataset.images.len(), "image"),
         counted(dataset.captions.len(), "caption")
     );
-    report_dropped(&dataset.account.left_out());
+    report_account(&dataset.account);
     Ok(dataset)
 }
 
-/// Counts what a dataset leaves out and names the first few.
-pub fn report_dropped(dropped: &[Dropped]) {
-    const NAMED: usize = 5;
-    name_dropped(dropped, NAMED);
-    if dropped.len() > NAMED {
-        eprintln!("  and {} more; `gxn data check --full --format json` lists them all", dropped.len() - NAMED);
+/// Prints what reading a dataset left out, what is doubtful, and how images of other formats become usable.
+pub fn report_account(account: &Account) {
+    account.lines(NAMED).iter().for_each(|line| eprintln!("{line}"));
+    hint_at_decoding(account.undecoded);
+}
+
+/// Says how images of other formats become usable, if there are any.
+pub fn hint_at_decoding(images: usize) {
+    if images > 0 {
+        eprintln!("hint: {}", flags(&Remedy::GiveDecodeCommand));
     }
+}
+
+/// Counts what was left out and names the first few.
+pub fn report_dropped(dropped: &[Dropped]) {
+    name_dropped(dropped, NAMED);
 }
 
 /// Opens the data for a model: split as in its training, unless the command line says otherwise. Another split could
@@ -61,13 +77,7 @@ pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Re
 
 /// Counts what was left out and names the first `named`.
 pub fn name_dropped(dropped: &[Dropped], named: usize) {
-    if !dropped.is_empty() {
-        eprintln!("skipped: {}", dropped.len());
-    }
-    for Dropped { what, reason } in dropped.iter().take(named) {
-        // Most reasons begin with the whole path.
-        if reason.contains(what.as_str()) { eprintln!("  {reason}") } else { eprintln!("  {what}: {reason}") }
-    }
+    Dropped::lines(dropped, named).iter().for_each(|line| eprintln!("{}", printable(line)));
 }
 
 /// `train`, `val` or `test`, as the command line has checked.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use gxn_eval::{CaptionEvaluation, CaptionResults, ReferenceCaptions, ResultNames};
 
 use crate::args::{ReportFormat, ScoreCaptionsArgs};
+use crate::hints::flags;
 use crate::output::print;
 
 /// Scores a results file against references.
@@ -19,6 +20,9 @@ pub fn score_captions(args: &ScoreCaptionsArgs) -> Result<ExitCode> {
     let evaluation = CaptionEvaluation::of(&results, &references, corpus.as_ref())?;
     for note in &evaluation.notes {
         eprintln!("note: {note}");
+    }
+    if let Some((note, remedy)) = evaluation.too_few_for_cider() {
+        eprintln!("note: {note}; {}", flags(&remedy));
     }
     eprintln!("tokens in {:.3} s, scores in {:.3} s", evaluation.tokenise_s, evaluation.score_s);
     if let Some(folder) = &args.output {

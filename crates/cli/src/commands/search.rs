@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Found, Query, RankedHit, Retriever, find_index, index_at};
-use gxn_index::{Filter, Method, Modality, SearchOptions};
+use gxn::retrieve::{Content, Found, Query, RankedHit, Retriever, find_index, index_at};
+use gxn_base::unicode::printable;
+use gxn_base::words::{counted, first_few};
+use gxn_data::has_image_extension;
+use gxn_index::{Filter, Method, SearchOptions};
 
-use crate::args::{HitFormat, SearchArgs, Target};
+use crate::args::{HitFormat, SearchArgs};
 use crate::output::{NOTHING_FOUND, print};
 
 /// Fields of a filter that every image has.
@@ -20,89 +23,154 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         // Refused before anything is loaded.
         Found::default().keep_relevant(least)?;
     }
-    let (words, dir) = match args.index {
-        Some(_) => (&args.query[..], args.dir.clone()),
-        None => query_and_dir(&args.query, &args.dir),
-    };
+    let (words, place) = words_and_place(args);
     for word in words.iter().filter(|word| Path::new(word).is_file() && !is_image_path(word)) {
-        eprintln!("note: {word} is taken as words; the image is ./{word}");
+        if has_image_extension(Path::new(word)) {
+            eprintln!("note: {word} is taken as words; the image is ./{word}");
+        } else {
+            eprintln!("note: {word} is taken as words, though there is a file of that name");
+        }
     }
+    let query = query(words, args)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
+    let index = match &args.index {
+        Some(index) => index_at(index)?,
+        None => find_index(&place)?,
+    };
+    let retriever = Retriever::open(&index, args.model.as_deref())?;
+    let options = SearchOptions {
+        offset: args.offset,
+        filter: filter.as_ref(),
+        lambda: args.lambda,
+        method: if args.exact { Method::Exact } else { Method::Auto },
+        ..SearchOptions::new(args.target, args.top)
+    };
+    let mut found = retriever.search(&query, &options)?;
+    note(&found);
+    let best = args.min_relevance.map(|least| found.keep_relevant(least)).transpose()?.flatten();
+    if args.min_relevance.is_none() && found.probably_none {
+        eprintln!("note: probably nothing here matches; one query in twenty that has a match scores as low");
+    }
+    show(&found, args)?;
+    if found.hits.is_empty() {
+        eprintln!("{}", why_nothing(&found, &query, best));
+        return Ok(ExitCode::from(NOTHING_FOUND));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The query of all arguments. A number that was taken as a weight is reported: it may have been meant as words.
+fn query(words: &[String], args: &SearchArgs) -> Result<Query> {
     let mut query = Query::parse(words)?;
     for (texts, sign) in [(&args.add, 1.0), (&args.subtract, -1.0)] {
         for text in texts {
             query.add(text, sign)?;
         }
     }
-    let index = match &args.index {
-        Some(index) => index_at(index)?,
-        None => find_index(&dir)?,
-    };
-    let retriever = Retriever::open(&index, args.model.as_deref())?;
-    let format = if args.filepath_only { HitFormat::Paths } else { args.format };
-    let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
-    let options = SearchOptions {
-        offset: args.offset,
-        filter: filter.as_ref(),
-        lambda: args.lambda,
-        method: if args.exact { Method::Exact } else { Method::Auto },
-        ..SearchOptions::new(modality(args.target), args.top)
-    };
-    let mut found = retriever.search(&query, &options)?;
+    if let Some(command) = &args.decode_cmd {
+        query.decode_files(command)?;
+    }
+    for part in query.parts.iter().filter(|part| part.is_weight_written) {
+        if let Content::Text(text) = &part.content {
+            eprintln!("note: {} is the weight of \"{}\"", part.weight.abs(), printable(text));
+        }
+    }
+    Ok(query)
+}
+
+/// What the user should know of the query and its filter.
+fn note(found: &Found) {
+    let list = |texts: &[String]| printable(&first_few(texts)).into_owned();
     if !found.unknown_words.is_empty() {
-        eprintln!("note: the model has never seen: {}", found.unknown_words.join(", "));
+        eprintln!("note: the model has never seen: {}", list(&found.unknown_words));
+    }
+    if !found.without_words.is_empty() && !found.hits.is_empty() {
+        eprintln!("note: left out, as there is no word in it: {}", list(&found.without_words));
     }
     if !found.unknown_fields.is_empty() {
-        eprintln!("note: no image of the index has {}; all have {FIELDS}", found.unknown_fields.join(", "));
-    }
-    let best = args.min_relevance.map(|least| found.keep_relevant(least)).transpose()?.flatten();
-    if args.min_relevance.is_none() && found.probably_none {
-        eprintln!("note: probably nothing here matches; one query in twenty that has a match scores as low");
-    }
-    print(&render(&found, format)?)?;
-    if found.hits.is_empty() {
-        match best {
-            Some(best) => eprintln!("nothing here matches: the best hit is relevant with probability {best:.3}"),
-            None => eprintln!("nothing found"),
-        }
-        return Ok(ExitCode::from(NOTHING_FOUND));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn modality(target: Target) -> Modality {
-    match target {
-        Target::Image => Modality::Image,
-        Target::Text => Modality::Text,
+        eprintln!("note: no image of the index has {}; all have {FIELDS}", list(&found.unknown_fields));
     }
 }
 
-/// Hits as text, paths or JSON lines.
+fn why_nothing(found: &Found, query: &Query, best: Option<f32>) -> String {
+    if found.cancels_out {
+        return "nothing found: the parts of the query cancel each other out".into();
+    }
+    if found.without_words.len() == query.parts.len() {
+        return format!("nothing found: there is no word in {}", printable(&first_few(&found.without_words)));
+    }
+    match best {
+        Some(best) => format!("nothing here matches: the best hit is relevant with probability {best:.3}"),
+        None => "nothing found".into(),
+    }
+}
+
+/// Prints the hits in the format that is asked for.
+fn show(found: &Found, args: &SearchArgs) -> Result<()> {
+    let format = if args.filepath_only || args.null { HitFormat::Paths } else { args.format };
+    if args.null {
+        return print(&found.hits.iter().map(|hit| format!("{}\0", hit.path)).collect::<String>());
+    }
+    let broken = found.hits.iter().filter(|hit| hit.path.contains(['\n', '\r'])).count();
+    if format == HitFormat::Paths && broken > 0 {
+        eprintln!(
+            "note: {} with a line break in it; --null (-0) ends each path with a zero byte",
+            counted(broken, "path")
+        );
+    }
+    print(&render(found, format)?)
+}
+
+/// Hits as text, paths or JSON lines. Text is for people, and what would change their terminal is escaped.
 pub fn render(found: &Found, format: HitFormat) -> Result<String> {
     let line = |hit: &RankedHit| match format {
         HitFormat::Paths => Ok(format!("{}\n", hit.path)),
         HitFormat::Text => {
-            let caption = hit.caption.as_ref().map_or(String::new(), |caption| format!("  {caption}"));
+            let caption = hit.caption.as_ref().map_or(String::new(), |caption| format!("  {}", printable(caption)));
+            let copies = match hit.copies {
+                Some(copies) if copies > 1 => format!("  ({copies} times)"),
+                _ => String::new(),
+            };
             let relevance = hit.relevance.map_or(String::new(), |p| format!("  {:>5.1} %", 100.0 * p));
-            Ok(format!("{:>4}  {:>8.4}{relevance}  {}{caption}\n", hit.rank, hit.score, hit.path))
+            let path = printable(&hit.path);
+            Ok(format!("{:>4}  {:>8.4}{relevance}  {path}{caption}{copies}\n", hit.rank, hit.score))
         }
         HitFormat::Jsonl => Ok(format!("{}\n", serde_json::to_value(hit)?)),
     };
     found.hits.iter().map(line).collect()
 }
 
-/// A folder as the last of several words, not behind a sign, is where to search.
-fn query_and_dir<'a>(words: &'a [String], dir: &Path) -> (&'a [String], PathBuf) {
-    if let [query @ .., last] = words
-        && !query.is_empty()
-        && !matches!(query.last().map(String::as_str), Some("+" | "-"))
-        && Path::new(last).is_dir()
-    {
-        // Words in quotes are known to be the whole query.
-        let is_word = |word: &String| !word.contains(['/', ' ']) && word != "." && word != "..";
-        if words.iter().all(is_word) {
-            eprintln!("note: searching the folder {last} for: {}; in quotes, all are words", query.join(" "));
-        }
-        return (query, PathBuf::from(last));
+/// The words of the query, and where to search. Unless that is named by a flag, it may be the last of several arguments,
+/// not behind a sign: a folder, or the file of a dataset whose index lies beside it.
+fn words_and_place(args: &SearchArgs) -> (&[String], PathBuf) {
+    let words = &args.query[..];
+    if let Some(dir) = &args.dir {
+        return (words, folder_of(dir));
     }
-    (words, dir.to_path_buf())
+    let [query @ .., last] = words else { return (words, ".".into()) };
+    let path = Path::new(last);
+    let is_dataset = || {
+        let is_named = path.extension().is_some() || last.contains('/');
+        path.is_file() && is_named && !has_image_extension(path)
+    };
+    let is_behind_sign = matches!(query.last().map(String::as_str), Some("+" | "-") | None);
+    if args.index.is_some() || is_behind_sign || !(path.is_dir() || is_dataset()) {
+        return (words, ".".into());
+    }
+    // Words in quotes are known to be the whole query.
+    let is_word = |word: &String| !word.contains(['/', ' ']) && word != "." && word != "..";
+    if words.iter().all(is_word) {
+        let (kind, query) = (if path.is_dir() { "folder" } else { "dataset" }, query.join(" "));
+        eprintln!("note: searching the {kind} {last} for: {query}; with -C, all arguments are words");
+    }
+    (query, folder_of(path))
+}
+
+/// The folder whose index is meant: the one named, or that of a dataset's file.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if path.is_file() && folder.as_os_str().is_empty() => ".".into(),
+        Some(folder) if path.is_file() => folder.to_path_buf(),
+        _ => path.to_path_buf(),
+    }
 }

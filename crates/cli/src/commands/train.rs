@@ -6,13 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use gxn::config::RunConfig;
+use gxn::config::{DataConfig, RunConfig};
 use gxn::train::algorithm::{caption, discriminator, generator};
 use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
-use gxn::train::{Event, Outcome, TrainObserver, Trainer};
+use gxn::train::{Event, FeatureEstimate, Outcome, TrainObserver};
+use gxn_base::fs::write_text;
+use gxn_base::words::counted;
 use gxn_base::{Error, Kind, Progress};
 use gxn_data::SourceOptions;
 use serde_json::Value;
@@ -30,20 +32,29 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     }
     let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
     if let Some(run) = &args.resume {
+        if args.reading.decode_cmd.is_some() {
+            return Err(Error::unsupported("a decode command", "given to a resumed run", "a new run")
+                .with_hint(
+                    "write the images in a known format first: gxn data convert DATA OUT --copy-images --decode-cmd …",
+                )
+                .into());
+        }
         let run = match (run.as_str(), &args.name) {
             ("latest", Some(name)) => args.logs.join(name),
             ("latest", None) => latest(&args.logs)?,
             _ => PathBuf::from(run),
         };
-        same_configuration(args, &run)?;
+        let data = same_configuration(args, &run)?;
         machine_line();
         eprintln!("continuing {}", run.display());
         stop_flag()?;
         let reporter = Reporter::new();
-        return report_outcome(gxn::train::resume(&run, &features, &reporter), &run, &reporter);
+        return report_outcome(gxn::train::resume(&run, data.as_ref(), &features, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
-    let config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
+    let mut config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
+    // Not among the overrides: no configuration holds a command.
+    config.data.options.decode_cmd.clone_from(&args.reading.decode_cmd);
     if args.print_config {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
@@ -52,7 +63,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     stop_flag()?;
     let reporter = Reporter::new();
     if args.dry_run {
-        return dry_run(config, &features, &reporter);
+        return dry_run(&config, &features, &reporter);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
     report_outcome(gxn::train::run(config, &run, &features, &reporter), &run, &reporter)
@@ -60,6 +71,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
 
 /// Prints where the best checkpoint of the run in the folder `run` is, or how to continue it.
 fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter) -> Result<ExitCode> {
+    write_page(run);
     let outcome = match outcome {
         Err(error) if error.kind() == Kind::Interrupted && reporter.saved_step() > 0 => {
             let step = reporter.saved_step();
@@ -68,36 +80,58 @@ fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter
         }
         outcome => outcome?,
     };
-    if let Some(error) = reporter.not_calibrated() {
-        eprintln!("note: relevance is not calibrated ({error}); try again with: gxn calibrate {} DATA", run.display());
+    let not_calibrated = reporter.not_calibrated();
+    if let Some((_, reason)) = &not_calibrated {
+        let command = format!("gxn calibrate {} DATA", run.display());
+        eprintln!("note: the run is complete, but relevance is not calibrated ({reason}); do it with: {command}");
     }
     let best = run.join("best");
     eprintln!("best epoch {} with val rsum {:.1}: {}", outcome.best_epoch, outcome.best_rsum, best.display());
     print(&format!("{}\n", best.display()))?;
-    Ok(ExitCode::SUCCESS)
+    let interrupted = not_calibrated.is_some_and(|(kind, _)| kind == Kind::Interrupted);
+    Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// Runs two batches in a throw-away folder and prints what a whole run would take.
-fn dry_run(mut config: RunConfig, features: &Path, reporter: &Reporter) -> Result<ExitCode> {
+/// Writes the curves of what was trained; a run is whole without them.
+fn write_page(run: &Path) {
+    let path = run.join("report.html");
+    match gxn::train::training_page(run).and_then(|page| write_text(&path, &page)) {
+        Ok(()) => eprintln!("curves: {}", path.display()),
+        Err(error) if run.join("log.jsonl").exists() => eprintln!("note: no page of curves ({error})"),
+        Err(_) => {}
+    }
+}
+
+/// Runs two batches on a sample and prints what a whole run would take.
+fn dry_run(config: &RunConfig, features: &Path, reporter: &Reporter) -> Result<ExitCode> {
     let planned = config.train.epochs;
-    config.train.epochs = planned.max(1);
-    let scratch = tempfile::tempdir()?;
-    let mut trainer = Trainer::new(config, &scratch.path().join("run"), features, reporter)?;
-    let steps = trainer.steps_per_epoch();
+    let mut begun = config.clone();
+    begun.train.epochs = planned.max(1);
+    let found = gxn::train::rehearse(begun, 2, features, reporter)?;
+    let steps = found.steps_per_epoch;
     // The first step also warms caches and allocates: the last one counts.
-    let reports = trainer.rehearse(2)?;
-    let last = reports.last();
+    let last = found.steps.last();
     let seconds = last.map_or(0.0, |report| report.seconds);
     let rewards = match last.and_then(|report| report.metrics.get(caption::REWARD_SECONDS)) {
         Some(own) if own > 0.0 => format!("rewards: {own:.3} s of the step ({:.1} %)\n", 100.0 * own / seconds),
         _ => String::new(),
     };
     let memory = peak_memory_mib().map_or("unknown".to_string(), |mib| format!("{mib:.0} MiB"));
+    print(&found.features.map_or(String::new(), |features| feature_line(&features)))?;
     print(&format!(
         "step: {seconds:.3} s, {steps} steps per epoch, {planned} epochs: about {} without validation\n{rewards}peak memory so far: {memory}\n",
         duration(seconds * (steps * planned) as f64)
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What computing the features of all images would take.
+fn feature_line(features: &FeatureEstimate) -> String {
+    let FeatureEstimate { images, seconds_per_image, .. } = features;
+    let missing = features.missing().round() as usize;
+    let of_all = format!("{missing} of {}", counted(*images, "image"));
+    let time = duration(features.seconds());
+    format!("features: {of_all} to compute, {seconds_per_image:.3} s each: about {time}\n")
 }
 
 /// Peak resident memory of this process, where the system tells.
@@ -112,12 +146,17 @@ pub struct Reporter {
     line: ProgressLine,
     lines: Mutex<Lines>,
     saved_step: AtomicU64,
-    not_calibrated: Mutex<Option<String>>,
+    not_calibrated: Mutex<Option<(Kind, String)>>,
 }
+
+/// Fewer steps say little about the time of all.
+const ENOUGH_STEPS: usize = 3;
 
 /// What the lines of steps remember.
 #[derive(Default)]
 struct Lines {
+    /// Steps that were reported.
+    steps: usize,
     /// Seconds of a recent step.
     recent: f64,
     rsum: Option<f64>,
@@ -140,7 +179,7 @@ impl Reporter {
     }
 
     /// Why the run was not calibrated.
-    fn not_calibrated(&self) -> Option<String> {
+    fn not_calibrated(&self) -> Option<(Kind, String)> {
         self.not_calibrated.lock().expect("no reporter panicked").take()
     }
 }
@@ -168,7 +207,7 @@ impl TrainObserver for Reporter {
             Event::Alarm(alarm) => self.line.note(&format!("warning: {alarm}")),
             Event::Stopped { step } => self.saved_step.store(*step, Ordering::Relaxed),
             Event::NotCalibrated(error) => {
-                *self.not_calibrated.lock().expect("no reporter panicked") = Some(error.to_string());
+                *self.not_calibrated.lock().expect("no reporter panicked") = Some((error.kind(), error.to_string()));
             }
         }
     }
@@ -177,14 +216,16 @@ impl TrainObserver for Reporter {
 impl Lines {
     fn step(&mut self, report: &StepReport) -> String {
         let StepReport { step, total, epoch, loss, learning_rate, metrics, seconds, .. } = report;
-        self.recent = if self.recent == 0.0 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
+        self.steps += 1;
+        // The first step also warms caches and allocates: it counts only until there is another.
+        self.recent = if self.steps <= 2 { *seconds } else { 0.95 * self.recent + 0.05 * seconds };
         let left = total.saturating_sub(*step) as f64 * self.recent;
+        let left = if self.steps < ENOUGH_STEPS { String::new() } else { format!(", {} left", duration(left)) };
         let rsum = self.rsum.map_or(String::new(), |r| format!(", val rsum {r:.1}"));
         format!(
-            "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step, {} left",
+            "epoch {epoch}, step {step}/{total}, loss {loss:.4}{}{rsum}, lr {learning_rate:.2e}, {:.2} s/step{left}",
             losses(metrics),
             self.recent,
-            duration(left)
         )
     }
 
@@ -303,19 +344,28 @@ fn from_environment() -> Vec<String> {
     pairs
 }
 
-/// A resumed run keeps its configuration: asking for another one is refused rather than passed over.
-fn same_configuration(args: &TrainArgs, run: &Path) -> Result<()> {
+/// A resumed run keeps its configuration: asking for another one is refused rather than passed over. Its data may lie elsewhere
+/// now; returns where, if that was asked for. Whether they are the same data is for the run to find out.
+fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>> {
     let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
-        return Ok(());
+        return Ok(None);
     }
-    let own = RunConfig::load(Some(&kept), &[])?;
-    let wanted = match &args.config {
+    let own = RunConfig::load_stored(&kept)?;
+    let mut wanted = match &args.config {
         Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
-        None => RunConfig::load(Some(&kept), &asked)?,
+        None => RunConfig::load_stored_with(&kept, &asked)?,
+    }
+    .with_absolute_paths();
+    let data = wanted.data.clone();
+    wanted.data.source.clone_from(&own.data.source);
+    wanted.data.options.images.clone_from(&own.data.options.images);
+    wanted.data.options.texts.clone_from(&own.data.options.texts);
+    let is_elsewhere = wanted.data != data;
+    let (own, wanted) = (own.with_absolute_paths().to_toml(), wanted.with_absolute_paths().to_toml());
+    let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else {
+        return Ok(is_elsewhere.then_some(data));
     };
-    let (own, wanted) = (own.to_toml(), wanted.to_toml());
-    let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else { return Ok(()) };
     Err(Error::conflict("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
         .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
         .into())

@@ -23,10 +23,10 @@ use gxn_base::{Error, Result};
 use gxn_data::Split;
 
 /// Side of an image in pixels.
-pub const SIDE_PX: u32 = 128;
+const SIDE_PX: u32 = 128;
 
 /// Captions of each image.
-pub const CAPTIONS: usize = 5;
+const CAPTIONS: usize = 5;
 
 /// Renders `count` scenes into the new folder `folder` and returns its `captions.jsonl`. A seventh of them are val, a
 /// seventh test. The same seed and count give the same files; another seed gives other scenes.

@@ -74,8 +74,8 @@ pub(super) enum Arrangement {
     Beside(Relation, Group),
 }
 
-fn pick<T: Copy>(from: &[T], random: &mut impl Rng) -> T {
-    *from.choose(random).expect("the lists of facts are not empty")
+pub(super) fn pick<T: Copy>(from: &[T], random: &mut impl Rng) -> T {
+    *from.choose(random).expect("a list of words or facts is not empty")
 }
 
 impl Group {

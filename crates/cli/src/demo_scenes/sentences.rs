@@ -1,9 +1,9 @@
 //! Sentences for a [`Scene`]: several grammars, synonyms, and different choices of the facts.
 
 use rand::Rng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 
-use super::scene::{Arrangement, Ground, Group, Place, Relation, Scene, Shape, Size, Texture};
+use super::scene::{Arrangement, Ground, Group, Place, Relation, Scene, Shape, Size, Texture, pick};
 
 /// `count` different sentences. Each tells the first group's colour and shape; what else it tells varies.
 pub(super) fn describe(scene: &Scene, count: usize, random: &mut impl Rng) -> Vec<String> {
@@ -65,10 +65,6 @@ fn sentence(scene: &Scene, form: usize, random: &mut impl Rng) -> String {
             }
         }
     }
-}
-
-fn pick<T: Copy>(from: &[T], random: &mut impl Rng) -> T {
-    *from.choose(random).expect("the lists of words are not empty")
 }
 
 /// "two small red stars"; the size is told always or in two of three cases.

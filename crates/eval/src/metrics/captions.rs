@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::bleu::BleuReferences;
 use super::cider::{CiderReward, DocumentFrequencies};
 use super::ngram::{Counted, MAX_ORDER, TokenIds};
+use super::ptb::tokenize_ptb;
 use super::rouge::rouge_l;
-use super::tokenize_ptb::tokenize_ptb;
 use serde::Serialize;
 
 use gxn_base::{Error, Result};

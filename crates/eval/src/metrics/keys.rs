@@ -1,4 +1,4 @@
-//! [`Metrics`] in JSON: a flat object of the twelve keys and the aliases of CLIP_benchmark, in percent like the rest.
+//! [`Metrics`] in JSON: a flat object of the twelve keys and the aliases of CLIP_benchmark and the mean recall, in percent like the rest.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,14 @@ const ALIASES: [(&str, usize); 6] = [
 impl Serialize for Metrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let values = self.values();
-        let mut map = serializer.serialize_map(Some(values.len() + ALIASES.len()))?;
+        let mut map = serializer.serialize_map(Some(values.len() + ALIASES.len() + 1))?;
         for (key, value) in METRIC_KEYS.iter().zip(values) {
             map.serialize_entry(key, &value)?;
         }
         for (key, place) in ALIASES {
             map.serialize_entry(key, &values[place])?;
         }
+        map.serialize_entry("mean_recall", &self.mean_recall())?;
         map.end()
     }
 }

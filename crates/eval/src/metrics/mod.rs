@@ -9,16 +9,16 @@ mod golden;
 mod isotonic;
 mod keys;
 mod ngram;
+mod ptb;
 mod recall;
 mod rouge;
-mod tokenize_ptb;
 
 pub use bootstrap::{Bootstrap, Interval, PairedDifference, RankedQueries};
 pub use captions::{CAPTION_KEYS, CaptionReferences, CaptionScores, ImageScores};
 pub use cider::{CiderReward, DocumentFrequencies, cider_d};
 pub use isotonic::{Isotonic, expected_calibration_error};
+pub use ptb::tokenize_ptb;
 pub use recall::{METRIC_KEYS, Metrics, Recall, ranks_of_scores};
-pub use tokenize_ptb::tokenize_ptb;
 
 pub(crate) use captions::tokenize_all;
 pub(crate) use recall::stands_before;

@@ -144,6 +144,11 @@ impl Metrics {
         self.image_to_text.sum() + self.text_to_image.sum()
     }
 
+    /// mR, the mean of the six recalls: rsum / 6.
+    pub fn mean_recall(&self) -> f64 {
+        self.rsum() / 6.0
+    }
+
     /// The paper's own Sum (Eq. 13): R@1 + R@10 of both directions, 400 is perfect.
     pub fn paper_sum(&self) -> f64 {
         self.image_to_text.r1 + self.image_to_text.r10 + self.text_to_image.r1 + self.text_to_image.r10

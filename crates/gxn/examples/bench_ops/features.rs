@@ -1,6 +1,8 @@
-//! Features of a frozen EfficientNet-Lite2, one image on each core, as a feature store computes them.
+//! Features of a frozen EfficientNet-Lite2, one image on each core, as a feature store computes them; and backbones that
+//! are trained.
 
-use burn::tensor::Device;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Distribution, Tensor};
 use gxn::look::backbone::{Backbone, BackboneKind, Inference};
 use gxn_data::{ImageLimits, View, decode_image};
 use rayon::prelude::*;
@@ -49,5 +51,20 @@ pub fn network_only(repetitions: usize) -> Vec<[f64; 2]> {
     crate::time(repetitions, || {
         let features: Vec<_> = inputs.par_iter().with_max_len(1).map(|input| feature(&inference, input)).collect();
         assert_eq!(features.len(), inputs.len());
+    })
+}
+
+/// Images of a step that trains a backbone.
+const TRAINED: usize = 32;
+
+/// Features of 32 random images and the gradients of all weights.
+pub fn trained(kind: BackboneKind, repetitions: usize) -> Vec<[f64; 2]> {
+    let device = Device::flex().autodiff();
+    let backbone = Backbone::random(kind, &device, 1);
+    let side = kind.preprocess().side_px as usize;
+    let images = Tensor::random([TRAINED, 3, side, side], Distribution::Normal(0.0, 1.0), &device);
+    crate::time(repetitions, || {
+        let gradients = backbone.forward(images.clone()).square().mean().backward();
+        assert!(GradientsParams::from_grads(gradients, &backbone).len() > 10);
     })
 }

@@ -13,57 +13,50 @@ mod training;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
+use gxn::look::Init;
+use gxn::look::backbone::BackboneKind;
+use gxn::look::gru::Gru;
 use gxn_ops::adam::{Adam, AdamConfig};
 use gxn_ops::dropout::dropout;
 use gxn_ops::gradient::clip_global_norm;
-use gxn_ops::gru::{Direction, GruWeights, gru};
+use gxn_ops::gru::Direction;
 use gxn_ops::moving_average::ema_update;
 use gxn_ops::order_similarity::order_similarity;
 use std::time::Instant;
 
-const WORKLOADS: [&str; 15] = [
-    "bigru_forward",
-    "bigru_forward_backward",
-    "bigru_ragged_forward_backward",
-    "order_forward_backward",
-    "adam_21m",
-    "clip_21m",
-    "ema_21m",
-    "dropout_1m",
-    "step_paper",
-    "step_best",
-    "step_gan",
-    "step_gan_large",
-    "features_jpeg",
-    "features_network",
-    "nothing",
+/// Times of some repetitions, passed and computed.
+type Workload = fn(usize) -> Vec<[f64; 2]>;
+
+const WORKLOADS: [(&str, Workload); 17] = [
+    ("bigru_forward", bigru_forward),
+    ("bigru_forward_backward", |repetitions| bigru_forward_backward(repetitions, &[TIME; BATCH])),
+    ("bigru_ragged_forward_backward", |repetitions| bigru_forward_backward(repetitions, &ragged_lengths())),
+    ("order_forward_backward", order_forward_backward),
+    ("adam_21m", adam),
+    ("clip_21m", clip),
+    ("ema_21m", moving_average),
+    ("dropout_1m", mask),
+    ("step_paper", |repetitions| training::step("flickr8k", repetitions)),
+    ("step_best", |repetitions| training::step("flickr8k-best", repetitions)),
+    ("step_gan", |repetitions| gan::step(48, 24, repetitions)),
+    ("step_gan_large", |repetitions| gan::step(128, 64, repetitions)),
+    ("features_jpeg", features::from_jpeg),
+    ("features_network", features::network_only),
+    ("train_lite2", |repetitions| features::trained(BackboneKind::EfficientNetLite2, repetitions)),
+    ("train_resnet50", |repetitions| features::trained(BackboneKind::ResNet50, repetitions)),
+    ("nothing", |_| vec![[0.0; 2]]),
 ];
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let workload = arguments.next().unwrap_or_default();
     let repetitions = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(10);
-    let times = match workload.as_str() {
-        "bigru_forward" => bigru_forward(repetitions),
-        "bigru_forward_backward" => bigru_forward_backward(repetitions, &[TIME; BATCH]),
-        "bigru_ragged_forward_backward" => bigru_forward_backward(repetitions, &ragged_lengths()),
-        "order_forward_backward" => order_forward_backward(repetitions),
-        "adam_21m" => adam(repetitions),
-        "clip_21m" => clip(repetitions),
-        "ema_21m" => moving_average(repetitions),
-        "dropout_1m" => mask(repetitions),
-        "step_paper" => training::step("flickr8k", repetitions),
-        "step_best" => training::step("flickr8k-best", repetitions),
-        "step_gan" => gan::step(48, 24, repetitions),
-        "step_gan_large" => gan::step(128, 64, repetitions),
-        "features_jpeg" => features::from_jpeg(repetitions),
-        "features_network" => features::network_only(repetitions),
-        "nothing" => vec![[0.0; 2]],
-        _ => {
-            eprintln!("error: found workload `{workload}`, expected one of {}", WORKLOADS.join(", "));
-            std::process::exit(2);
-        }
+    let Some((_, run)) = WORKLOADS.iter().find(|(name, _)| *name == workload) else {
+        let names = WORKLOADS.map(|(name, _)| name);
+        eprintln!("error: found workload `{workload}`, expected one of {}", names.join(", "));
+        std::process::exit(2);
     };
+    let times = run(repetitions);
     let [milliseconds, cpu_milliseconds] = [0, 1].map(|k| times.iter().map(|time| time[k]).collect::<Vec<_>>());
     let line = serde_json::json!({
         "workload": workload,
@@ -114,45 +107,21 @@ fn ragged_lengths() -> Vec<usize> {
 }
 
 #[derive(Module, Debug)]
-struct Half {
-    w_ih: Param<Tensor<2>>,
-    w_hh: Param<Tensor<2>>,
-    b_ih: Param<Tensor<1>>,
-    b_hh: Param<Tensor<1>>,
-}
-
-#[derive(Module, Debug)]
 struct BiGru {
-    forward: Half,
-    reverse: Half,
-}
-
-impl Half {
-    fn new(device: &Device) -> Self {
-        let spread = Distribution::Uniform(-0.03, 0.03);
-        Self {
-            w_ih: Param::from_tensor(Tensor::random([3 * HIDDEN, WIDTH], spread, device)),
-            w_hh: Param::from_tensor(Tensor::random([3 * HIDDEN, HIDDEN], spread, device)),
-            b_ih: Param::from_tensor(Tensor::zeros([3 * HIDDEN], device)),
-            b_hh: Param::from_tensor(Tensor::zeros([3 * HIDDEN], device)),
-        }
-    }
-
-    fn run(&self, x: Tensor<3>, lengths: &[usize], direction: Direction) -> Tensor<3> {
-        let weights =
-            GruWeights { w_ih: self.w_ih.val(), w_hh: self.w_hh.val(), b_ih: self.b_ih.val(), b_hh: self.b_hh.val() };
-        gru(x, lengths, &weights, None, direction)
-    }
+    forward: Gru,
+    reverse: Gru,
 }
 
 impl BiGru {
     fn new(device: &Device) -> Self {
-        Self { forward: Half::new(device), reverse: Half::new(device) }
+        let init = Init::new(1, device);
+        let gru = |name: &str| Gru::new(&init, name, WIDTH, HIDDEN);
+        Self { forward: gru("forward"), reverse: gru("reverse") }
     }
 
     fn run(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<3> {
-        let forward = self.forward.run(x.clone(), lengths, Direction::Forward);
-        Tensor::cat(vec![forward, self.reverse.run(x, lengths, Direction::Reverse)], 2) // [B, T, 2H]
+        let forward = self.forward.forward(x.clone(), lengths, Direction::Forward);
+        Tensor::cat(vec![forward, self.reverse.forward(x, lengths, Direction::Reverse)], 2) // [B, T, 2H]
     }
 }
 

@@ -54,7 +54,8 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         seed += 1;
         let captions: Vec<Vec<u32>> = (0..t.batch_size).map(|_| draw.caption()).collect();
         let captions = TokenBatch::new(&captions);
-        let batch = MatchBatch { features: features.clone(), captions, images: (0..t.batch_size).collect() };
+        let belongs = gxn::matching::ranking_loss::same_image(&(0..t.batch_size).collect::<Vec<_>>());
+        let batch = MatchBatch { features: features.clone(), captions, belongs };
         let old = model.take().expect("set between steps");
         let (lambda, phase) = (config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&old, batch, &config.matching, lambda, Negatives::All, phase);

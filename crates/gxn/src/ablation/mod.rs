@@ -8,12 +8,13 @@
 pub mod measure;
 pub mod plan;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use measure::RunMeter;
 pub use plan::{AblationPlan, Variant};
 
 use crate::config::RunConfig;
+use crate::train::preflight::{check_inputs, check_start, check_writable};
 use crate::train::{Outcome, TrainObserver, Trainer};
 use gxn_base::fs::write_text;
 use gxn_base::{Error, Progress, Result};
@@ -75,6 +76,7 @@ impl Ablation<'_> {
         progress: &dyn Progress,
         mut train: impl FnMut(TrainingJob) -> Result<Outcome>,
     ) -> Result<AblationTable> {
+        self.check_inputs()?;
         let mut meter = RunMeter::default();
         let mut variants: Vec<VariantResults> = (self.plan.variants.iter())
             .map(|variant| VariantResults { name: variant.name.clone(), control: variant.control, runs: Vec::new() })
@@ -82,7 +84,7 @@ impl Ablation<'_> {
         for seed in 1..=self.seeds {
             for (at, variant) in variants.iter_mut().enumerate() {
                 let run = self.plan.run(at, self.logs, seed);
-                let file = run.join(format!("ablation_{}.json", self.split));
+                let file = self.result_file(&run);
                 let config = self.plan.config(at, self.logs, seed)?;
                 same_plan(&run, &config)?;
                 if !file.is_file() {
@@ -100,6 +102,33 @@ impl Ablation<'_> {
         let table = AblationTable::new(&variants, Bootstrap::default())?;
         self.write(&table)?;
         Ok(table)
+    }
+
+    /// Opens what the stages of the plan read, also the last ones', before the first is trained.
+    fn check_inputs(&self) -> Result<()> {
+        check_writable(self.logs)?;
+        let mut checked: Vec<RunConfig> = Vec::new();
+        let is_measured = |at: usize, seed| self.result_file(&self.plan.run(at, self.logs, seed)).is_file();
+        for (at, variant) in self.plan.variants.iter().enumerate() {
+            if (1..=self.seeds).all(|seed| is_measured(at, seed)) {
+                continue;
+            }
+            let config = self.plan.config(at, self.logs, 1)?;
+            let outside = |of_plan: Option<usize>, path: &Option<String>| path.clone().filter(|_| of_plan.is_none());
+            let train = &config.train;
+            let starts = [outside(variant.start, &train.init_from), outside(variant.merge, &train.merge_from)];
+            starts.into_iter().flatten().try_for_each(|path| check_start(&path))?;
+            let reads = |other: &RunConfig| (&other.data, &other.look) == (&config.data, &config.look);
+            if !checked.iter().any(reads) {
+                check_inputs(&config)?;
+                checked.push(config);
+            }
+        }
+        Ok(())
+    }
+
+    fn result_file(&self, run: &Path) -> PathBuf {
+        run.join(format!("ablation_{}.json", self.split))
     }
 
     /// The files of the table in `logs`, by their endings.

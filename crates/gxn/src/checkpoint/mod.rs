@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::config::RunConfig;
+use crate::config::{DataPlaces, RunConfig};
 use crate::look::backbone::Backbone;
 use crate::look::{ImagePipeline, Init};
 use crate::model::{Generators, Gxn};
@@ -70,6 +70,9 @@ pub struct Card {
     pub dataset: String,
     /// Hash of its ids, captions and splits.
     pub data_sha: String,
+    /// Where it lies as seen from the run's folder; absent in models of before paths were stored so.
+    #[serde(default)]
+    pub data_from_run: DataPlaces,
     /// Train images.
     pub train_images: usize,
     /// Train captions.

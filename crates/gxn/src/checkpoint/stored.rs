@@ -16,6 +16,7 @@ use crate::config::RunConfig;
 use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::model::Gxn;
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use gxn_data::Vocabulary;
 
@@ -56,10 +57,6 @@ pub(super) fn hash_files(folder: &Path) -> Result<(String, BTreeMap<String, File
 fn update(hasher: &mut Sha256, bytes: &[u8]) {
     hasher.update((bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn require_hash(path: &Path, found: &str, expected: &str) -> Result<()> {
@@ -162,7 +159,7 @@ impl StoredCheckpoint {
             }
             require_hash(&folder, &hex(whole.finalize()), &meta.fingerprint)?;
         }
-        let config = RunConfig::load(Some(&folder.join("config.toml")), &[])?;
+        let config = RunConfig::load_stored(&folder.join("config.toml"))?;
         if frozen.is_none() && !config.look.finetune {
             let what = folder.display().to_string();
             return Err(Error::damaged(what, format!("no {BACKBONE}"), "the weights of the CNN").with_hint(DAMAGED));

@@ -20,7 +20,7 @@ impl RunConfig {
     /// machine and does not count.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let flat = |config: &Self| -> BTreeMap<String, String> {
-            let table = config.to_toml().parse::<toml::Table>().expect("written as TOML");
+            let table = config.clone().with_absolute_paths().to_toml().parse::<toml::Table>().expect("written as TOML");
             let mut values = BTreeMap::new();
             flatten("", &toml::Value::Table(table), &mut values);
             values.retain(|key, _| !matches!(key.as_str(), "train.init_from" | "train.merge_from"));
@@ -66,5 +66,7 @@ mod tests {
         let keys: Vec<(String, String)> = own.differences(&other).into_iter().map(|d| (d.key, d.own)).collect();
         let epochs = own.train.epochs.to_string();
         assert_eq!(keys, [("data.images".into(), "unset".into()), ("train.epochs".into(), epochs)]);
+        let whole = other.clone().with_absolute_paths();
+        assert_eq!((other.differences(&whole), whole != other), (vec![], true), "one path in two spellings");
     }
 }

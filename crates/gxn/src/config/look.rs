@@ -140,8 +140,6 @@ pub struct SentenceConfig {
     pub state_dropout: f64,
     /// Share of train words replaced by the unknown word in each step.
     pub unknown_word_rate: f64,
-    /// Captions are cut after so many words; 0 keeps all.
-    pub max_words: usize,
 }
 
 impl Default for SentenceConfig {
@@ -155,7 +153,6 @@ impl Default for SentenceConfig {
             word_dropout: 0.0,
             state_dropout: 0.0,
             unknown_word_rate: 0.0,
-            max_words: 0,
         }
     }
 }

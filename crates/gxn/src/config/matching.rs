@@ -25,6 +25,9 @@ pub struct MatchingConfig {
     pub sum_epochs: usize,
     /// First temperature of `info_nce`; it is learned, and bounded below by 0.01.
     pub temperature: f64,
+    /// An image and a caption that is, word by word, one of the image's own captions are no negatives of each other, though
+    /// the caption is another image's.
+    pub mask_equal_captions: bool,
 }
 
 impl Default for MatchingConfig {
@@ -38,6 +41,7 @@ impl Default for MatchingConfig {
             margin: 0.05,
             sum_epochs: 1,
             temperature: 0.07,
+            mask_equal_captions: false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod difference;
 mod imagine;
 mod look;
 mod matching;
+mod paths;
 mod renamed;
 mod train;
 
@@ -19,6 +20,8 @@ pub use gxn_base::Similarity;
 pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
 pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
 pub use matching::{Levels, LossKind, MatchingConfig};
+pub use paths::DataPlaces;
+pub use renamed::former_stage_name;
 pub(crate) use renamed::update_table;
 pub use train::{Schedule, SelectBy, Stage, TrainConfig, Update};
 
@@ -54,11 +57,27 @@ pub struct DataConfig {
     pub min_count: usize,
     /// Number of train images to use, from the first (learning curves); 0 uses all.
     pub max_train_images: usize,
+    /// Captions and texts to search for are read to this number of words (tokens), which bounds time and memory of a step;
+    /// 0 reads all.
+    pub max_tokens: usize,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { source: String::new(), options: SourceOptions::default(), min_count: 1, max_train_images: 0 }
+        Self {
+            source: String::new(),
+            options: SourceOptions::default(),
+            min_count: 1,
+            max_train_images: 0,
+            max_tokens: 60,
+        }
+    }
+}
+
+impl DataConfig {
+    /// The number of words that are read of a text.
+    pub fn token_limit(&self) -> usize {
+        if self.max_tokens == 0 { usize::MAX } else { self.max_tokens }
     }
 }
 
@@ -89,6 +108,28 @@ impl RunConfig {
     /// Names the file, and the key that is unknown or has the wrong type.
     pub fn load(path: Option<&Path>, overrides: &[String]) -> Result<Self> {
         Self::parse(path.map(ConfigText::read).transpose()?.as_ref(), overrides)
+    }
+
+    /// The configuration that a checkpoint has. Those of before captions were cut keep them whole.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_stored(path: &Path) -> Result<Self> {
+        Self::load_stored_with(path, &[])
+    }
+
+    /// The same with `overrides` on top.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn load_stored_with(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = ConfigText::read(path)?;
+        let mut table = Self::table(Some(&text), overrides)?;
+        let data = table.entry("data").or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        if let toml::Value::Table(data) = data {
+            data.entry("max_tokens").or_insert(0.into());
+        }
+        Self::from_table(table, &text.name)
     }
 
     /// The configuration of a text. `overrides` are `table.key=value` pairs applied on top, values in TOML syntax (bare
@@ -290,6 +331,26 @@ mod tests {
             let error = RunConfig::load(None, &[pair.into()]).unwrap_err().to_string();
             assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
         }
+    }
+
+    /// Whatever stands in a file, an override or a path, there is an answer.
+    #[test]
+    fn any_text_gives_an_answer() {
+        use proptest::prelude::*;
+        const KEY: &str = "(data|look|train|matching|imagine|[a-z_.]{0,9})[.](source|max_words|max_tokens|[a-z_]{0,9})";
+        let lines = format!("{KEY} = ?.{{0,20}}");
+        proptest!(|(text in "\\PC{0,80}", line in &*lines, path in "[$~{}/:.a-z]{0,20}")| {
+            for text in [text, line.clone(), format!("[data]\n{line}\n")] {
+                if let Ok(config) = RunConfig::parse(Some(&ConfigText { name: "any".into(), text }), std::slice::from_ref(&line)) {
+                    let written = ConfigText { name: "own".into(), text: config.to_toml() };
+                    prop_assert_eq!(RunConfig::parse(Some(&written), &[]).unwrap(), config);
+                }
+            }
+            let data = DataConfig { source: path.clone(), ..DataConfig::default() };
+            let whole = RunConfig { data: data.clone(), ..RunConfig::default() }.with_absolute_paths();
+            prop_assert_eq!(whole.clone().with_absolute_paths(), whole);
+            let _ = (expand(&path), data.clone().located(&data.places_from(Path::new("runs/a")), Path::new("runs/a")));
+        });
     }
 
     #[test]

@@ -1,15 +1,23 @@
-//! Keys of older configurations, which runs and checkpoints keep: they are read as the keys that replaced them.
+//! Keys and names of older configurations, which runs and checkpoints keep: they are read as those that replaced them.
 
 use toml::{Table, Value};
 
+use super::Stage;
+
 /// Older keys and what replaced them.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("train.start_from", "train.init_from"),
     ("train.cut_every", "train.decay_every_epochs"),
     ("train.cut_factor", "train.decay_factor"),
     ("imagine.words", "imagine.caption"),
     ("imagine.pictures", "imagine.image"),
+    ("look.sentence.max_words", "data.max_tokens"),
 ];
+
+/// The former name of a stage that had another one; it is still read.
+pub fn former_stage_name(stage: Stage) -> Option<&'static str> {
+    (stage == Stage::I2tT2i).then_some("joint")
+}
 
 /// The key that replaced `key`, or that lies in a table that was renamed; `key` itself where it is not an older one.
 pub(super) fn update_key(key: &str) -> String {
@@ -26,16 +34,22 @@ pub(super) fn update_key(key: &str) -> String {
 /// when it is read: nobody can say which one counts.
 pub(crate) fn update_table(config: &mut Table) {
     for (old, new) in RENAMED {
-        let ((table, old), (_, new)) =
-            (old.split_once('.').expect("two parts"), new.split_once('.').expect("two parts"));
-        let Some(Value::Table(table)) = config.get_mut(table) else { continue };
-        if table.contains_key(new) {
+        let ((old_table, old), (new_table, new)) =
+            (old.rsplit_once('.').expect("two parts"), new.rsplit_once('.').expect("two parts"));
+        if table_at(config, new_table).is_some_and(|table| table.contains_key(new)) {
             continue;
         }
-        if let Some(value) = table.remove(old) {
+        let Some(value) = table_at(config, old_table).and_then(|table| table.remove(old)) else { continue };
+        let table = config.entry(new_table).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(table) = table {
             table.insert(new.to_owned(), value);
         }
     }
+}
+
+/// The table of this dotted name.
+fn table_at<'a>(config: &'a mut Table, name: &str) -> Option<&'a mut Table> {
+    name.split('.').try_fold(config, |table, part| table.get_mut(part)?.as_table_mut())
 }
 
 #[cfg(test)]
@@ -68,6 +82,27 @@ mod tests {
         let mut table: Table = "[train]\ncut_every = 3\ndecay_every_epochs = 4".parse().unwrap();
         update_table(&mut table);
         assert!(RunConfig::from_table(table, "test").unwrap_err().to_string().contains("cut_every"));
+    }
+
+    /// Runs of before there was a default cut have 0 there: theirs stay whole.
+    #[test]
+    fn a_key_may_have_moved_to_another_table() {
+        let read = |text: &str| {
+            let text = super::super::ConfigText { name: "test".into(), text: text.into() };
+            RunConfig::parse(Some(&text), &[]).unwrap().data
+        };
+        assert_eq!(read("[look.sentence]\nmax_words = 0\n").max_tokens, 0);
+        let both = read("[data]\nmin_count = 2\n[look.sentence]\nmax_words = 7\n");
+        assert_eq!((both.min_count, both.max_tokens, read("").max_tokens), (2, 7, 60));
+        let set = RunConfig::load(None, &["look.sentence.max_words=9".into()]).unwrap();
+        assert_eq!(set.data.max_tokens, 9);
+    }
+
+    #[test]
+    fn former_names_of_stages_are_read() {
+        let former = former_stage_name(Stage::I2tT2i).unwrap();
+        assert_eq!(toml::Value::from(former).try_into::<Stage>().unwrap(), Stage::I2tT2i);
+        assert_eq!(former_stage_name(Stage::Match), None);
     }
 
     #[test]

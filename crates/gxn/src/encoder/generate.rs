@@ -94,13 +94,11 @@ impl Encoder {
     }
 
     /// The discriminator's logit of "a real image of this text" for each pair; none where the model has no discriminator.
-    ///
-    /// # Panics
-    /// If there are not as many images as texts.
-    pub fn discriminate<S: AsRef<str>>(&self, images: &[&SmallImage], texts: &[S]) -> Option<Vec<f32>> {
+    pub fn discriminate(&self, pairs: &[(&SmallImage, &str)]) -> Option<Vec<f32>> {
         self.model.discriminator.as_ref()?;
-        let tokens = self.tokens(texts);
+        let (images, texts): (Vec<&SmallImage>, Vec<&str>) = pairs.iter().copied().unzip();
+        let tokens = self.tokens(&texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Some(self.model.discriminate(images, &tokens))
+        Some(self.model.discriminate(&images, &tokens))
     }
 }

@@ -57,21 +57,11 @@ impl Encoder {
     /// [`Encoder::image_feature`]. Nothing changes where the checkpoint is not part of a run.
     ///
     /// # Errors
-    /// When the cache is damaged.
-    pub fn with_feature_cache(self) -> Result<Self> {
-        match FeatureCache::folder_of(&self.stored.folder) {
-            Some(folder) => self.with_features_in(&folder),
-            None => Ok(self),
-        }
-    }
-
-    /// The same, with the features cached below `folder`.
-    ///
-    /// # Errors
     /// When the cache is damaged, or the CNN cannot be read.
-    pub fn with_features_in(self, folder: &Path) -> Result<Self> {
+    pub fn with_feature_cache(self) -> Result<Self> {
+        let Some(folder) = FeatureCache::folder_of(&self.stored.folder) else { return Ok(self) };
         let spec = FeatureSpec::new(self.config().look.backbone, self.pipeline().clone());
-        let cache = Some(FeatureCache::open(folder, &spec, self.cnn_weights()?)?);
+        let cache = Some(FeatureCache::open(&folder, &spec, self.cnn_weights()?)?);
         Ok(Self { cache, ..self })
     }
 
@@ -147,10 +137,7 @@ impl Encoder {
 
     /// Token ids of texts.
     fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Vec<Vec<u32>> {
-        let most = match self.config().look.sentence.max_words {
-            0 => usize::MAX,
-            words => words,
-        };
+        let most = self.config().data.token_limit();
         texts.iter().map(|text| self.vocabulary().encode_at_most(text.as_ref(), most)).collect()
     }
 

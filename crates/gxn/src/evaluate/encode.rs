@@ -9,11 +9,12 @@ use crate::checkpoint::pretty;
 use crate::config::RunConfig;
 use crate::encoder::{Encoder, GeneratedCaption};
 use crate::model::EmbeddingRows;
+use crate::train::caption_texts::note_cut_texts;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{Dataset, Dropped, ImageLimits, ImageSource, Split};
+use gxn_data::{Account, Caption, Dataset, Dropped, ImageLimits, ImageSource, Purpose, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
-use gxn_eval::{About, Embeddings, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
+use gxn_eval::{About, Embeddings, Judging, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
 
 /// Images encoded between two reports of progress.
 const BATCH: usize = 64;
@@ -60,7 +61,15 @@ pub fn encode_dataset(
         // Refused before the images are encoded.
         encoder.caption_features(&[], beam)?;
     }
+    note_cut(encoder, dataset, options.split, progress);
     DatasetFeatures::extract(encoder, dataset, options.split, progress)?.encode(encoder, dataset, options.beam)
+}
+
+/// Reports captions of which the encoder reads a part only.
+fn note_cut(encoder: &Encoder, dataset: &Dataset, split: Option<Split>, progress: &dyn Progress) {
+    let chosen = |caption: &&Caption| split.is_none_or(|split| dataset.images[caption.image].split == split);
+    let texts = dataset.captions.iter().filter(chosen).map(|caption| caption.text.as_str());
+    note_cut_texts(texts, &encoder.config().data, progress);
 }
 
 /// The CNN's features of a dataset's images: models that share a CNN share them.
@@ -84,6 +93,9 @@ impl DatasetFeatures {
         split: Option<Split>,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        if let Some(split) = split {
+            dataset.require(Purpose::Evaluate(split))?;
+        }
         let chosen: Vec<usize> =
             (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
         let mut found = Self { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
@@ -98,7 +110,7 @@ impl DatasetFeatures {
                         rows += 1;
                     }
                     Err(error) => {
-                        found.dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.to_string() });
+                        found.dropped.push(Dropped { what: dataset.images[at].id.clone(), reason: error.in_full() });
                     }
                 }
             }
@@ -108,6 +120,8 @@ impl DatasetFeatures {
                 return Err(Error::interrupted());
             }
         }
+        let account = Account { dropped: found.dropped.clone(), ..dataset.account.later() };
+        account.require_clean(&dataset.name)?;
         if rows > 0 {
             return Ok(found);
         }
@@ -200,10 +214,17 @@ impl EncodedDataset {
     /// Ranks, metrics and intervals under a protocol.
     ///
     /// # Errors
-    /// When the counts are not the protocol's.
-    pub fn report(&self, protocol: Protocol, scoring: Scoring, about: About, bootstrap: Bootstrap) -> Result<Report> {
+    /// As [`Protocol::evaluate_by`].
+    pub fn report(
+        &self,
+        protocol: Protocol,
+        scoring: Scoring,
+        judging: &Judging,
+        about: About,
+        bootstrap: Bootstrap,
+    ) -> Result<Report> {
         let embeddings = paired(&self.images, &self.captions);
-        let evaluation = protocol.evaluate(self.images.count, &self.caption_image, &embeddings, scoring)?;
+        let evaluation = protocol.evaluate_by(self.images.count, &self.caption_image, &embeddings, scoring, judging)?;
         Report::new(&evaluation, &self.image_ids, about, bootstrap)
     }
 

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::encode::{EncodedDataset, paired, reference_captions};
+use super::other_images::other_images;
 use gxn_base::Result;
 use gxn_base::fs::write_text;
 use gxn_data::{Dataset, Split};
@@ -22,7 +23,8 @@ pub struct GeneratedCaptionsEvaluation {
     pub results: CaptionResults,
     /// Their scores.
     pub generated: CaptionEvaluation,
-    /// The same captions scored against the next image's references: the score of a model that ignores the image.
+    /// The same captions scored against the references of another image, drawn at random: the score of a model that ignores
+    /// the image.
     pub shuffled: CaptionScores,
     /// Captions retrieved at ranks 1 to 5 from all captions of the split, the image's own included.
     pub retrieved_with_own: Vec<CaptionScores>,
@@ -32,11 +34,11 @@ pub struct GeneratedCaptionsEvaluation {
 
 impl GeneratedCaptionsEvaluation {
     /// Scores the captions that `encoded` holds for `split` against the captions of the images; document frequencies of
-    /// `cider_d` are the train split's.
+    /// `cider_d` are the train split's. `seed` draws the other images of `shuffled`.
     ///
     /// # Errors
     /// When no caption was generated, or the embeddings do not fit together.
-    pub fn new(encoded: &EncodedDataset, dataset: &Dataset, split: Split, scoring: Scoring) -> Result<Self> {
+    pub fn new(encoded: &EncodedDataset, dataset: &Dataset, split: Split, scoring: Scoring, seed: u64) -> Result<Self> {
         let results = CaptionResults {
             name: "the model's captions".into(),
             captions: (encoded.image_ids.iter().zip(&encoded.generated))
@@ -57,9 +59,9 @@ impl GeneratedCaptionsEvaluation {
             own[row].push((*text).to_string());
         }
         let scorer = CaptionReferences::new(&own, None);
-        let mut shifted: Vec<String> = results.captions.iter().map(|result| result.caption.clone()).collect();
-        shifted.rotate_left(1);
-        let shuffled = scorer.score(&shifted)?;
+        let captions =
+            other_images(results.captions.len(), seed).into_iter().map(|at| results.captions[at].caption.clone());
+        let shuffled = scorer.score(&captions.collect::<Vec<_>>())?;
         let embeddings = paired(&encoded.images, &encoded.captions);
         let retrieved = |with_own: bool| -> Result<Vec<CaptionScores>> {
             let allowed = |image: usize, caption: usize| with_own || encoded.caption_image[caption] != image;
@@ -99,7 +101,7 @@ impl GeneratedCaptionsEvaluation {
     pub fn text(&self) -> String {
         let mut out = format!("\ngenerated captions\n{}", self.generated.text());
         out += &format!(
-            "against the next image's references: bleu_4 {:.4}, cider {:.4}\n",
+            "against the references of another image, at random: bleu_4 {:.4}, cider {:.4}\n",
             self.shuffled.bleu[3], self.shuffled.cider
         );
         for (title, list) in [

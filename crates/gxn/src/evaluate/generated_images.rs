@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::encode::{EncodedDataset, paired};
+use super::other_images::other_images;
 use super::permutation_test::{ORDERS, PermutationTest};
 use crate::encoder::Encoder;
 use crate::imagine::small_image::{SmallImage, root_mean_square};
@@ -68,19 +69,25 @@ pub struct DiscriminatorAccuracy {
     pub real_right: f64,
     /// Images generated from that caption that it takes for fake.
     pub fake_right: f64,
-    /// Images with the next image's first caption that it takes for fake.
+    /// Images with another image's first caption, drawn at random, that it takes for fake.
     pub wrong_right: f64,
-    /// Images that score higher with their own caption than with the next image's; 0.5 is chance.
+    /// Images that score higher with their own caption than with that one; 0.5 is chance.
     pub prefers_own: f64,
 }
 
 impl DiscriminatorAccuracy {
     /// None where there is no discriminator.
-    fn new(encoder: &Encoder, images: &[SmallImage], texts: &[String], generated: &[SmallImage]) -> Option<Self> {
-        let judge =
-            |images: &[SmallImage], texts: &[String]| encoder.discriminate(&images.iter().collect::<Vec<_>>(), texts);
-        let mut others = texts.to_vec();
-        others.rotate_left(1);
+    fn new(
+        encoder: &Encoder,
+        images: &[SmallImage],
+        texts: &[String],
+        generated: &[SmallImage],
+        seed: u64,
+    ) -> Option<Self> {
+        let judge = |images: &[SmallImage], texts: &[String]| {
+            encoder.discriminate(&images.iter().zip(texts.iter().map(String::as_str)).collect::<Vec<_>>())
+        };
+        let others: Vec<String> = other_images(texts.len(), seed).into_iter().map(|at| texts[at].clone()).collect();
         let (real, fake, wrong) = (judge(images, texts)?, judge(generated, texts)?, judge(images, &others)?);
         let share = |right: usize| right as f64 / texts.len().max(1) as f64;
         let taken_for_real = |logits: &[f32]| share(logits.iter().filter(|&&logit| logit > 0.0).count());
@@ -182,7 +189,7 @@ impl GeneratedImagesEvaluation {
             same_caption: mean(&same),
             same_caption_least: same.get(same.len() / 20).copied().unwrap_or(0.0),
             other_caption: mean(&other),
-            discriminator: DiscriminatorAccuracy::new(encoder, &images, &texts, &generated),
+            discriminator: DiscriminatorAccuracy::new(encoder, &images, &texts, &generated, seed),
             seed,
         };
         Ok((evaluation, texts, generated))

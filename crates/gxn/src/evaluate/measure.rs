@@ -8,7 +8,7 @@ use crate::encoder::Encoder;
 use gxn_base::{Error, Progress, Remedy, Result};
 use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;
-use gxn_eval::{About, Protocol, Report, Scoring};
+use gxn_eval::{About, Judging, Protocol, Report, Scoring};
 
 /// What is measured, and how.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +68,20 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`EncodedDataset::report`].
     pub fn report(&self, encoded: &EncodedDataset) -> Result<Report> {
+        self.report_by(encoded, &Judging::default())
+    }
+
+    /// [`Measurement::report`] by another rule of what counts as right.
+    ///
+    /// # Errors
+    /// As [`EncodedDataset::report`].
+    pub fn report_by(&self, encoded: &EncodedDataset, judging: &Judging) -> Result<Report> {
         let about = About {
             dataset: self.dataset.name.clone(),
             split: self.split.to_string(),
             model: format!("{} {}", self.model.display(), short(self.encoder.fingerprint())),
             data_sha: Some(self.dataset.hash()),
         };
-        encoded.report(self.protocol, self.scoring, about, self.bootstrap)
+        encoded.report(self.protocol, self.scoring, judging, about, self.bootstrap)
     }
 }

@@ -6,6 +6,7 @@ pub mod encode;
 pub mod generated_captions;
 pub mod generated_images;
 pub mod measure;
+mod other_images;
 mod permutation_test;
 
 pub use caption_page::caption_page;

@@ -28,9 +28,7 @@ pub fn beam_search(
 ) -> Vec<Vec<Generated>> {
     assert!(width > 0, "a beam needs a width");
     let images = v_l.dims()[0];
-    let unknown = decoder.output_of(UNKNOWN);
     let mut beams: Vec<Vec<Generated>> = vec![vec![Generated::default()]; images];
-    let is_live = |caption: &Generated| caption.tokens.last() != Some(&END);
     // One row of `state` for each live caption, images in order.
     let mut state = decoder.advance(word_rows(sentence, &vec![START; images]), Some(decoder.first_state(v_l)));
     for step in 0..max_words {
@@ -43,38 +41,7 @@ pub fn beam_search(
         }
         let next: Vec<Vec<(Generated, Option<usize>)>> = (beams.par_iter(), &first_row)
             .into_par_iter()
-            .map(|(captions, &first)| {
-                let mut row = first;
-                let mut candidates: Vec<Candidate> = Vec::new();
-                for (at, caption) in captions.iter().enumerate() {
-                    if !is_live(caption) {
-                        candidates.push(Candidate { at, row: None, output: 0, score: caption.log_probability });
-                        continue;
-                    }
-                    let logits = &logits[row * decoder.outputs()..][..decoder.outputs()];
-                    let sum = log_sum_exp(logits, Some(unknown));
-                    candidates.extend(best_outputs(logits, unknown, width).into_iter().map(|output| Candidate {
-                        at,
-                        row: Some(row),
-                        output,
-                        score: caption.log_probability + f64::from(logits[output]) - sum,
-                    }));
-                    row += 1;
-                }
-                // Stable: of equal scores the earlier caption and the more frequent word come first.
-                candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
-                candidates.truncate(width);
-                let grown = |candidate: Candidate| {
-                    let mut caption = captions[candidate.at].clone();
-                    if candidate.row.is_some() {
-                        caption.tokens.push(decoder.token_of(candidate.output));
-                        caption.log_probability = candidate.score;
-                    }
-                    let row = candidate.row.filter(|_| is_live(&caption));
-                    (caption, row)
-                };
-                candidates.into_iter().map(grown).collect()
-            })
+            .map(|(captions, &first)| grown(decoder, captions, first, &logits, width))
             .collect();
         let live: Vec<i64> = next.iter().flatten().filter_map(|(_, row)| row.map(|row| row as i64)).collect();
         beams = next.into_iter().map(|captions| captions.into_iter().map(|(caption, _)| caption).collect()).collect();
@@ -92,6 +59,52 @@ pub fn beam_search(
         state = decoder.advance(word_rows(sentence, &last), Some(state.select(0, live)));
     }
     beams
+}
+
+fn is_live(caption: &Generated) -> bool {
+    caption.tokens.last() != Some(&END)
+}
+
+/// The `width` best of an image's captions, each with one further word unless it is over, and with the row of its state if
+/// it goes on; `first_row` is that of the first live caption.
+fn grown(
+    decoder: &CaptionDecoder,
+    captions: &[Generated],
+    first_row: usize,
+    logits: &[f32],
+    width: usize,
+) -> Vec<(Generated, Option<usize>)> {
+    let unknown = decoder.output_of(UNKNOWN);
+    let mut row = first_row;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for (at, caption) in captions.iter().enumerate() {
+        if !is_live(caption) {
+            candidates.push(Candidate { at, row: None, output: 0, score: caption.log_probability });
+            continue;
+        }
+        let logits = &logits[row * decoder.outputs()..][..decoder.outputs()];
+        let sum = log_sum_exp(logits, Some(unknown));
+        candidates.extend(best_outputs(logits, unknown, width).into_iter().map(|output| Candidate {
+            at,
+            row: Some(row),
+            output,
+            score: caption.log_probability + f64::from(logits[output]) - sum,
+        }));
+        row += 1;
+    }
+    // Stable: of equal scores the earlier caption and the more frequent word come first.
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+    candidates.truncate(width);
+    let grow = |candidate: Candidate| {
+        let mut caption = captions[candidate.at].clone();
+        if candidate.row.is_some() {
+            caption.tokens.push(decoder.token_of(candidate.output));
+            caption.log_probability = candidate.score;
+        }
+        let row = candidate.row.filter(|_| is_live(&caption));
+        (caption, row)
+    };
+    candidates.into_iter().map(grow).collect()
 }
 
 /// A caption with one further word, or one that is over.

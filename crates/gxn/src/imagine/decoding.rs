@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
 use crate::look::{Phase, SentenceEncoder, TokenBatch};
-use crate::seed::mix;
+use crate::seed::{mix, unit};
 use gxn_data::{END, START, UNKNOWN};
 
 /// How the next word is chosen.
@@ -71,8 +71,8 @@ pub fn decode(
                     (best, f64::from(logits[best]) - log_sum_exp(logits, Some(unknown)), unknown_is_best)
                 }
                 Choice::Draw { seed } => {
-                    let number = mix(mix(seed, step as u64), row as u64);
-                    let (drawn, log_probability) = draw(logits, (number >> 11) as f64 / (1u64 << 53) as f64);
+                    let point = unit(mix(mix(seed, step as u64), row as u64));
+                    let (drawn, log_probability) = draw(logits, point);
                     (drawn, log_probability, false)
                 }
             })

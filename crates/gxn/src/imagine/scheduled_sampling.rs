@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::caption_decoder::CaptionDecoder;
 use super::decoding::{draw, word_rows};
 use crate::look::{Phase, SentenceEncoder};
-use crate::seed::mix;
+use crate::seed::{mix, unit};
 
 /// Input words of captions in which each word but the start token is replaced, with probability `share`, by a draw from
 /// the model's distribution after the words before it, which may be replaced ones.
@@ -26,9 +26,7 @@ pub fn scheduled_inputs(
         return inputs;
     }
     let seed = mix(seed, 0x5c4e);
-    let uniform = |step: usize, row: usize, part: u64| {
-        (mix(mix(mix(seed, part), step as u64), row as u64) >> 11) as f64 / (1u64 << 53) as f64
-    };
+    let uniform = |step: usize, row: usize, part: u64| unit(mix(mix(mix(seed, part), step as u64), row as u64));
     let longest = inputs.iter().map(Vec::len).max().unwrap_or(0);
     let mut state = decoder.first_state(v_l);
     for step in 1..longest {

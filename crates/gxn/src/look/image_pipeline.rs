@@ -22,28 +22,26 @@ impl ImagePipeline {
     /// # Errors
     /// When the CNN cannot take the input size.
     pub fn mean_feature(&self, inference: &Inference, image: &RgbImage) -> Result<Vec<f32>> {
-        let mut mean = vec![0.0; inference.kind().feature_dim()];
-        for &view in &self.views {
-            add(&mut mean, &inference.feature(&self.preprocess.apply(image, view))?);
-        }
-        self.divide(&mut mean);
-        Ok(mean)
+        Ok(self.mean(&self.features(inference, image)?))
     }
 
-    /// The same from the features of all views, `[views, F]`; bit by bit the same.
-    pub(crate) fn mean_of_views(&self, views: &[f32]) -> Vec<f32> {
-        let width = views.len() / self.views.len();
-        let mut mean = vec![0.0; width];
-        views.chunks_exact(width).for_each(|view| add(&mut mean, view));
-        self.divide(&mut mean);
+    /// The features of all views, `[views, F]`.
+    pub(crate) fn features(&self, inference: &Inference, image: &RgbImage) -> Result<Vec<f32>> {
+        let mut features = Vec::with_capacity(self.views.len() * inference.kind().feature_dim());
+        for &view in &self.views {
+            features.extend(inference.feature(&self.preprocess.apply(image, view))?);
+        }
+        Ok(features)
+    }
+
+    /// The mean of the features of all views, `[F]`.
+    pub(crate) fn mean(&self, features: &[f32]) -> Vec<f32> {
+        let views = self.views.len();
+        let mut mean = vec![0.0; features.len() / views.max(1)];
+        for feature in features.chunks_exact(mean.len().max(1)) {
+            mean.iter_mut().zip(feature).for_each(|(sum, value)| *sum += value);
+        }
+        mean.iter_mut().for_each(|value| *value /= views as f32);
         mean
     }
-
-    fn divide(&self, sum: &mut [f32]) {
-        sum.iter_mut().for_each(|value| *value /= self.views.len() as f32);
-    }
-}
-
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }

@@ -27,11 +27,6 @@ impl Init {
         Self { seed: None, device: device.clone() }
     }
 
-    /// Where the weights are placed.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// The random stream of the tensor called `name`.
     pub fn stream(&self, name: &str) -> ChaCha8Rng {
         let digest =

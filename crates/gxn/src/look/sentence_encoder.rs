@@ -109,11 +109,6 @@ impl SentenceEncoder {
         }
     }
 
-    /// Number of words, `V`.
-    pub fn vocabulary(&self) -> usize {
-        self.words.dims()[0]
-    }
-
     /// Width of a word vector as the networks read it, `E`.
     pub fn word_width(&self) -> usize {
         self.word_map.as_ref().map_or_else(|| self.words.dims()[1], LinearMap::width_out)

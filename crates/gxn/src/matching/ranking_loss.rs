@@ -18,25 +18,32 @@ pub enum Negatives {
 /// Which entries of a batch's score matrix are no negatives: pairs of the same image, the diagonal among them.
 ///
 /// # Shapes
-/// `B` image numbers → `[B, B]`, true where both are the same image
-pub fn same_image(images: &[usize], device: &burn::tensor::Device) -> Tensor<2, Bool> {
-    let n = images.len();
-    let mask: Vec<bool> = images.iter().flat_map(|a| images.iter().map(move |b| a == b)).collect();
-    Tensor::from_data(TensorData::new(mask, [n, n]), device)
+/// `B` image numbers → `[B, B]`, row-major, true where both are the same image
+pub fn same_image(images: &[usize]) -> Vec<bool> {
+    images.iter().flat_map(|a| images.iter().map(move |b| a == b)).collect()
+}
+
+/// A mask of a batch's score matrix as a tensor.
+///
+/// # Shapes
+/// `[B, B]`
+pub fn mask_of(entries: Vec<bool>, device: &burn::tensor::Device) -> Tensor<2, Bool> {
+    let n = entries.len().isqrt();
+    Tensor::from_data(TensorData::new(entries, [n, n]), device)
 }
 
 /// L_Rank, mean over the batch's pairs: paper Eq. 3 on combined scores, Eq. 2 on those of one level:
 /// Σ_{t'} [α − s*(t,v) + s*(t',v)]₊ + Σ_{v'} [α − s*(t,v) + s*(t,v')]₊, or the largest term of each sum with [`Negatives::Hardest`].
 ///
-/// `same_image` marks entries that are no negatives, see [`same_image`].
+/// `belongs` marks entries that are no negatives, see [`same_image`].
 ///
 /// # Shapes
 /// `[B, B]` (row: image, column: caption; pairs on the diagonal) → `[1]`
-pub fn hinge_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, margin: f64, negatives: Negatives) -> Tensor<1> {
+pub fn hinge_loss(scores: Tensor<2>, belongs: Tensor<2, Bool>, margin: f64, negatives: Negatives) -> Tensor<1> {
     let n = scores.dims()[0];
     let pairs = diagonal(&scores); // [B, 1]
-    let by_image = (scores.clone() - pairs.clone() + margin).clamp_min(0.0).mask_fill(same_image.clone(), 0.0);
-    let by_caption = (scores - pairs.transpose() + margin).clamp_min(0.0).mask_fill(same_image, 0.0);
+    let by_image = (scores.clone() - pairs.clone() + margin).clamp_min(0.0).mask_fill(belongs.clone(), 0.0);
+    let by_caption = (scores - pairs.transpose() + margin).clamp_min(0.0).mask_fill(belongs, 0.0);
     let total = match negatives {
         Negatives::All => by_image.sum() + by_caption.sum(),
         Negatives::Hardest => by_image.max_dim(1).sum() + by_caption.max_dim(0).sum(),
@@ -45,13 +52,13 @@ pub fn hinge_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, margin: f64, n
 }
 
 /// The symmetric softmax loss: mean over both directions of −log softmax of the pair among its batch, at
-/// `scale` = 1 / temperature (`[1]`). `same_image` marks entries that are no negatives.
+/// `scale` = 1 / temperature (`[1]`). `belongs` marks entries that are no negatives.
 ///
 /// # Shapes
 /// `[B, B]` → `[1]`
-pub fn info_nce_loss(scores: Tensor<2>, same_image: Tensor<2, Bool>, scale: Tensor<1>) -> Tensor<1> {
+pub fn info_nce_loss(scores: Tensor<2>, belongs: Tensor<2, Bool>, scale: Tensor<1>) -> Tensor<1> {
     let n = scores.dims()[0];
-    let off_diagonal = same_image.bool_and(Tensor::<2, Bool>::diag_mask([n, n], 0, &scores.device()));
+    let off_diagonal = belongs.bool_and(Tensor::<2, Bool>::diag_mask([n, n], 0, &scores.device()));
     let logits = (scores * scale.unsqueeze()).mask_fill(off_diagonal, MASKED);
     let rows = diagonal(&log_softmax(logits.clone(), 1)).sum();
     let columns = diagonal(&log_softmax(logits, 0)).sum();
@@ -73,6 +80,10 @@ mod tests {
 
     fn value(t: Tensor<1>) -> f32 {
         t.into_scalar()
+    }
+
+    fn same_image(images: &[usize], device: &Device) -> Tensor<2, Bool> {
+        mask_of(super::same_image(images), device)
     }
 
     /// scores [[0.9, 0.8], [0.1, 0.5]], α = 0.2.

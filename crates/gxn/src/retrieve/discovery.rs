@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use gxn_index::ImageItem;
+use gxn_index::{FileIdentity, ImageItem};
+
+use serde_json::{Map, Value};
 
 use super::location::{INDEX_FOLDER, real};
 use super::shard::Shard;
+use gxn_base::unicode::composed;
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{Dataset, Dropped, ImageSource, has_image_extension, unread_reason};
+use gxn_data::{
+    Dataset, DecodeCommand, Dropped, FileStamp, ImageSource, Undecoded, has_image_extension, unread_reason,
+};
 
 /// An image to be indexed.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,18 +24,23 @@ pub struct ImageFile {
     /// Where its bytes are.
     pub source: ImageSource,
     /// Further columns of the dataset.
-    pub meta: serde_json::Map<String, serde_json::Value>,
+    pub meta: Map<String, Value>,
 }
 
 impl ImageFile {
     /// The index's item for it.
-    pub(super) fn item(&self, sha256: String, (width, height): (u32, u32), (size, changed): (u64, i64)) -> ImageItem {
+    pub(super) fn item(&self, sha256: String, (width, height): (u32, u32), stamp: FileStamp) -> ImageItem {
         ImageItem {
             id: self.id.clone(),
             path: self.path.clone(),
             sha256,
-            size,
-            mtime_unix_ms: changed,
+            size: stamp.size,
+            mtime_unix_ms: stamp.modified_ms,
+            file: Some(FileIdentity {
+                mtime_nanos: stamp.modified_nanos,
+                ctime_unix_ns: stamp.changed_ns,
+                inode: stamp.inode,
+            }),
             width,
             height,
             meta: self.meta.clone(),
@@ -45,6 +55,10 @@ pub struct Discovery {
     pub images: Vec<ImageFile>,
     /// What could not be read.
     pub dropped: Vec<Dropped>,
+    /// Ids of images whose names are not UTF-8: an index cannot hold their paths.
+    pub without_path: Vec<String>,
+    /// How many images of these need a decode command.
+    pub undecoded: usize,
     /// Ids, and folders of ids, of what could not be read: what lies there is not known to be gone.
     pub(super) unread: Vec<String>,
 }
@@ -56,18 +70,24 @@ impl Discovery {
     ///
     /// # Errors
     /// When `root` is not a folder that can be read, or holds no image.
-    pub fn of_folder(root: &Path, include_hidden: bool, excluded: &[String]) -> Result<Self> {
+    pub fn of_folder(
+        root: &Path,
+        include_hidden: bool,
+        excluded: &[String],
+        decode_cmd: Option<&DecodeCommand>,
+    ) -> Result<Self> {
         if !root.is_dir() {
             return Err(Error::not_found(root.display().to_string(), "no folder", "a folder of images"));
         }
         let is_read = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
             let is_hidden = name.starts_with('.') && !include_hidden;
-            let is_excluded = entry.file_type().is_dir() && excluded.iter().any(|e| *e == name);
+            let is_excluded = entry.file_type().is_dir() && excluded.iter().any(|e| composed(e) == composed(&name));
             entry.depth() == 0 || !(is_hidden || is_excluded || name.starts_with(INDEX_FOLDER))
         };
         let mut found = Self::default();
         let mut others = 0;
+        let mut undecoded = Undecoded::default();
         for entry in walkdir::WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_read) {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -84,15 +104,23 @@ impl Discovery {
             if !entry.file_type().is_file() {
                 continue;
             }
-            if !has_image_extension(entry.path()) {
+            if !has_image_extension(entry.path()) && !Undecoded::concerns(entry.path()) {
                 others += 1;
                 continue;
             }
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
             let id = relative.to_string_lossy().into_owned();
-            let source = ImageSource::File(entry.path().to_path_buf());
+            let Some(source) = undecoded.admit(ImageSource::File(entry.path().to_path_buf()), decode_cmd) else {
+                found.unread.push(id);
+                continue;
+            };
+            if relative.to_str().is_none() {
+                found.without_path.push(id.clone());
+            }
             found.images.push(ImageFile { path: id.clone(), id, source, meta: Default::default() });
         }
+        found.undecoded = undecoded.count();
+        found.dropped.extend(undecoded.dropped());
         if found.images.is_empty() {
             let what = format!("the images in {}", root.display());
             let others = match others {
@@ -102,6 +130,10 @@ impl Discovery {
             };
             let error = Error::not_found(what, others, "files such as photo.jpg");
             return Err(match found.dropped.first() {
+                Some(Dropped { what, .. }) if found.undecoded > 0 => {
+                    Error::unsupported(root.display().to_string(), what, "files such as photo.jpg")
+                        .with_remedy(Remedy::GiveDecodeCommand)
+                }
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
                 None => error.with_remedy(Remedy::IncludeHidden),
             });
@@ -128,7 +160,7 @@ impl Discovery {
             id: image.id.clone(),
             path: lasting_path(&image.source, &roots),
             source: image.source.clone(),
-            meta: image.meta.clone(),
+            meta: columns(image),
         });
         Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
     }
@@ -138,6 +170,11 @@ impl Discovery {
     pub fn of_shard(mut self, shard: Shard) -> Self {
         self.images.retain(|image| shard.has(&image.id));
         self
+    }
+
+    /// Whether anything could not be read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Whether the source may have an item `id` that was not seen in it.
@@ -156,6 +193,13 @@ impl Discovery {
         self.dropped.push(Dropped { what: place.display().to_string(), reason });
         self.unread.push(relative.to_string_lossy().into_owned());
     }
+}
+
+/// The columns of an image, its split among them unless the source has another column of that name.
+fn columns(image: &gxn_data::Image) -> Map<String, Value> {
+    let mut columns = image.meta.clone();
+    columns.entry("split").or_insert_with(|| image.split.to_string().into());
+    columns
 }
 
 /// The folder that paths of a dataset's images are relative to: the source, or that of its file. Of several sources
@@ -178,6 +222,8 @@ fn lasting_path(source: &ImageSource, roots: &[PathBuf]) -> String {
     match source {
         ImageSource::File(path) => ImageSource::File(below(path)).to_string(),
         ImageSource::TarMember { archive, member, .. } => format!("{}!{member}", below(archive).display()),
+        ImageSource::ParquetCell(cell) => format!("{}#{}", below(source.file()).display(), cell.row()),
+        ImageSource::Converted { source, .. } => lasting_path(source, roots),
     }
 }
 
@@ -203,7 +249,7 @@ mod tests {
         std::os::unix::fs::symlink(root, root.join("sub/loop")).unwrap();
         std::os::unix::fs::symlink(root.join("gone"), root.join(".#lock")).unwrap();
         let ids = |include_hidden, excluded: &[String]| -> Vec<String> {
-            let found = Discovery::of_folder(root, include_hidden, excluded).unwrap();
+            let found = Discovery::of_folder(root, include_hidden, excluded, None).unwrap();
             assert_eq!((found.dropped, found.unread), (vec![], Vec::<String>::new()));
             found.images.into_iter().map(|image| image.id).collect()
         };
@@ -230,7 +276,7 @@ mod tests {
         for name in ["disk", "b.jpg"] {
             std::os::unix::fs::symlink(folder.path().join("unmounted").join(name), folder.path().join(name)).unwrap();
         }
-        let found = Discovery::of_folder(folder.path(), false, &[]).unwrap();
+        let found = Discovery::of_folder(folder.path(), false, &[], None).unwrap();
         assert_eq!(found.images.len(), 1);
         assert!(found.may_hold("disk/c.jpg") && found.may_hold("b.jpg") && !found.may_hold("c.jpg"));
         assert_eq!(found.dropped.len(), 2);

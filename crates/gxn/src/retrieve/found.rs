@@ -37,6 +37,9 @@ pub struct RankedHit {
     /// Id of the caption's image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// How often its image has this very caption, if captions were searched; such copies are one hit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<usize>,
 }
 
 /// What a search found.
@@ -48,8 +51,12 @@ pub struct Found {
     pub probably_none: bool,
     /// Fields of the filter that no item has, misspelt perhaps: nothing is equal to them.
     pub unknown_fields: Vec<String>,
-    /// Words of the query that were not among the training captions': to the model all mean the same.
+    /// Words of the query that were not among the training captions', each once: to the model all mean the same.
     pub unknown_words: Vec<String>,
+    /// Texts of the query without any word, such as `?!`: they are left out, as they would find anything.
+    pub without_words: Vec<String>,
+    /// The parts of the query cancel each other out, as in `red - red`: nothing is asked for, and nothing is found.
+    pub cancels_out: bool,
     /// Why hits have no relevance.
     #[serde(skip)]
     pub(super) without_relevance: Option<WithoutRelevance>,

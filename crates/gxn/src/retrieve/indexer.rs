@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{ContentHash, Dataset, Dropped, ImageLimits, read_limited};
-use gxn_index::{CaptionItem, Change, Index, IndexWriter, Modality};
+use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, read_limited};
+use gxn_index::{CaptionItem, Change, DamagedItems, Index, IndexWriter, Modality};
 use rayon::prelude::*;
 
 use super::discovery::{Discovery, ImageFile};
+use super::options::IndexOptions;
 use super::report::IndexReport;
 use crate::encoder::{Encoder, ImageFeature, ImageInput};
 
@@ -27,6 +28,10 @@ pub(super) struct Indexer<'a> {
     found: &'a Discovery,
     dataset: Option<&'a Dataset>,
     limits: ImageLimits,
+    /// Read files that look unchanged, too.
+    reread: bool,
+    /// Items to be encoded again.
+    damaged: DamagedItems,
     progress: &'a dyn Progress,
     report: IndexReport,
     committed: Instant,
@@ -37,21 +42,26 @@ pub(super) struct Indexer<'a> {
 /// The content of an image, and what the CNN makes of it where the content is new.
 type Read = Result<(String, Option<ImageFeature>)>;
 
-/// When and how large a file was, taken before it is read: a later change is seen the next time.
-type Stamp = (u64, i64);
-
 impl<'a> Indexer<'a> {
     pub(super) fn new(
         encoder: &'a Encoder,
         writer: IndexWriter,
         found: &'a Discovery,
         dataset: Option<&'a Dataset>,
-        limits: ImageLimits,
+        options: &IndexOptions,
         progress: &'a dyn Progress,
     ) -> Self {
-        let report = IndexReport { dropped: found.dropped.clone(), ..IndexReport::default() };
+        let (dropped, without_path) = (found.dropped.clone(), found.without_path.clone());
+        let report = IndexReport { dropped, without_path, undecoded: found.undecoded, ..IndexReport::default() };
         let (committed, linked) = (Instant::now(), HashSet::new());
-        Self { encoder, writer, found, dataset, limits, progress, report, committed, linked }
+        let (limits, reread, damaged) = (options.limits(), options.reread, DamagedItems::default());
+        Self { encoder, writer, found, dataset, limits, reread, damaged, progress, report, committed, linked }
+    }
+
+    /// Encodes the items again whose rows are not what was written.
+    pub(super) fn repair(&mut self) -> Result<()> {
+        self.damaged = self.writer.release_damaged()?;
+        Ok(())
     }
 
     /// Adds what is new or changed.
@@ -71,6 +81,7 @@ impl<'a> Indexer<'a> {
     fn images(&mut self) -> Result<()> {
         let mut todo = Vec::new();
         for image in &self.found.images {
+            // Taken before the file is read: a later change is seen the next time.
             match image.source.stamp() {
                 Err(error) => self.skip(image, &error),
                 Ok(stamp) if self.is_known(image, stamp)? => self.report.unchanged += 1,
@@ -96,18 +107,23 @@ impl<'a> Indexer<'a> {
         Err(Error::invalid("the images to index", found, "at least one image"))
     }
 
-    /// Whether the index holds the image with this size and time; other columns are brought up to date.
-    fn is_known(&mut self, image: &ImageFile, stamp: Stamp) -> Result<bool> {
-        let Some(item) = self.writer.image(&image.id)? else { return Ok(false) };
-        if (item.size, item.mtime_unix_ms) != stamp || item.sha256.is_empty() {
+    /// Whether the index holds the image of this file, as far as that is known without reading it; other columns are
+    /// brought up to date.
+    fn is_known(&mut self, image: &ImageFile, stamp: FileStamp) -> Result<bool> {
+        if self.reread || self.damaged.images.contains(&image.id) {
             return Ok(false);
         }
+        let Some(item) = self.writer.image(&image.id)? else { return Ok(false) };
         let now = image.item(item.sha256.clone(), (item.width, item.height), stamp);
+        let is_same_file = (now.size, now.mtime_unix_ms, now.file) == (item.size, item.mtime_unix_ms, item.file);
+        if !is_same_file || item.sha256.is_empty() {
+            return Ok(false);
+        }
         Ok(now == item || self.writer.link_image(&now)?.is_some())
     }
 
     /// Images of which size or time are not known: each is read once, and encoded unless its content is known.
-    fn batch(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<()> {
+    fn batch(&mut self, batch: &[(&ImageFile, FileStamp)]) -> Result<()> {
         let mut encoded: HashMap<String, ImageFeature> = HashMap::new();
         let mut open = Vec::new();
         for (&(image, stamp), read) in batch.iter().zip(self.read(batch)?) {
@@ -158,10 +174,10 @@ impl<'a> Indexer<'a> {
 
     /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
     /// one content one is encoded.
-    fn read(&mut self, batch: &[(&ImageFile, Stamp)]) -> Result<Vec<Read>> {
+    fn read(&mut self, batch: &[(&ImageFile, FileStamp)]) -> Result<Vec<Read>> {
         let Self { encoder, writer, limits, .. } = self;
         let index = Mutex::new((writer, HashSet::new()));
-        let read = |&(image, _): &(&ImageFile, Stamp)| {
+        let read = |&(image, _): &(&ImageFile, FileStamp)| {
             let bytes = match read_limited(&image.source, limits) {
                 Ok(bytes) => bytes,
                 Err(error) => return Ok(Err(error)),
@@ -186,7 +202,7 @@ impl<'a> Indexer<'a> {
     }
 
     /// Gives an image to a content that the index holds. False, and nothing done, if it does not.
-    fn link(&mut self, image: &ImageFile, content: &str, stamp: Stamp) -> Result<bool> {
+    fn link(&mut self, image: &ImageFile, content: &str, stamp: FileStamp) -> Result<bool> {
         let former = self.writer.image(&image.id)?;
         let Some(twin) = self.writer.image_of_content(content)? else { return Ok(false) };
         let item = image.item(content.to_string(), (twin.width, twin.height), stamp);
@@ -202,7 +218,7 @@ impl<'a> Indexer<'a> {
     }
 
     fn skip(&mut self, image: &ImageFile, error: &Error) {
-        self.drop(image, error.to_string());
+        self.drop(image, error.in_full());
     }
 
     fn drop(&mut self, image: &ImageFile, reason: String) {
@@ -227,7 +243,9 @@ impl<'a> Indexer<'a> {
             }
             let item =
                 CaptionItem { id: caption.id.clone(), image_id: image_id.to_string(), text: caption.text.clone() };
-            if self.writer.caption(&item.id)?.as_ref() != Some(&item) && self.writer.link_caption(&item)?.is_none() {
+            let is_known = !self.damaged.captions.contains(&item.id)
+                && self.writer.caption(&item.id)?.is_some_and(|known| known == item);
+            if !is_known && self.writer.link_caption(&item)?.is_none() {
                 fresh.push(item);
             }
             if fresh.len() == CAPTION_BATCH {
@@ -278,10 +296,11 @@ impl<'a> Indexer<'a> {
             if wanted.contains(id.as_str()) {
                 continue;
             }
-            // Where an image could not be read, its captions were not either.
+            // Where an image, or what names it, could not be read, its captions were not either.
+            let may_stay = |image: &str| kept.contains(image) || found.may_hold(image);
             let stays = self.dataset.is_some()
-                && !kept.is_empty()
-                && self.writer.caption(&id)?.is_some_and(|caption| kept.contains(caption.image_id.as_str()));
+                && found.has_unread()
+                && self.writer.caption(&id)?.is_some_and(|caption| may_stay(&caption.image_id));
             if !stays {
                 self.writer.remove(Modality::Text, &id)?;
                 self.report.captions_removed += 1;

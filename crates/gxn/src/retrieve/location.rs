@@ -13,38 +13,59 @@ pub const INDEX_FOLDER: &str = ".gxn";
 /// The index for `dir`: `dir` itself, its `.gxn`, or the nearest `.gxn` above.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or one that is being made or was begun and not finished.
 pub fn find_index(dir: &Path) -> Result<PathBuf> {
-    if Index::exists(dir) {
-        return Ok(dir.to_path_buf());
+    if let Some(index) = places(dir).into_iter().find(|index| Index::exists(index) || Index::is_begun(index)) {
+        return finished(index);
     }
     let start = std::fs::canonicalize(dir).map_err(|e| Error::io("cannot open", dir, e))?;
-    let above = start.ancestors().map(|folder| folder.join(INDEX_FOLDER)).find(|index| Index::exists(index));
-    above.ok_or_else(|| {
-        let what = format!("the index for {}", dir.display());
-        Error::not_found(what, "none here or above", format!("a folder `{INDEX_FOLDER}`"))
-            .with_remedy(Remedy::MakeIndex)
-    })
+    let above = || start.ancestors().map(|folder| folder.join(INDEX_FOLDER));
+    // One that is complete can answer for what lies below it.
+    let nearest = above().find(|index| Index::exists(index)).or_else(|| above().find(|index| Index::is_begun(index)));
+    nearest.map_or_else(
+        || {
+            let what = format!("the index for {}", dir.display());
+            Err(Error::not_found(what, "none here or above", format!("a folder `{INDEX_FOLDER}`"))
+                .with_remedy(Remedy::MakeIndex))
+        },
+        finished,
+    )
 }
 
 /// The index at `path` or in its `.gxn`; unlike [`find_index`] not one further up.
 ///
 /// # Errors
-/// When there is none, or one that was begun and not finished.
+/// When there is none, or one that is being made or was begun and not finished.
 pub fn index_at(path: &Path) -> Result<PathBuf> {
-    let places = [path.to_path_buf(), path.join(INDEX_FOLDER)];
-    if let Some(dir) = places.iter().find(|dir| Index::exists(dir)) {
-        return Ok(dir.clone());
+    let places = places(path);
+    let found = places.iter().find(|dir| Index::exists(dir)).or_else(|| places.iter().find(|dir| Index::is_begun(dir)));
+    if let Some(index) = found {
+        return finished(index.clone());
     }
     let what = format!("the index in {}", path.display());
-    Err(if places.iter().any(|dir| Index::is_begun(dir)) {
-        Error::not_found(what, "one whose making was interrupted", "an index")
-            .with_hint("index the same source again: it goes on where it stopped")
-    } else if path.exists() {
+    Err(if path.exists() {
         Error::not_found(what, "none", "an index").with_remedy(Remedy::MakeIndex)
     } else {
         Error::not_found(what, "no such folder", "an index").with_hint("check the path")
     })
+}
+
+fn places(path: &Path) -> [PathBuf; 2] {
+    [path.to_path_buf(), path.join(INDEX_FOLDER)]
+}
+
+/// Refuses an index that nobody has finished yet.
+fn finished(index: PathBuf) -> Result<PathBuf> {
+    if Index::exists(&index) {
+        return Ok(index);
+    }
+    let what = format!("the index {}", index.display());
+    if Index::is_being_written(&index) {
+        return Err(Error::busy(what, "one that is being made", "a finished one")
+            .with_hint("it can be searched as soon as the other program is done"));
+    }
+    Err(Error::not_found(what, "one whose making was interrupted", "a finished one")
+        .with_hint("index the same source again: it goes on where it stopped"))
 }
 
 /// Where the index of a source goes unless another folder is named: `SOURCE/.gxn`, or beside a file; of a shard
@@ -67,4 +88,47 @@ pub(super) fn real(path: &Path) -> PathBuf {
 pub(super) fn seen_from(dir: &Path, source: &Path) -> String {
     let (dir, source) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(source));
     if dir.parent().is_some_and(|above| real(above) == source) { "..".into() } else { source.display().to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use gxn_index::{IndexSettings, IndexWriter, Similarity, Space};
+
+    use super::*;
+
+    fn begin(dir: &Path) -> IndexWriter {
+        let space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
+        let settings = IndexSettings { model: "m".into(), space, extra: Default::default() };
+        let mut writer = IndexWriter::create(dir, settings).unwrap();
+        writer.commit().unwrap();
+        writer
+    }
+
+    #[test]
+    fn an_unfinished_index_is_not_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (above, below) = (folder.path().join("photos"), folder.path().join("photos/2024/may"));
+        std::fs::create_dir_all(&below).unwrap();
+        let found = |find: fn(&Path) -> Result<PathBuf>, at: &Path| find(at).unwrap_err().found().unwrap().to_owned();
+        assert_eq!(found(find_index, &below), "none here or above");
+        let writer = begin(&above.join(INDEX_FOLDER));
+        for find in [find_index, index_at] {
+            assert_eq!(found(find, &above), "one that is being made");
+        }
+        assert_eq!(found(find_index, &below), "one that is being made");
+        drop(writer);
+        for find in [find_index, index_at] {
+            assert_eq!(found(find, &above), "one whose making was interrupted");
+            assert_eq!(found(find, &above.join(INDEX_FOLDER)), "one whose making was interrupted");
+        }
+        assert_eq!(found(index_at, &below), "none");
+        assert_eq!(found(index_at, &below.join("x")), "no such folder");
+        begin(&above.join(INDEX_FOLDER)).finish().unwrap();
+        assert_eq!(find_index(&below).unwrap(), above.canonicalize().unwrap().join(INDEX_FOLDER));
+        // The finished one answers for a folder in between, but not for the one that is being indexed.
+        let writer = begin(&above.join("2024").join(INDEX_FOLDER));
+        assert!(find_index(&below).is_ok());
+        assert_eq!(found(find_index, &above.join("2024")), "one that is being made");
+        drop(writer);
+    }
 }

@@ -99,7 +99,7 @@ fn require_target(dir: &Path, parts: &[Part]) -> Result<()> {
     }
     let target = Part::open(dir).map_err(|error| {
         let what = format!("the index to merge into, {}", dir.display());
-        Error::new(error.kind(), what, error.to_string(), "a sound index").with_remedy(Remedy::IndexAgain)
+        Error::new(error.kind(), what, error.in_full(), "a sound index").with_remedy(Remedy::IndexAgain)
     })?;
     if let Some(shard) = target.provenance.shard {
         return Err(conflict(format!("shard {shard} of its source"), "one of the whole source").with_hint(ELSEWHERE));

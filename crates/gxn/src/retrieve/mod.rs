@@ -33,7 +33,7 @@ pub mod shard;
 mod source;
 mod space;
 
-pub use calibration::{Calibration, CalibrationFigures, CalibrationReport};
+pub use calibration::{Calibration, CalibrationFigures, CalibrationReport, Relevance};
 pub use export::export_index;
 pub use found::{Found, RankedHit, ScoreParts};
 pub use location::{INDEX_FOLDER, default_index, find_index, index_at};

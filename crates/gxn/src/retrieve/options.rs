@@ -35,6 +35,12 @@ pub struct IndexOptions {
     /// then deleted. Never stored.
     #[serde(skip)]
     pub replace_source: bool,
+    /// Read every file, also where its size, times and inode are as before. Never stored.
+    #[serde(skip)]
+    pub reread: bool,
+    /// Check the rows of the index, and encode those again that are not what was written. Never stored.
+    #[serde(skip)]
+    pub repair: bool,
 }
 
 /// An option by the path of its field, such as `source.csv.image`, with its value.
@@ -111,8 +117,10 @@ impl IndexOptions {
         if let Some(stored) = stored {
             let (mut now, default) = (own.to_value(), Self::default().to_value());
             take_over("", &mut now, &stored.to_value(), &default, &mut resolved);
-            let options: Self = serde_json::from_value(now).expect("both sides were options");
-            resolved.options = Self { shard: own.shard, replace_source: own.replace_source, ..options };
+            let mut options: Self = serde_json::from_value(now).expect("both sides were options");
+            options.source.decode_cmd = own.source.decode_cmd;
+            let Self { shard, replace_source, reread, repair, .. } = own;
+            resolved.options = Self { shard, replace_source, reread, repair, ..options };
         }
         Ok(resolved)
     }
@@ -186,6 +194,7 @@ impl From<Flags> for IndexOptions {
                     caption: reading.csv_caption_key,
                     separator: reading.csv_separator,
                 },
+                decode_cmd: None,
                 strict: reading.strict,
             },
             images_only: flags.pictures,
@@ -262,6 +271,7 @@ mod tests {
                 split_by: Some("hash:0.8/0.1/0.1".parse().unwrap()),
                 use_restval: false,
                 csv: CsvColumns { image: Some("file".into()), caption: None, separator: Some(';') },
+                decode_cmd: None,
                 strict: true,
             },
             images_only: true,

@@ -17,6 +17,7 @@ const SOURCE: &str = "source";
 const MODEL: &str = "model_path";
 const SHARD: &str = "shard";
 const KIND: &str = "kind";
+const FORMAT: &str = "format";
 const OPTIONS: &str = "options";
 
 /// What a source is indexed as.
@@ -60,6 +61,8 @@ pub struct Provenance {
     pub root: Option<PathBuf>,
     /// What the source was read as.
     pub kind: Option<SourceKind>,
+    /// The format that a dataset was read as.
+    pub format: Option<String>,
     /// The share of the source that it holds; `None` for all of it.
     pub shard: Option<Shard>,
     pub(super) options: Option<Value>,
@@ -67,7 +70,7 @@ pub struct Provenance {
 
 impl Provenance {
     /// Names under which an index stores it.
-    pub(super) const KEYS: [&str; 6] = [ROOT, SOURCE, MODEL, SHARD, KIND, OPTIONS];
+    pub(super) const KEYS: [&str; 7] = [ROOT, SOURCE, MODEL, SHARD, KIND, FORMAT, OPTIONS];
 
     /// That of the index in `dir`.
     ///
@@ -82,6 +85,7 @@ impl Provenance {
             kind: text(KIND).map(|kind| {
                 if kind == SourceKind::Dataset.stored() { SourceKind::Dataset } else { SourceKind::Images }
             }),
+            format: text(FORMAT).map(str::to_owned),
             shard: text(SHARD).map(str::parse).transpose()?,
             options: meta.extra.get(OPTIONS).cloned(),
         })
@@ -109,6 +113,7 @@ impl Provenance {
             (MODEL, self.model.as_ref().map(text)),
             (SOURCE, self.source.as_ref().map(|source| seen_from(dir, source))),
             (KIND, self.kind.map(|kind| kind.stored().to_owned())),
+            (FORMAT, self.format.clone()),
             (ROOT, self.root.as_ref().map(|root| seen_from(dir, root))),
             (SHARD, self.shard.map(|shard| shard.to_string())),
         ];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gxn_base::{Error, Kind, Progress, Remedy, Result};
-use gxn_data::Dataset;
+use gxn_data::{Account, Dataset};
 use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality};
 
 use super::discovery::{Discovery, dataset_root};
@@ -73,19 +73,23 @@ impl Refresh {
         Ok(plan)
     }
 
-    /// The same source with the same options once more, as the index in `dir` stores them, for another model.
+    /// The same source with the same options once more, as the index in `dir` stores them, for another model. Every file is
+    /// read.
     ///
     /// # Errors
     /// When there is no index, an older version made it and did not store that, or the source is not there.
     pub fn again(dir: &Path) -> Result<Self> {
-        let provenance = Provenance::of(dir, &IndexMeta::read(dir)?)?;
-        let (Some(source), Some(options)) = (&provenance.source, provenance.options()?) else {
-            let what = format!("provenance of {}", dir.display());
-            return Err(Error::not_found(what, "none", "the source that it was made of")
-                .with_hint("an older version of this program made it: index the source again, with the new model"));
-        };
-        std::fs::metadata(source).map_err(|e| Error::io("cannot open", source, e))?;
-        Self::plan(source, dir, &IndexOptions { shard: provenance.shard, ..options })
+        let (source, options) = stored(dir)?;
+        Self::plan(&source, dir, &IndexOptions { reread: true, ..options })
+    }
+
+    /// The same source with the same options and the same model: what is damaged in the index is encoded again.
+    ///
+    /// # Errors
+    /// As [`Refresh::again`].
+    pub fn repair(dir: &Path) -> Result<Self> {
+        let (source, options) = stored(dir)?;
+        Self::plan(&source, dir, &IndexOptions { repair: true, ..options })
     }
 
     /// The run or checkpoint that made the index, where it was then.
@@ -116,18 +120,24 @@ impl Refresh {
     pub fn run(&self, encoder: &Encoder, progress: &dyn Progress) -> Result<IndexReport> {
         let start = Instant::now();
         let options = &self.resolved.options;
-        let source = Source::open(&self.source, options, self.kind_to_keep())?;
-        self.require_same_kind(source.kind())?;
+        let kind_before = self.provenance_to_keep().and_then(|before| before.kind);
+        let source = Source::open(&self.source, options, kind_before)?;
+        self.require_same_kind(&source)?;
         let mut found = match &source {
             Source::Images(reason) => {
                 progress.note(&match reason {
-                    Some(reason) => format!("indexing images without captions; this is not a dataset: {reason}"),
+                    Some(reason) => {
+                        format!("indexing images without captions; this is not a dataset: {}", reason.in_full())
+                    }
                     None => "indexing images without captions".to_owned(),
                 });
-                Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders)?
+                {
+                    let decode_cmd = options.source.decode_cmd.as_ref();
+                    Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders, decode_cmd)?
+                }
             }
             Source::Dataset(dataset) => {
-                let Dataset { name, format, .. } = dataset;
+                let Dataset { name, format, .. } = &**dataset;
                 progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));
                 Discovery::of_dataset(dataset, &self.source)
             }
@@ -138,9 +148,16 @@ impl Refresh {
         if self.before.as_ref().is_some_and(|before| before.model != encoder.fingerprint()) {
             progress.note("another model made this index; it serves until the new one is whole");
         }
-        let settings = self.settings(encoder, source.kind());
-        let writer = IndexWriter::update(&self.dir, settings)?;
-        let mut indexer = Indexer::new(encoder, writer, &found, source.dataset(), options.limits(), progress);
+        let settings = self.settings(encoder, &source);
+        let writer = if options.repair {
+            IndexWriter::repair(&self.dir, settings)?
+        } else {
+            IndexWriter::update(&self.dir, settings)?
+        };
+        let mut indexer = Indexer::new(encoder, writer, &found, source.dataset(), options, progress);
+        if options.repair {
+            indexer.repair()?;
+        }
         if let Err(error) = indexer.encode() {
             if error.kind() == Kind::Interrupted {
                 indexer.commit()?;
@@ -151,14 +168,17 @@ impl Refresh {
         let (index, mut report) = indexer.finish()?;
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
-        report.dataset_dropped = source.dataset().map_or(Vec::new(), |dataset| dataset.account.left_out());
+        report.account = source.dataset().map_or_else(Account::default, |dataset| dataset.account.clone());
+        let strict = options.source.strict;
+        let unreadable = Account { dropped: report.dropped.clone(), strict, ..Account::default() };
+        unreadable.require_clean(&self.source.display().to_string())?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(report)
     }
 
-    /// The kind of the index, unless it may be replaced.
-    fn kind_to_keep(&self) -> Option<SourceKind> {
-        self.before.as_ref().filter(|_| !self.resolved.options.replace_source)?.provenance.kind
+    /// Where the index comes from, unless that may be replaced.
+    fn provenance_to_keep(&self) -> Option<&Provenance> {
+        Some(&self.before.as_ref().filter(|_| !self.resolved.options.replace_source)?.provenance)
     }
 
     /// Refuses to delete an index's images for those of another source.
@@ -180,18 +200,33 @@ impl Refresh {
     }
 
     /// Refuses to make plain images of a dataset, which would delete all captions, and the other way round, which would
-    /// delete all images without any. A folder looks like one or the other by what lies in it today.
-    fn require_same_kind(&self, now: SourceKind) -> Result<()> {
-        let Some(before) = self.kind_to_keep().filter(|before| *before != now) else { return Ok(()) };
-        let what = format!("what the index {} is of", self.dir.display());
-        Err(Error::conflict(what, now.to_string(), format!("{before}, as before")).with_remedy(match now {
-            SourceKind::Images => Remedy::FixDataset,
-            SourceKind::Dataset => Remedy::KeepImages,
-        }))
+    /// delete all images without any, and to read a dataset as another format. A folder looks like one or the other by what
+    /// lies in it today, and what can be read of it.
+    fn require_same_kind(&self, now: &Source) -> Result<()> {
+        let Some(before) = self.provenance_to_keep() else { return Ok(()) };
+        let conflict = |found: String, expected: String, remedy: Remedy| {
+            let what = format!("what the index {} is of", self.dir.display());
+            Err(Error::conflict(what, found, format!("{expected}, as before")).with_remedy(remedy))
+        };
+        match (before.kind, now) {
+            (Some(SourceKind::Dataset), Source::Images(_)) => {
+                conflict(now.kind().to_string(), SourceKind::Dataset.to_string(), Remedy::FixDataset)
+            }
+            (Some(SourceKind::Images), Source::Dataset(_)) => {
+                conflict(now.kind().to_string(), SourceKind::Images.to_string(), Remedy::KeepImages)
+            }
+            (_, Source::Dataset(dataset)) => match &before.format {
+                Some(format) if *format != dataset.format => {
+                    conflict(format!("a dataset ({})", dataset.format), format!("one ({format})"), Remedy::KeepFormat)
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
-    fn settings(&self, encoder: &Encoder, kind: SourceKind) -> IndexSettings {
-        let options = &self.resolved.options;
+    fn settings(&self, encoder: &Encoder, source: &Source) -> IndexSettings {
+        let (options, kind) = (&self.resolved.options, source.kind());
         let provenance = Provenance {
             model: Some(real(encoder.path())),
             source: Some(real(&self.source)),
@@ -200,10 +235,24 @@ impl Refresh {
                 SourceKind::Dataset => dataset_root(&self.source),
             },
             kind: Some(kind),
+            format: source.dataset().map(|dataset| dataset.format.clone()),
             shard: options.shard,
             ..Provenance::default()
         };
         let extra = provenance.with_options(options).to_extra(&self.dir);
         IndexSettings { model: encoder.fingerprint().to_string(), space: encoder.space(), extra }
     }
+}
+
+/// The source and the options of the index in `dir`.
+fn stored(dir: &Path) -> Result<(PathBuf, IndexOptions)> {
+    let Provenance { source, shard, options, .. } = Provenance::of(dir, &IndexMeta::read(dir)?)?;
+    let options = options.as_ref().map(IndexOptions::from_stored).transpose()?;
+    let (Some(source), Some(options)) = (source, options) else {
+        let what = format!("provenance of {}", dir.display());
+        return Err(Error::not_found(what, "none", "the source that it was made of")
+            .with_hint("an older version of this program made it: index the source again, with the new model"));
+    };
+    std::fs::metadata(&source).map_err(|e| Error::io("cannot open", &source, e))?;
+    Ok((source, IndexOptions { shard, ..options }))
 }

@@ -1,6 +1,6 @@
 //! [`IndexReport`]: what indexing did.
 
-use gxn_data::Dropped;
+use gxn_data::{Account, Dropped};
 use serde::Serialize;
 
 use super::provenance::SourceKind;
@@ -24,8 +24,12 @@ pub struct IndexReport {
     pub removed: Vec<String>,
     /// Images that could not be read; one that the index holds stays in it as it was.
     pub dropped: Vec<Dropped>,
-    /// What reading the dataset left out.
-    pub dataset_dropped: Vec<Dropped>,
+    /// How many of what was left out are images that need a decode command.
+    pub undecoded: usize,
+    /// Ids of images whose names are not UTF-8: they are found, but their paths cannot be shown.
+    pub without_path: Vec<String>,
+    /// What reading the dataset found, and what it left out.
+    pub account: Account,
     /// Ids of images that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
     /// a link to a disk that is not there.
     pub kept: Vec<String>,

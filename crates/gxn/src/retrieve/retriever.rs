@@ -1,5 +1,6 @@
 //! [`Retriever`]: a model and an index made with it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,13 @@ pub struct Retriever {
     index: Index,
     root: Option<PathBuf>,
     calibration: Option<Calibration>,
+}
+
+/// A part of a query, encoded.
+struct Embedded {
+    vector: Vec<f32>,
+    modality: Modality,
+    weight: f32,
 }
 
 /// A server searches from many threads.
@@ -93,7 +101,8 @@ impl Retriever {
     }
 
     /// The best items of `options.target`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image by the model's combined
-    /// score, and like meets like by the cosine of `[h ; l]`. Paths of hits are absolute.
+    /// score, and like meets like by the cosine of `[h ; l]`. Equal parts count as one with the sum of their weights; texts
+    /// without words are left out. Equal captions of one image are one hit. Paths of hits are absolute.
     ///
     /// # Errors
     /// When an image of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
@@ -103,23 +112,30 @@ impl Retriever {
             return Err(Error::unsupported("captions of the index", "none", "an index with captions")
                 .with_remedy(Remedy::IndexDataset));
         }
-        let vectors: Vec<(Vec<f32>, Modality)> =
-            query.parts.iter().map(|part| self.embed(&part.content)).collect::<Result<_>>()?;
-        let parts: Vec<QueryPart<'_>> = (vectors.iter().zip(&query.parts))
-            .map(|((vector, modality), part)| {
-                let kind = if *modality == target { PartKind::Same } else { PartKind::Cross };
-                QueryPart { vector, weight: part.weight, kind }
-            })
-            .collect();
-        let hits = self.index.search_with(&[&parts], options)?.remove(0);
         let mut found = Found {
             unknown_fields: match options.filter {
                 Some(filter) => self.index.unknown_fields(target, filter)?,
                 None => Vec::new(),
             },
             unknown_words: self.unknown_words(query),
+            without_words: query.texts().filter(|text| tokenize(text).is_empty()).map(str::to_owned).collect(),
             ..Found::default()
         };
+        if self.says_nothing(query) {
+            // Any hit would be chance.
+            return Ok(found);
+        }
+        let vectors = self.embed(query)?;
+        found.cancels_out = vectors.is_empty() && found.without_words.len() < query.parts.len();
+        if vectors.is_empty() && !query.parts.is_empty() {
+            return Ok(found);
+        }
+        let kind = |modality: Modality| if modality == target { PartKind::Same } else { PartKind::Cross };
+        let parts: Vec<QueryPart<'_>> = (vectors.iter())
+            .map(|Embedded { vector, modality, weight }| QueryPart { vector, weight: *weight, kind: kind(*modality) })
+            .collect();
+        let options = &SearchOptions { fold_captions: true, ..*options };
+        let hits = self.index.search_with(&[&parts], options)?.remove(0);
         let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
         found.without_relevance = match &calibrated {
             None => Some(WithoutRelevance::NotCalibrated),
@@ -143,17 +159,32 @@ impl Retriever {
         Ok(found)
     }
 
-    fn embed(&self, content: &Content) -> Result<(Vec<f32>, Modality)> {
-        let rows = match content {
-            Content::Text(text) => return Ok((self.encoder.encode_text(text).joined(0), Modality::Text)),
-            Content::File(path) => self.encoder.encode_image(path.as_path())?,
-            Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
-            Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
-        };
-        Ok((rows.joined(0), Modality::Image))
+    /// The parts of the query that have something to say, equal ones as one with the sum of their weights.
+    fn embed(&self, query: &Query) -> Result<Vec<Embedded>> {
+        /// Share of the weights below which their sum is a rounding error.
+        const CANCELLED: f32 = 1e-6;
+        let mut embedded: Vec<(Embedded, f32)> = Vec::new();
+        for part in &query.parts {
+            let rows = match &part.content {
+                Content::Text(text) if tokenize(text).is_empty() => continue,
+                Content::Text(text) => self.encoder.encode_text(text),
+                Content::File(path) => self.encoder.encode_image(path.as_path())?,
+                Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
+                Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
+            };
+            let modality = if matches!(part.content, Content::Text(_)) { Modality::Text } else { Modality::Image };
+            let (vector, weight) = (rows.joined(0), part.weight);
+            match embedded.iter_mut().find(|(other, _)| (&other.vector, other.modality) == (&vector, modality)) {
+                Some((other, size)) => (other.weight, *size) = (other.weight + weight, *size + weight.abs()),
+                None => embedded.push((Embedded { vector, modality, weight }, weight.abs())),
+            }
+        }
+        embedded.retain(|(part, size)| part.weight.abs() > CANCELLED * size);
+        Ok(embedded.into_iter().map(|(part, _)| part).collect())
     }
 
     fn ranked(&self, rank: usize, hit: Hit, relevance: Option<f32>) -> RankedHit {
+        let copies = hit.caption.is_some().then_some(hit.copies);
         let (caption, image_id) = hit.caption.map(|caption| (caption.text, caption.image_id)).unzip();
         RankedHit {
             rank,
@@ -164,11 +195,23 @@ impl Retriever {
             parts: ScoreParts { abstract_level: hit.parts.abstract_level, grounded_level: hit.parts.grounded_level },
             caption,
             image_id,
+            copies,
         }
+    }
+
+    /// Whether a query has no image and no word that the model knows.
+    fn says_nothing(&self, query: &Query) -> bool {
+        let vocabulary = self.encoder.vocabulary();
+        let texts_only = query.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
+        !query.parts.is_empty()
+            && texts_only
+            && query.texts().flat_map(tokenize).all(|word| vocabulary.number(&word) == UNKNOWN)
     }
 
     fn unknown_words(&self, query: &Query) -> Vec<String> {
         let vocabulary = self.encoder.vocabulary();
-        query.texts().flat_map(tokenize).filter(|word| vocabulary.number(word) == UNKNOWN).collect()
+        let mut seen = HashSet::new();
+        let is_new = |word: &String| vocabulary.number(word) == UNKNOWN && seen.insert(word.clone());
+        query.texts().flat_map(tokenize).filter(is_new).collect()
     }
 }

@@ -14,7 +14,7 @@ pub(super) enum Source {
     /// A folder of images without captions, and why it is not a dataset, if that was tried.
     Images(Option<Error>),
     /// A dataset.
-    Dataset(Dataset),
+    Dataset(Box<Dataset>),
 }
 
 impl Source {
@@ -28,13 +28,14 @@ impl Source {
             return Ok(Self::Images(None));
         }
         match Dataset::open(path, &options.source) {
-            Ok(dataset) => Ok(Self::Dataset(dataset)),
+            Ok(dataset) => Ok(Self::Dataset(Box::new(dataset))),
             // A folder may also be a dataset (images with text files beside them); plain images are the usual case.
             Err(error) if path.is_dir() && options.source.texts.is_none() && !options.source.strict => {
                 if before == Some(SourceKind::Dataset) {
                     let what = format!("the dataset of the index, {}", path.display());
-                    return Err(Error::conflict(what, error.to_string(), "a dataset, as before")
-                        .with_remedy(Remedy::FixDataset));
+                    return Err(
+                        Error::conflict(what, error.in_full(), "a dataset, as before").with_remedy(Remedy::FixDataset)
+                    );
                 }
                 // Photos without a single text are no attempt at a dataset.
                 Ok(Self::Images((error.kind() != Kind::NotFound).then_some(error)))

@@ -73,7 +73,7 @@ impl FeatureSource {
                     decoded.push(image);
                 }
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-                Err(error) => bad.push((at, error.to_string())),
+                Err(error) => bad.push((at, error.in_full())),
             }
         }
         Ok((Self::Images { sources: kept, decoded, input }, bad))

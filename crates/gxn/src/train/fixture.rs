@@ -45,7 +45,7 @@ pub(super) fn tiny_config(folder: &Path, stage: Stage) -> RunConfig {
 /// A new run of this configuration in `folder`, its weights drawn from the seed whatever its stage begins with.
 pub(super) fn trainer_of(config: RunConfig, folder: &Path) -> Trainer {
     let (run, features) = (RunFolder(folder.join("run")), folder.join("features"));
-    let trainer = Trainer::assemble(config, run, Origin::New, &features, &(), |_, model| Ok(model)).unwrap();
+    let trainer = Trainer::assemble(config, run, Origin::New, None, &features, &(), |_, model| Ok(model)).unwrap();
     std::fs::create_dir_all(folder.join("run/checkpoints")).unwrap();
     trainer
 }

@@ -4,10 +4,13 @@ use std::fmt;
 
 use super::algorithm::discriminator::{FAKE_RIGHT, REAL_RIGHT};
 use super::caption_task::{COMMONEST, LENGTH, UNKNOWN};
+use super::caption_texts::EqualCaptions;
 use super::event::EpochReport;
 use super::image_task::{OTHER_SENTENCE, SAME_SENTENCE};
 use super::metrics::NamedMetrics;
-use crate::config::Update;
+use crate::config::{TrainConfig, Update};
+use crate::model::EmbeddingRows;
+use gxn_base::{Error, Result};
 
 /// Epochs in a row that have to get worse before [`Alarm::GettingWorse`].
 const WORSE_EPOCHS: usize = 3;
@@ -20,6 +23,8 @@ const LEAST_SPREAD: f64 = 0.005;
 /// Share of the first spread below which embeddings have moved together.
 const SPREAD_LOST: f64 = 0.5;
 
+/// Share of a batch's pairs with an equal caption in it beyond which it is no wonder that nothing can be told apart.
+const TWINS: f64 = 0.5;
 /// Share of one caption among those of all images that is too much.
 const SAME_CAPTION: f64 = 0.5;
 /// Share of places where the unknown word is the likeliest that is too much.
@@ -52,6 +57,8 @@ pub enum Alarm {
         /// 1 − mean cosine between two of them.
         spread: f64,
     },
+    /// Nothing is learned because most captions are the same as another image's of the batch.
+    EqualCaptions(EqualCaptions),
     /// Most images get the same caption.
     SameCaption {
         /// Its share.
@@ -108,6 +115,17 @@ impl fmt::Display for Alarm {
                 "all {what} embeddings are nearly the same (1 − mean cosine = {spread:.4}): every query finds the same \
                  items. Lower train.learning_rate or start with matching.loss=\"sum\" or \"info_nce\""
             ),
+            Self::EqualCaptions(EqualCaptions { texts: 1, .. }) => write!(
+                f,
+                "all train captions are the same text: nothing tells the images apart. Give each image captions of its own"
+            ),
+            Self::EqualCaptions(EqualCaptions { share, texts }) => write!(
+                f,
+                "{:.0} % of the pairs have the caption of another image of their batch ({texts} different captions in all): \
+                 these cannot be told apart. Give the images captions of their own, or do not count equal captions against \
+                 each other: matching.mask_equal_captions=true",
+                100.0 * share
+            ),
             Self::SameCaption { share } => write!(
                 f,
                 "{:.0} % of the validation images get the same caption: the decoder ignores v_l. Raise \
@@ -160,6 +178,8 @@ pub struct Checks<'a> {
     pub updates: &'a [Update],
     /// The epoch's loss if nothing were learned, see [`plateau`](super::algorithm::matching::plateau).
     pub plateau: f64,
+    /// What the epoch's batches have in common.
+    pub equal_captions: EqualCaptions,
 }
 
 /// Checks each finished epoch.
@@ -195,6 +215,12 @@ impl HealthMonitor {
                 alarms.push(Alarm::Collapsed { what, spread });
             }
         }
+        // A lower learning rate would not help.
+        let is_symptom = |alarm: &Alarm| matches!(alarm, Alarm::Plateau { .. } | Alarm::Collapsed { .. });
+        if checks.equal_captions.share > TWINS && alarms.iter().any(is_symptom) {
+            alarms.retain(|alarm| !is_symptom(alarm));
+            alarms.insert(0, Alarm::EqualCaptions(checks.equal_captions));
+        }
         let rsum = validation.rsum;
         self.falling = if rsum < self.best && rsum < self.last { self.falling + 1 } else { 0 };
         self.best = self.best.max(rsum);
@@ -209,6 +235,40 @@ impl HealthMonitor {
     pub(super) fn remembering(first_spreads: [f64; 2], best: f64, last: f64, falling: usize) -> Self {
         Self { first_spreads, best, last, falling }
     }
+}
+
+/// Refuses embeddings after which every score is the same, or none: nothing can be learned from there on. `inputs_differ` tells
+/// of the images and of the captions whether the network could have told them apart.
+///
+/// # Errors
+/// When all embeddings of one kind are one point, or not finite.
+pub(super) fn require_spread(
+    embeddings: [&EmbeddingRows; 2],
+    inputs_differ: [bool; 2],
+    step: u64,
+    train: &TrainConfig,
+) -> Result<()> {
+    for ((rows, what), differ) in embeddings.into_iter().zip(["image", "caption"]).zip(inputs_differ) {
+        let levels = [Some(&rows.abstract_level), rows.grounded_level.as_ref()];
+        let mut levels = levels.into_iter().flatten();
+        let what = format!("the {what} embeddings of the val split after step {step}");
+        if let Some(bad) = levels.clone().flatten().find(|x| !x.is_finite()) {
+            return Err(diverged(what, bad.to_string(), "finite numbers", train));
+        }
+        let is_point = |level: &Vec<f32>| level.chunks_exact(rows.dim).all(|row| *row == level[..rows.dim]);
+        if differ && rows.count > 1 && levels.all(is_point) {
+            let found = "the same point for all, so that every score is a tie";
+            return Err(diverged(what, found.into(), "points that differ", train));
+        }
+    }
+    Ok(())
+}
+
+/// The error of a run that went beyond all bounds.
+pub(super) fn diverged(what: String, found: String, expected: &str, train: &TrainConfig) -> Error {
+    let rate = train.learning_rate;
+    Error::invalid(what, found, expected)
+        .with_hint(format!("lower train.learning_rate (it is {rate:?}); the last checkpoint is from before this"))
 }
 
 fn on_plateau(epoch: &EpochReport, plateau: f64) -> Option<Alarm> {
@@ -262,7 +322,8 @@ mod tests {
         monitor
     }
 
-    const MATCH: Checks = Checks { updates: &[Update::Match], plateau: 0.4 };
+    const MATCH: Checks =
+        Checks { updates: &[Update::Match], plateau: 0.4, equal_captions: EqualCaptions { share: 0.1, texts: 900 } };
 
     #[test]
     fn a_healthy_run_is_silent() {
@@ -299,7 +360,7 @@ mod tests {
         let alarms = monitor().check(&epoch(0.4, 3.0), Checks { plateau: 0.4, ..MATCH });
         assert!(matches!(alarms[..], [Alarm::Plateau { .. }]), "{alarms:?}");
         // A stage without Match has no such loss.
-        let alone = Checks { updates: &[Update::Discriminator, Update::Generator], plateau: 0.4 };
+        let alone = Checks { updates: &[Update::Discriminator, Update::Generator], ..MATCH };
         assert_eq!(monitor().check(&epoch(0.4, 3.0), alone), []);
     }
 
@@ -309,7 +370,7 @@ mod tests {
             let mut epoch = epoch(0.1, 100.0);
             epoch.validation.generated = [(COMMONEST, 0.1), (UNKNOWN, 0.05), (LENGTH, 0.9)].into();
             epoch.validation.generated.record(name, value);
-            monitor().check(&epoch, Checks { updates: &[Update::Caption], plateau: 0.4 })
+            monitor().check(&epoch, Checks { updates: &[Update::Caption], ..MATCH })
         };
         assert_eq!(check(COMMONEST, 0.2), []);
         assert_eq!(check(COMMONEST, 0.9), [Alarm::SameCaption { share: 0.9 }]);
@@ -323,7 +384,7 @@ mod tests {
             let mut epoch = epoch(0.1, 100.0);
             epoch.metrics = [(REAL_RIGHT, real), (FAKE_RIGHT, fake)].into();
             epoch.validation.generated = [(SAME_SENTENCE, same), (OTHER_SENTENCE, other)].into();
-            monitor().check(&epoch, Checks { updates: &[Update::Discriminator, Update::Generator], plateau: 0.4 })
+            monitor().check(&epoch, Checks { updates: &[Update::Discriminator, Update::Generator], ..MATCH })
         };
         assert_eq!(check(0.9, 0.8, 0.15, 0.2), []);
         // A discriminator that reads the sentence doubts real pairs too.
@@ -332,6 +393,38 @@ mod tests {
         assert_eq!(check(0.01, 1.0, 0.15, 0.2), []);
         assert_eq!(check(0.9, 0.8, 0.15, 0.01), [Alarm::OneImage { difference: 0.01 }]);
         assert_eq!(check(0.9, 0.8, 0.004, 0.2), [Alarm::NoiseIgnored { difference: 0.004 }]);
+    }
+
+    /// One text for all images: the loss stands, but no learning rate would help.
+    #[test]
+    fn equal_captions_are_named_as_the_cause() {
+        for texts in [1, 3] {
+            let equal_captions = EqualCaptions { share: 0.9, texts };
+            let found = monitor().check(&epoch(0.4, 5.0), Checks { equal_captions, ..MATCH });
+            assert_eq!(found, [Alarm::EqualCaptions(equal_captions)]);
+            assert!(!found[0].to_string().contains("learning_rate"), "{}", found[0]);
+            // Where the run learns, repeated captions are the data's own affair.
+            assert_eq!(monitor().check(&epoch(0.1, 50.0), Checks { equal_captions, ..MATCH }), []);
+        }
+    }
+
+    #[test]
+    fn one_point_or_no_number_ends_the_run() {
+        let rows = |values: &[f32]| {
+            let mut rows = EmbeddingRows::new(2, false);
+            rows.abstract_level.extend(values);
+            rows.count = values.len() / 2;
+            rows
+        };
+        let (spread, point, none) = (rows(&[1.0, 0.0, 0.0, 1.0]), rows(&[1.0, 0.0, 1.0, 0.0]), rows(&[1.0, f32::NAN]));
+        let train = TrainConfig { learning_rate: 1e30, ..TrainConfig::default() };
+        let check = |embeddings, differ| require_spread(embeddings, differ, 7, &train);
+        check([&spread, &spread], [true; 2]).unwrap();
+        let tie = check([&spread, &point], [true; 2]).unwrap_err();
+        assert!(tie.to_string().contains("every score is a tie") && tie.hint().unwrap().contains("1e30"), "{tie:?}");
+        // Equal captions have equal embeddings.
+        check([&spread, &point], [true, false]).unwrap();
+        assert!(check([&none, &spread], [true; 2]).unwrap_err().to_string().contains("NaN"));
     }
 
     /// Word vectors begin close together, and so do untrained captions: no collapse.

@@ -10,16 +10,20 @@
 //! | [`optimisers`] | one Adam for each update |
 //! | [`sampler`] | which pairs a batch has |
 //! | [`schedule`] | the learning rate of a step |
+//! | [`preflight`], [`rehearsal`] | what is tried before a run: its files; its time |
 //! | [`setup`], [`init_from`] | first weights: drawn, from another run, or resumed |
 //! | [`training_data`], [`feature_source`] | data, vocabulary and features |
+//! | [`caption_texts`] | which captions are the same |
 //! | [`caption_task`] | what the caption update needs beside the network |
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
 //! | [`health`] | what goes wrong in training, recognised, with its cause |
+//! | [`training_page`] | the log as a page with curves |
 //! | [`state`], [`log`] | what resuming needs, and what is written for people |
 
 pub mod algorithm;
 pub mod caption_task;
+pub mod caption_texts;
 pub mod event;
 pub mod feature_source;
 #[cfg(test)]
@@ -32,7 +36,12 @@ pub mod log;
 pub mod metrics;
 mod network;
 pub mod optimisers;
+mod page;
 pub mod pixel_cache;
+pub mod preflight;
+pub mod rehearsal;
+mod run_lock;
+pub mod sample;
 pub mod sampler;
 pub mod schedule;
 pub mod setup;
@@ -48,9 +57,11 @@ use std::path::Path;
 pub use event::{Event, TrainObserver};
 pub use health::Alarm;
 pub use init_from::configuration;
+pub use page::training_page;
+pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use trainer::{Outcome, Trainer};
 
-use crate::config::RunConfig;
+use crate::config::{DataConfig, RunConfig};
 use crate::retrieve::calibration::calibrate_run;
 use gxn_base::Result;
 
@@ -62,12 +73,13 @@ pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainO
     finish(Trainer::new(config, run, features, observer)?, run, observer)
 }
 
-/// Continues the run in the folder `run` to its end and calibrates its best checkpoint.
+/// Continues the run in the folder `run` to its end and calibrates its best checkpoint. `data` says where its data are, if
+/// they are no longer where they were.
 ///
 /// # Errors
 /// As [`Trainer::resume`] and [`Trainer::run`].
-pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    finish(Trainer::resume(run, features, observer)?, run, observer)
+pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    finish(Trainer::resume_with(run, data, features, observer)?, run, observer)
 }
 
 fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
@@ -75,7 +87,7 @@ fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Res
     // Its memory is needed no more.
     drop(trainer);
     if let Err(error) = calibrate_run(run, observer) {
-        // The run is whole without it.
+        // The run is whole without it, also where it was cancelled here.
         observer.event(&Event::NotCalibrated(error));
     }
     Ok(outcome)

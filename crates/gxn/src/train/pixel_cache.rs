@@ -47,7 +47,7 @@ impl PixelCache {
         hasher.update(FORMAT);
         hasher.update(crate::checkpoint::pretty(&preprocess));
         contents.iter().for_each(|content| hasher.update(content.to_string()));
-        let key: String = hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let key = gxn_base::words::hex(&hasher.finalize()[..8]);
         let path = folder.join(format!("pixels-{key}.bin"));
         let expected = (sources.len() * 3 * side_px * side_px) as u64;
         if std::fs::metadata(&path).map(|m| m.len()).ok() != Some(expected) {

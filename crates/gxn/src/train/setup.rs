@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use rand::RngExt;
 
+use super::sample::Sample;
 use super::training_data::TrainingData;
 use crate::checkpoint::{Checkpoint, weights};
 use crate::config::{RunConfig, Update, expand};
@@ -34,13 +35,14 @@ pub enum Origin<'a> {
     Resumed(&'a Checkpoint),
 }
 
-/// Reads the data that `config` names and makes the network.
+/// Reads the data that `config` names, or a `sample` of them, and makes the network.
 ///
 /// # Errors
 /// Everything that is wrong with data, weights or configuration.
 pub fn setup(
     config: &RunConfig,
     origin: Origin,
+    sample: Option<Sample>,
     features: &Path,
     device: &Device,
     progress: &dyn Progress,
@@ -49,13 +51,14 @@ pub fn setup(
         Origin::New => None,
         Origin::InitFrom(saved, _) | Origin::Resumed(saved) => Some(saved),
     };
-    let (data, trained) = TrainingData::load(config, saved, features, device, progress)?;
+    let (data, trained) = TrainingData::load(config, saved, sample, features, device, progress)?;
     let model = match origin {
         Origin::New => new_network(config, &data, trained, device, progress)?,
         Origin::InitFrom(first, second) => initialised_network(config, &data, trained, first, second, device)?,
         Origin::Resumed(saved) => network_like(config, &data, trained, saved, device),
     };
-    progress.note(&data.summary());
+    let name = if sample.is_some() { "a sample of " } else { "" };
+    progress.note(&format!("{name}{}", data.summary()));
     Ok((data, model))
 }
 

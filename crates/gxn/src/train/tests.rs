@@ -55,7 +55,7 @@ impl TrainObserver for Recorder {
 fn loaded(folder: &Path, change: impl FnOnce(&mut crate::config::RunConfig)) -> TrainingData {
     let mut config = tiny_config(folder, Stage::Match);
     change(&mut config);
-    TrainingData::load(&config, None, &folder.join("features"), &Device::flex(), &()).unwrap().0
+    TrainingData::load(&config, None, None, &folder.join("features"), &Device::flex(), &()).unwrap().0
 }
 
 #[test]
@@ -119,11 +119,11 @@ fn images_that_cannot_be_read_leave_with_their_captions() {
         std::fs::write(folder.path().join("3.png"), b"no image").unwrap();
         let observer = Recorder::default();
         let features = folder.path().join("features");
-        let (data, trained) = TrainingData::load(&config, None, &features, &Device::flex(), &observer).unwrap();
+        let (data, trained) = TrainingData::load(&config, None, None, &features, &Device::flex(), &observer).unwrap();
         assert_eq!((data.dataset.images.len(), data.train_images.len(), data.train_captions.len()), (11, 7, 14));
         assert_eq!((trained.is_some(), data.frozen.is_some()), (finetune, !finetune));
         let notes = observer.notes.into_inner().unwrap();
-        assert!(notes[0] == "1: images left out" && notes[1].contains('3'), "{notes:?}");
+        assert!(notes[0] == "skipped: 1" && notes[1].contains('3'), "{notes:?}");
         assert!(
             data.vocabulary.encode_at_most("khaki", 9).contains(&gxn_data::UNKNOWN),
             "its words are no train words"
@@ -144,7 +144,7 @@ fn fewer_train_images_mean_fewer_words_and_rows() {
         data: crate::config::DataConfig { max_train_images: 1, ..too_few.data.clone() },
         ..too_few
     };
-    let error = TrainingData::load(&too_few, None, folder.path(), &Device::flex(), &()).unwrap_err();
+    let error = TrainingData::load(&too_few, None, None, folder.path(), &Device::flex(), &()).unwrap_err();
     assert!(error.to_string().contains("found 1 image, expected at least 2"), "{error}");
 }
 
@@ -159,7 +159,7 @@ fn a_step_draws_one_view_and_everything_else_takes_their_mean() {
         let half = image::RgbImage::from_fn(32, 32, |x, _| image::Rgb([if x < 9 { 250 } else { 5 }, 60, 90]));
         half.save(folder.path().join("1.png")).unwrap();
         let features = folder.path().join("features");
-        let (data, model) = setup(&config, Origin::New, &features, &Device::flex(), &()).unwrap();
+        let (data, model) = setup(&config, Origin::New, None, &features, &Device::flex(), &()).unwrap();
         assert_eq!(matches!(data.features, FeatureSource::Images { .. }), finetune);
         let draw = |seed| -> Vec<f32> {
             let found = data.features.step_features(&model, &[1], Phase::Train { seed }, &Device::flex()).unwrap();
@@ -209,7 +209,7 @@ fn first_weights_come_from_one_run_or_two() {
     let config = tiny_config(folder.path(), Stage::I2tT2i);
     let started = |origin: Origin| {
         let features = folder.path().join("features");
-        weights::collect(&setup(&config, origin, &features, &Device::flex(), &()).unwrap().1)
+        weights::collect(&setup(&config, origin, None, &features, &Device::flex(), &()).unwrap().1)
     };
     let (new, one) = (started(Origin::New), started(Origin::InitFrom(&first, None)));
     let two = started(Origin::InitFrom(&first, Some(&second)));
@@ -235,6 +235,63 @@ fn the_transform_of_features_is_fitted_for_new_networks_only() {
     let start = saved(&trainer, &folder.path().join("start"));
     config.data.max_train_images = 2;
     let features = folder.path().join("features");
-    let (_, model) = setup(&config, Origin::InitFrom(&start, None), &features, &Device::flex(), &()).unwrap();
+    let (_, model) = setup(&config, Origin::InitFrom(&start, None), None, &features, &Device::flex(), &()).unwrap();
     assert_eq!(fitted(&weights::collect(&model)), own, "of the run that it is initialised from");
+}
+
+/// 100 validation images are enough for a calibration; the observer cancels once the training is over.
+#[test]
+fn a_run_that_is_cancelled_while_it_is_calibrated_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny_config(folder.path(), Stage::Match);
+    let mut lines = std::fs::read_to_string(&config.data.source).unwrap();
+    for at in 0..100u8 {
+        let image = image::RgbImage::from_pixel(32, 32, image::Rgb([at, 2 * at, 9]));
+        image.save(folder.path().join(format!("v{at}.png"))).unwrap();
+        lines += &format!("{{\"image\": \"v{at}.png\", \"caption\": \"text {at}\", \"split\": \"val\"}}\n");
+    }
+    std::fs::write(&config.data.source, lines).unwrap();
+    #[derive(Default)]
+    struct Canceller {
+        epochs: AtomicUsize,
+        not_calibrated: Mutex<Option<Kind>>,
+    }
+    impl Progress for Canceller {
+        fn cancelled(&self) -> bool {
+            self.epochs.load(Ordering::Relaxed) == 3
+        }
+    }
+    impl TrainObserver for Canceller {
+        fn event(&self, event: &Event) {
+            match event {
+                Event::Epoch(_) => drop(self.epochs.fetch_add(1, Ordering::Relaxed)),
+                Event::NotCalibrated(error) => *self.not_calibrated.lock().unwrap() = Some(error.kind()),
+                _ => {}
+            }
+        }
+    }
+    let (run, features, observer) = (folder.path().join("run"), folder.path().join("features"), Canceller::default());
+    let outcome = super::run(config, &run, &features, &observer).unwrap();
+    assert_eq!((outcome.epoch, *observer.not_calibrated.lock().unwrap()), (2, Some(Kind::Interrupted)));
+    assert!(!run.join("best/relevance.safetensors").exists());
+    crate::retrieve::calibration::calibrate_run(&run, &()).unwrap().unwrap();
+}
+
+/// Two images have the caption "green is here".
+#[test]
+fn equal_captions_of_other_images_are_no_negatives_where_they_are_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny_config(folder.path(), Stage::Match);
+    let lines = std::fs::read_to_string(&config.data.source).unwrap();
+    std::fs::write(&config.data.source, lines.replace("lime is here", "Green is here")).unwrap();
+    let load = |config: &crate::config::RunConfig| {
+        TrainingData::load(config, None, None, &folder.path().join("features"), &Device::flex(), &()).unwrap().0
+    };
+    let data = load(&config);
+    let members = [0, 2, 4]; // "green is here", "Green is here", "olive is here"
+    let (yes, no) = (true, false);
+    assert_eq!(data.belongs(&members, false), [yes, no, no, no, yes, no, no, no, yes]);
+    assert_eq!(data.belongs(&members, true), [yes, yes, no, yes, yes, no, no, no, yes]);
+    // The second image has the caption of the first one too, but this batch shows another of its own.
+    assert_eq!(data.belongs(&[0, 3], true), [yes, no, yes, yes]);
 }

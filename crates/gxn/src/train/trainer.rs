@@ -9,20 +9,23 @@ use burn::tensor::Device;
 use super::algorithm::matching::plateau;
 use super::caption_task::{self, CaptionTask};
 use super::event::{EpochReport, Event, StepReport, TrainObserver};
-use super::health::Checks;
+use super::health::{Checks, diverged, require_spread};
 use super::image_task::ImageTask;
 use super::init_from::{initial_checkpoint, merged_checkpoint};
 use super::log::Log;
 use super::metrics::NamedMetrics;
 use super::network::Network;
 use super::optimisers::Optimisers;
+use super::preflight::check_writable;
+use super::run_lock::RunLock;
+use super::sample::Sample;
 use super::sampler::epoch_batches;
 use super::setup::{Origin, setup};
 use super::state::{self, Machine, Position, RunFolder};
 use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, short, weights};
-use crate::config::{RunConfig, SelectBy, Update};
+use crate::config::{DataConfig, RunConfig, SelectBy, Update};
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{Split, Vocabulary};
@@ -45,6 +48,8 @@ pub struct Outcome {
 pub struct Trainer {
     pub(super) config: RunConfig,
     run: RunFolder,
+    /// Held as long as this may write; a rehearsal has none.
+    lock: Option<RunLock>,
     pub(super) data: TrainingData,
     pub(super) model: Network,
     /// Moving average of the weights, evaluated and saved in place of them.
@@ -58,24 +63,43 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Reads the data, computes missing features and makes a new network. `features` is the folder of cached features.
+    /// Reads the data, computes missing features and makes a new network. `features` is the folder of cached features. The
+    /// folder `run` is this trainer's alone until it is dropped. All that can be opened is, before features are computed.
     ///
     /// # Errors
-    /// Everything that is wrong with data, weights or configuration; when `run` already holds a run; and
+    /// Everything that is wrong with data, weights or configuration; when `run` already holds a run;
+    /// [`Kind::Busy`](gxn_base::Kind::Busy) when another trainer has it; and
     /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when the observer cancels.
     pub fn new(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
         config.validate()?;
+        let lock = RunLock::claim(run)?;
         let folder = RunFolder(run.to_path_buf());
         if folder.can_be_resumed() {
             return Err(Error::conflict(run.display().to_string(), "a run", "a new or empty folder")
                 .with_remedy(Remedy::ResumeOrRename));
         }
+        check_writable(features)?;
+        let mut trainer = Self::begin(config.with_absolute_paths(), folder, None, features, observer)?;
+        trainer.lock = Some(lock);
+        trainer.run.create(&trainer.config)?;
+        Ok(trainer)
+    }
+
+    /// A new trainer, perhaps of a sample of the data, that has written nothing.
+    pub(super) fn begin(
+        config: RunConfig,
+        folder: RunFolder,
+        sample: Option<Sample>,
+        features: &Path,
+        observer: &dyn TrainObserver,
+    ) -> Result<Self> {
         let device = Device::flex();
         let (first, ancestry) = initial_checkpoint(&config, &device)?.unzip();
         let merged = merged_checkpoint(&config, first.as_ref(), &device)?;
         let origin = first.as_ref().map_or(Origin::New, |first| Origin::InitFrom(first, merged.as_ref()));
-        let mut trainer = Self::assemble(config, folder, origin, features, observer, |data, model| {
-            if let Some(first) = first.as_ref().filter(|first| first.card.data_sha != data.dataset.hash()) {
+        let mut trainer = Self::assemble(config, folder, origin, sample, features, observer, |data, model| {
+            let others = |first: &&Checkpoint| sample.is_none() && first.card.data_sha != data.dataset.hash();
+            if let Some(first) = first.as_ref().filter(others) {
                 observer.note(&format!(
                     "warning: {} was trained on other captions, ids or splits than these: val and test may hold its train pairs",
                     first.card.dataset
@@ -84,18 +108,34 @@ impl Trainer {
             Ok(model)
         })?;
         trainer.ancestry = ancestry.unwrap_or_default();
-        trainer.run.create(&trainer.config)?;
         Ok(trainer)
     }
 
     /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
     ///
     /// # Errors
-    /// When there is nothing to resume, the data changed, or a file is damaged.
+    /// When there is nothing to resume, the data changed, or a file is damaged; and [`Kind::Busy`](gxn_base::Kind::Busy) when
+    /// another trainer has the run.
     pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
+        Self::resume_with(run, None, features, observer)
+    }
+
+    /// The same with the data at the places that `data` names. They have to be the same data: contents count, not paths.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume_with(
+        run: &Path,
+        data: Option<&DataConfig>,
+        features: &Path,
+        observer: &dyn TrainObserver,
+    ) -> Result<Self> {
         let folder = RunFolder(run.to_path_buf());
         let last = run.join("last");
-        if !last.join("trainer.json").exists() {
+        let is_saved = || last.join("trainer.json").exists();
+        // A run that is being made has nothing but its lock.
+        let lock = if is_saved() || RunLock::is_there(run) { Some(RunLock::claim(run)?) } else { None };
+        if !is_saved() {
             return Err(Error::not_found(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
                 .with_remedy(Remedy::StartRun));
         }
@@ -112,10 +152,16 @@ impl Trainer {
         let saved = Checkpoint::load(&last, &Device::flex())?;
         let place = last.join("trainer.safetensors").display().to_string();
         let origin = Origin::Resumed(&saved);
-        let mut trainer = Self::assemble(saved.config.clone(), folder, origin, features, observer, |data, model| {
+        let mut config = saved.config.clone();
+        config.data = match data {
+            Some(data) => data.clone(),
+            None => config.data.located(&saved.card.data_from_run, run),
+        };
+        let mut trainer = Self::assemble(config, folder, origin, None, features, observer, |data, model| {
             same_data(&position, data)?;
             weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)
         })?;
+        trainer.lock = lock;
         let moments = state::optimiser_states(arrays, &position.optimiser_steps, &place)?;
         trainer.optimisers.restore(moments, &trainer.model)?;
         trainer.position = position;
@@ -132,12 +178,13 @@ impl Trainer {
         config: RunConfig,
         run: RunFolder,
         origin: Origin,
+        sample: Option<Sample>,
         features: &Path,
         observer: &dyn TrainObserver,
         first_weights: impl FnOnce(&TrainingData, Gxn) -> Result<Gxn>,
     ) -> Result<Self> {
         let device = Device::flex();
-        let (data, model) = setup(&config, origin, features, &device, observer)?;
+        let (data, model) = setup(&config, origin, sample, features, &device, observer)?;
         let model = first_weights(&data, model)?;
         Ok(Self {
             optimisers: Optimisers::new(&config),
@@ -150,6 +197,7 @@ impl Trainer {
             ancestry: Vec::new(),
             config,
             run,
+            lock: None,
             data,
             device,
         })
@@ -188,7 +236,7 @@ impl Trainer {
                     return self.stopped(observer);
                 }
             }
-            self.finish_epoch(batches.len(), start, &mut log, observer)?;
+            self.finish_epoch(&batches, start, &mut log, observer)?;
             if observer.cancelled() && !self.is_over() {
                 return self.stopped(observer);
             }
@@ -228,13 +276,13 @@ impl Trainer {
 
     fn finish_epoch(
         &mut self,
-        batches: usize,
+        batches: &[Vec<usize>],
         start: Instant,
         log: &mut Log,
         observer: &dyn TrainObserver,
     ) -> Result<()> {
-        let loss = self.position.loss_sum / batches.max(1) as f64;
-        let metrics = std::mem::take(&mut self.position.sums).over(batches);
+        let loss = self.position.loss_sum / batches.len().max(1) as f64;
+        let metrics = std::mem::take(&mut self.position.sums).over(batches.len());
         let batch_size = self.config.train.batch_size.min(self.data.train_images.len());
         let plateau = plateau(&self.config.matching, self.negatives(), batch_size);
         self.position.epoch += 1;
@@ -246,7 +294,8 @@ impl Trainer {
         let (step, epoch) = (self.position.step, self.position.epoch);
         let seconds = start.elapsed().as_secs_f64();
         let report = EpochReport { step, epoch, loss: Some(loss), metrics, validation, best, seconds };
-        let checks = Checks { updates: &self.checked_updates(), plateau };
+        let equal_captions = self.data.texts.equal_captions(batches);
+        let checks = Checks { updates: &self.checked_updates(), plateau, equal_captions };
         for alarm in self.position.health.check(&report, checks) {
             observer.event(&Event::Alarm(alarm));
         }
@@ -303,6 +352,12 @@ impl Trainer {
         let (features, width) = self.data.split_features(&model, Split::Val)?;
         let images = model.embed_features(&features, width, &self.device);
         let captions = self.data.embed_captions(&model, Split::Val);
+        // The untrained network is what it is.
+        if self.position.step > 0 {
+            let tokens = self.data.dataset.captions_in(Split::Val).map(|at| self.data.tokens[at].as_slice());
+            let inputs_differ = [differ(features.chunks_exact(width.max(1))), differ(tokens)];
+            require_spread([&images, &captions], inputs_differ, self.position.step, &self.config.train)?;
+        }
         let scoring = crate::evaluate::encode::scoring(&self.config);
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;
         if let Some(task) = &self.captions {
@@ -346,6 +401,7 @@ impl Trainer {
             std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
         }
         let checkpoint = self.checkpoint(validation);
+        self.finite_weights(&checkpoint)?;
         let (mut arrays, steps) = state::optimiser_arrays(self.optimisers.state());
         self.position.optimiser_steps = steps;
         weights::put_prefix(&mut arrays, "model", weights::collect(&*self.model));
@@ -369,6 +425,7 @@ impl Trainer {
                 program: format!("gxn {}", env!("CARGO_PKG_VERSION")),
                 dataset: self.data.dataset.name.clone(),
                 data_sha: self.position.data_sha.clone(),
+                data_from_run: self.config.data.places_from(&self.run.0),
                 train_images: self.data.train_images.len(),
                 train_captions: self.data.train_captions.len(),
                 seed: self.config.train.seed,
@@ -383,16 +440,22 @@ impl Trainer {
         }
     }
 
+    /// Refuses to save weights that no program could read again.
+    fn finite_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let arrays = weights::collect(&checkpoint.model);
+        let bad = arrays.iter().find_map(|(name, array)| Some((name, array.values.iter().find(|x| !x.is_finite())?)));
+        let Some((name, value)) = bad else { return Ok(()) };
+        let what = format!("{name} after step {}", self.position.step);
+        Err(diverged(what, value.to_string(), "finite numbers", &self.config.train))
+    }
+
     /// The words of the train captions.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.data.vocabulary
     }
 
-    /// Runs the first `steps` steps without saving anything: they tell the time and the memory that a run needs.
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    pub fn rehearse(&mut self, steps: usize) -> Result<Vec<StepReport>> {
+    /// Does the first `steps` steps and saves nothing.
+    pub(super) fn first_steps(&mut self, steps: usize) -> Result<Vec<StepReport>> {
         let batches = self.batches(self.position.epoch);
         batches.iter().take(steps).map(|batch| self.step(batch, batches.len())).collect()
     }
@@ -405,6 +468,11 @@ impl Trainer {
             best_rsum: self.position.best_rsum,
         }
     }
+}
+
+/// Whether rows are not all the same.
+fn differ<'a, T: PartialEq + 'a>(mut rows: impl Iterator<Item = &'a [T]>) -> bool {
+    rows.next().is_some_and(|first| rows.any(|row| row != first))
 }
 
 /// Refuses other data than when the run began.

@@ -1,23 +1,27 @@
 //! [`TrainingData`]: data, vocabulary and features of a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
 use rand::RngExt;
+use rayon::prelude::*;
 
+use super::caption_texts::{CaptionTexts, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
+use super::sample::Sample;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, expand};
 use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::matching::ranking_loss::same_image;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, Dropped, Split, UNKNOWN, Vocabulary};
+use gxn_data::{ContentHash, Dataset, Dropped, Duplicates, Purpose, Split, UNKNOWN, Vocabulary, WordVectors};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -37,6 +41,8 @@ pub struct TrainingData {
     pub features: FeatureSource,
     /// Token ids of every caption.
     pub tokens: Vec<Vec<u32>>,
+    /// Which captions are the same.
+    pub texts: CaptionTexts,
     /// Image of every caption.
     pub caption_image: Vec<usize>,
     /// Train images that are used, ascending.
@@ -49,41 +55,45 @@ pub struct TrainingData {
 
 impl TrainingData {
     /// Reads what `config` names: data, vocabulary, features; also returns the CNN, where it is trained. A checkpoint that was
-    /// `saved` decides vocabulary and CNN.
+    /// `saved` decides vocabulary and CNN. With a `sample` the data are some images only, see [`Sample`], and the words those
+    /// of all.
     ///
     /// # Errors
     /// Everything that is wrong with data, weights or configuration.
     pub fn load(
         config: &RunConfig,
         saved: Option<&Checkpoint>,
+        sample: Option<Sample>,
         features: &Path,
         device: &Device,
         progress: &dyn Progress,
     ) -> Result<(Self, Option<Backbone>)> {
         let mut dataset = open_configured(&config.data)?;
-        note_dropped("left out while reading", &dataset.account.left_out(), progress);
-        has_enough(&dataset, config)?;
-        let input = saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone());
-        let backbone = match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
-            Some(backbone) => backbone,
-            None => first_backbone(config, device)?,
+        dataset.account.lines(NAMED).iter().for_each(|line| progress.note(line));
+        match saved {
+            Some(_) => has_enough(&dataset, config)?,
+            None => check_dataset(&dataset, config)?,
+        }
+        let words_of = |dataset: &Dataset| match saved {
+            Some(saved) => saved.vocabulary.clone(),
+            None => train_words(dataset, config),
         };
+        let words_of_all = sample.map(|_| words_of(&dataset));
+        if let Some(sample) = sample {
+            dataset = dataset.subset(&sample.of(&dataset, config));
+        }
+        let input = input_for(config, saved);
+        let backbone = backbone_for(config, saved, device)?;
         let (features, trained, frozen) = if config.look.finetune {
             (decoded_images(&mut dataset, &input, progress)?, Some(unlocked(backbone, &config.look)), None)
         } else {
             (cached_features(config, &mut dataset, &input, &backbone, features, progress)?, None, Some(backbone))
         };
         has_enough(&dataset, config)?;
-        let vocabulary = match saved {
-            Some(saved) => saved.vocabulary.clone(),
-            None => Vocabulary::from_texts(train_texts(&dataset, config), config.data.min_count),
-        };
-        let max_words = match config.look.sentence.max_words {
-            0 => usize::MAX,
-            words => words,
-        };
-        let encode = |text: &str| vocabulary.encode_at_most(text, max_words);
-        let tokens = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
+        let vocabulary = words_of_all.unwrap_or_else(|| words_of(&dataset));
+        note_cut_texts(dataset.captions.iter().map(|caption| caption.text.as_str()), &config.data, progress);
+        let encode = |text: &str| vocabulary.encode_at_most(text, config.data.token_limit());
+        let tokens: Vec<Vec<u32>> = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
         let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
         let train_images = used_train_images(&dataset, config);
         let is_used = |caption: &usize| train_images.binary_search(&caption_image[*caption]).is_ok();
@@ -96,6 +106,7 @@ impl TrainingData {
             input,
             frozen,
             features,
+            texts: CaptionTexts::new(&tokens),
             tokens,
             caption_image,
             train_images,
@@ -133,6 +144,25 @@ impl TrainingData {
             }
         }
         captions
+    }
+
+    /// Which captions of a step belong to which of its images, and are no negatives of them: an image's own, and with
+    /// `equal_captions` those of other images that are, word by word, one of its own.
+    ///
+    /// # Shapes
+    /// `B` captions → `[B, B]`, a row for each caption's image
+    pub fn belongs(&self, members: &[usize], equal_captions: bool) -> Vec<bool> {
+        let images: Vec<usize> = members.iter().map(|&caption| self.caption_image[caption]).collect();
+        let mut belongs = same_image(&images);
+        if equal_captions {
+            for (row, &image) in belongs.chunks_exact_mut(members.len()).zip(&images) {
+                let own: HashSet<u32> = self.dataset.captions_of(image).map(|caption| self.texts.of(caption)).collect();
+                row.iter_mut()
+                    .zip(members)
+                    .for_each(|(entry, &caption)| *entry |= own.contains(&self.texts.of(caption)));
+            }
+        }
+        belongs
     }
 
     /// Row of a train image among [`TrainingData::captioned`].
@@ -185,22 +215,33 @@ pub fn open_configured(config: &DataConfig) -> Result<Dataset> {
     Dataset::open(&expand(&config.source)?, &options)
 }
 
-/// Refuses what cannot be trained on; asked before images are read, which takes long, and again after it.
-fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
-    let val = dataset.images.iter().filter(|image| image.split == Split::Val).count();
-    // A batch is its own negatives: one image has none.
-    for (split, found, least) in [(Split::Train, used_train_images(dataset, config).len(), 2), (Split::Val, val, 1)] {
-        if found < least {
-            let what = format!("the {split} split of {}", dataset.name);
-            let found = if found == 0 { "no image".to_string() } else { format!("{found} image") };
-            return Err(Error::invalid(what, found, format!("at least {least}")).with_remedy(Remedy::GiveSplits));
-        }
+/// Refuses a dataset that cannot be trained on, and word vectors that are not of its language or cannot be read: before images
+/// are read, which takes long.
+///
+/// # Errors
+/// When the dataset lacks images, or as [`WordVectors::load`].
+pub fn check_dataset(dataset: &Dataset, config: &RunConfig) -> Result<()> {
+    has_enough(dataset, config)?;
+    match (&config.look.sentence.word_vectors, &config.train.init_from) {
+        (Some(file), None) => WordVectors::load(&expand(&file.path)?, &train_words(dataset, config)).map(|_| ()),
+        // They come with the run that this one is initialised from.
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The words of the train captions, as far as they are read.
+fn train_words(dataset: &Dataset, config: &RunConfig) -> Vocabulary {
+    Vocabulary::from_texts_at_most(train_texts(dataset, config), config.data.token_limit(), config.data.min_count)
+}
+
+/// Refuses what cannot be trained on; asked again after images were read.
+fn has_enough(dataset: &Dataset, config: &RunConfig) -> Result<()> {
+    let [_, val, test] = dataset.split_sizes();
+    Purpose::Train.require(&dataset.name, [used_train_images(dataset, config).len(), val, test])
 }
 
 /// Train images that are used, ascending.
-fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
+pub(super) fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
     let mut images = dataset.split_indices(Split::Train);
     if config.data.max_train_images > 0 {
         images.truncate(config.data.max_train_images);
@@ -211,6 +252,19 @@ fn used_train_images(dataset: &Dataset, config: &RunConfig) -> Vec<usize> {
 fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<Item = &'a str> {
     let used = used_train_images(dataset, config);
     dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
+}
+
+/// The CNN's input: that of the checkpoint that was `saved`, if there is one.
+pub(super) fn input_for(config: &RunConfig, saved: Option<&Checkpoint>) -> ImagePipeline {
+    saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone())
+}
+
+/// The CNN of the checkpoint that was `saved`, else the one that the configuration names.
+pub(super) fn backbone_for(config: &RunConfig, saved: Option<&Checkpoint>, device: &Device) -> Result<Backbone> {
+    match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
+        Some(backbone) => Ok(backbone),
+        None => first_backbone(config, device),
+    }
 }
 
 fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
@@ -231,7 +285,7 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
 /// The CNN with the groups that the configuration trains; statistics of its normalisation stay as they are.
 fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
     let cut = if look.finetune_groups == 0 { 0 } else { backbone.cut_below(look.finetune_groups) };
-    backbone.unlock_from(cut)
+    backbone.freeze_below(cut)
 }
 
 /// Images for a CNN that is trained; those that cannot be read leave the dataset.
@@ -239,6 +293,8 @@ fn decoded_images(dataset: &mut Dataset, input: &ImagePipeline, progress: &dyn P
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
     let (features, bad) = FeatureSource::decode(sources, input.clone(), progress)?;
     leave_out(dataset, bad, progress)?;
+    let contents = dataset.images.par_iter().map(|image| image.content.map_or_else(|| image.source.content_hash(), Ok));
+    report_leaks(dataset, &contents.collect::<Result<Vec<_>>>()?, progress)?;
     Ok(features)
 }
 
@@ -271,20 +327,22 @@ fn cached_features(
         }
     }
     leave_out(dataset, bad, progress)?;
+    report_leaks(dataset, &kept, progress)?;
     let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
     Ok(FeatureSource::Cached { store: Box::new(store), contents: kept, feature_dim, views })
 }
 
-/// Removes images that cannot be read, with their captions, and reports it.
+/// Removes images that cannot be read, with their captions, and reports it; in strict mode they are refused.
 fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, progress: &dyn Progress) -> Result<()> {
     if bad.is_empty() {
         return Ok(());
     }
-    let dropped: Vec<Dropped> = bad
-        .iter()
-        .map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() })
-        .collect();
-    note_dropped("images left out", &dropped, progress);
+    let mut account = dataset.account.later();
+    let dropped =
+        bad.iter().map(|(at, reason)| Dropped { what: dataset.images[*at].id.clone(), reason: reason.clone() });
+    account.dropped = dropped.collect();
+    account.lines(NAMED).iter().for_each(|line| progress.note(line));
+    account.require_clean(&dataset.name)?;
     let gone: std::collections::HashSet<usize> = bad.iter().map(|(at, _)| *at).collect();
     let keep: Vec<usize> = (0..dataset.images.len()).filter(|at| !gone.contains(at)).collect();
     if keep.is_empty() {
@@ -295,15 +353,11 @@ fn leave_out(dataset: &mut Dataset, bad: Vec<(usize, String)>, progress: &dyn Pr
     Ok(())
 }
 
-fn note_dropped(what: &str, dropped: &[Dropped], progress: &dyn Progress) {
-    if dropped.is_empty() {
-        return;
-    }
-    progress.note(&format!("{}: {what}", dropped.len()));
-    for one in dropped.iter().take(NAMED) {
-        progress.note(&format!("  {}: {}", one.what, one.reason));
-    }
-    if dropped.len() > NAMED {
-        progress.note(&format!("  and {} more; a check of the dataset lists them", dropped.len() - NAMED));
-    }
+/// Reports identical images in several splits, as a check does; in strict mode they are refused.
+fn report_leaks(dataset: &Dataset, contents: &[ContentHash], progress: &dyn Progress) -> Result<()> {
+    let contents: Vec<_> = contents.iter().copied().map(Some).collect();
+    let mut account = dataset.account.later();
+    account.warnings.extend(Duplicates::leak_warning(&Duplicates::find(dataset, &contents)));
+    account.lines(NAMED).iter().for_each(|line| progress.note(line));
+    account.require_clean(&dataset.name)
 }

@@ -3,14 +3,14 @@
 //! | table | key → value |
 //! |---|---|
 //! | `state` | `current`, `building`: number of a generation; `next_file`: number for the next row file; `generation/N`: [`IndexMeta`] |
-//! | `N/SIDE/ids` | id of an item → row |
-//! | `N/SIDE/items` | (row, id) → the item as JSON |
-//! | `N/SIDE/contents` | content → row |
-//! | `N/SIDE/of_image` | (image id, caption id) → nothing |
-//! | `N/SIDE/segments` | first row → [`SegmentRecord`] |
-//! | `N/SIDE/dead` | row / 4096 → 4096 bits, one for each row that no item refers to |
+//! | `N/MODALITY/ids` | id of an item → row |
+//! | `N/MODALITY/items` | (row, id) → the item as JSON |
+//! | `N/MODALITY/contents` | content → row |
+//! | `N/MODALITY/of_image` | (image id, caption id) → nothing |
+//! | `N/MODALITY/segments` | first row → [`SegmentRecord`] |
+//! | `N/MODALITY/dead` | row / 4096 → 4096 bits, one for each row that no item refers to |
 //!
-//! N is a generation and SIDE `images` or `captions`. All of an index is of one generation, `current`; a second one,
+//! N is a generation and MODALITY `images` or `captions`. All of an index is of one generation, `current`; a second one,
 //! `building`, is made beside it when another model takes over, and becomes the current one in a single transaction.
 
 mod overlay;
@@ -40,7 +40,7 @@ const NEXT_FILE: &str = "next_file";
 /// Rows whose dead bits share a value.
 const DEAD_CHUNK: u64 = 4096;
 
-/// Names of the tables of one side of one generation.
+/// Names of the tables of one modality of one generation.
 struct Names {
     ids: String,
     items: String,
@@ -51,8 +51,8 @@ struct Names {
 }
 
 impl Names {
-    fn new(generation: u64, side: Modality) -> Self {
-        let name = |kind: &str| format!("{generation}/{}/{kind}", side.plural());
+    fn new(generation: u64, modality: Modality) -> Self {
+        let name = |kind: &str| format!("{generation}/{}/{kind}", modality.plural());
         Self {
             ids: name("ids"),
             items: name("items"),
@@ -101,7 +101,7 @@ pub(crate) struct SegmentRecord {
 
 impl SegmentRecord {
     pub(crate) fn new(file: u64, rows: u64, chain: &Chain) -> Self {
-        Self { file, rows, chain: crate::file::hex(chain) }
+        Self { file, rows, chain: gxn_base::words::hex(chain) }
     }
 
     pub(crate) fn chain(&self) -> Chain {
@@ -115,8 +115,8 @@ impl SegmentRecord {
 }
 
 /// Path of a row file.
-pub(crate) fn segment_path(dir: &Path, side: Modality, number: u64) -> PathBuf {
-    dir.join(SEGMENT_DIR).join(format!("{}-{number}.f16", side.plural()))
+pub(crate) fn segment_path(dir: &Path, modality: Modality, number: u64) -> PathBuf {
+    dir.join(SEGMENT_DIR).join(format!("{}-{number}.f16", modality.plural()))
 }
 
 /// Path of the sketches of a row file.

@@ -56,8 +56,8 @@ impl Catalogue {
             Ok((transaction, meta))
         })?;
         let meta = meta?;
-        let tables = |side: Modality| -> Result<Tables> {
-            guard(&path, || Tables::open(&transaction, &Names::new(meta.generation, side)))
+        let tables = |modality: Modality| -> Result<Tables> {
+            guard(&path, || Tables::open(&transaction, &Names::new(meta.generation, modality)))
         };
         let images = tables(Modality::Image)?;
         let captions = meta.captions.as_ref().map(|_| tables(Modality::Text)).transpose()?;
@@ -70,9 +70,9 @@ impl Catalogue {
         &self.meta
     }
 
-    /// The row files of a side by their first row.
-    pub(crate) fn segments(&self, side: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
-        let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
+    /// The row files of a modality by their first row.
+    pub(crate) fn segments(&self, modality: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
+        let Some(tables) = self.tables(modality) else { return Ok(Vec::new()) };
         let stored = guard(&self.path, || {
             let mut found = Vec::new();
             for entry in tables.segments.range::<u64>(..)? {
@@ -94,8 +94,8 @@ impl Catalogue {
     }
 
     /// Which of the rows `first..first + rows` items refer to; `None` if all.
-    pub(crate) fn live(&self, side: Modality, first: u64, rows: u64) -> Result<Option<Bitmap>> {
-        let Some(tables) = self.tables(side) else { return Ok(None) };
+    pub(crate) fn live(&self, modality: Modality, first: u64, rows: u64) -> Result<Option<Bitmap>> {
+        let Some(tables) = self.tables(modality) else { return Ok(None) };
         let mut live: Option<Bitmap> = None;
         guard(&self.path, || {
             let end = (first + rows).div_ceil(DEAD_CHUNK);
@@ -115,28 +115,28 @@ impl Catalogue {
         Ok(live)
     }
 
-    pub(crate) fn row_of(&self, side: Modality, id: &str) -> Result<Option<u64>> {
-        let Some(tables) = self.tables(side) else { return Ok(None) };
+    pub(crate) fn row_of(&self, modality: Modality, id: &str) -> Result<Option<u64>> {
+        let Some(tables) = self.tables(modality) else { return Ok(None) };
         guard(&self.path, || Ok(tables.ids.get(id)?.map(|row| row.value())))
     }
 
-    pub(crate) fn row_of_content(&self, side: Modality, content: &str) -> Result<Option<u64>> {
-        let Some(tables) = self.tables(side) else { return Ok(None) };
+    pub(crate) fn row_of_content(&self, modality: Modality, content: &str) -> Result<Option<u64>> {
+        let Some(tables) = self.tables(modality) else { return Ok(None) };
         guard(&self.path, || Ok(tables.contents.get(content)?.map(|row| row.value())))
     }
 
     /// The item with this id.
-    pub(crate) fn item_of(&self, side: Modality, id: &str) -> Result<Option<StoredItem>> {
-        let Some(row) = self.row_of(side, id)? else { return Ok(None) };
-        let Some(tables) = self.tables(side) else { return Ok(None) };
+    pub(crate) fn item_of(&self, modality: Modality, id: &str) -> Result<Option<StoredItem>> {
+        let Some(row) = self.row_of(modality, id)? else { return Ok(None) };
+        let Some(tables) = self.tables(modality) else { return Ok(None) };
         let json = guard(&self.path, || Ok(tables.items.get((row, id))?.map(|json| json.value().to_vec())))?;
         let json = json.ok_or_else(|| malformed(&self.path, format!("no item at row {row} for the id {id}")))?;
         Ok(Some(StoredItem { row, id: id.to_string(), json }))
     }
 
     /// All items of the rows `rows`, by row and id.
-    pub(crate) fn items_in(&self, side: Modality, rows: Range<u64>) -> Result<Vec<StoredItem>> {
-        let Some(tables) = self.tables(side) else { return Ok(Vec::new()) };
+    pub(crate) fn items_in(&self, modality: Modality, rows: Range<u64>) -> Result<Vec<StoredItem>> {
+        let Some(tables) = self.tables(modality) else { return Ok(Vec::new()) };
         guard(&self.path, || {
             let mut found = Vec::new();
             for entry in tables.items.range::<(u64, &str)>((rows.start, "")..(rows.end, ""))? {
@@ -149,8 +149,8 @@ impl Catalogue {
     }
 
     /// Entries of the tables of ids and of items, which must be equal.
-    pub(crate) fn lengths(&self, side: Modality) -> Result<(u64, u64)> {
-        let Some(tables) = self.tables(side) else { return Ok((0, 0)) };
+    pub(crate) fn lengths(&self, modality: Modality) -> Result<(u64, u64)> {
+        let Some(tables) = self.tables(modality) else { return Ok((0, 0)) };
         guard(&self.path, || Ok((tables.ids.len()?, tables.items.len()?)))
     }
 
@@ -163,8 +163,8 @@ impl Catalogue {
         malformed(&self.path, found)
     }
 
-    fn tables(&self, side: Modality) -> Option<&Tables> {
-        match side {
+    fn tables(&self, modality: Modality) -> Option<&Tables> {
+        match modality {
             Modality::Image => Some(&self.images),
             Modality::Text => self.captions.as_ref(),
         }

@@ -28,7 +28,7 @@ pub(crate) struct CatalogueWriter {
     database: Option<Database>,
     /// Something was written since the last commit.
     changed: bool,
-    /// Made once for each side of each generation.
+    /// Made once for each modality of each generation.
     names: HashMap<(u64, Modality), Arc<Names>>,
 }
 
@@ -96,9 +96,9 @@ impl CatalogueWriter {
         Ok(number)
     }
 
-    /// Makes the tables of a side, which a reader expects.
-    pub(crate) fn make_tables(&mut self, generation: u64, side: Modality) -> Result<()> {
-        let names = self.names(generation, side);
+    /// Makes the tables of a modality, which a reader expects.
+    pub(crate) fn make_tables(&mut self, generation: u64, modality: Modality) -> Result<()> {
+        let names = self.names(generation, modality);
         self.write(|transaction| {
             transaction.open_table(names.ids())?;
             transaction.open_table(names.items())?;
@@ -112,8 +112,8 @@ impl CatalogueWriter {
 
     /// Removes a generation.
     pub(crate) fn remove_generation(&mut self, generation: u64) -> Result<()> {
-        for side in [Modality::Image, Modality::Text] {
-            let names = self.names(generation, side);
+        for modality in [Modality::Image, Modality::Text] {
+            let names = self.names(generation, modality);
             self.write(|transaction| {
                 transaction.delete_table(names.ids())?;
                 transaction.delete_table(names.items())?;
@@ -127,24 +127,24 @@ impl CatalogueWriter {
         self.set_state(&generation_key(generation), None)
     }
 
-    pub(crate) fn row_of(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<u64>> {
-        let names = self.names(generation, side);
+    pub(crate) fn row_of(&mut self, generation: u64, modality: Modality, id: &str) -> Result<Option<u64>> {
+        let names = self.names(generation, modality);
         self.read(|t| Ok(t.open_table(names.ids())?.get(id)?.map(|row| row.value())))
     }
 
-    pub(crate) fn row_of_content(&mut self, generation: u64, side: Modality, content: &str) -> Result<Option<u64>> {
-        let names = self.names(generation, side);
+    pub(crate) fn row_of_content(&mut self, generation: u64, modality: Modality, content: &str) -> Result<Option<u64>> {
+        let names = self.names(generation, modality);
         self.read(|t| Ok(t.open_table(names.contents())?.get(content)?.map(|row| row.value())))
     }
 
     pub(crate) fn set_content(
         &mut self,
         generation: u64,
-        side: Modality,
+        modality: Modality,
         content: &str,
         row: Option<u64>,
     ) -> Result<Option<u64>> {
-        let names = self.names(generation, side);
+        let names = self.names(generation, modality);
         self.write(|t| {
             let mut contents = t.open_table(names.contents())?;
             let former = match row {
@@ -155,8 +155,8 @@ impl CatalogueWriter {
         })
     }
 
-    pub(crate) fn item(&mut self, generation: u64, side: Modality, id: &str) -> Result<Option<StoredItem>> {
-        let names = self.names(generation, side);
+    pub(crate) fn item(&mut self, generation: u64, modality: Modality, id: &str) -> Result<Option<StoredItem>> {
+        let names = self.names(generation, modality);
         self.read(|t| {
             let Some(row) = t.open_table(names.ids())?.get(id)?.map(|row| row.value()) else { return Ok(None) };
             let json = t.open_table(names.items())?.get((row, id))?.map(|json| json.value().to_vec());
@@ -168,11 +168,11 @@ impl CatalogueWriter {
     pub(crate) fn item_of_content(
         &mut self,
         generation: u64,
-        side: Modality,
+        modality: Modality,
         content: &str,
     ) -> Result<Option<StoredItem>> {
-        let Some(row) = self.row_of_content(generation, side, content)? else { return Ok(None) };
-        let names = self.names(generation, side);
+        let Some(row) = self.row_of_content(generation, modality, content)? else { return Ok(None) };
+        let names = self.names(generation, modality);
         self.read(|t| {
             let items = t.open_table(names.items())?;
             let next = items.range::<(u64, &str)>((row, "")..)?.next().transpose()?;
@@ -183,8 +183,21 @@ impl CatalogueWriter {
         })
     }
 
-    pub(crate) fn insert_item(&mut self, generation: u64, side: Modality, item: &StoredItem) -> Result<()> {
-        let names = self.names(generation, side);
+    /// The items of a row, by their ids.
+    pub(crate) fn items_of(&mut self, generation: u64, modality: Modality, row: u64) -> Result<Vec<StoredItem>> {
+        let names = self.names(generation, modality);
+        self.read(|t| {
+            let items = t.open_table(names.items())?;
+            let items = items.range::<(u64, &str)>((row, "")..(row + 1, ""))?.map(|entry| {
+                let (key, json) = entry?;
+                Ok(StoredItem { row, id: key.value().1.to_string(), json: json.value().to_vec() })
+            });
+            items.collect()
+        })
+    }
+
+    pub(crate) fn insert_item(&mut self, generation: u64, modality: Modality, item: &StoredItem) -> Result<()> {
+        let names = self.names(generation, modality);
         self.write(|t| {
             t.open_table(names.ids())?.insert(item.id.as_str(), item.row)?;
             t.open_table(names.items())?.insert((item.row, item.id.as_str()), item.json.as_slice())?;
@@ -193,8 +206,8 @@ impl CatalogueWriter {
     }
 
     /// Removes an item; true if its row has no other.
-    pub(crate) fn remove_item(&mut self, generation: u64, side: Modality, row: u64, id: &str) -> Result<bool> {
-        let names = self.names(generation, side);
+    pub(crate) fn remove_item(&mut self, generation: u64, modality: Modality, row: u64, id: &str) -> Result<bool> {
+        let names = self.names(generation, modality);
         self.write(|t| {
             t.open_table(names.ids())?.remove(id)?;
             let mut items = t.open_table(names.items())?;
@@ -208,11 +221,11 @@ impl CatalogueWriter {
     pub(crate) fn move_rows(
         &mut self,
         generation: u64,
-        side: Modality,
+        modality: Modality,
         moves: impl IntoIterator<Item = (u64, u64)>,
         content: impl Fn(&StoredItem) -> Result<String>,
     ) -> Result<()> {
-        let names = self.names(generation, side);
+        let names = self.names(generation, modality);
         self.write(|t| {
             let mut items = t.open_table(names.items())?;
             let (mut ids, mut contents) = (t.open_table(names.ids())?, t.open_table(names.contents())?);
@@ -237,9 +250,9 @@ impl CatalogueWriter {
         })?
     }
 
-    /// The ids of all items of a side, in their order.
-    pub(crate) fn ids(&mut self, generation: u64, side: Modality) -> Result<Vec<String>> {
-        let names = self.names(generation, side);
+    /// The ids of all items of a modality, in their order.
+    pub(crate) fn ids(&mut self, generation: u64, modality: Modality) -> Result<Vec<String>> {
+        let names = self.names(generation, modality);
         self.read(|t| {
             let ids = t.open_table(names.ids())?;
             let ids = ids.iter()?.map(|entry| Ok(entry?.0.value().to_string()));
@@ -298,8 +311,8 @@ impl CatalogueWriter {
         })
     }
 
-    pub(crate) fn segments(&mut self, generation: u64, side: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
-        let names = self.names(generation, side);
+    pub(crate) fn segments(&mut self, generation: u64, modality: Modality) -> Result<Vec<(u64, SegmentRecord)>> {
+        let names = self.names(generation, modality);
         let stored = self.read(|t| {
             let segments = t.open_table(names.segments())?;
             let stored = segments.iter()?.map(|entry| {
@@ -314,11 +327,11 @@ impl CatalogueWriter {
     pub(crate) fn set_segment(
         &mut self,
         generation: u64,
-        side: Modality,
+        modality: Modality,
         first: u64,
         record: Option<&SegmentRecord>,
     ) -> Result<()> {
-        let names = self.names(generation, side);
+        let names = self.names(generation, modality);
         self.write(|t| {
             let mut segments = t.open_table(names.segments())?;
             match record {
@@ -330,8 +343,8 @@ impl CatalogueWriter {
     }
 
     /// The dead rows among `first..first + rows`.
-    pub(crate) fn dead(&mut self, generation: u64, side: Modality, first: u64, rows: u64) -> Result<Vec<u64>> {
-        let names = self.names(generation, side);
+    pub(crate) fn dead(&mut self, generation: u64, modality: Modality, first: u64, rows: u64) -> Result<Vec<u64>> {
+        let names = self.names(generation, modality);
         self.read(|t| {
             let mut found = Vec::new();
             let chunks = first / DEAD_CHUNK..(first + rows).div_ceil(DEAD_CHUNK);
@@ -351,11 +364,11 @@ impl CatalogueWriter {
     pub(crate) fn set_dead(
         &mut self,
         generation: u64,
-        side: Modality,
+        modality: Modality,
         rows: impl IntoIterator<Item = u64>,
         dead: bool,
     ) -> Result<()> {
-        let names = self.names(generation, side);
+        let names = self.names(generation, modality);
         self.write(|t| {
             let mut table = t.open_table(names.dead())?;
             let mut chunk: Option<(u64, Vec<u8>)> = None;
@@ -416,8 +429,8 @@ impl CatalogueWriter {
         })
     }
 
-    fn names(&mut self, generation: u64, side: Modality) -> Arc<Names> {
-        self.names.entry((generation, side)).or_insert_with(|| Arc::new(Names::new(generation, side))).clone()
+    fn names(&mut self, generation: u64, modality: Modality) -> Arc<Names> {
+        self.names.entry((generation, modality)).or_insert_with(|| Arc::new(Names::new(generation, modality))).clone()
     }
 
     /// Changes something in the open transaction, or begins one.

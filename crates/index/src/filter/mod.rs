@@ -4,6 +4,7 @@
 //! filter     = all { "or" all }
 //! all        = one { "and" one }
 //! one        = "not" one | "(" filter ")" | field | field ("=" | "!=" | "<" | "<=" | ">" | ">=") value
+//! field      = a name of letters, digits and _-.:/, or any name in quotes
 //! value      = a word, or "…" or '…' with \ before a quote, a backslash or a wildcard that means itself
 //! ```
 //!
@@ -14,8 +15,8 @@
 //!
 //! In a value compared by `=` or `!=`, `*` stands for any characters and `?` for one; in `id`, `image_id`, `path` and
 //! `folder` neither stands for `/`, but `**` does, and `2024/**` is `2024` too. Numbers compare as numbers, `mtime` with
-//! a date such as `2024-05-31` (UTC; all of that day is equal to it) or seconds since 1970, other texts by their
-//! characters. A list is equal to a value if one of its elements is. What an item does not have is not equal to anything,
+//! a date such as `2024-05-31` (UTC; all of that day is equal to it) or seconds since 1970; any other value for them is an
+//! error. Other texts compare by their characters, in Unicode's normal form C. A list is equal to a value if one of its elements is. What an item does not have is not equal to anything,
 //! nor smaller or larger. A field alone is true if it is there and not `false`.
 
 mod glob;
@@ -24,12 +25,14 @@ mod value;
 
 use crate::item::{CaptionItem, ImageItem};
 use glob::Glob;
+use gxn_base::unicode::composed;
 use gxn_base::{Error, Modality, Result};
 use std::fmt;
 use std::ops::Range;
 use value::{Field, Moment};
 
 pub use glob::Pattern;
+pub(crate) use value::ContentKind;
 
 /// A parsed filter; see [`Filter::parse`] for the language.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +97,7 @@ impl Filter {
     /// which in paths stop at `/`; `**` does not. `mtime` is compared with dates such as `2024-05-31`.
     ///
     /// # Errors
-    /// If the text is no filter; the error names the place.
+    /// If the text is no filter, or a number or a time is compared with something else; the error names the place.
     pub fn parse(text: &str) -> Result<Self> {
         let condition = parse::parse(text)?;
         let needs_image = condition.needs_image();
@@ -118,6 +121,14 @@ impl Filter {
         columns
     }
 
+    /// Comparisons of this field with something that is not a number.
+    pub(crate) fn compared_with_text(&self, field: &str) -> Vec<&Comparison> {
+        let mut comparisons = Vec::new();
+        self.condition.comparisons(&mut comparisons);
+        comparisons.retain(|with| with.field == field && with.number.is_none());
+        comparisons
+    }
+
     /// True if the filter lets the image pass.
     pub fn passes_image(&self, image: &ImageItem) -> bool {
         self.condition.holds(&|name| Field::of_image(image, name))
@@ -137,9 +148,9 @@ impl Filter {
     }
 }
 
-/// True if the image has something under the name of a field.
-pub(crate) fn has_field(image: &ImageItem, name: &str) -> bool {
-    !matches!(Field::of_image(image, name), Field::Missing)
+/// What the image has under the name of a field; `None` for nothing.
+pub(crate) fn content_kind(image: &ImageItem, name: &str) -> Option<ContentKind> {
+    Field::of_image(image, name).kind()
 }
 
 impl std::str::FromStr for Filter {
@@ -158,6 +169,15 @@ impl Condition {
             Self::Not(condition) => !condition.holds(field),
             Self::Has(name) => field(name).is_there(),
             Self::Compare(comparison) => field(&comparison.field).compare(comparison),
+        }
+    }
+
+    fn comparisons<'a>(&'a self, found: &mut Vec<&'a Comparison>) {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().for_each(|c| c.comparisons(found)),
+            Self::Not(condition) => condition.comparisons(found),
+            Self::Has(_) => {}
+            Self::Compare(comparison) => found.push(comparison),
         }
     }
 
@@ -182,10 +202,11 @@ impl Condition {
 
 impl Comparison {
     fn new(field: String, operator: Operator, value: String) -> Self {
-        let plain = glob::plain(&value);
+        let normal = composed(&value);
+        let plain = glob::plain(&normal);
         let number = plain.parse().ok().filter(|number: &f64| number.is_finite());
         let moment = Moment::parse(&plain);
-        let glob = Glob::new(&value, value::is_path(&field));
+        let glob = Glob::new(&normal, value::is_path(&field));
         Self { field, operator, value, number, moment, glob, plain }
     }
 
@@ -199,12 +220,22 @@ impl Comparison {
         self.operator
     }
 
-    /// The value as a text, to which `<` and the like compare.
+    /// True for `<` and the like.
+    pub(crate) fn is_ordered(&self) -> bool {
+        !matches!(self.operator, Operator::Equal | Operator::Unequal)
+    }
+
+    /// The value as it was written, without quotes.
+    pub fn written(&self) -> &str {
+        &self.value
+    }
+
+    /// The value as a text in normal form C, to which `<` and the like compare.
     pub fn text(&self) -> &str {
         &self.plain
     }
 
-    /// The value as a pattern, with which `=` and `!=` compare texts.
+    /// The value as a pattern, with which `=` and `!=` compare texts in normal form C.
     pub fn pattern(&self) -> Pattern {
         self.glob.pattern()
     }
@@ -262,13 +293,15 @@ impl fmt::Display for Condition {
                 Self::All(_) | Self::Any(_) => write!(f, "not ({condition})"),
                 other => write!(f, "not {other}"),
             },
-            Self::Has(name) => f.write_str(name),
+            Self::Has(name) => f.write_str(&parse::shown_field(name)),
             Self::Compare(Comparison { field, operator, value, .. }) => {
-                write!(f, "{field}{}\"{}\"", operator.symbol(), parse::quoted(value))
+                write!(f, "{}{}\"{}\"", parse::shown_field(field), operator.symbol(), parse::quoted(value))
             }
         }
     }
 }
 
+#[cfg(test)]
+mod plain_meaning;
 #[cfg(test)]
 mod tests;

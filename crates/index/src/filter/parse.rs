@@ -1,7 +1,11 @@
 //! Reading and quoting the filter language.
 
+use super::glob::plain;
+use super::value::FieldKind;
 use super::{Comparison, Condition, Operator};
+use gxn_base::unicode::composed;
 use gxn_base::{Error, Result};
+use std::borrow::Cow;
 
 /// Parentheses and `not`s inside each other.
 const DEEPEST: usize = 64;
@@ -137,9 +141,13 @@ impl Parser<'_> {
                 self.at += 1;
                 Ok(condition)
             }
-            Some(Token::Word(field)) if is_field(&field) => {
+            Some(Token::Word(field)) if is_field(&composed(&field)) => {
                 self.at += 1;
-                self.comparison(field)
+                self.comparison(composed(&field).into_owned())
+            }
+            Some(Token::Quoted(field)) if !field.is_empty() => {
+                self.at += 1;
+                self.comparison(plain(&composed(&field)))
             }
             _ => Err(self.error("the name of a field, `not` or `(`")),
         }
@@ -150,12 +158,29 @@ impl Parser<'_> {
         let operator = *operator;
         self.at += 1;
         match self.tokens.get(self.at).cloned() {
-            Some((Token::Word(value) | Token::Quoted(value), _)) => {
+            Some((Token::Word(value) | Token::Quoted(value), start)) => {
                 self.at += 1;
-                Ok(Condition::Compare(Comparison::new(field, operator, value)))
+                let comparison = Comparison::new(field, operator, value);
+                self.require_kind(&comparison, start)?;
+                Ok(Condition::Compare(comparison))
             }
             _ => Err(self.error("a value, in quotes if it has spaces or parentheses")),
         }
+    }
+
+    /// Refuses a value that no number, or no time, can be compared with: the answer would be the same for every item.
+    fn require_kind(&self, comparison: &Comparison, start: usize) -> Result<()> {
+        let (kind, expected) = match FieldKind::of(&comparison.field) {
+            FieldKind::Number if comparison.number.is_none() => ("number", "a value such as 1000"),
+            FieldKind::Time if comparison.moment.is_none() => {
+                ("time", "a date such as 2024-05-31 or 2024-05-31T12:30:00 (UTC), or seconds since 1970")
+            }
+            _ => return Ok(()),
+        };
+        let what = format!("`{}` is a {kind} ({})", comparison.field, place(self.text, start));
+        let found: String = comparison.value.chars().take(30).collect();
+        Err(Error::invalid(what, format!("`{found}`"), expected)
+            .with_hint(format!("`{}` alone tests whether it is known", comparison.field)))
     }
 
     fn keyword(&mut self, wanted: &str) -> bool {
@@ -177,15 +202,28 @@ impl Parser<'_> {
     }
 }
 
+/// The name of a field as it is written.
+pub(super) fn shown_field(name: &str) -> Cow<'_, str> {
+    if is_field(name) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
 /// A name that is no keyword.
 fn is_field(word: &str) -> bool {
     let keyword = ["and", "or", "not"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword));
-    !keyword && word.chars().all(|c| c.is_alphanumeric() || "_-.:/".contains(c))
+    !keyword && !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_-.:/".contains(c))
+}
+
+/// Where in the filter `start` is, in words.
+fn place(text: &str, start: usize) -> String {
+    let place = text[..start].chars().count() + 1;
+    let shown: String = text.chars().take(200).collect();
+    format!("place {place} of the filter `{shown}`")
 }
 
 fn at(text: &str, start: usize, found: &str, expected: &str) -> Error {
-    let place = text[..start].chars().count() + 1;
-    let shown: String = text.chars().take(200).collect();
-    Error::invalid(format!("place {place} of the filter `{shown}`"), found, expected)
+    Error::invalid(place(text, start), found, expected)
         .with_hint("a filter looks like: folder=2024/** and (width>=1000 or not camera=\"Pixel 8\")")
 }

@@ -2,6 +2,7 @@
 
 use super::{Comparison, Operator};
 use crate::item::{CaptionItem, ImageItem};
+use gxn_base::unicode::composed;
 use jiff::civil::{Date, Time};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -18,6 +19,34 @@ pub(super) enum Field<'a> {
     /// Milliseconds since 1970.
     Time(i64),
     Json(&'a Value),
+}
+
+/// What the values of a field are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldKind {
+    Number,
+    Time,
+    /// A text, or a column of the caller's, which may hold anything.
+    Other,
+}
+
+impl FieldKind {
+    pub(super) fn of(name: &str) -> Self {
+        match name.strip_prefix("image.").unwrap_or(name) {
+            "size" | "width" | "height" => Self::Number,
+            "mtime" => Self::Time,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What an item has under the name of a field, from the narrowest to the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ContentKind {
+    Number,
+    /// A number as a text, as tables have it.
+    Digits,
+    Other,
 }
 
 /// True if the field is a caption's own.
@@ -65,7 +94,10 @@ impl<'a> Field<'a> {
     /// A column by its name, or `a.b`, the member `b` of the object `a`.
     fn of_columns(columns: &'a serde_json::Map<String, Value>, name: &str) -> Self {
         let find = |name: &str| {
-            let direct = columns.get(name);
+            let direct = columns.get(name).or_else(|| {
+                let mut others = columns.iter().filter(|_| !name.is_ascii());
+                others.find(|(other, _)| composed(other) == name).map(|(_, value)| value)
+            });
             direct.or_else(|| {
                 let mut names = name.split('.');
                 let first = columns.get(names.next()?)?;
@@ -78,6 +110,16 @@ impl<'a> Field<'a> {
 
     fn unless(self, missing: bool) -> Self {
         if missing { Self::Missing } else { self }
+    }
+
+    pub(super) fn kind(self) -> Option<ContentKind> {
+        Some(match self {
+            Self::Missing => return None,
+            Self::Number(_) | Self::Json(Value::Number(_)) => ContentKind::Number,
+            Self::Text(text) if text.parse::<f64>().is_ok() => ContentKind::Digits,
+            Self::Json(Value::String(text)) if text.parse::<f64>().is_ok() => ContentKind::Digits,
+            _ => ContentKind::Other,
+        })
     }
 
     pub(super) fn is_there(self) -> bool {
@@ -99,8 +141,8 @@ impl<'a> Field<'a> {
         match self {
             Self::Json(Value::Array(elements)) => elements.iter().any(|element| Self::Json(element).equals(with)),
             Self::Json(Value::Bool(is)) => with.plain == if *is { "true" } else { "false" },
-            Self::Text(text) => with.glob.fits(text),
-            Self::Json(Value::String(text)) => with.glob.fits(text),
+            Self::Text(text) => with.glob.fits(&composed(text)),
+            Self::Json(Value::String(text)) => with.glob.fits(&composed(text)),
             other => other.order(with).is_some_and(Ordering::is_eq),
         }
     }
@@ -121,7 +163,7 @@ impl<'a> Field<'a> {
 /// Texts that are numbers compare as such.
 fn order_texts(text: &str, with: &Comparison) -> Ordering {
     let numbers = with.number.and_then(|value| text.parse::<f64>().ok()?.partial_cmp(&value));
-    numbers.unwrap_or_else(|| text.cmp(&with.plain))
+    numbers.unwrap_or_else(|| composed(text).as_ref().cmp(&with.plain))
 }
 
 /// A date: a day, or a second.

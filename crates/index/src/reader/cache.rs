@@ -17,17 +17,17 @@ pub(super) type Passing = Arc<Vec<Bitmap>>;
 pub(super) struct FilterCache(Mutex<Vec<(Modality, Filter, Passing)>>);
 
 impl FilterCache {
-    pub(super) fn get(&self, side: Modality, filter: &Filter) -> Option<Passing> {
-        self.entries().iter().find(|(s, f, _)| *s == side && f == filter).map(|(_, _, passing)| passing.clone())
+    pub(super) fn get(&self, modality: Modality, filter: &Filter) -> Option<Passing> {
+        self.entries().iter().find(|(s, f, _)| *s == modality && f == filter).map(|(_, _, passing)| passing.clone())
     }
 
     /// Keeps the result of a filter; the oldest one makes room.
-    pub(super) fn insert(&self, side: Modality, filter: &Filter, passing: Passing) {
+    pub(super) fn insert(&self, modality: Modality, filter: &Filter, passing: Passing) {
         let mut entries = self.entries();
         if entries.len() == FILTERS {
             entries.remove(0);
         }
-        entries.push((side, filter.clone(), passing));
+        entries.push((modality, filter.clone(), passing));
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<(Modality, Filter, Passing)>> {
@@ -41,7 +41,7 @@ pub(super) struct QueryCount([AtomicUsize; 2]);
 
 impl QueryCount {
     /// Counts queries, and returns how many there were before.
-    pub(super) fn add(&self, side: Modality, queries: usize) -> usize {
-        self.0[side as usize].fetch_add(queries, Ordering::Relaxed)
+    pub(super) fn add(&self, modality: Modality, queries: usize) -> usize {
+        self.0[modality as usize].fetch_add(queries, Ordering::Relaxed)
     }
 }

@@ -36,7 +36,7 @@ impl Index {
         &self,
         visit: impl FnMut(usize, CaptionItem, &[f32]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.require_side(Modality::Text)?;
+        self.require_modality(Modality::Text)?;
         self.export(visit)
     }
 
@@ -46,11 +46,11 @@ impl Index {
     ) -> Result<(), E> {
         let mut embedding = vec![0.0f32; self.meta().space.dims()];
         let mut last = None;
-        for rows in self.batches(T::SIDE) {
-            for stored in self.catalogue.items_in(T::SIDE, rows)? {
+        for rows in self.batches(T::MODALITY) {
+            for stored in self.catalogue.items_in(T::MODALITY, rows)? {
                 let row = stored.row as usize;
                 if last.replace(row) != Some(row) {
-                    let (segment, at) = self.place(T::SIDE, row)?;
+                    let (segment, at) = self.place(T::MODALITY, row)?;
                     segment.rows.row(at).convert_to_f32_slice(&mut embedding);
                 }
                 visit(row, self.catalogue.parse(&stored)?, &embedding)?;

@@ -19,9 +19,10 @@ pub use options::{CANDIDATES, Hit, INSTANT_BYTES, LOADING_PAYS, Method, SearchOp
 
 use crate::bitmap::Bitmap;
 use crate::catalogue::{CATALOGUE_FILE, Catalogue, SegmentRecord, StoredItem, segment_path, sketch_path};
+use crate::folder::is_held;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
-use crate::meta::{IndexMeta, META_FILE, check_identity};
+use crate::meta::{IndexMeta, META_FILE, check_identity, is_ours};
 use crate::quantized::Sketches;
 use crate::segment::Segment;
 use cache::{FilterCache, QueryCount};
@@ -78,6 +79,11 @@ impl Index {
         !Self::exists(dir) && dir.join(CATALOGUE_FILE).is_file()
     }
 
+    /// True while a writer holds the index in `dir`.
+    pub fn is_being_written(dir: &Path) -> bool {
+        is_held(dir)
+    }
+
     /// Opens the index in `dir`: checks versions, headers and lengths. Checksums are left to [`Index::verify`], so that
     /// opening is quick. An index whose writer crashed is first repaired, which needs the right to write it.
     ///
@@ -129,14 +135,14 @@ impl Index {
         self.meta().require_model(&format!("index {}", self.dir.display()), fingerprint)
     }
 
-    /// Number of items of `side`; 0 captions if none were indexed.
-    pub fn count(&self, side: Modality) -> usize {
-        self.meta().collection(side).map_or(0, |collection| collection.count as usize)
+    /// Number of items of `modality`; 0 captions if none were indexed.
+    pub fn count(&self, modality: Modality) -> usize {
+        self.meta().collection(modality).map_or(0, |collection| collection.count as usize)
     }
 
-    /// The rows of `side` that items refer to, ascending.
-    pub fn rows(&self, side: Modality) -> impl Iterator<Item = usize> + '_ {
-        self.segments(side).iter().flat_map(|segment| {
+    /// The rows of `modality` that items refer to, ascending.
+    pub fn rows(&self, modality: Modality) -> impl Iterator<Item = usize> + '_ {
+        self.segments(modality).iter().flat_map(|segment| {
             (0..segment.rows.len())
                 .filter(|&at| segment.live.as_ref().is_none_or(|live| live.contains(at)))
                 .map(|at| segment.first_row + at)
@@ -147,27 +153,27 @@ impl Index {
     ///
     /// # Errors
     /// If there is no such row.
-    pub fn row(&self, side: Modality, row: usize) -> Result<Vec<f32>> {
-        let (segment, at) = self.place(side, row)?;
+    pub fn row(&self, modality: Modality, row: usize) -> Result<Vec<f32>> {
+        let (segment, at) = self.place(modality, row)?;
         Ok(segment.rows.row(at).iter().map(|v| v.to_f32()).collect())
     }
 
     /// The row of the item with this id.
     ///
     /// # Errors
-    /// If `side` is captions and none were indexed, or the catalogue is damaged.
-    pub fn row_of(&self, side: Modality, id: &str) -> Result<Option<usize>> {
-        self.require_side(side)?;
-        Ok(self.catalogue.row_of(side, id)?.map(|row| row as usize))
+    /// If `modality` is captions and none were indexed, or the catalogue is damaged.
+    pub fn row_of(&self, modality: Modality, id: &str) -> Result<Option<usize>> {
+        self.require_modality(modality)?;
+        Ok(self.catalogue.row_of(modality, id)?.map(|row| row as usize))
     }
 
     /// The row of a content: an image's `sha256`, or [`crate::text_content`] of a caption.
     ///
     /// # Errors
-    /// If `side` is captions and none were indexed, or the catalogue is damaged.
-    pub fn row_of_content(&self, side: Modality, content: &str) -> Result<Option<usize>> {
-        self.require_side(side)?;
-        Ok(self.catalogue.row_of_content(side, content)?.map(|row| row as usize))
+    /// If `modality` is captions and none were indexed, or the catalogue is damaged.
+    pub fn row_of_content(&self, modality: Modality, content: &str) -> Result<Option<usize>> {
+        self.require_modality(modality)?;
+        Ok(self.catalogue.row_of_content(modality, content)?.map(|row| row as usize))
     }
 
     /// The image of a row; of several, the one whose id comes first.
@@ -183,7 +189,7 @@ impl Index {
     /// # Errors
     /// If there is no such row, or the item is damaged.
     pub fn caption(&self, row: usize) -> Result<CaptionItem> {
-        self.require_side(Modality::Text)?;
+        self.require_modality(Modality::Text)?;
         self.first_item(row)
     }
 
@@ -200,31 +206,31 @@ impl Index {
     /// # Errors
     /// If there is no such row, or an item is damaged.
     pub fn captions_of(&self, row: usize) -> Result<Vec<CaptionItem>> {
-        self.require_side(Modality::Text)?;
+        self.require_modality(Modality::Text)?;
         self.items_of(row)
     }
 
-    /// Every item of a side with its record, by row.
+    /// Every item of a modality with its record, by row.
     pub(crate) fn each_record<T: Item>(&self, mut visit: impl FnMut(T, &[u8]) -> Result<()>) -> Result<()> {
-        self.each_stored(T::SIDE, |stored| {
-            let (segment, at) = self.place(T::SIDE, stored.row as usize)?;
+        self.each_stored(T::MODALITY, |stored| {
+            let (segment, at) = self.place(T::MODALITY, stored.row as usize)?;
             visit(self.catalogue.parse(stored)?, segment.rows.record(at))
         })
     }
 
-    /// Every item of a side as it is stored, by row and id.
-    fn each_stored(&self, side: Modality, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
-        for rows in self.batches(side) {
-            self.catalogue.items_in(side, rows)?.iter().try_for_each(&mut visit)?;
+    /// Every item of a modality as it is stored, by row and id.
+    fn each_stored(&self, modality: Modality, mut visit: impl FnMut(&StoredItem) -> Result<()>) -> Result<()> {
+        for rows in self.batches(modality) {
+            self.catalogue.items_in(modality, rows)?.iter().try_for_each(&mut visit)?;
         }
         Ok(())
     }
 
-    /// The rows of a side in ranges of at most [`BATCH`], each within one file. Items of rows outside them, which a
+    /// The rows of a modality in ranges of at most [`BATCH`], each within one file. Items of rows outside them, which a
     /// sound catalogue does not have, are in the last.
-    fn batches(&self, side: Modality) -> Vec<Range<u64>> {
+    fn batches(&self, modality: Modality) -> Vec<Range<u64>> {
         let mut batches: Vec<Range<u64>> = Vec::new();
-        for segment in self.segments(side) {
+        for segment in self.segments(modality) {
             let (first, end) = (segment.first_row as u64, (segment.first_row + segment.rows.len()) as u64);
             batches.extend((first..end).step_by(BATCH).map(|start| start..end.min(start + BATCH as u64)));
         }
@@ -238,15 +244,15 @@ impl Index {
         batches
     }
 
-    fn segments(&self, side: Modality) -> &[OpenSegment] {
-        match side {
+    fn segments(&self, modality: Modality) -> &[OpenSegment] {
+        match modality {
             Modality::Image => &self.images,
             Modality::Text => &self.captions,
         }
     }
 
-    fn require_side(&self, side: Modality) -> Result<()> {
-        if self.meta().collection(side).is_some() {
+    fn require_modality(&self, modality: Modality) -> Result<()> {
+        if self.meta().collection(modality).is_some() {
             return Ok(());
         }
         Err(Error::not_found(format!("captions of {}", self.dir.display()), "none", "an index with captions")
@@ -254,51 +260,51 @@ impl Index {
     }
 
     /// Where a row lies.
-    fn place(&self, side: Modality, row: usize) -> Result<(&OpenSegment, usize)> {
-        self.require_side(side)?;
-        let segments = self.segments(side);
+    fn place(&self, modality: Modality, row: usize) -> Result<(&OpenSegment, usize)> {
+        self.require_modality(modality)?;
+        let segments = self.segments(modality);
         let after = segments.partition_point(|segment| segment.first_row <= row);
         let found = after.checked_sub(1).map(|at| &segments[at]).filter(|segment| {
             let at = row - segment.first_row;
             at < segment.rows.len() && segment.live.as_ref().is_none_or(|live| live.contains(at))
         });
         let segment = found.ok_or_else(|| {
-            let expected = format!("a row of one of the {} {}", self.count(side), side.plural());
+            let expected = format!("a row of one of the {} {}", self.count(modality), modality.plural());
             Error::not_found("row", row.to_string(), expected)
         })?;
         Ok((segment, row - segment.first_row))
     }
 
     fn first_item<T: Item>(&self, row: usize) -> Result<T> {
-        self.place(T::SIDE, row)?;
-        let items = self.catalogue.items_in(T::SIDE, row as u64..row as u64 + 1)?;
+        self.place(T::MODALITY, row)?;
+        let items = self.catalogue.items_in(T::MODALITY, row as u64..row as u64 + 1)?;
         let first = items.first().ok_or_else(|| self.catalogue.malformed(format!("no item for row {row}")))?;
         self.catalogue.parse(first)
     }
 
     fn items_of<T: Item>(&self, row: usize) -> Result<Vec<T>> {
-        self.place(T::SIDE, row)?;
+        self.place(T::MODALITY, row)?;
         self.catalogue
-            .items_in(T::SIDE, row as u64..row as u64 + 1)?
+            .items_in(T::MODALITY, row as u64..row as u64 + 1)?
             .iter()
             .map(|item| self.catalogue.parse(item))
             .collect()
     }
 }
 
-/// Maps the rows of a side.
-fn open_segments(dir: &Path, catalogue: &Catalogue, side: Modality) -> Result<Vec<OpenSegment>> {
-    let measure = Measure::of(catalogue.meta().space.similarity, side);
+/// Maps the rows of a modality.
+fn open_segments(dir: &Path, catalogue: &Catalogue, modality: Modality) -> Result<Vec<OpenSegment>> {
+    let measure = Measure::of(catalogue.meta().space.similarity, modality);
     let open = |(first, record): (u64, SegmentRecord)| {
-        let path = segment_path(dir, side, record.file);
+        let path = segment_path(dir, modality, record.file);
         let rows = Segment::open(&path, record.rows)?;
-        rows.header().require(&catalogue.meta().header(side, record.file), &path)?;
-        let live = catalogue.live(side, first, record.rows)?;
+        rows.header().require(&catalogue.meta().header(modality, record.file), &path)?;
+        let live = catalogue.live(modality, first, record.rows)?;
         // `verify` reports what is wrong with them; search does without.
         let sketches = Sketches::open(&sketch_path(&path), &rows, measure).ok();
         Ok(OpenSegment { first_row: first as usize, rows, live, sketches, record, path })
     };
-    catalogue.segments(side)?.into_iter().map(open).collect()
+    catalogue.segments(modality)?.into_iter().map(open).collect()
 }
 
 impl IndexMeta {
@@ -309,5 +315,10 @@ impl IndexMeta {
     pub fn read(dir: &Path) -> Result<Self> {
         check_identity(dir)?;
         Ok(Catalogue::open(dir)?.meta().clone())
+    }
+
+    /// True if `dir` holds the mark of an index, of whatever version; a checkpoint has a `meta.json`, too.
+    pub fn is_of_index(dir: &Path) -> bool {
+        is_ours(dir)
     }
 }

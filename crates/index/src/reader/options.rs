@@ -10,7 +10,7 @@ use serde::Serialize;
 pub const INSTANT_BYTES: u64 = 256 << 20;
 /// Fewest candidates of a query by sketches, in each row file.
 pub const CANDIDATES: usize = 100;
-/// After this many queries of a side [`Method::Auto`] reads its sketches into memory, which the time they save has then
+/// After this many queries of a modality [`Method::Auto`] reads its sketches into memory, which the time they save has then
 /// paid for.
 pub const LOADING_PAYS: usize = 64;
 
@@ -51,12 +51,14 @@ pub struct SearchOptions<'a> {
     pub lambda: Option<f32>,
     /// How the best are found.
     pub method: Method,
+    /// Of equal captions of one image one is a hit, the one whose id comes first; [`Hit::copies`] counts them.
+    pub fold_captions: bool,
 }
 
 impl SearchOptions<'_> {
-    /// The best `top` items of a side.
+    /// The best `top` items of a modality.
     pub fn new(target: Modality, top: usize) -> Self {
-        Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto }
+        Self { target, top, offset: 0, filter: None, lambda: None, method: Method::Auto, fold_captions: false }
     }
 }
 
@@ -71,6 +73,8 @@ pub struct Hit {
     pub path: String,
     /// The caption, if captions were searched.
     pub caption: Option<CaptionItem>,
+    /// Equal captions of its image that it stands for, itself included; 1 unless they are folded.
+    pub copies: usize,
     /// Σ wᵢ · scoreᵢ; larger is better.
     pub score: f32,
     /// What each level contributes to the score.

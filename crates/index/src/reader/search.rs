@@ -6,19 +6,20 @@ use super::options::{Hit, SearchOptions};
 use super::strategy::{RowPiece, ScanRequest};
 use crate::bitmap::Bitmap;
 use crate::catalogue::StoredItem;
-use crate::filter::{self, Filter};
+use crate::filter::{self, ContentKind, Filter};
 use crate::item::{CaptionItem, ImageItem};
 use crate::query::{Plan, QueryPart};
 use crate::scan::{Piece, RowView};
 use crate::space::Space;
 use crate::top_k::{Scored, TopK};
-use gxn_base::{Modality, Result};
+use gxn_base::{Error, Modality, Result};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl Index {
-    /// The best `top` items of the side `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
+    /// The best `top` items of the modality `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
     /// first, in a row the lower id.
     ///
     /// # Errors
@@ -46,22 +47,22 @@ impl Index {
     /// # Errors
     /// As [`Index::search`], and if λ is out of range.
     pub fn search_with(&self, queries: &[&[QueryPart<'_>]], options: &SearchOptions<'_>) -> Result<Vec<Vec<Hit>>> {
-        let SearchOptions { target, top, offset, filter, lambda, method } = *options;
-        self.require_side(target)?;
+        let SearchOptions { target, top, offset, filter, lambda, method, .. } = *options;
+        self.require_modality(target)?;
         let space = Space { lambda: lambda.unwrap_or(self.meta().space.lambda), ..self.meta().space };
         space.check()?;
         let plans: Vec<Plan> = queries.iter().map(|parts| Plan::new(&space, target, parts)).collect::<Result<_>>()?;
         let passing = filter.map(|filter| self.passing(target, filter)).transpose()?;
         let pieces = self.pieces(target, passing.as_ref().map(|passing| passing.as_slice()));
         let keep = top.saturating_add(offset);
-        let tops = self.best(&ScanRequest { side: target, pieces: &pieces, keep }, &plans, method);
+        let tops = self.best(&ScanRequest { modality: target, pieces: &pieces, keep }, &plans, method);
         plans.par_iter().zip(tops).map(|(plan, best)| self.page(plan, best, options)).collect()
     }
 
     /// The rows to score.
-    pub(super) fn pieces<'a>(&'a self, side: Modality, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
+    pub(super) fn pieces<'a>(&'a self, modality: Modality, passing: Option<&'a [Bitmap]>) -> Vec<RowPiece<'a>> {
         let dims = self.meta().space.dims();
-        let segments = self.segments(side).iter().enumerate();
+        let segments = self.segments(modality).iter().enumerate();
         let piece = segments.map(|(at, segment)| Piece {
             rows: RowView::records(&segment.rows, dims),
             range: 0..segment.rows.len(),
@@ -76,59 +77,84 @@ impl Index {
     /// such as `width`, are always known.
     ///
     /// # Errors
-    /// If `target` is captions and none were indexed, or an item is damaged.
+    /// If a column that holds numbers alone is compared with something else, `target` is captions and none were indexed, or
+    /// an item is damaged.
     pub fn unknown_fields(&self, target: Modality, filter: &Filter) -> Result<Vec<String>> {
-        self.require_side(target)?;
+        self.require_modality(target)?;
         let mut unknown = Vec::new();
         for field in filter.columns(target) {
-            // Columns are those of images, also where captions are searched.
-            let has = |rows: Range<u64>| -> Result<bool> {
-                for item in self.catalogue.items_in(Modality::Image, rows)? {
-                    if filter::has_field(&self.catalogue.parse(&item)?, field) {
-                        return Ok(true);
-                    }
+            let texts = filter.compared_with_text(field);
+            let senseless = match self.widest_kind(field, !texts.is_empty())? {
+                None => {
+                    unknown.push(field.to_string());
+                    None
                 }
-                Ok(false)
+                Some(ContentKind::Number) => texts.first(),
+                // Texts of digits may also be compared as texts.
+                Some(ContentKind::Digits) => texts.iter().find(|with| with.is_ordered()),
+                Some(ContentKind::Other) => None,
             };
-            let batches = self.batches(Modality::Image).into_par_iter().map(has);
-            match batches.find_any(|found| !matches!(found, Ok(false))) {
-                None => unknown.push(field.to_string()),
-                Some(found) => drop(found?),
+            if let Some(with) = senseless {
+                let (what, found) = (format!("`{field}` is a number"), format!("`{}`", with.written()));
+                return Err(Error::invalid(what, found, "a value such as 1000")
+                    .with_hint(format!("`{field}` alone tests whether an image has it")));
             }
         }
         Ok(unknown)
     }
 
+    /// The widest kind of what images have under the name of `field`; unless `all` are to be seen, the first that is found.
+    fn widest_kind(&self, field: &str, all: bool) -> Result<Option<ContentKind>> {
+        let widest = Mutex::new(None);
+        let is_decided = |rows: Range<u64>| -> Result<bool> {
+            // Columns are those of images, also where captions are searched.
+            for item in self.catalogue.items_in(Modality::Image, rows)? {
+                if let Some(kind) = filter::content_kind(&self.catalogue.parse(&item)?, field) {
+                    let mut widest = widest.lock().unwrap_or_else(PoisonError::into_inner);
+                    *widest = Some(kind).max(*widest);
+                    if !all || kind == ContentKind::Other {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        };
+        let batches = self.batches(Modality::Image).into_par_iter().map(is_decided);
+        batches.find_any(|decided| !matches!(decided, Ok(false))).transpose()?;
+        Ok(widest.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The rows that have an item which passes the filter; all items are tested, in parallel.
-    fn passing(&self, side: Modality, filter: &Filter) -> Result<Passing> {
-        if let Some(passing) = self.filters.get(side, filter) {
+    fn passing(&self, modality: Modality, filter: &Filter) -> Result<Passing> {
+        if let Some(passing) = self.filters.get(modality, filter) {
             return Ok(passing);
         }
-        let segments = self.segments(side);
+        let segments = self.segments(modality);
         let mut passing: Vec<Bitmap> = segments.iter().map(|segment| Bitmap::empty(segment.rows.len())).collect();
         let rows_that_pass = |rows: Range<u64>| -> Result<Vec<usize>> {
-            let items = self.catalogue.items_in(side, rows)?;
+            let items = self.catalogue.items_in(modality, rows)?;
             let mut passed = Vec::new();
             for item in &items {
-                if self.passes(side, filter, item)? {
-                    self.place(side, item.row as usize)?;
+                if self.passes(modality, filter, item)? {
+                    self.place(modality, item.row as usize)?;
                     passed.push(item.row as usize);
                 }
             }
             Ok(passed)
         };
-        let rows: Vec<Vec<usize>> = self.batches(side).into_par_iter().map(rows_that_pass).collect::<Result<_>>()?;
+        let rows: Vec<Vec<usize>> =
+            self.batches(modality).into_par_iter().map(rows_that_pass).collect::<Result<_>>()?;
         for row in rows.into_iter().flatten() {
             let at = segments.partition_point(|segment| segment.first_row <= row) - 1;
             passing[at].insert(row - segments[at].first_row);
         }
         let passing = Arc::new(passing);
-        self.filters.insert(side, filter, passing.clone());
+        self.filters.insert(modality, filter, passing.clone());
         Ok(passing)
     }
 
-    fn passes(&self, side: Modality, filter: &Filter, item: &StoredItem) -> Result<bool> {
-        match side {
+    fn passes(&self, modality: Modality, filter: &Filter, item: &StoredItem) -> Result<bool> {
+        match modality {
             Modality::Image => Ok(filter.passes_image(&self.catalogue.parse(item)?)),
             Modality::Text => {
                 let caption: CaptionItem = self.catalogue.parse(item)?;
@@ -139,29 +165,48 @@ impl Index {
 
     /// The items of the best rows, of which each has at least one that passes.
     fn page(&self, plan: &Plan, best: TopK, options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
-        let SearchOptions { target, top, offset, filter, .. } = *options;
-        let mut hits = Vec::new();
-        let mut passed = 0;
+        let SearchOptions { top, offset, .. } = *options;
+        let (mut hits, mut passed) = (Vec::new(), 0);
         for scored in best.into_page(0) {
             if hits.len() == top {
                 break;
             }
-            let items = self.catalogue.items_in(target, scored.row as u64..scored.row as u64 + 1)?;
-            for item in &items {
-                // A row's only item is the one that let it pass.
-                if let Some(filter) = filter
-                    && items.len() > 1
-                    && !self.passes(target, filter, item)?
-                {
-                    continue;
-                }
+            for (item, copies) in self.passing_items(scored.row, options)? {
                 passed += 1;
                 if passed > offset && hits.len() < top {
-                    hits.push(self.hit(target, plan, scored, item)?);
+                    hits.push(Hit { copies, ..self.hit(options.target, plan, scored, &item)? });
                 }
             }
         }
         Ok(hits)
+    }
+
+    /// The items of a row that pass the filter, each with the number of those that it stands for.
+    fn passing_items(&self, row: usize, options: &SearchOptions<'_>) -> Result<Vec<(StoredItem, usize)>> {
+        let SearchOptions { target, filter, fold_captions, .. } = *options;
+        let items = self.catalogue.items_in(target, row as u64..row as u64 + 1)?;
+        let is_only_one = items.len() == 1;
+        let mut passing: Vec<(StoredItem, usize)> = Vec::new();
+        let mut place_of_image: HashMap<String, usize> = HashMap::new();
+        for item in items {
+            // A row's only item is the one that let it pass.
+            if let Some(filter) = filter
+                && !is_only_one
+                && !self.passes(target, filter, &item)?
+            {
+                continue;
+            }
+            if fold_captions && target == Modality::Text && !is_only_one {
+                let caption: CaptionItem = self.catalogue.parse(&item)?;
+                if let Some(&at) = place_of_image.get(&caption.image_id) {
+                    passing[at].1 += 1;
+                    continue;
+                }
+                place_of_image.insert(caption.image_id, passing.len());
+            }
+            passing.push((item, 1));
+        }
+        Ok(passing)
     }
 
     fn hit(&self, target: Modality, plan: &Plan, Scored { score, row }: Scored, item: &StoredItem) -> Result<Hit> {
@@ -170,12 +215,12 @@ impl Index {
         match target {
             Modality::Image => {
                 let ImageItem { id, path, .. } = self.catalogue.parse(item)?;
-                Ok(Hit { row, id, path, caption: None, score, parts })
+                Ok(Hit { row, id, path, caption: None, copies: 1, score, parts })
             }
             Modality::Text => {
                 let caption: CaptionItem = self.catalogue.parse(item)?;
                 let path = self.image_of(&caption)?.path;
-                Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), score, parts })
+                Ok(Hit { row, id: caption.id.clone(), path, caption: Some(caption), copies: 1, score, parts })
             }
         }
     }

@@ -22,27 +22,27 @@ enum Strategy {
 
 /// Which rows to score, and how many of the best to keep.
 pub(super) struct ScanRequest<'a> {
-    pub(super) side: Modality,
+    pub(super) modality: Modality,
     pub(super) pieces: &'a [RowPiece<'a>],
     pub(super) keep: usize,
 }
 
 impl Index {
-    /// How many rows of `side` have 4-bit sketches ([`Method::Sketches`]).
-    pub fn sketched_rows(&self, side: Modality) -> usize {
-        self.sketches(side).map(Sketches::len).sum()
+    /// How many rows of `modality` have 4-bit sketches ([`Method::Sketches`]).
+    pub fn sketched_rows(&self, modality: Modality) -> usize {
+        self.sketches(modality).map(Sketches::len).sum()
     }
 
-    /// Reads the sketches of `side` into memory, half a byte for each value of a row, and returns how many rows have
+    /// Reads the sketches of `modality` into memory, half a byte for each value of a row, and returns how many rows have
     /// usable ones. A program that answers many queries calls it at its start; without it [`Method::Auto`] does it after
     /// [`LOADING_PAYS`] queries. Search does without damaged sketches; [`Index::verify`] names them.
-    pub fn load_sketches(&self, side: Modality) -> usize {
+    pub fn load_sketches(&self, modality: Modality) -> usize {
         // One file at a time: reading takes twice the memory of what is read.
-        self.sketches(side).filter_map(Sketches::load).map(Loaded::len).sum()
+        self.sketches(modality).filter_map(Sketches::load).map(Loaded::len).sum()
     }
 
-    fn sketches(&self, side: Modality) -> impl Iterator<Item = &Sketches> {
-        self.segments(side).iter().filter_map(|segment| segment.sketches.as_ref())
+    fn sketches(&self, modality: Modality) -> impl Iterator<Item = &Sketches> {
+        self.segments(modality).iter().filter_map(|segment| segment.sketches.as_ref())
     }
 
     /// The best rows for each plan.
@@ -54,9 +54,9 @@ impl Index {
     }
 
     fn strategy(&self, request: &ScanRequest<'_>, plans: usize, method: Method) -> Strategy {
-        let ScanRequest { side, pieces, keep } = *request;
+        let ScanRequest { modality, pieces, keep } = *request;
         let rows = pieces.iter().map(|piece| piece.allowed.map_or(piece.range.len(), Bitmap::count)).sum::<usize>();
-        let row_bytes = self.segments(side).first().map_or(0, |segment| segment.rows.header().record_bytes());
+        let row_bytes = self.segments(modality).first().map_or(0, |segment| segment.rows.header().record_bytes());
         // Many candidates cost what the scan saves; rows that pass a narrow filter are few.
         let few = candidates(keep) > rows / 40;
         match method {
@@ -64,25 +64,25 @@ impl Index {
             Method::Sketches | Method::Auto if few => Strategy::Exact,
             Method::Sketches => Strategy::Sketches,
             Method::Auto if rows as u64 * row_bytes as u64 <= INSTANT_BYTES => Strategy::Exact,
-            Method::Auto if self.sketches_pay(side, plans) => Strategy::Sketches,
+            Method::Auto if self.sketches_pay(modality, plans) => Strategy::Sketches,
             Method::Auto => Strategy::Exact,
         }
     }
 
     /// True if there are sketches in memory, or there were enough queries to read them.
-    fn sketches_pay(&self, side: Modality, plans: usize) -> bool {
-        if self.sketches(side).next().is_none() {
+    fn sketches_pay(&self, modality: Modality, plans: usize) -> bool {
+        if self.sketches(modality).next().is_none() {
             return false;
         }
-        let before = self.queries.add(side, plans);
+        let before = self.queries.add(modality, plans);
         // Only one of the queries at the same time waits for them.
-        before < LOADING_PAYS && before + plans >= LOADING_PAYS || self.sketches(side).any(Sketches::is_loaded)
+        before < LOADING_PAYS && before + plans >= LOADING_PAYS || self.sketches(modality).any(Sketches::is_loaded)
     }
 
     /// By the sketches of all rows; rows without sketches are read, all of them for plans that sketches cannot answer.
     fn by_sketches(&self, request: &ScanRequest<'_>, plans: &[Plan]) -> Vec<TopK> {
         let loaded: Vec<Option<&Loaded>> =
-            self.segments(request.side).iter().map(|segment| segment.sketches.as_ref()?.load()).collect();
+            self.segments(request.modality).iter().map(|segment| segment.sketches.as_ref()?.load()).collect();
         // For each plan a vector for every file with sketches.
         let vectors_of = |plan: &Plan| loaded.iter().flatten().map(|loaded| loaded.query(plan)).collect();
         let vectors: Vec<Option<Vec<Vec<f32>>>> = plans.par_iter().map(vectors_of).collect();
@@ -111,7 +111,7 @@ impl Index {
     /// a constant.
     fn near(&self, request: &ScanRequest<'_>, loaded: &[Option<&Loaded>], queries: &[&[Vec<f32>]]) -> Vec<TopK> {
         let mut near = vec![TopK::new(usize::MAX); queries.len()];
-        let files = request.pieces.iter().zip(self.segments(request.side)).zip(loaded);
+        let files = request.pieces.iter().zip(self.segments(request.modality)).zip(loaded);
         let files = files.filter_map(|(file, loaded)| loaded.map(|loaded| (file, loaded)));
         for (number, ((piece, segment), loaded)) in files.enumerate() {
             let vectors: Vec<&[f32]> = queries.iter().map(|query| query[number].as_slice()).collect();
@@ -166,7 +166,7 @@ mod tests {
         let strategy = |index: &Index, rows: usize, plans: usize, method: Method| {
             let mut pieces = index.pieces(Modality::Image, None);
             pieces[0].range = 0..rows;
-            index.strategy(&ScanRequest { side: Modality::Image, pieces: &pieces, keep: 10 }, plans, method)
+            index.strategy(&ScanRequest { modality: Modality::Image, pieces: &pieces, keep: 10 }, plans, method)
         };
         // Of 64 bytes each.
         let (small, large) = (4_000_000, 5_000_000);

@@ -6,7 +6,7 @@ use crate::folder::is_held;
 use crate::item::{CaptionItem, ImageItem, Item};
 use crate::kernel::Measure;
 use crate::quantized::Sketches;
-use gxn_base::{Modality, Result};
+use gxn_base::{Modality, Remedy, Result};
 
 impl Index {
     /// Reads every row and every page of the catalogue and compares them with their checksums, and the catalogue with
@@ -18,13 +18,20 @@ impl Index {
         if is_held(self.dir()) {
             return Err(crate::fault::busy(self.dir()));
         }
+        self.verify_all().map_err(|error| match error.remedy() {
+            Some(Remedy::IndexAgain) => error.with_remedy(Remedy::RepairIndex),
+            _ => error,
+        })
+    }
+
+    fn verify_all(&self) -> Result<()> {
         check_integrity(&self.dir().join(CATALOGUE_FILE))?;
-        for side in [Modality::Image, Modality::Text] {
-            for segment in self.segments(side) {
+        for modality in [Modality::Image, Modality::Text] {
+            for segment in self.segments(modality) {
                 segment.rows.verify(&segment.record.chain(), &segment.path)?;
                 let sketches = sketch_path(&segment.path);
                 if sketches.exists() {
-                    let measure = Measure::of(self.meta().space.similarity, side);
+                    let measure = Measure::of(self.meta().space.similarity, modality);
                     Sketches::open(&sketches, &segment.rows, measure)?.verify()?;
                 }
             }
@@ -37,16 +44,16 @@ impl Index {
     }
 
     fn verify_items<T: Item>(&self) -> Result<()> {
-        let (catalogue, side) = (&self.catalogue, T::SIDE);
+        let (catalogue, modality) = (&self.catalogue, T::MODALITY);
         let (mut items, mut rows, mut last) = (0, 0, None);
-        self.each_stored(side, |stored| {
-            self.place(side, stored.row as usize)?;
+        self.each_stored(modality, |stored| {
+            self.place(modality, stored.row as usize)?;
             let item: T = catalogue.parse(stored)?;
-            if item.id() != stored.id || catalogue.row_of(side, &stored.id)? != Some(stored.row) {
+            if item.id() != stored.id || catalogue.row_of(modality, &stored.id)? != Some(stored.row) {
                 return Err(catalogue.malformed(format!("item {} at two places", stored.id)));
             }
             let content = item.content();
-            if !content.is_empty() && catalogue.row_of_content(side, &content)? != Some(stored.row) {
+            if !content.is_empty() && catalogue.row_of_content(modality, &content)? != Some(stored.row) {
                 return Err(catalogue.malformed(format!("content of item {} at another row", stored.id)));
             }
             if let Some(image) = item.image_id()
@@ -60,13 +67,13 @@ impl Index {
             }
             Ok(())
         })?;
-        let live = self.rows(side).count() as u64;
-        let all: u64 = self.segments(side).iter().map(|segment| segment.rows.len() as u64).sum();
-        let recorded = self.meta().collection(side).copied().unwrap_or_default();
+        let live = self.rows(modality).count() as u64;
+        let all: u64 = self.segments(modality).iter().map(|segment| segment.rows.len() as u64).sum();
+        let recorded = self.meta().collection(modality).copied().unwrap_or_default();
         let found = (items, rows, all - live, (items, items), live);
-        let expected = (recorded.count, recorded.rows, recorded.dead_rows, catalogue.lengths(side)?, recorded.rows);
+        let expected = (recorded.count, recorded.rows, recorded.dead_rows, catalogue.lengths(modality)?, recorded.rows);
         if found != expected {
-            return Err(catalogue.malformed(format!("{} of {found:?} for {expected:?}", side.plural())));
+            return Err(catalogue.malformed(format!("{} of {found:?} for {expected:?}", modality.plural())));
         }
         Ok(())
     }

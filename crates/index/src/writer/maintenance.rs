@@ -32,20 +32,21 @@ impl IndexWriter {
     pub fn compact(&mut self, share: f64) -> Result<CompactReport> {
         self.commit()?;
         let mut report = CompactReport::default();
-        for side in [Modality::Image, Modality::Text] {
-            if self.meta.collection(side).is_none_or(|collection| collection.dead_rows == 0) {
+        for modality in [Modality::Image, Modality::Text] {
+            if self.meta.collection(modality).is_none_or(|collection| collection.dead_rows == 0) {
                 continue;
             }
             let generation = self.meta.generation;
-            for (first, record) in self.catalogue().segments(generation, side)? {
-                let dead = self.catalogue().dead(generation, side, first, record.rows)?;
-                if dead.is_empty() || dead.len() as f64 <= share * record.rows as f64 {
+            for (first, record) in self.catalogue().segments(generation, modality)? {
+                let dead = self.catalogue().dead(generation, modality, first, record.rows)?;
+                let is_damaged = self.to_rewrite.contains(&(modality, record.file));
+                if dead.is_empty() || !is_damaged && dead.len() as f64 <= share * record.rows as f64 {
                     continue;
                 }
                 report.files += 1;
                 report.rows += dead.len() as u64;
-                report.bytes += dead.len() as u64 * self.meta.header(side, 0).record_bytes() as u64;
-                self.poison_on_error(|writer| writer.rewrite(side, first, &record, &dead))?;
+                report.bytes += dead.len() as u64 * self.meta.header(modality, 0).record_bytes() as u64;
+                self.poison_on_error(|writer| writer.rewrite(modality, first, &record, &dead))?;
             }
         }
         if report.files > 0 {
@@ -55,38 +56,39 @@ impl IndexWriter {
         Ok(report)
     }
 
-    /// Commits, then makes the 4-bit sketches ([`Method::Sketches`](crate::Method::Sketches)) of every row file of a side
-    /// with at least `side_bytes` bytes of rows, where they are missing or damaged, or lack more than a tenth of the rows.
+    /// Commits, then makes the 4-bit sketches ([`Method::Sketches`](crate::Method::Sketches)) of every row file of a modality
+    /// with at least `modality_bytes` bytes of rows, where they are missing or damaged, or lack more than a tenth of the rows.
     /// Returns the number of files written. [`IndexWriter::finish`] does it from
     /// [`INSTANT_BYTES`](crate::INSTANT_BYTES) on, checking only headers for damage.
     ///
     /// # Errors
     /// As [`IndexWriter::commit`]; the index is then whole all the same.
-    pub fn make_sketches(&mut self, side_bytes: u64) -> Result<u64> {
-        self.write_sketches(side_bytes, true)
+    pub fn make_sketches(&mut self, modality_bytes: u64) -> Result<u64> {
+        self.write_sketches(modality_bytes, true)
     }
 
-    pub(super) fn write_sketches(&mut self, side_bytes: u64, verify: bool) -> Result<u64> {
+    pub(super) fn write_sketches(&mut self, modality_bytes: u64, verify: bool) -> Result<u64> {
         self.commit()?;
         let (generation, space) = (self.meta.generation, self.meta.space);
         let mut written = 0;
-        for (side, other) in [(Modality::Image, Modality::Text), (Modality::Text, Modality::Image)] {
-            let header = self.meta.header(side, 0);
-            let segments = self.catalogue().segments(generation, side)?;
+        for (modality, other) in [(Modality::Image, Modality::Text), (Modality::Text, Modality::Image)] {
+            let header = self.meta.header(modality, 0);
+            let segments = self.catalogue().segments(generation, modality)?;
             let rows: u64 = segments.iter().map(|(_, record)| record.rows).sum();
-            let few = rows == 0 || rows * (header.record_bytes() as u64) < side_bytes;
+            let few = rows == 0 || rows * (header.record_bytes() as u64) < modality_bytes;
             if few || !can_be_sketched(header.dims()) {
                 continue;
             }
             let dir = self.folder.dir().to_path_buf();
-            let open =
-                |side, record: &SegmentRecord| Segment::open(&segment_path(&dir, side, record.file), record.rows);
+            let open = |modality, record: &SegmentRecord| {
+                Segment::open(&segment_path(&dir, modality, record.file), record.rows)
+            };
             let others = self.catalogue().segments(generation, other)?;
             let others = others.first().map(|(_, record)| open(other, record)).transpose()?;
             for (_, record) in segments {
-                let segment = open(side, &record)?;
-                let path = sketch_path(&segment_path(&dir, side, record.file));
-                let sketches = Sketches::open(&path, &segment, Measure::of(space.similarity, side));
+                let segment = open(modality, &record)?;
+                let path = sketch_path(&segment_path(&dir, modality, record.file));
+                let sketches = Sketches::open(&path, &segment, Measure::of(space.similarity, modality));
                 let sound = sketches.and_then(|sketches| {
                     if verify {
                         sketches.verify()?;
@@ -102,21 +104,21 @@ impl IndexWriter {
         Ok(written)
     }
 
-    fn rewrite(&mut self, side: Modality, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
+    fn rewrite(&mut self, modality: Modality, first: u64, old: &SegmentRecord, dead: &[u64]) -> Result<()> {
         // The file may be the one that new rows go to.
         self.images.close();
         self.captions.close();
         let generation = self.meta.generation;
         let dead: HashSet<u64> = dead.iter().copied().collect();
-        let path = segment_path(self.folder.dir(), side, old.file);
+        let path = segment_path(self.folder.dir(), modality, old.file);
         let segment = Segment::open(&path, old.rows)?;
-        segment.header().require(&self.meta.header(side, old.file), &path)?;
+        segment.header().require(&self.meta.header(modality, old.file), &path)?;
         if dead.len() as u64 == old.rows {
-            self.catalogue().set_segment(generation, side, first, None)?;
+            self.catalogue().set_segment(generation, modality, first, None)?;
         } else {
             let number = self.catalogue().next_file()?;
-            let new_path = segment_path(self.folder.dir(), side, number);
-            let mut rows = SegmentWriter::create(new_path, self.meta.header(side, number))?;
+            let new_path = segment_path(self.folder.dir(), modality, number);
+            let mut rows = SegmentWriter::create(new_path, self.meta.header(modality, number))?;
             let mut moves = Vec::new();
             for row in (first..first + old.rows).filter(|row| !dead.contains(row)) {
                 let to = first + rows.rows();
@@ -125,20 +127,20 @@ impl IndexWriter {
                     moves.push((row, to));
                 }
             }
-            let content = match side {
+            let content = match modality {
                 Modality::Image => content::<ImageItem>,
                 Modality::Text => content::<CaptionItem>,
             };
-            self.catalogue().move_rows(generation, side, moves, content)?;
+            self.catalogue().move_rows(generation, modality, moves, content)?;
             rows.sync()?;
             self.folder.sync_segments()?;
             let record = SegmentRecord::new(number, rows.rows(), &rows.chain());
-            self.catalogue().set_segment(generation, side, first, Some(&record))?;
+            self.catalogue().set_segment(generation, modality, first, Some(&record))?;
         }
         let mut dead: Vec<u64> = dead.into_iter().collect();
         dead.sort_unstable();
-        self.meta.collection_mut(side).dead_rows -= dead.len() as u64;
-        self.catalogue().set_dead(generation, side, dead, false)?;
+        self.meta.collection_mut(modality).dead_rows -= dead.len() as u64;
+        self.catalogue().set_dead(generation, modality, dead, false)?;
         let meta = self.meta.clone();
         self.catalogue().set_meta(&meta)?;
         self.catalogue().commit().map(drop)

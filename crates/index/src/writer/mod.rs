@@ -2,10 +2,12 @@
 
 mod maintenance;
 mod mutate;
+mod repair;
 mod rolling_writer;
 
 pub use maintenance::CompactReport;
 pub use mutate::Change;
+pub use repair::DamagedItems;
 
 use crate::catalogue::{CatalogueWriter, segment_path};
 use crate::folder::Folder;
@@ -65,7 +67,17 @@ pub struct IndexWriter {
     protected_below: u64,
     /// Images of captions that may be missing.
     pending_images: HashSet<String>,
+    /// Row files with damaged rows.
+    to_rewrite: HashSet<(Modality, u64)>,
     failed: bool,
+}
+
+/// What becomes of an index that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Former {
+    Continue,
+    Repair,
+    Replace,
 }
 
 /// Where a writer begins.
@@ -86,7 +98,7 @@ impl IndexWriter {
     /// If the settings are impossible, another writer is at work, or `dir` cannot be written, holds other things or an
     /// index of a later version of the format, which is left as it is.
     pub fn create(dir: &Path, settings: IndexSettings) -> Result<Self> {
-        Self::open(dir, settings, true)
+        Self::open(dir, settings, Former::Replace)
     }
 
     /// Continues the index in `dir` if it was made for the same model and space; else one that was begun for
@@ -97,15 +109,15 @@ impl IndexWriter {
     /// # Errors
     /// As [`IndexWriter::create`].
     pub fn update(dir: &Path, settings: IndexSettings) -> Result<Self> {
-        Self::open(dir, settings, false)
+        Self::open(dir, settings, Former::Continue)
     }
 
-    fn open(dir: &Path, settings: IndexSettings, replace: bool) -> Result<Self> {
+    fn open(dir: &Path, settings: IndexSettings, plan: Former) -> Result<Self> {
         settings.space.check()?;
         let folder = Folder::claim(dir)?;
         // Without a writer nobody else removes what the claim made.
         let Start { catalogue, meta, former, building: is_building, committed, quarantined, protected_below } =
-            Self::start(dir, &folder, &settings, replace).inspect_err(|_| folder.undo())?;
+            Self::start(dir, &folder, &settings, plan).inspect_err(|_| folder.undo())?;
         let mut writer = Self {
             meta: IndexMeta { extra: settings.extra, ..meta },
             images: RollingSegmentWriter::new(Modality::Image),
@@ -119,6 +131,7 @@ impl IndexWriter {
             quarantined,
             protected_below,
             pending_images: HashSet::new(),
+            to_rewrite: HashSet::new(),
             failed: false,
         };
         writer.cut()?;
@@ -131,9 +144,10 @@ impl IndexWriter {
     }
 
     /// The catalogue in a claimed folder, or a new one, and the index to write to.
-    fn start(dir: &Path, folder: &Folder, settings: &IndexSettings, replace: bool) -> Result<Start> {
+    fn start(dir: &Path, folder: &Folder, settings: &IndexSettings, plan: Former) -> Result<Start> {
         let mut quarantined = false;
-        let (mut catalogue, current, building) = match open_catalogue(dir) {
+        let pages = if plan == Former::Repair { repair::require_sound_pages(dir) } else { Ok(()) };
+        let (mut catalogue, current, building) = match pages.and_then(|()| open_catalogue(dir)) {
             Err(error) if error.kind() == Kind::Damaged => {
                 folder.quarantine()?;
                 quarantined = true;
@@ -146,8 +160,11 @@ impl IndexWriter {
             protected_below = folder.free_file_number();
             catalogue.number_files_from(protected_below)?;
         }
+        if let (Former::Repair, Some(current)) = (plan, &current) {
+            repair::restore_headers(dir, current, &mut catalogue)?;
+        }
         let fits = |meta: &IndexMeta, catalogue: &mut CatalogueWriter| {
-            !replace
+            plan != Former::Replace
                 && meta.model == settings.model
                 && meta.space == settings.space
                 && rows_are_there(dir, meta, catalogue).is_ok()
@@ -288,11 +305,11 @@ impl IndexWriter {
 
     /// Cuts what a stopped writer left after the adopted rows.
     fn cut(&mut self) -> Result<()> {
-        for side in [Modality::Image, Modality::Text] {
+        for modality in [Modality::Image, Modality::Text] {
             let generation = self.meta.generation;
-            for (_, record) in self.catalogue().segments(generation, side)? {
-                let path = segment_path(self.folder.dir(), side, record.file);
-                SegmentWriter::reopen(path, self.meta.header(side, record.file), record.rows, record.chain())?;
+            for (_, record) in self.catalogue().segments(generation, modality)? {
+                let path = segment_path(self.folder.dir(), modality, record.file);
+                SegmentWriter::reopen(path, self.meta.header(modality, record.file), record.rows, record.chain())?;
             }
         }
         Ok(())
@@ -303,9 +320,9 @@ impl IndexWriter {
         let mut used = HashSet::new();
         let (current, building) = self.catalogue().generations()?;
         for generation in current.into_iter().chain(building) {
-            for side in [Modality::Image, Modality::Text] {
-                let segments = self.catalogue().segments(generation, side)?;
-                used.extend(segments.into_iter().map(|(_, record)| (side, record.file)));
+            for modality in [Modality::Image, Modality::Text] {
+                let segments = self.catalogue().segments(generation, modality)?;
+                used.extend(segments.into_iter().map(|(_, record)| (modality, record.file)));
             }
         }
         self.folder.sweep(&used, self.protected_below);
@@ -346,10 +363,10 @@ fn open_catalogue(dir: &Path) -> Result<Opened> {
 
 /// Refuses a generation whose row files are missing or too short: no writer can continue it.
 fn rows_are_there(dir: &Path, meta: &IndexMeta, catalogue: &mut CatalogueWriter) -> Result<()> {
-    for side in [Modality::Image, Modality::Text] {
-        for (_, record) in catalogue.segments(meta.generation, side)? {
-            let path = segment_path(dir, side, record.file);
-            Segment::open(&path, record.rows)?.header().require(&meta.header(side, record.file), &path)?;
+    for modality in [Modality::Image, Modality::Text] {
+        for (_, record) in catalogue.segments(meta.generation, modality)? {
+            let path = segment_path(dir, modality, record.file);
+            Segment::open(&path, record.rows)?.header().require(&meta.header(modality, record.file), &path)?;
         }
     }
     Ok(())

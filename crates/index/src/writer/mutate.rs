@@ -79,16 +79,16 @@ impl IndexWriter {
         self.item(id)
     }
 
-    /// The ids of all items of `side`, sorted.
+    /// The ids of all items of `modality`, sorted.
     ///
     /// # Errors
     /// If the catalogue is damaged.
-    pub fn ids(&mut self, side: Modality) -> Result<Vec<String>> {
-        if self.meta.collection(side).is_none() {
+    pub fn ids(&mut self, modality: Modality) -> Result<Vec<String>> {
+        if self.meta.collection(modality).is_none() {
             return Ok(Vec::new());
         }
         let generation = self.meta.generation;
-        self.catalogue().ids(generation, side)
+        self.catalogue().ids(generation, modality)
     }
 
     /// Removes an item, and an image's captions with it. Another item of the same content stays. False if there is
@@ -96,9 +96,9 @@ impl IndexWriter {
     ///
     /// # Errors
     /// If the disk is full or the catalogue is damaged.
-    pub fn remove(&mut self, side: Modality, id: &str) -> Result<bool> {
+    pub fn remove(&mut self, modality: Modality, id: &str) -> Result<bool> {
         self.require_sound()?;
-        match side {
+        match modality {
             Modality::Image => {
                 let Some(image) = self.item::<ImageItem>(id)? else { return Ok(false) };
                 self.poison_on_error(|writer| {
@@ -174,11 +174,11 @@ impl IndexWriter {
     }
 
     fn item<T: Item>(&mut self, id: &str) -> Result<Option<T>> {
-        if self.meta.collection(T::SIDE).is_none() {
+        if self.meta.collection(T::MODALITY).is_none() {
             return Ok(None);
         }
         let generation = self.meta.generation;
-        let stored = self.catalogue().item(generation, T::SIDE, id)?;
+        let stored = self.catalogue().item(generation, T::MODALITY, id)?;
         stored.map(|stored| parse(&stored)).transpose()
     }
 
@@ -194,31 +194,35 @@ impl IndexWriter {
     fn put<T: Item>(&mut self, item: &T, source: Source<'_>) -> Result<Option<Change>> {
         self.require_sound()?;
         let generation = self.meta.generation;
-        if self.meta.collection(T::SIDE).is_none() {
-            self.meta.collection_mut(T::SIDE);
-            self.catalogue().make_tables(generation, T::SIDE)?;
+        if self.meta.collection(T::MODALITY).is_none() {
+            self.meta.collection_mut(T::MODALITY);
+            self.catalogue().make_tables(generation, T::MODALITY)?;
         }
-        let former = self.catalogue().item(generation, T::SIDE, item.id())?;
+        let former = self.catalogue().item(generation, T::MODALITY, item.id())?;
         let content = item.content();
-        if former.as_ref().is_some_and(|former| !content.is_empty() && former.json == to_json(item)) {
+        let held = if content.is_empty() {
+            None
+        } else {
+            self.catalogue().row_of_content(generation, T::MODALITY, &content)?
+        };
+        // A damaged row holds no content any more.
+        if former.as_ref().is_some_and(|former| held == Some(former.row) && former.json == to_json(item)) {
             return Ok(Some(Change::Unchanged));
         }
         let former: Option<T> = former.map(|former| parse(&former)).transpose()?;
-        let held =
-            if content.is_empty() { None } else { self.catalogue().row_of_content(generation, T::SIDE, &content)? };
         if held.is_none() && matches!(source, Source::Nothing) {
             return Ok(None);
         }
         let row = match held {
             Some(row) => row,
-            None => self.push(T::SIDE, item.id(), source)?,
+            None => self.push(T::MODALITY, item.id(), source)?,
         };
         let change = if former.is_some() { Change::Replaced } else { Change::Added };
         self.poison_on_error(|writer| {
             if held.is_none() {
-                writer.meta.collection_mut(T::SIDE).rows += 1;
+                writer.meta.collection_mut(T::MODALITY).rows += 1;
                 if !content.is_empty() {
-                    writer.catalogue().set_content(generation, T::SIDE, &content, Some(row))?;
+                    writer.catalogue().set_content(generation, T::MODALITY, &content, Some(row))?;
                 }
             }
             // The new one is stored first: a row that both share must not die in between.
@@ -226,16 +230,16 @@ impl IndexWriter {
                 Some(former) => writer.replace(&former, item, row)?,
                 None => {
                     writer.store(item, row)?;
-                    writer.meta.collection_mut(T::SIDE).count += 1;
+                    writer.meta.collection_mut(T::MODALITY).count += 1;
                 }
             }
             Ok(Some(change))
         })
     }
 
-    fn push(&mut self, side: Modality, id: &str, source: Source<'_>) -> Result<u64> {
+    fn push(&mut self, modality: Modality, id: &str, source: Source<'_>) -> Result<u64> {
         let Self { images, captions, catalogue, folder, meta, file_bytes, .. } = self;
-        let rows = if side == Modality::Image { images } else { captions };
+        let rows = if modality == Modality::Image { images } else { captions };
         let catalogue = catalogue.as_mut().expect("the catalogue is open until the drop");
         let pushed = rows.push(catalogue, folder, meta, *file_bytes, id, source);
         // A vector that cannot be stored is the caller's; anything else is the disk's.
@@ -247,7 +251,7 @@ impl IndexWriter {
     fn store<T: Item>(&mut self, item: &T, row: u64) -> Result<()> {
         let generation = self.meta.generation;
         let stored = StoredItem { row, id: item.id().to_string(), json: to_json(item) };
-        self.catalogue().insert_item(generation, T::SIDE, &stored)?;
+        self.catalogue().insert_item(generation, T::MODALITY, &stored)?;
         if let Some(image) = item.image_id() {
             self.catalogue().set_of_image(generation, image, item.id(), true)?;
             if self.catalogue().row_of(generation, Modality::Image, image)?.is_none() {
@@ -260,11 +264,11 @@ impl IndexWriter {
     /// Stores `item` at `row` instead of `former`, which has its id.
     fn replace<T: Item>(&mut self, former: &T, item: &T, row: u64) -> Result<()> {
         let generation = self.meta.generation;
-        let old = self.catalogue().row_of(generation, T::SIDE, former.id())?.expect("the item was found");
+        let old = self.catalogue().row_of(generation, T::MODALITY, former.id())?.expect("the item was found");
         if let Some(image) = former.image_id() {
             self.catalogue().set_of_image(generation, image, former.id(), false)?;
         }
-        let alone = self.catalogue().remove_item(generation, T::SIDE, old, former.id())?;
+        let alone = self.catalogue().remove_item(generation, T::MODALITY, old, former.id())?;
         self.store(item, row)?;
         if alone && old != row {
             self.tombstone(former, old)?;
@@ -274,12 +278,12 @@ impl IndexWriter {
 
     fn delete<T: Item>(&mut self, item: &T) -> Result<()> {
         let generation = self.meta.generation;
-        let row = self.catalogue().row_of(generation, T::SIDE, item.id())?.expect("the item was found");
+        let row = self.catalogue().row_of(generation, T::MODALITY, item.id())?.expect("the item was found");
         if let Some(image) = item.image_id() {
             self.catalogue().set_of_image(generation, image, item.id(), false)?;
         }
-        let alone = self.catalogue().remove_item(generation, T::SIDE, row, item.id())?;
-        self.meta.collection_mut(T::SIDE).count -= 1;
+        let alone = self.catalogue().remove_item(generation, T::MODALITY, row, item.id())?;
+        self.meta.collection_mut(T::MODALITY).count -= 1;
         if alone {
             self.tombstone(item, row)?;
         }
@@ -289,12 +293,9 @@ impl IndexWriter {
     /// Marks the row of a removed item, which no other item has, as dead.
     fn tombstone<T: Item>(&mut self, item: &T, row: u64) -> Result<()> {
         let generation = self.meta.generation;
-        self.catalogue().set_dead(generation, T::SIDE, [row], true)?;
-        let content = item.content();
-        if !content.is_empty() {
-            self.catalogue().set_content(generation, T::SIDE, &content, None)?;
-        }
-        let collection = self.meta.collection_mut(T::SIDE);
+        self.catalogue().set_dead(generation, T::MODALITY, [row], true)?;
+        self.release_content(T::MODALITY, &item.content(), row)?;
+        let collection = self.meta.collection_mut(T::MODALITY);
         collection.rows -= 1;
         collection.dead_rows += 1;
         Ok(())

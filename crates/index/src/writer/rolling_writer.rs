@@ -1,4 +1,4 @@
-//! Appending rows of one side, from one row file to the next.
+//! Appending rows of one modality, from one row file to the next.
 
 use crate::catalogue::{CatalogueWriter, SegmentRecord, segment_path};
 use crate::folder::Folder;
@@ -17,10 +17,10 @@ pub(super) enum Source<'a> {
     Nothing,
 }
 
-/// Appends rows to the last row file of a side, and starts another when it is full.
+/// Appends rows to the last row file of a modality, and starts another when it is full.
 #[derive(Debug)]
 pub(super) struct RollingSegmentWriter {
-    side: Modality,
+    modality: Modality,
     tail: Option<Tail>,
 }
 
@@ -33,8 +33,8 @@ struct Tail {
 }
 
 impl RollingSegmentWriter {
-    pub(super) fn new(side: Modality) -> Self {
-        Self { side, tail: None }
+    pub(super) fn new(modality: Modality) -> Self {
+        Self { modality, tail: None }
     }
 
     /// Appends a row, whose number it returns; `id` is for messages.
@@ -72,17 +72,17 @@ impl RollingSegmentWriter {
         meta: &IndexMeta,
         file_bytes: u64,
     ) -> Result<Tail> {
-        let segments = catalogue.segments(meta.generation, self.side)?;
-        let header = |number| meta.header(self.side, number);
+        let segments = catalogue.segments(meta.generation, self.modality)?;
+        let header = |number| meta.header(self.modality, number);
         if let Some((first_row, last)) = segments.last()
             && header(0).file_bytes(last.rows).is_some_and(|length| length < file_bytes)
         {
-            let path = segment_path(folder.dir(), self.side, last.file);
+            let path = segment_path(folder.dir(), self.modality, last.file);
             let rows = SegmentWriter::reopen(path, header(last.file), last.rows, last.chain())?;
             return Ok(Tail { first_row: *first_row, rows, adopted: Some(last.rows) });
         }
         let number = catalogue.next_file()?;
-        let rows = SegmentWriter::create(segment_path(folder.dir(), self.side, number), header(number))?;
+        let rows = SegmentWriter::create(segment_path(folder.dir(), self.modality, number), header(number))?;
         let first_row = segments.last().map_or(0, |(first, last)| first + last.rows);
         Ok(Tail { first_row, rows, adopted: None })
     }
@@ -98,7 +98,7 @@ impl RollingSegmentWriter {
             folder.sync_segments()?;
         }
         let record = SegmentRecord::new(tail.rows.number(), tail.rows.rows(), &tail.rows.chain());
-        catalogue.set_segment(generation, self.side, tail.first_row, Some(&record))?;
+        catalogue.set_segment(generation, self.modality, tail.first_row, Some(&record))?;
         tail.adopted = Some(tail.rows.rows());
         Ok(())
     }

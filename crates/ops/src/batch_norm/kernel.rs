@@ -60,11 +60,9 @@ pub(super) fn forward(x: &[f32], scale: &[f32], shift: &[f32], how: &Normalisati
         );
         return out;
     }
-    // Pieces of a plane where there is only one long one.
-    let piece = if batch * channels == 1 { TASK } else { plane };
-    out.par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .with_min_len(TASK.div_ceil(piece))
+    out.par_chunks_mut(plane)
+        .zip(x.par_chunks(plane))
+        .with_min_len(TASK.div_ceil(plane))
         .enumerate()
         .for_each(|(index, (out, x))| map_plane(out, x, channel(index % channels)));
     out
@@ -93,13 +91,6 @@ pub(super) fn backward(
         }
         return sums;
     }
-    if batch * channels == 1 && !how.of_batch && !vectors_wanted {
-        let channel = channel_of(how, scale, shift, 0);
-        grad.par_chunks_mut(TASK)
-            .zip(x.par_chunks(TASK))
-            .for_each(|(grad, x)| apply_gradient(grad, x, channel, 0.0, 0.0));
-        return [Vec::new(), Vec::new()];
-    }
     let mut planes: Vec<Vec<&mut [f32]>> = (0..channels).map(|_| Vec::with_capacity(batch)).collect();
     for (index, plane) in grad.chunks_exact_mut(plane).enumerate() {
         planes[index % channels].push(plane);
@@ -122,9 +113,10 @@ pub(super) fn backward(
             }
             let inverse = f64::from(how.inverse[index]);
             if x_wanted {
-                let (mean, slope) = match how.of_batch {
-                    true => ((sum / count) as f32, (product * inverse * inverse / count) as f32),
-                    false => (0.0, 0.0),
+                let (mean, slope) = if how.of_batch {
+                    ((sum / count) as f32, (product * inverse * inverse / count) as f32)
+                } else {
+                    (0.0, 0.0)
                 };
                 for (grad, x) in grads.into_iter().zip(inputs()) {
                     apply_gradient(grad, x, channel, mean, slope);
@@ -151,7 +143,6 @@ fn lane_sum(sums: [f32; LANES]) -> f32 {
 
 vectorised! {
     fn sum(x: &[f32]) -> f32 {
-        let _ = FMA;
         let mut sums = [0.0f32; LANES];
         let chunks = x.chunks_exact(LANES);
         let rest = chunks.remainder();
@@ -169,7 +160,6 @@ vectorised! {
 
 vectorised! {
     fn square_sum(x: &[f32], mean: f32) -> f32 {
-        let _ = FMA;
         let mut sums = [0.0f32; LANES];
         let chunks = x.chunks_exact(LANES);
         let rest = chunks.remainder();
@@ -188,7 +178,6 @@ vectorised! {
 
 vectorised! {
     fn map_plane(out: &mut [f32], x: &[f32], channel: Channel) {
-        let _ = FMA;
         for (out, x) in out.iter_mut().zip(x) {
             *out = activated((x - channel.mean) * channel.factor + channel.shift, channel.slope);
         }
@@ -198,7 +187,6 @@ vectorised! {
 vectorised! {
     /// Σ g and Σ g (x − mean), where g is the gradient before the activation.
     fn gradient_sums(grad: &[f32], x: &[f32], channel: Channel) -> (f32, f32) {
-        let _ = FMA;
         let (mut sums, mut products) = ([0.0f32; LANES], [0.0f32; LANES]);
         let (grads, xs) = (grad.chunks_exact(LANES), x.chunks_exact(LANES));
         let rest = grads.remainder().iter().zip(xs.remainder());
@@ -224,7 +212,6 @@ vectorised! {
 vectorised! {
     /// `grad` becomes `factor · (g − mean_gradient − (x − mean) · lean)`, with g the gradient before the activation.
     fn apply_gradient(grad: &mut [f32], x: &[f32], channel: Channel, mean_gradient: f32, lean: f32) {
-        let _ = FMA;
         for (grad, x) in grad.iter_mut().zip(x) {
             let distance = x - channel.mean;
             let slope = if distance * channel.factor + channel.shift > 0.0 { 1.0 } else { channel.slope };

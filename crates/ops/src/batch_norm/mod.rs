@@ -12,7 +12,7 @@ use extension::{NormBackend, Normalisation};
 use std::sync::Arc;
 
 /// What follows the normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// Nothing.
     None,
@@ -71,7 +71,8 @@ pub fn batch_norm<const D: usize>(
     epsilon: f64,
 ) -> (Tensor<D>, BatchMoments) {
     let [batch, channels, plane] = check(&x, &[("scale", &scale), ("shift", &shift)]);
-    let count = check_count(batch * plane);
+    let count = batch * plane;
+    assert!(count > 1, "batch_norm: found one value per channel, expected at least two");
     if !super::is_host(&x) {
         return batch_norm_plain(x, scale, shift, activation, epsilon);
     }
@@ -92,26 +93,20 @@ pub fn batch_norm<const D: usize>(
 }
 
 /// The same by tensor operations, on whatever device holds the tensors.
-///
-/// # Shapes
-/// As [`batch_norm`].
-///
-/// # Panics
-/// As [`batch_norm`].
-pub fn batch_norm_plain<const D: usize>(
+fn batch_norm_plain<const D: usize>(
     x: Tensor<D>,
     scale: Tensor<1>,
     shift: Tensor<1>,
     activation: Activation,
     epsilon: f64,
 ) -> (Tensor<D>, BatchMoments) {
-    let [batch, channels, plane] = check(&x, &[("scale", &scale), ("shift", &shift)]);
-    let count = check_count(batch * plane);
+    let shape = x.dims();
+    let [batch, channels, plane] = [shape[0], shape[1], shape[2..].iter().product()];
     let flat = x.clone().reshape([batch, channels, plane]).swap_dims(0, 1).reshape([channels, batch * plane]);
     let mean = flat.clone().mean_dim(1); // [C, 1]
     let variance = (flat - mean.clone()).square().mean_dim(1);
     let [mean, variance] = [mean, variance].map(|moment| moment.reshape([channels]));
-    let moments = BatchMoments { mean: mean.clone().inner(), variance: variance.clone().inner(), count };
+    let moments = BatchMoments { mean: mean.clone().inner(), variance: variance.clone().inner(), count: batch * plane };
     (normalised(x, scale, shift, mean, variance, activation, epsilon), moments)
 }
 
@@ -144,13 +139,7 @@ pub fn batch_norm_inference<const D: usize>(
 }
 
 /// The same by tensor operations, on whatever device holds the tensors.
-///
-/// # Shapes
-/// As [`batch_norm_inference`].
-///
-/// # Panics
-/// As [`batch_norm_inference`].
-pub fn batch_norm_inference_plain<const D: usize>(
+fn batch_norm_inference_plain<const D: usize>(
     x: Tensor<D>,
     scale: Tensor<1>,
     shift: Tensor<1>,
@@ -159,24 +148,7 @@ pub fn batch_norm_inference_plain<const D: usize>(
     activation: Activation,
     epsilon: f64,
 ) -> Tensor<D> {
-    let vectors = [("scale", &scale), ("shift", &shift), ("mean", &mean), ("variance", &variance)];
-    let _ = check(&x, &vectors);
     normalised(x, scale, shift, mean.detach(), variance.detach(), activation, epsilon)
-}
-
-/// The activation alone, with a gradient in one pass.
-///
-/// # Shapes
-/// Any → the same.
-pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
-    if activation == Activation::None || !super::is_host(&x) || x.shape().num_elements() == 0 {
-        return activation.apply(x);
-    }
-    let device = x.clone().inner().device();
-    let shape = [1, 1, x.shape().num_elements()];
-    let normalisation =
-        Normalisation { shape, mean: vec![0.0], inverse: vec![1.0], slope: activation.slope(), of_batch: false };
-    apply(x, Tensor::ones([1], &device), Tensor::zeros([1], &device), normalisation)
 }
 
 /// Running mean and variance after one more batch, as PyTorch's layers move them:
@@ -236,9 +208,4 @@ fn check<const D: usize>(x: &Tensor<D>, vectors: &[(&str, &Tensor<1>)]) -> [usiz
         assert_eq!(vector.dims(), [shape[1]], "batch_norm: {name} has the left shape, expected the right one");
     }
     [shape[0], shape[1], shape[2..].iter().product()]
-}
-
-fn check_count(count: usize) -> usize {
-    assert!(count > 1, "batch_norm: found one value per channel, expected at least two");
-    count
 }

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd16::{Avx2, Avx512};
-use crate::simd16::{Instructions, Lanes, Portable};
+use crate::simd16::{Instructions, Lanes, Portable, pieces};
 
 /// Images side by side.
 pub(super) const LANES: usize = 16;
@@ -137,17 +137,6 @@ unsafe fn correlation_avx512(job: &Correlation, out: *mut f32) {
 unsafe fn correlation_avx2(job: &Correlation, out: *mut f32) {
     // SAFETY: the caller's.
     unsafe { correlation::<Avx2, 1>(job, out) }
-}
-
-/// The sizes of nearly equal pieces of at most `most`, with their starts.
-#[inline(always)]
-fn pieces(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let pieces = count.div_ceil(most).max(1);
-    let (size, longer) = (count / pieces, count % pieces);
-    (0..pieces).map(move |piece| {
-        let start = piece * size + piece.min(longer);
-        (start, size + usize::from(piece < longer))
-    })
 }
 
 /// Calls the tile that was compiled for exactly so many channels and so many pixels or taps.

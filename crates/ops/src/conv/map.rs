@@ -11,7 +11,7 @@ const TASK: usize = 1 << 14;
 
 /// A batch as `[blocks, C, H, W, 16]`: block b holds images 16b … 16b + 15, zero where there is none, and zeros around
 /// each plane.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Map {
     values: Buffer,
     /// Channels.
@@ -20,12 +20,6 @@ pub(super) struct Map {
     pub size: [usize; 2],
     /// Zeros above and left of the plane.
     pub margin: [usize; 2],
-}
-
-impl std::fmt::Debug for Map {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Map").field("channels", &self.channels).field("size", &self.size).finish_non_exhaustive()
-    }
 }
 
 impl Map {

@@ -39,20 +39,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: 
 }
 
 /// The same by burn's convolution, on whatever device holds the tensors.
-///
-/// # Shapes
-/// As [`conv2d`].
-///
-/// # Panics
-/// As [`conv2d`].
-pub fn conv2d_plain(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stride: usize,
-    padding: usize,
-) -> Tensor<4> {
-    let _ = strided(&x, &weight, bias.as_ref(), stride, padding);
+fn conv2d_plain(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, stride: usize, padding: usize) -> Tensor<4> {
     let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
     burn::tensor::module::conv2d(x, weight, bias, options)
 }
@@ -77,14 +64,7 @@ pub fn upsampled_conv3x3(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
 }
 
 /// The same by tensor operations, on whatever device holds the tensors.
-///
-/// # Shapes
-/// As [`upsampled_conv3x3`].
-///
-/// # Panics
-/// As [`upsampled_conv3x3`].
-pub fn upsampled_conv3x3_plain(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-    let _ = upsampled(&x, &weight);
+fn upsampled_conv3x3_plain(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let x = x.reshape([batch, channels, height, 1, width, 1]).expand([batch, channels, height, 2, width, 2]);
     conv2d_plain(x.reshape([batch, channels, 2 * height, 2 * width]), weight, None, 1, 1)

@@ -116,19 +116,7 @@ fn sums(input: &Map, grids: &[Grid], [step, spread]: [usize; 2], shape: [usize; 
     if out.is_empty() {
         return out;
     }
-    let mut tasks = Vec::new();
-    for (block, images) in out.chunks_mut(LANES * channels * pixels).enumerate() {
-        let mut tiles: Vec<Vec<&mut [f32]>> = Vec::new();
-        for image in images.chunks_mut(channels * pixels) {
-            for (tile, run) in image.chunks_mut(CHANNELS * pixels).enumerate() {
-                if tile == tiles.len() {
-                    tiles.push(Vec::with_capacity(LANES));
-                }
-                tiles[tile].push(run);
-            }
-        }
-        tasks.extend(tiles.into_iter().enumerate().map(|(tile, images)| (block, tile, images)));
-    }
+    let tasks = tasks(&mut out, LANES, channels * pixels, CHANNELS * pixels);
     // Enough rows at a time to use the weights again, and so many input channels that their rows stay near.
     let most = grids.iter().map(|grid| grid.count[0]).max().unwrap_or(0);
     let across = grids.iter().map(|grid| grid.count[1]).max().unwrap_or(0);
@@ -176,6 +164,25 @@ fn sums(input: &Map, grids: &[Grid], [step, spread]: [usize; 2], shape: [usize; 
     out
 }
 
+/// What each task writes, with the numbers of its group and of its part: the same `part` values of all rows of a group of
+/// `together` rows of `row` values.
+fn tasks(out: &mut [f32], together: usize, row: usize, part: usize) -> Vec<(usize, usize, Vec<&mut [f32]>)> {
+    let mut tasks = Vec::new();
+    for (group, rows) in out.chunks_mut(together * row).enumerate() {
+        let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+        for row in rows.chunks_mut(row) {
+            for (number, values) in row.chunks_mut(part).enumerate() {
+                if number == parts.len() {
+                    parts.push(Vec::with_capacity(together));
+                }
+                parts[number].push(values);
+            }
+        }
+        tasks.extend(parts.into_iter().enumerate().map(|(number, values)| (group, number, values)));
+    }
+    tasks
+}
+
 /// The gradient of the weights `[O, C, k, k]`: `Σ_images Σ_pixels small · large`.
 pub(super) fn to_weights(g: &Geometry, large: &Map, small: &Map) -> Vec<f32> {
     let instructions = Instructions::best();
@@ -195,19 +202,7 @@ pub(super) fn to_weights(g: &Geometry, large: &Map, small: &Map) -> Vec<f32> {
         }
     }
     let mut out = vec![0.0; g.filters * g.channels * taps];
-    let mut tasks = Vec::new();
-    for (group, out) in out.chunks_mut(owned[0] * g.channels * taps).enumerate() {
-        let mut columns: Vec<Vec<&mut [f32]>> = Vec::new();
-        for filter in out.chunks_mut(g.channels * taps) {
-            for (column, run) in filter.chunks_mut(owned[1] * taps).enumerate() {
-                if column == columns.len() {
-                    columns.push(Vec::with_capacity(owned[0]));
-                }
-                columns[column].push(run);
-            }
-        }
-        tasks.extend(columns.into_iter().enumerate().map(|(column, out)| (group, column, out)));
-    }
+    let tasks = tasks(&mut out, owned[0], g.channels * taps, owned[1] * taps);
     tasks.into_par_iter().for_each(|(group, column, mut out)| {
         let (filter_start, channel_start) = (group * owned[0], column * owned[1]);
         let (filters, channels) = (out.len(), out[0].len() / taps);

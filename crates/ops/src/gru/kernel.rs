@@ -26,7 +26,7 @@ pub(super) struct Weights<'a> {
 }
 
 /// What the backward pass needs of the forward pass. `R` is the number of packed rows.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Trace {
     /// Inputs `[R, E]`.
     x: Vec<f32>,
@@ -36,12 +36,6 @@ pub(super) struct Trace {
     candidate: Vec<f32>,
     /// The state before each row `[R, H]`.
     previous: Vec<f32>,
-}
-
-impl std::fmt::Debug for Trace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trace").finish_non_exhaustive()
-    }
 }
 
 /// Gradients of the inputs; each is absent where nobody asked for it.
@@ -138,42 +132,17 @@ pub(super) fn forward(packing: &Packing, x: &[f32], weights: Weights, initial: O
 /// The trace is used up: its buffers turn into gradients.
 pub(super) fn backward(
     packing: &Packing,
-    trace: Trace,
+    mut trace: Trace,
     input: &[f32],
     recurrent: &[f32],
     grad: &[f32],
     has_initial: bool,
     wanted: Wanted,
 ) -> InputGradients {
-    let Trace { x, mut gates, mut candidate, previous } = trace;
+    let carry = through_time(packing, &mut trace, recurrent, grad, wanted.initial);
+    let Trace { x, gates, candidate, previous } = trace;
     let rows = packing.rows();
-    let hidden = previous.len() / rows;
-    let width = x.len() / rows;
-    let targets: Vec<&[f32]> = packing.padded_rows().map(|row| &grad[row * hidden..][..hidden]).collect();
-
-    // From here on `gates` becomes the gradient of the state's projection and `candidate` the n rows of the
-    // input's projection, whose r and z rows are the same.
-    let mut carry = vec![0.0; packing.batch() * hidden];
-    for step in (0..packing.steps()).rev() {
-        let range = packing.step(step);
-        let active = range.len();
-        let step_gates = &mut gates[range.start * 3 * hidden..range.end * 3 * hidden];
-        (
-            step_gates.par_chunks_mut(3 * hidden),
-            candidate[range.start * hidden..range.end * hidden].par_chunks_mut(hidden),
-            carry[..active * hidden].par_chunks_mut(hidden),
-            previous[range.start * hidden..range.end * hidden].par_chunks(hidden),
-            &targets[range],
-        )
-            .into_par_iter()
-            .with_min_len(ROWS_PER_TASK)
-            .for_each(|(gates, candidate, carry, state, grad)| cell_backward(gates, candidate, carry, state, grad));
-        if step > 0 || wanted.initial {
-            let recurrent = Matrix::new(recurrent, 3 * hidden, hidden);
-            multiply(Matrix::new(step_gates, active, 3 * hidden), recurrent, &mut carry, Target::Add);
-        }
-    }
-
+    let (hidden, width) = (previous.len() / rows, x.len() / rows);
     let shared_grad = Matrix::strided(&gates, rows, 2 * hidden, 3 * hidden);
     let candidate_grad = Matrix::new(&candidate, rows, hidden);
     let mut out = InputGradients::default();
@@ -218,6 +187,42 @@ pub(super) fn backward(
         out.initial = Some(grad);
     }
     out
+}
+
+/// Walks back over all steps: `gates` of the trace becomes the gradient of the state's projection and `candidate` the n rows
+/// of the input's projection, whose r and z rows are the same. Returns the gradient of the initial state `[B, H]`, sequences
+/// in sorted order.
+fn through_time(
+    packing: &Packing,
+    trace: &mut Trace,
+    recurrent: &[f32],
+    grad: &[f32],
+    initial_wanted: bool,
+) -> Vec<f32> {
+    let Trace { gates, candidate, previous, .. } = trace;
+    let hidden = previous.len() / packing.rows();
+    let targets: Vec<&[f32]> = packing.padded_rows().map(|row| &grad[row * hidden..][..hidden]).collect();
+    let mut carry = vec![0.0; packing.batch() * hidden];
+    for step in (0..packing.steps()).rev() {
+        let range = packing.step(step);
+        let active = range.len();
+        let step_gates = &mut gates[range.start * 3 * hidden..range.end * 3 * hidden];
+        (
+            step_gates.par_chunks_mut(3 * hidden),
+            candidate[range.start * hidden..range.end * hidden].par_chunks_mut(hidden),
+            carry[..active * hidden].par_chunks_mut(hidden),
+            previous[range.start * hidden..range.end * hidden].par_chunks(hidden),
+            &targets[range],
+        )
+            .into_par_iter()
+            .with_min_len(ROWS_PER_TASK)
+            .for_each(|(gates, candidate, carry, state, grad)| cell_backward(gates, candidate, carry, state, grad));
+        if step > 0 || initial_wanted {
+            let recurrent = Matrix::new(recurrent, 3 * hidden, hidden);
+            multiply(Matrix::new(step_gates, active, 3 * hidden), recurrent, &mut carry, Target::Add);
+        }
+    }
+    carry
 }
 
 /// The rows of `padded` `[B * T, width]` that hold tokens, in packed order.

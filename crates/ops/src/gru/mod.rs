@@ -7,12 +7,11 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-pub use plain::gru_plain;
-
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use extension::GruBackend;
 use packing::Packing;
+use plain::gru_plain;
 use std::sync::Arc;
 
 /// The order in which a sequence is read.
@@ -38,8 +37,8 @@ pub struct GruWeights {
 }
 
 impl GruWeights {
-    /// `[B, T, H]`, after checking that all shapes fit together.
-    fn check(&self, x: &Tensor<3>, lengths: &[usize], initial: Option<&Tensor<2>>) -> [usize; 3] {
+    /// Panics unless all shapes fit together.
+    fn check(&self, x: &Tensor<3>, lengths: &[usize], initial: Option<&Tensor<2>>) {
         let [batch, time, width] = x.dims();
         let [gates, hidden] = self.w_hh.dims();
         assert_eq!(gates, 3 * hidden, "w_hh: found {gates} rows, expected three times its {hidden} columns");
@@ -53,7 +52,6 @@ impl GruWeights {
         if let Some(initial) = initial {
             assert_eq!(initial.dims(), [batch, hidden], "initial: found the left shape, expected the right one");
         }
-        [batch, time, hidden]
     }
 }
 
@@ -76,7 +74,8 @@ pub fn gru(
     initial: Option<Tensor<2>>,
     direction: Direction,
 ) -> Tensor<3> {
-    let [batch, time, _] = weights.check(&x, lengths, initial.as_ref());
+    weights.check(&x, lengths, initial.as_ref());
+    let [batch, time, _] = x.dims();
     assert!(batch > 0, "found an empty batch, expected at least one sequence");
     if !super::is_host(&x) {
         return gru_plain(x, lengths, weights, initial, direction);

@@ -5,20 +5,14 @@ use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Tensor, TensorData, s};
 
 /// The same as [`gru`](super::gru) step by step, by tensor operations on whatever device holds the tensors.
-///
-/// # Shapes
-/// `x` `[B, T, E]`, `initial` `[B, H]` → `[B, T, H]`.
-///
-/// # Panics
-/// As [`gru`](super::gru).
-pub fn gru_plain(
+pub(super) fn gru_plain(
     x: Tensor<3>,
     lengths: &[usize],
     weights: &GruWeights,
     initial: Option<Tensor<2>>,
     direction: Direction,
 ) -> Tensor<3> {
-    let [batch, time, hidden] = weights.check(&x, lengths, initial.as_ref());
+    let ([batch, time, _], [_, hidden]) = (x.dims(), weights.w_hh.dims());
     let device = x.device();
     let projected = x.matmul(weights.w_ih.clone().transpose().unsqueeze()) + weights.b_ih.clone().unsqueeze(); // [B, T, 3H]
     let recurrent = weights.w_hh.clone().transpose(); // [H, 3H]

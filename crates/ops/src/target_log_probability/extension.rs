@@ -39,18 +39,12 @@ fn run(states: &HostTensor, weight: &HostTensor, bias: &HostTensor, targets: &[u
 }
 
 /// What the backward pass keeps of the forward pass.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Saved {
     states: HostTensor,
     weight: HostTensor,
     probabilities: Vec<f32>,
     targets: Arc<Vec<usize>>,
-}
-
-impl std::fmt::Debug for Saved {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Saved").finish_non_exhaustive()
-    }
 }
 
 #[derive(Debug)]

@@ -35,19 +35,7 @@ pub fn target_log_probability(states: Tensor<2>, weight: Tensor<2>, bias: Tensor
 }
 
 /// The same by tensor operations, on whatever device holds the tensors.
-///
-/// # Shapes
-/// As [`target_log_probability`].
-///
-/// # Panics
-/// As [`target_log_probability`].
-pub fn target_log_probability_plain(
-    states: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-    targets: &[usize],
-) -> Tensor<1> {
-    check(&states, &weight, &bias, targets);
+fn target_log_probability_plain(states: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, targets: &[usize]) -> Tensor<1> {
     let count = targets.len();
     let targets: Vec<i64> = targets.iter().map(|&target| target as i64).collect();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), &states.device());

@@ -52,22 +52,26 @@ impl Block {
         }
     }
 
-    /// The block with every layer passed through `f`.
-    pub(super) fn map_layers(self, f: &mut dyn FnMut(ConvLayer) -> ConvLayer) -> Self {
+    /// Its layers, in the order of [`super::step::FoldedLayers`].
+    pub(super) fn layers(&self) -> Vec<&ConvLayer> {
         match self {
-            Self::Conv(layer) => Self::Conv(f(layer)),
-            Self::Inverted(block) => Self::Inverted(InvertedResidual {
-                expand: block.expand.map(&mut *f),
-                depthwise: f(block.depthwise),
-                project: f(block.project),
-            }),
-            Self::Bottleneck(block) => Self::Bottleneck(Bottleneck {
-                reduce: f(block.reduce),
-                spatial: f(block.spatial),
-                expand: f(block.expand),
-                downsample: block.downsample.map(&mut *f),
-            }),
-            Self::MaxPool(pool) => Self::MaxPool(pool),
+            Self::Conv(layer) => vec![layer],
+            Self::Inverted(block) => block.expand.iter().chain([&block.depthwise, &block.project]).collect(),
+            Self::Bottleneck(block) => {
+                [&block.reduce, &block.spatial, &block.expand].into_iter().chain(&block.downsample).collect()
+            }
+            Self::MaxPool(_) => Vec::new(),
         }
+    }
+
+    /// The folded weights and biases of its layers, one after the other.
+    pub(super) fn folded(&self) -> Vec<f32> {
+        let mut values = Vec::new();
+        for layer in self.layers() {
+            let (weight, bias) = layer.folded();
+            values.extend(weight.into_data().iter::<f32>());
+            values.extend(bias.into_data().iter::<f32>());
+        }
+        values
     }
 }

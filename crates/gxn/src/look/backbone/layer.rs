@@ -140,6 +140,16 @@ pub struct ConvLayer {
 }
 
 impl ConvPlan {
+    /// Weights and biases that convolve, with the normalisation multiplied in.
+    pub(super) fn folded_count(&self) -> usize {
+        self.weight_count() + self.channels[1]
+    }
+
+    /// Number of weights, without bias and normalisation.
+    pub(super) fn weight_count(&self) -> usize {
+        self.channels[1] * self.channels[0] / self.groups * self.kernel * self.kernel
+    }
+
     /// The layer with the values that `source` gives.
     ///
     /// # Errors
@@ -199,16 +209,10 @@ impl ConvLayer {
         }
     }
 
-    /// The layer as it is trained (`true`) or held fixed (`false`); running statistics stay fixed in any case.
-    pub(super) fn trainable(self, trainable: bool) -> Self {
-        Self {
-            weight: self.weight.set_require_grad(trainable),
-            bias: self.bias.set_require_grad(trainable),
-            scale: self.scale.map(|scale| scale.set_require_grad(trainable)),
-            running_mean: self.running_mean.map(|mean| mean.set_require_grad(false)),
-            running_var: self.running_var.map(|var| var.set_require_grad(false)),
-            plan: self.plan,
-        }
+    /// Whether weights, bias or scale are trained.
+    pub(super) fn is_trained(&self) -> bool {
+        let scale = self.scale.as_ref().is_some_and(|scale| scale.is_require_grad());
+        self.weight.is_require_grad() || self.bias.is_require_grad() || scale
     }
 
     /// # Shapes

@@ -1,10 +1,9 @@
 //! [`Map`]: what lies between the steps of a network, channels last.
 
-use burn::tensor::Tensor;
-
 use super::block::MaxPool;
-use super::buffer::Buffer;
 use super::kernel::PANEL;
+use super::layer::Padding;
+use gxn_ops::pool::Buffer;
 
 /// A map of one image, channels last.
 #[derive(Debug, Clone, Default)]
@@ -19,13 +18,8 @@ pub struct Map {
 
 impl Map {
     /// Height and width in pixels.
-    pub fn extent(&self) -> [usize; 2] {
+    pub(super) fn extent(&self) -> [usize; 2] {
         [self.height, self.width]
-    }
-
-    /// Number of channels.
-    pub fn channels(&self) -> usize {
-        self.channels
     }
 
     /// The channels of one pixel, row by row from the top left.
@@ -55,14 +49,48 @@ impl Map {
         out
     }
 
-    /// The map of a batch of one.
+    /// The map of an image whose channels lie one after the other.
     ///
     /// # Shapes
-    /// `[1, C, h, w]`
-    pub(super) fn from_tensor(map: Tensor<4>) -> Self {
-        let [_, channels, height, width] = map.dims();
-        let data = map.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect::<Vec<f32>>().into();
-        Self { data, height, width, channels, step: channels }
+    /// `planes`: `[channels, height, width]`
+    pub(super) fn from_planes(planes: &[f32], channels: usize, extent: [usize; 2]) -> Self {
+        let mut map = Self::default();
+        map.reshape(extent, channels, step_of(channels));
+        let plane = extent[0] * extent[1];
+        for (pixel, values) in map.data[..plane * map.step].chunks_exact_mut(map.step).enumerate() {
+            for (channel, value) in values.iter_mut().enumerate() {
+                *value = if channel < channels { planes[channel * plane + pixel] } else { 0.0 };
+            }
+        }
+        map
+    }
+
+    /// The inverse of [`Self::from_planes`].
+    pub(super) fn to_planes(&self) -> Vec<f32> {
+        let plane = self.height * self.width;
+        let at = |at: usize| self.data[at % plane * self.step + at / plane];
+        (0..self.channels * plane).map(at).collect()
+    }
+
+    /// The values with zeros around them as a convolution wants them, in `buffer` where there are any; and the width in
+    /// pixels.
+    pub(super) fn padded<'a>(
+        &'a self,
+        padding: Padding,
+        kernel: usize,
+        stride: usize,
+        buffer: &'a mut Buffer,
+    ) -> (&'a [f32], usize) {
+        let edges = [self.height, self.width].map(|side| padding.edges(side, kernel, stride));
+        if edges == [(0, 0); 2] {
+            return (&self.data, self.width);
+        }
+        let (pitch, _) = frame(buffer, [self.height, self.width], edges, self.step);
+        let row = self.width * self.step;
+        for (number, from) in self.data[..self.height * row].chunks_exact(row).enumerate() {
+            buffer[(edges[0].0 + number) * pitch + edges[1].0 * self.step..][..row].copy_from_slice(from);
+        }
+        (buffer, pitch / self.step)
     }
 
     /// Takes a shape; the contents are undefined until written.
@@ -70,6 +98,25 @@ impl Map {
         (self.height, self.width, self.channels, self.step) = (height, width, channels, step);
         self.data.grow(height * width * step);
     }
+}
+
+/// Makes room in `buffer` for a map of `extent` pixels and `step` floats a pixel with zeros around it; its own pixels are
+/// undefined until written. Gives the floats from one row to the next, and the place of the first pixel.
+pub(super) fn frame(
+    buffer: &mut Buffer,
+    [height, width]: [usize; 2],
+    [(top, bottom), (left, right)]: [(usize, usize); 2],
+    step: usize,
+) -> (usize, usize) {
+    let pitch = (left + width + right) * step;
+    buffer.grow((top + height + bottom) * pitch);
+    buffer[..top * pitch].fill(0.0);
+    buffer[(top + height) * pitch..][..bottom * pitch].fill(0.0);
+    for row in buffer[top * pitch..][..height * pitch].chunks_exact_mut(pitch) {
+        row[..left * step].fill(0.0);
+        row[(left + width) * step..].fill(0.0);
+    }
+    (pitch, top * pitch + left * step)
 }
 
 /// Floats from one pixel to the next in a map of `channels` channels; an image's three are not padded.

@@ -1,16 +1,12 @@
 //! Image backbones: convolutional networks from images to feature vectors.
 //!
-//! A [`Backbone`] is a sequence of [`Block`]s, differentiable, with frozen batch statistics. [`Inference`] is the same
+//! A [`Backbone`] is a sequence of blocks, differentiable, with frozen batch statistics. [`Inference`] is the same
 //! network without gradients, several times as fast on CPUs where its blocks have kernels of their own. Both give the same
 //! numbers.
-//!
-//! # Cut points
-//! A cut `c` lies before block `c`: [`Inference::up_to`] runs the blocks before it, [`Backbone::forward_rest`] the others.
-//! Cuts that lie between groups (stem, stages, head) come from [`Backbone::cut_below`], which counts groups from the top.
 
 mod block;
-mod buffer;
 mod efficientnet_lite;
+mod extension;
 mod inference;
 mod kernel;
 mod layer;
@@ -18,11 +14,16 @@ mod map;
 mod packed;
 mod resnet;
 mod small;
+mod step;
+mod sums;
+mod trained;
+mod transposed;
 mod vgg;
 mod weights;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
@@ -43,6 +44,7 @@ pub use weights::WeightFile;
 use gxn_base::Result;
 use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
+use trained::TrainedNetwork;
 
 /// The networks there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -203,18 +205,8 @@ impl Backbone {
         self.kind
     }
 
-    /// Where its weights are.
-    fn device(&self) -> Device {
-        self.devices().into_iter().next().expect("a network has weights")
-    }
-
-    /// Number of blocks before the pooling, and so the largest cut.
-    pub fn block_count(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// The cut with `unlocked` groups above it, counted from the top: 0 freezes everything, more than there are
-    /// groups frees everything. EfficientNet-Lite has nine groups (stem, seven stages, head), ResNet five (stem, four
+    /// The number of the first block of the `unlocked` topmost groups: 0 groups freeze everything, more than there are
+    /// free everything. EfficientNet-Lite has nine groups (stem, seven stages, head), ResNet five (stem, four
     /// layers), VGG-19 five (between poolings; the fully connected layers belong to the last), Small five.
     pub fn cut_below(&self, unlocked: usize) -> usize {
         match unlocked {
@@ -229,18 +221,33 @@ impl Backbone {
     /// # Shapes
     /// `[B, 3, S, S]` → `[B, F]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.forward_rest(images, 0)
+        match images.device() == Device::flex() {
+            true => self.pool(self.forward_blocks(images)),
+            false => self.forward_plain(images),
+        }
     }
 
-    /// The feature from the activations before block `cut`.
+    /// The same by tensor operations, on whatever device holds the tensors.
     ///
     /// # Shapes
-    /// `[B, C, h, w]` → `[B, F]`.
-    ///
-    /// # Panics
-    /// When `cut` is larger than [`Self::block_count`].
-    pub fn forward_rest(&self, activations: Tensor<4>, cut: usize) -> Tensor<2> {
-        self.pool(run(&self.blocks[cut..], activations))
+    /// As [`Self::forward`].
+    pub fn forward_plain(&self, images: Tensor<4>) -> Tensor<2> {
+        self.pool(run(&self.blocks, images))
+    }
+
+    /// The blocks by kernels of our own, with their own backward pass.
+    fn forward_blocks(&self, images: Tensor<4>) -> Tensor<4> {
+        let layers = self.blocks.iter().flat_map(Block::layers);
+        let folded = layers.flat_map(|layer| {
+            let (weight, bias) = layer.folded();
+            [weight.flatten::<1>(0, 3), bias]
+        });
+        let parameters = Tensor::cat(folded.collect(), 0); // [P]
+        let values: Vec<f32> = parameters.clone().into_data().iter::<f32>().collect();
+        let wants_images = images.is_require_grad();
+        let trained = |block: &Block| wants_images || block.layers().iter().any(|layer| layer.is_trained());
+        let cut = self.blocks.iter().position(trained).unwrap_or(self.blocks.len());
+        extension::run(images, parameters, Arc::new(TrainedNetwork::new(&self.blocks, cut, &values)))
     }
 
     /// The feature from the last map.
@@ -257,19 +264,11 @@ impl Backbone {
         run(&self.head, grid).reshape([batch as i32, -1])
     }
 
-    /// The network with only the blocks from `cut` on (and what follows them) trainable. Running statistics never are.
-    pub fn unlock_from(self, cut: usize) -> Self {
-        self.map_layers(&mut |block, layer| layer.trainable(block >= cut))
-    }
-
-    /// `f` gets the number of the block, which for the head is one past the last.
-    fn map_layers(self, f: &mut dyn FnMut(usize, ConvLayer) -> ConvLayer) -> Self {
-        let above = self.blocks.len();
-        let blocks = (self.blocks.into_iter().enumerate())
-            .map(|(number, block)| block.map_layers(&mut |layer| f(number, layer)))
-            .collect();
-        let head = self.head.into_iter().map(|block| block.map_layers(&mut |layer| f(above, layer))).collect();
-        Self { blocks, head, ..self }
+    /// The network with the blocks before `cut` held fixed. Running statistics are never trained.
+    pub fn freeze_below(self, cut: usize) -> Self {
+        let blocks = self.blocks.into_iter().enumerate();
+        let blocks = blocks.map(|(number, block)| if number < cut { block.no_grad() } else { block }).collect();
+        Self { blocks, ..self }
     }
 
     /// SHA-256 over kind, shapes and values of all weights, in hexadecimal. The same weights give the same
@@ -290,7 +289,7 @@ impl Backbone {
         let mut hash = Hash(Sha256::new());
         hash.0.update(self.kind.to_string());
         self.visit(&mut hash);
-        hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        gxn_base::words::hex(hash.0.finalize())
     }
 }
 

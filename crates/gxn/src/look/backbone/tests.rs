@@ -94,7 +94,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 fn module_features(backbone: &Backbone, images: &[f32], side: usize) -> Vec<f32> {
-    values(backbone.forward(tensor(images, side, &Device::flex())))
+    values(backbone.forward_plain(tensor(images, side, &Device::flex())))
 }
 
 /// The features of several images, one after the other.
@@ -207,7 +207,6 @@ fn lite_arithmetic_equals_the_python_package_without_its_weights() {
         let images = images_of(2, side);
         close_pair(&features(&Inference::new(&backbone), &images, side), &golden(name));
         close_pair(&module_features(&backbone, &images, side), &golden(name));
-        close_pair(&features(&Inference::generic(&backbone), &images, side), &golden(name));
     }
 }
 
@@ -227,29 +226,10 @@ fn every_instruction_set_gives_the_module_s_numbers() {
 }
 
 #[test]
-fn stem_and_rest_make_the_whole_at_every_cut() {
-    let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &Device::flex(), 1);
-    let images = images_of(1, 64);
-    let input = tensor(&images, 64, &Device::flex());
-    let whole = values(backbone.forward(input.clone()));
-    for cut in 0..=backbone.block_count() {
-        let stem = run(&backbone.blocks[..cut], input.clone());
-        let [_, channels, height, width] = stem.dims();
-        let last_first = values(stem.clone().permute([0, 2, 3, 1]));
-        let generic = Map::from_tensor(stem.clone());
-        for map in [Inference::up_to(&backbone, cut).map(&images).unwrap(), generic] {
-            assert_eq!((map.channels(), map.extent()), (channels, [height, width]), "cut {cut}");
-            close(&map.pool([height, width]), &last_first, 1e-4);
-        }
-        close(&values(backbone.forward_rest(stem, cut)), &whole, 1e-5);
-    }
-}
-
-#[test]
 fn groups_are_counted_from_the_top() {
     let lite = Backbone::random(BackboneKind::EfficientNetLite0, &Device::flex(), 1);
     // 1 stem + 16 blocks (1 2 2 3 3 4 1) + 1 head.
-    assert_eq!(lite.block_count(), 18);
+    assert_eq!(lite.blocks.len(), 18);
     let cuts: Vec<usize> = (0..=10).map(|unlocked| lite.cut_below(unlocked)).collect();
     assert_eq!(cuts, [18, 17, 16, 12, 9, 6, 4, 2, 1, 0, 0]);
 }
@@ -259,7 +239,7 @@ fn only_unlocked_blocks_get_gradients_and_they_are_right() {
     let device = Device::flex().autodiff();
     let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &device, 3);
     let cut = backbone.cut_below(2);
-    let backbone = backbone.unlock_from(cut);
+    let backbone = backbone.freeze_below(cut);
     let images = tensor(&images_of(1, 64), 64, &device);
     let loss = backbone.forward(images.clone()).square().mean();
     let gradients = loss.backward();
@@ -312,6 +292,64 @@ fn gradients_equal_difference_quotients() {
         let quotient = (along(step) - along(-step)) / (2.0 * step);
         assert!((quotient / square - 1.0).abs() < 0.02, "block {number}: {quotient} and {square}");
     }
+}
+
+/// Every gradient of a loss over the features, in the order of the module's parameters; none where it has none.
+fn all_gradients(backbone: &Backbone, gradients: &burn::tensor::Gradients) -> Vec<Option<Vec<f32>>> {
+    struct All<'a>(&'a burn::tensor::Gradients, Vec<Option<Vec<f32>>>);
+    impl ModuleVisitor for All<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.push(param.val().grad(self.0).map(values));
+        }
+    }
+    let mut all = All(gradients, Vec::new());
+    backbone.visit(&mut all);
+    all.1
+}
+
+/// Gradients of weights, scales, biases and images equal those of the tensor framework.
+#[test]
+fn gradients_of_the_kernels_equal_those_of_plain_operations() {
+    let device = Device::flex().autodiff();
+    for (kind, side) in [
+        (BackboneKind::EfficientNetLite0, 43),
+        (BackboneKind::EfficientNetLite2, 32),
+        (BackboneKind::ResNet50, 37),
+        (BackboneKind::Small, 48),
+    ] {
+        let backbone = Backbone::build(kind, &mut rule, &device).unwrap();
+        let images = tensor(&images_of(2, side), side, &device).require_grad();
+        let factor = tensor(&images_of(1, 37), 37, &device).reshape([1, -1]);
+        let loss = |features: Tensor<2>| {
+            let width = features.dims()[1];
+            let factor = factor.clone().repeat_dim(1, width.div_ceil(factor.dims()[1])).narrow(1, 0, width);
+            (features * factor).sum()
+        };
+        let (fused, plain) = (loss(backbone.forward(images.clone())), loss(backbone.forward_plain(images.clone())));
+        let (fused, plain) = (fused.backward(), plain.backward());
+        close(&values(images.grad(&fused).unwrap()), &values(images.grad(&plain).unwrap()), 1e-4);
+        let (found, expected) = (all_gradients(&backbone, &fused), all_gradients(&backbone, &plain));
+        assert!(expected.iter().flatten().count() > 10);
+        for (found, expected) in found.iter().zip(&expected) {
+            match (found, expected) {
+                (Some(found), Some(expected)) => close(found, expected, 1e-4),
+                (found, expected) => assert_eq!(found.is_some(), expected.is_some()),
+            }
+        }
+    }
+}
+
+/// Nine images are three groups, whose sums are added in their order.
+#[test]
+fn gradients_do_not_depend_on_the_number_of_threads() {
+    let device = Device::flex().autodiff();
+    let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &device, 4);
+    let images = tensor(&images_of(9, 32), 32, &device);
+    let all = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| all_gradients(&backbone, &backbone.forward(images.clone()).square().mean().backward()))
+    };
+    assert_eq!(all(1), all(3));
 }
 
 #[test]

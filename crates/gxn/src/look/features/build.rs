@@ -54,7 +54,7 @@ pub(super) fn complete(
                 Some(hash)
             }
             Err(error) => {
-                dropped.push(Dropped { what: image.to_string(), reason: error.to_string() });
+                dropped.push(Dropped { what: image.to_string(), reason: error.in_full() });
                 None
             }
         });
@@ -105,7 +105,7 @@ fn compute(
                         finished += 1;
                     }
                     Ok((hash, Err(error))) => {
-                        bad.insert(hash, error.to_string());
+                        bad.insert(hash, error.in_full());
                         finished += 1;
                     }
                     Err(RecvTimeoutError::Timeout) => {}
@@ -140,15 +140,12 @@ fn row_of(work: &Work<'_>, image: &ImageSource, hash: &ContentHash) -> Result<Ve
         return Err(Error::conflict(name, "a file that changed while it was read", "one that stays as it is"));
     }
     let pixels = decode_image(&bytes, &name, &limits)?;
-    let mut views = Vec::with_capacity(work.spec.views.len() * work.spec.kind.feature_dim());
-    for &view in &work.spec.views {
-        views.extend(work.inference.feature(&work.spec.preprocess.apply(&pixels, view))?);
-    }
+    let views = work.spec.pipeline.features(work.inference, &pixels)?;
     let row: Vec<f16> = views.iter().map(|&value| f16::from_f32(value)).collect();
     match row.iter().find(|value| !value.is_finite()) {
         Some(value) => Err(Error::invalid(name, format!("a feature of {value}"), "numbers within ±65504")),
         None => {
-            work.means.insert(*hash, &work.spec.pipeline().mean_of_views(&views));
+            work.means.insert(*hash, &work.spec.pipeline.mean(&views));
             Ok(row)
         }
     }

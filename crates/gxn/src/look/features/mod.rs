@@ -20,7 +20,7 @@ mod build;
 mod cache;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -33,19 +33,17 @@ pub use cache::FeatureCache;
 use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, BackboneKind, Inference};
 use gxn_base::{Error, Result};
-use gxn_data::{ContentHash, Dropped, ImageSource, Preprocess, View};
+use gxn_data::{ContentHash, Dropped, ImageSource};
 use rows::{Place, Rows};
 
 /// What a row is made of. Together with the backbone's fingerprint it is the key of a store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
     /// The network.
     pub kind: BackboneKind,
-    /// From image to input.
-    pub preprocess: Preprocess,
-    /// The parts of the image that are encoded; at least one.
-    pub views: Vec<View>,
+    /// From image to input; it has at least one view.
+    #[serde(flatten)]
+    pub pipeline: ImagePipeline,
     /// Part of keys since grids could be kept instead of means.
     #[serde(default)]
     pooling: Mean,
@@ -83,7 +81,6 @@ pub enum ViewChoice<'a> {
 #[derive(Debug)]
 pub struct FeatureStore {
     spec: FeatureSpec,
-    key: String,
     rows: Rows<f16>,
     places: HashMap<ContentHash, usize>,
 }
@@ -112,47 +109,39 @@ impl FeatureStore {
             let (found, expected) = (backbone.kind().to_string(), spec.kind.to_string());
             return Err(Error::invalid("the backbone of the features", found, expected));
         }
-        if spec.views.is_empty() {
+        if spec.pipeline.views.is_empty() {
             return Err(Error::invalid("the views of the features", "none", "at least one"));
         }
         let fingerprint = backbone.fingerprint();
         let inference = Inference::new(backbone);
-        let key = spec.key(&fingerprint);
-        let length = spec.views.len() * spec.kind.feature_dim();
-        let place =
-            Place { folder: folder.join(&key[..16]), key: key.clone(), spec: spec.clone(), length, file: "rows.f16" };
+        let place = Self::place(folder, spec, &fingerprint);
         let mut writer = place.write::<f16>(false)?;
         let mut places: HashMap<_, _> = place.read::<f16>()?.1.into_iter().zip(0..).collect();
         let means = FeatureCache::open(folder, spec, &fingerprint)?;
         let work = build::Work { spec, inference: &inference, means: &means };
         let (of_images, dropped) = build::complete(&mut writer, &mut places, &work, images, progress)?;
         let (rows, _) = place.read()?;
-        Ok((Self { spec: spec.clone(), key, rows, places }, of_images, dropped))
+        Ok((Self { spec: spec.clone(), rows, places }, of_images, dropped))
     }
 
-    /// What the rows are made of.
-    pub fn spec(&self) -> &FeatureSpec {
-        &self.spec
+    /// The images that have a row below `folder`. Nothing is written there.
+    ///
+    /// # Errors
+    /// When the store is damaged.
+    pub fn cached(folder: &Path, spec: &FeatureSpec, backbone: &Backbone) -> Result<HashSet<ContentHash>> {
+        let place = Self::place(folder, spec, &backbone.fingerprint());
+        Ok(place.read::<f16>()?.1.into_iter().collect())
     }
 
-    /// SHA-256 of specification and backbone fingerprint, in hexadecimal.
-    pub fn key(&self) -> &str {
-        &self.key
+    fn place(folder: &Path, spec: &FeatureSpec, fingerprint: &str) -> Place {
+        let key = spec.key(fingerprint);
+        let length = spec.pipeline.views.len() * spec.kind.feature_dim();
+        Place { folder: folder.join(&key[..16]), key, spec: spec.clone(), length, file: "rows.f16" }
     }
 
     /// Number of views, and the width of each one's feature: the shape of a row.
-    pub fn shape(&self) -> [usize; 2] {
-        [self.spec.views.len(), self.spec.kind.feature_dim()]
-    }
-
-    /// Number of images, those of earlier calls included.
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    fn shape(&self) -> [usize; 2] {
+        [self.spec.pipeline.views.len(), self.spec.kind.feature_dim()]
     }
 
     /// The features of one image, `[views, F]`; none when it is not in the store.
@@ -201,18 +190,13 @@ impl FeatureStore {
 impl FeatureSpec {
     /// Features of `kind` through `pipeline`.
     pub fn new(kind: BackboneKind, pipeline: ImagePipeline) -> Self {
-        let ImagePipeline { preprocess, views } = pipeline;
-        Self { kind, preprocess, views, pooling: Mean::Mean }
-    }
-
-    fn pipeline(&self) -> ImagePipeline {
-        ImagePipeline { preprocess: self.preprocess.clone(), views: self.views.clone() }
+        Self { kind, pipeline, pooling: Mean::Mean }
     }
 
     /// SHA-256 of this and the backbone's fingerprint, in hexadecimal.
     fn key(&self, fingerprint: &str) -> String {
         let text = serde_json::json!({ "format": rows::FORMAT, "backbone": fingerprint, "spec": self }).to_string();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        gxn_base::words::hex(Sha256::digest(text))
     }
 }
 

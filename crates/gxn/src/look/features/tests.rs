@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use image::RgbImage;
 
 use super::*;
+use gxn_data::View;
 
 fn spec(views: &[View]) -> FeatureSpec {
     let kind = BackboneKind::Small;
@@ -44,6 +45,17 @@ fn files(folder: &Path, name: &str) -> PathBuf {
 
 const FLIPPED: View = View { crop: [0.0, 0.0, 1.0, 1.0], flip: true };
 
+/// Keys are hashes of this text.
+#[test]
+fn the_text_of_a_specification_never_changes() {
+    let text = serde_json::to_value(spec(&[FLIPPED])).unwrap().to_string();
+    assert_eq!(
+        text,
+        r#"{"kind":"small","preprocess":{"side_px":96,"resize":"stretch","filter":"bilinear","mean":[127.5,127.5,127.5],"std":[64.0,64.0,64.0]},"views":[{"crop":[0.0,0.0,1.0,1.0],"flip":true}],"pooling":"mean"}"#
+    );
+    assert_eq!(serde_json::from_str::<FeatureSpec>(&text).unwrap(), spec(&[FLIPPED]));
+}
+
 #[test]
 fn rows_are_the_backbone_s_features_of_every_view() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,17 +66,17 @@ fn rows_are_the_backbone_s_features_of_every_view() {
     let spec = spec(&views);
     let (store, contents, dropped) = build(&folder.path().join("f"), &spec, &backbone, &images);
     assert!(dropped.is_empty());
-    assert_eq!((store.shape(), store.len()), ([3, 256], 6));
+    assert_eq!((store.shape(), store.places.len()), ([3, 256], 6));
     let means = FeatureCache::open(&folder.path().join("f"), &spec, &backbone.fingerprint()).unwrap();
     assert_eq!(means.len(), 6);
     let inference = Inference::new(&backbone);
     let hashes: Vec<ContentHash> = contents.into_iter().flatten().collect();
     for (number, (source, hash)) in images.iter().zip(&hashes).enumerate() {
         let image = gxn_data::load_image(source, &Default::default()).unwrap();
-        let mean = spec.pipeline().mean_feature(&inference, &image).unwrap();
+        let mean = spec.pipeline.mean_feature(&inference, &image).unwrap();
         assert_eq!(means.get(hash), Some(mean), "image {number}");
         for (view, row) in views.iter().zip(store.row(hash).unwrap().chunks(256)) {
-            let expected = inference.feature(&spec.preprocess.apply(&image, *view)).unwrap();
+            let expected = inference.feature(&spec.pipeline.preprocess.apply(&image, *view)).unwrap();
             assert_eq!(row, expected.into_iter().map(f16::from_f32).collect::<Vec<_>>(), "image {number}");
         }
     }
@@ -93,7 +105,7 @@ fn only_new_contents_are_computed() {
             calls.push(progress);
             ControlFlow::Continue(())
         });
-        (built.unwrap().0.len(), calls.last().copied())
+        (built.unwrap().0.places.len(), calls.last().copied())
     };
     let (rows, last) = count(&images[..4]);
     assert_eq!((rows, last.map(|progress| (progress.done, progress.total))), (4, Some((4, 4))));
@@ -137,7 +149,7 @@ fn bad_images_are_named_and_the_rest_goes_on() {
     }
     images.push(ImageSource::File(folder.path().join("absent.png")));
     let (store, contents, dropped) = build(&folder.path().join("f"), &spec(&[View::FULL]), &backbone(1), &images);
-    assert_eq!(store.len(), 6);
+    assert_eq!(store.places.len(), 6);
     let present: Vec<bool> = contents.iter().map(Option::is_some).collect();
     assert_eq!(present, [true, true, false, false, true, true, true, true, false]);
     let mut names: Vec<_> = dropped.iter().map(|drop| drop.what.rsplit('/').next().unwrap()).collect();
@@ -160,7 +172,7 @@ fn stopping_saves_what_is_done() {
         first.get_or_insert(progress.done);
         ControlFlow::Continue(())
     });
-    assert_eq!(built.unwrap().0.len(), 6);
+    assert_eq!(built.unwrap().0.places.len(), 6);
     assert!(first.unwrap() >= 2, "resumed at {first:?}");
 }
 

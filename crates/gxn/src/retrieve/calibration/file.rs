@@ -8,14 +8,21 @@ use gxn_index::{Space, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, Curves, Direction};
+use super::{Calibration, Curves, Direction, Relevance};
 
 /// File in a checkpoint's folder.
 pub const CALIBRATION_FILE: &str = "relevance.safetensors";
 
+/// Version of the header: 2 says what counted as relevant in the fit. The first had no number; there own captions did.
+const VERSION: u32 = 2;
+
 /// The part of [`Calibration`] that is written as JSON.
 #[derive(Serialize, Deserialize)]
 struct Header {
+    #[serde(default = "first_version")]
+    version: u32,
+    #[serde(default = "own")]
+    relevance: Relevance,
     space: Space,
     fingerprint: String,
     images: Fitted,
@@ -28,10 +35,20 @@ struct Fitted {
     none_below: f32,
 }
 
+fn first_version() -> u32 {
+    1
+}
+
+fn own() -> Relevance {
+    Relevance::Own
+}
+
 impl Calibration {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let fitted = |d: &Direction| Fitted { curves: d.curves.clone(), none_below: d.none_below };
         let header = Header {
+            version: VERSION,
+            relevance: self.relevance,
             space: self.space,
             fingerprint: self.fingerprint.clone(),
             images: fitted(&self.images),
@@ -58,6 +75,13 @@ impl Calibration {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|map| map.get("calibration"));
         let json = json.ok_or_else(|| damaged("no calibration".into()))?;
+        let later = serde_json::from_str::<serde_json::Value>(json).ok().and_then(|header| header["version"].as_u64());
+        if let Some(version) = later.filter(|&version| version > u64::from(VERSION)) {
+            let (found, expected) = (format!("version {version}"), format!("version 1 to {VERSION}"));
+            return Err(
+                Error::unsupported(path.display().to_string(), found, expected).with_remedy(Remedy::Recalibrate)
+            );
+        }
         let header: Header = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
         if header.fingerprint != fingerprint || header.space != space {
             let found = format!("a calibration of {}", header.fingerprint);
@@ -78,6 +102,6 @@ impl Calibration {
             Ok(Direction { bank, curves, none_below })
         };
         let (images, captions) = (direction("images", header.images)?, direction("captions", header.captions)?);
-        Ok(Self { space, fingerprint: header.fingerprint, images, captions })
+        Ok(Self { space, fingerprint: header.fingerprint, relevance: header.relevance, images, captions })
     }
 }

@@ -10,17 +10,19 @@
 //!
 //! The probability is that of an item among items like val's, of which a few belong to a query (its own image,
 //! or its own captions): it does not fall because an index is larger, as the share of images that match "a dog" does
-//! not either. Only an item's own captions count as relevant in the fit; others that would do as well do not, so the
-//! probabilities are low rather than high.
+//! not either. An image's own captions count as relevant in the fit, and captions of other images that are one of these word
+//! by word ([`Relevance`]); others that would do as well do not, so the probabilities are low rather than high.
 
 mod file;
 mod pairs;
+mod relevance;
 mod run;
 mod standard;
 
 use std::path::{Path, PathBuf};
 
-use gxn_base::{Error, Remedy, Result};
+use gxn_base::{Error, Progress, Remedy, Result};
+use gxn_data::Dataset;
 use gxn_eval::metrics::{Isotonic, expected_calibration_error};
 use gxn_index::{Modality, PartKind, Plan, QueryPart, SearchOptions, Space};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ use crate::encoder::Encoder;
 use crate::evaluate::encode::EncodedDataset;
 
 pub use self::file::CALIBRATION_FILE;
+pub use self::relevance::Relevance;
 pub use self::run::calibrate_run;
 
 /// Fewer val images say nothing about probabilities.
@@ -50,6 +53,7 @@ const SHOWN: usize = 10;
 pub struct Calibration {
     space: Space,
     fingerprint: String,
+    relevance: Relevance,
     images: Direction,
     captions: Direction,
 }
@@ -132,22 +136,39 @@ pub struct CalibrationReport {
 }
 
 impl Calibration {
-    /// Fits both directions on embeddings with known pairs, best a val split.
+    /// Fits both directions on embeddings with known pairs, best a val split; `dataset` is what was encoded.
     ///
     /// # Errors
-    /// When there are fewer than [`ENOUGH_IMAGES`] images.
-    pub fn fit(encoder: &Encoder, encoded: &EncodedDataset) -> Result<Self> {
-        Self::fit_in(encoder.space(), encoder.fingerprint().to_string(), encoded)
+    /// When there are fewer than [`ENOUGH_IMAGES`] images, or `progress` is cancelled.
+    pub fn fit(
+        encoder: &Encoder,
+        encoded: &EncodedDataset,
+        dataset: &Dataset,
+        relevance: Relevance,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let texts = encoded.caption_texts(dataset);
+        let model = (encoder.space(), encoder.fingerprint().to_string());
+        Self::fit_in(model, encoded, &texts, relevance, progress)
     }
 
-    fn fit_in(space: Space, fingerprint: String, encoded: &EncodedDataset) -> Result<Self> {
+    fn fit_in(
+        (space, fingerprint): (Space, String),
+        encoded: &EncodedDataset,
+        texts: &[&str],
+        relevance: Relevance,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         if encoded.images.count < ENOUGH_IMAGES {
             let found = format!("{} images", encoded.images.count);
             return Err(Error::invalid("the split to calibrate by", found, format!("at least {ENOUGH_IMAGES}"))
                 .with_remedy(Remedy::MoreValidation));
         }
-        let pairs = Pairs::of(encoded);
+        let pairs = Pairs::of(encoded, texts, relevance);
         let fit = |target: Modality| {
+            if progress.cancelled() {
+                return Err(Error::interrupted());
+            }
             let items = pairs.items(target);
             let held = evenly_spread(items.count, BANK[usize::from(target == Modality::Text)]);
             let bank: Vec<f32> = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
@@ -157,22 +178,36 @@ impl Calibration {
                 let first = query.order().next().expect("a gallery is not empty");
                 highest.push(query.scores[first]);
                 let outcomes = query.scores.iter().enumerate();
-                let outcomes = outcomes.map(|(item, &score)| (item, (score, query.relevant.contains(&item))));
+                let outcomes = outcomes.map(|(item, &score)| (item, (score, query.is_relevant(item))));
                 for (item, outcome) in outcomes {
                     if item == first { best.push(outcome) } else { others.push(outcome) }
                 }
             }
             highest.sort_unstable_by(f32::total_cmp);
             let none_below = highest[(highest.len() as f64 * FALSE_ALARMS) as usize];
-            Direction { bank, curves: Curves { best: Isotonic::fit(best), others: Isotonic::fit(others) }, none_below }
+            let curves = Curves { best: Isotonic::fit(best), others: Isotonic::fit(others) };
+            Ok(Direction { bank, curves, none_below })
         };
-        let (images, captions) = (fit(Modality::Image), fit(Modality::Text));
-        Ok(Self { space, fingerprint, images, captions })
+        let (images, captions) = (fit(Modality::Image)?, fit(Modality::Text)?);
+        if progress.cancelled() {
+            return Err(Error::interrupted());
+        }
+        Ok(Self { space, fingerprint, relevance, images, captions })
     }
 
-    /// Measures it on other pairs, best a test split.
-    pub fn measure(&self, encoded: &EncodedDataset) -> CalibrationReport {
-        let pairs = Pairs::of(encoded);
+    /// What counted as relevant where it was fitted.
+    pub fn relevance(&self) -> Relevance {
+        self.relevance
+    }
+
+    /// Measures it on other pairs, best a test split; `dataset` is what was encoded. What counted as relevant in the fit counts
+    /// here.
+    pub fn measure(&self, encoded: &EncodedDataset, dataset: &Dataset) -> CalibrationReport {
+        self.measure_in(encoded, &encoded.caption_texts(dataset), self.relevance)
+    }
+
+    fn measure_in(&self, encoded: &EncodedDataset, texts: &[&str], relevance: Relevance) -> CalibrationReport {
+        let pairs = Pairs::of(encoded, texts, relevance);
         let figures = |target: Modality| {
             let direction = self.direction(target);
             let scored = standard_scores(&direction.bank, &self.space, &pairs, target, None);
@@ -180,12 +215,12 @@ impl Calibration {
             for query in &scored {
                 let order: Vec<usize> = query.order().collect();
                 let outcome = |(rank, &at): (usize, &usize)| {
-                    (direction.curves.probability(rank, query.scores[at]), query.relevant.contains(&at))
+                    (direction.curves.probability(rank, query.scores[at]), query.is_relevant(at))
                 };
                 first.extend(order.iter().enumerate().take(1).map(outcome));
                 shown.extend(order.iter().enumerate().take(SHOWN).map(outcome));
                 alarms += usize::from(query.scores[order[0]] < direction.none_below);
-                let other = order.iter().find(|at| !query.relevant.contains(at));
+                let other = order.iter().find(|&&at| !query.is_relevant(at));
                 right_nones += usize::from(other.is_none_or(|&at| query.scores[at] < direction.none_below));
             }
             let share = |count: usize| count as f64 / scored.len().max(1) as f64;

@@ -3,6 +3,7 @@
 use gxn_index::{Modality, PartKind, Plan, QueryPart, Space, f16};
 use rayon::prelude::*;
 
+use super::relevance::Relevance;
 use super::standard::Standard;
 use crate::evaluate::encode::EncodedDataset;
 use crate::model::EmbeddingRows;
@@ -10,14 +11,20 @@ use crate::model::EmbeddingRows;
 /// A query's standard scores with all items.
 pub(super) struct Scored {
     pub(super) scores: Vec<f32>,
-    pub(super) relevant: Vec<usize>,
+    /// Ascending.
+    relevant: Vec<usize>,
 }
 
 impl Scored {
+    /// Whether an item is a right answer.
+    pub(super) fn is_relevant(&self, item: usize) -> bool {
+        self.relevant.binary_search(&item).is_ok()
+    }
+
     /// Items by falling score; of equal scores the relevant one comes last: a tie is no merit.
     pub(super) fn order(&self) -> impl Iterator<Item = usize> {
         let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        let key = |&at: &usize| (self.scores[at], !self.relevant.contains(&at));
+        let key = |&at: &usize| (self.scores[at], !self.is_relevant(at));
         order.sort_by(|a, b| key(b).partial_cmp(&key(a)).expect("scores are numbers"));
         order.into_iter()
     }
@@ -28,7 +35,8 @@ pub(super) fn scores(rows: &[f32], space: &Space, plan: &Plan) -> Vec<f32> {
 }
 
 /// Every query of `pairs` with every item of `target`, held against `bank`. Where the bank consists of some of these items,
-/// `held`, a query is not held against its own answers, nor an item against itself.
+/// `held`, a query is not held against its own image or captions, which are no part of the bank for queries to come, nor an
+/// item against itself. Equal captions of other images will be there for these too.
 pub(super) fn standard_scores(
     bank: &[f32],
     space: &Space,
@@ -49,7 +57,8 @@ pub(super) fn standard_scores(
             scores_of_items.iter_mut().for_each(|score| *score = standard.score(*score));
             return Scored { scores: scores_of_items, relevant };
         };
-        let others: Vec<usize> = held.iter().copied().filter(|item| !relevant.contains(item)).collect();
+        let own = pairs.own(target, query);
+        let others: Vec<usize> = held.iter().copied().filter(|item| own.binary_search(item).is_err()).collect();
         let against: Vec<f32> = others.iter().map(|&item| scores_of_items[item]).collect();
         let standard = Standard::of(&against);
         let mut standards: Vec<f32> = scores_of_items.iter().map(|&score| standard.score(score)).collect();
@@ -65,13 +74,21 @@ pub(super) fn standard_scores(
 pub(super) struct Pairs<'a> {
     encoded: &'a EncodedDataset,
     captions_of_image: Vec<Vec<usize>>,
+    /// Of each caption.
+    group: Vec<usize>,
+    /// The captions of each group.
+    members: Vec<Vec<usize>>,
 }
 
 impl<'a> Pairs<'a> {
-    pub(super) fn of(encoded: &'a EncodedDataset) -> Self {
+    /// The embeddings with the texts of their captions.
+    pub(super) fn of(encoded: &'a EncodedDataset, texts: &[&str], relevance: Relevance) -> Self {
         let mut captions_of_image = vec![Vec::new(); encoded.images.count];
         encoded.caption_image.iter().enumerate().for_each(|(c, &image)| captions_of_image[image].push(c));
-        Self { encoded, captions_of_image }
+        let group = relevance.groups(texts);
+        let mut members = vec![Vec::new(); group.iter().max().map_or(0, |last| last + 1)];
+        group.iter().enumerate().for_each(|(caption, &group)| members[group].push(caption));
+        Self { encoded, captions_of_image, group, members }
     }
 
     pub(super) fn items(&self, modality: Modality) -> &'a EmbeddingRows {
@@ -81,12 +98,24 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// The items of `target` that belong to a query of the other modality.
-    fn relevant(&self, target: Modality, query: usize) -> Vec<usize> {
+    /// A query's own image or captions, ascending.
+    fn own(&self, target: Modality, query: usize) -> Vec<usize> {
         match target {
             Modality::Image => vec![self.encoded.caption_image[query]],
             Modality::Text => self.captions_of_image[query].clone(),
         }
+    }
+
+    /// The items of `target` that are right answers to a query of the other modality, ascending.
+    fn relevant(&self, target: Modality, query: usize) -> Vec<usize> {
+        let same = |caption: &usize| self.members[self.group[*caption]].iter().copied();
+        let mut relevant: Vec<usize> = match target {
+            Modality::Image => same(&query).map(|caption| self.encoded.caption_image[caption]).collect(),
+            Modality::Text => self.captions_of_image[query].iter().flat_map(same).collect(),
+        };
+        relevant.sort_unstable();
+        relevant.dedup();
+        relevant
     }
 }
 

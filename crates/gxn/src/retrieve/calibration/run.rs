@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
 
-use super::{Calibration, ENOUGH_IMAGES, evenly_spread};
+use super::{Calibration, ENOUGH_IMAGES, Relevance, evenly_spread};
 use crate::encoder::Encoder;
 use crate::evaluate::{EncodeOptions, encode_dataset};
 use crate::train::training_data::open_configured;
@@ -20,12 +20,14 @@ const IMAGES: usize = 1000;
 /// When the run or its data cannot be read, the calibration cannot be written, or `progress` cancels.
 pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathBuf>> {
     let encoder = Encoder::load(run)?.with_feature_cache()?;
-    let dataset = open_configured(&encoder.config().data)?;
+    let data = encoder.config().data.clone().located(&encoder.card().data_from_run, run);
+    let dataset = open_configured(&data)?;
     let val = dataset.split_indices(Split::Val);
     if val.len() < ENOUGH_IMAGES {
         return Ok(None);
     }
     let val: Vec<usize> = evenly_spread(val.len(), IMAGES).into_iter().map(|at| val[at]).collect();
-    let encoded = encode_dataset(&encoder, &dataset.subset(&val), EncodeOptions::default(), progress)?;
-    Calibration::fit(&encoder, &encoded)?.save(run).map(Some)
+    let dataset = dataset.subset(&val);
+    let encoded = encode_dataset(&encoder, &dataset, EncodeOptions::default(), progress)?;
+    Calibration::fit(&encoder, &encoded, &dataset, Relevance::default(), progress)?.save(run).map(Some)
 }

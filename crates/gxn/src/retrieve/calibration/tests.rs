@@ -47,6 +47,52 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
     (space, encoded)
 }
 
+/// One text for all: only a fit by own captions can make something of it.
+static TEXTS: [&str; 1200] = ["a text"; 1200];
+
+fn fitted(space: Space, encoded: &EncodedDataset, texts: &[&str], relevance: Relevance) -> Result<Calibration> {
+    Calibration::fit_in((space, "model".into()), encoded, texts, relevance, &())
+}
+
+/// A third of the captions are repeated: four images each have the same caption, and its embedding. Where only the image that
+/// a caption came from counts, three of four perfect hits are held for wrong.
+#[test]
+fn repeated_captions_count_as_relevant() {
+    let (space, all) = direction_and_pairs();
+    let leader = |at: usize| if at.is_multiple_of(3) { at - at % 12 } else { at };
+    let order: Vec<usize> = (0..1200).map(leader).collect();
+    // Image and caption of a repeated pair lie where those of its first one do.
+    let encoded = |range: std::ops::Range<usize>| EncodedDataset {
+        images: all.images.permuted(&order[range.clone()]),
+        captions: all.captions.permuted(&order[range.clone()]),
+        image_ids: vec![],
+        caption_ids: vec![],
+        caption_image: (0..range.len()).collect(),
+        generated: vec![],
+        dropped: vec![],
+    };
+    let texts: Vec<String> = order.iter().map(|at| format!("text {at}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (val, test) = (encoded(0..600), encoded(600..1200));
+    let report = |relevance| {
+        let calibration = fitted(space, &val, &texts[..600], relevance).unwrap();
+        // Judged by what a reader would say: an equal caption is a right answer.
+        calibration.measure_in(&test, &texts[600..], Relevance::Verbatim).text_to_image
+    };
+    let (own, verbatim) = (report(Relevance::Own), report(Relevance::Verbatim));
+    assert!((verbatim.mean_relevance_at_1 - verbatim.precision_at_1).abs() < 0.1, "{verbatim:?}");
+    assert!(verbatim.ece_at_1 < 0.12, "{verbatim:?}");
+    assert!(own.mean_relevance_at_1 < own.precision_at_1 - 0.1, "{own:?}");
+}
+
+#[test]
+fn a_cancelled_fit_ends() {
+    let (space, all) = direction_and_pairs();
+    let stop = std::sync::atomic::AtomicBool::new(true);
+    let fitted = Calibration::fit_in((space, "model".into()), &all, &TEXTS, Relevance::Own, &stop);
+    assert_eq!(fitted.unwrap_err().kind(), gxn_base::Kind::Interrupted);
+}
+
 /// Fitted on half of the pairs, the probabilities hold on the other half, and "none" is reported about as often as it
 /// should be.
 #[test]
@@ -62,8 +108,8 @@ fn probabilities_hold_on_other_pairs() {
         dropped: vec![],
     };
     let (val, test) = (half((0..600).collect()), half((600..1200).collect()));
-    let calibration = Calibration::fit_in(space, "model".into(), &val).unwrap();
-    let report = calibration.measure(&test);
+    let calibration = fitted(space, &val, &TEXTS[..600], Relevance::Own).unwrap();
+    let report = calibration.measure_in(&test, &TEXTS[..600], Relevance::Own);
     for figures in [report.text_to_image, report.image_to_text] {
         assert!(figures.ece_at_10 < 0.06, "{figures:?}");
         assert!((figures.mean_relevance_at_1 - figures.precision_at_1).abs() < 0.1, "{figures:?}");
@@ -82,7 +128,7 @@ fn too_few_images_are_refused() {
         caption_image: vec![0, 1],
         ..all
     };
-    let error = Calibration::fit_in(space, "model".into(), &few).unwrap_err();
+    let error = fitted(space, &few, &TEXTS[..2], Relevance::Own).unwrap_err();
     assert!(error.to_string().contains("found 2 images, expected at least 100"), "{error}");
 }
 
@@ -98,7 +144,7 @@ fn any_file_gives_an_answer() {
         caption_image: order,
         ..all
     };
-    let calibration = Calibration::fit_in(space, "model".into(), &few).unwrap();
+    let calibration = fitted(space, &few, &TEXTS[..100], Relevance::Verbatim).unwrap();
     let good = calibration.to_bytes();
     let path = Path::new(CALIBRATION_FILE);
     let read = |bytes: &[u8]| Calibration::from_bytes(bytes, space, "model", path);
@@ -116,6 +162,15 @@ fn any_file_gives_an_answer() {
         }
     };
     ask(&calibration);
+    // The first version did not say what counted.
+    let text = String::from_utf8_lossy(&good).into_owned();
+    let new = r#"\"version\":2,\"relevance\":\"verbatim\","#;
+    assert!(text.contains(new));
+    let at = good.windows(new.len()).position(|window| window == new.as_bytes()).unwrap();
+    let blank = |with: &str| [&good[..at], with.as_bytes(), &good[at + new.len()..]].concat();
+    assert_eq!(read(&blank(&" ".repeat(new.len()))).unwrap().relevance(), Relevance::Own);
+    let later = read(&blank(&new.replace('2', "3"))).unwrap_err();
+    assert_eq!((later.kind(), later.remedy()), (gxn_base::Kind::Unsupported, Some(&Remedy::Recalibrate)));
     let ends = u64::from_le_bytes(*good.first_chunk().unwrap()) as usize + 8;
     for cut in (0..good.len()).step_by(211) {
         assert_eq!(read(&good[..cut]).unwrap_err().remedy(), Some(&Remedy::Recalibrate), "cut at {cut}");

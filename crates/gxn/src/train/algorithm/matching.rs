@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::{LossOutput, Step, generator, value};
 use crate::config::{LossKind, MatchingConfig, Update};
 use crate::look::{Phase, TokenBatch};
-use crate::matching::ranking_loss::same_image;
+use crate::matching::ranking_loss::mask_of;
 use crate::matching::{Negatives, combined_scores, hinge_loss, info_nce_loss};
 use crate::model::Gxn;
 use crate::seed::mix;
@@ -24,8 +24,9 @@ pub struct MatchBatch {
     pub features: Tensor<2>,
     /// One caption for each.
     pub captions: TokenBatch,
-    /// Number of the image of each pair: equal numbers are no negatives of each other.
-    pub images: Vec<usize>,
+    /// Which captions belong to which images, so that they are no negatives of each other: `[B, B]`, a row for each image,
+    /// see [`same_image`](crate::matching::ranking_loss::same_image).
+    pub belongs: Vec<bool>,
 }
 
 /// The ranking loss of a batch on the combined scores. `negatives` counts where the configuration has a hinge loss.
@@ -40,7 +41,7 @@ pub fn match_loss(
     let images = model.encode_image(batch.features, phase);
     let captions = model.encode_text(&batch.captions, phase);
     let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, B]
-    let mask = same_image(&batch.images, &scores.device());
+    let mask = mask_of(batch.belongs, &scores.device());
     let loss = match matching.loss {
         LossKind::InfoNce => {
             let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
@@ -67,9 +68,10 @@ impl Trainer {
         // Behind Gen_t2i dropout is drawn again: the batch may have had a Match before it.
         let is_behind_generator = step.metrics.get(generator::LOSS).is_some();
         let seed = if is_behind_generator { mix(step.seed, 0x2d) } else { step.seed };
-        let (images, features) = self.features(step.members, seed)?;
+        let (_, features) = self.features(step.members, seed)?;
         let captions = self.data.step_captions(step.members, self.config.look.sentence.unknown_word_rate, seed);
-        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), images };
+        let belongs = self.data.belongs(step.members, self.config.matching.mask_equal_captions);
+        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), belongs };
         let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;

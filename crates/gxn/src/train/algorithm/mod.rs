@@ -26,13 +26,14 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::event::StepReport;
+use super::health::diverged;
 use super::metrics::NamedMetrics;
 use super::schedule::{ema_decay, learning_rate};
 use super::trainer::Trainer;
 use crate::config::Update;
 use crate::look::Phase;
 use crate::seed::mix;
-use gxn_base::{Error, Result};
+use gxn_base::Result;
 use gxn_ops::gradient::clip_global_norm;
 use gxn_ops::moving_average::ema_update;
 
@@ -166,8 +167,7 @@ impl Trainer {
             return Ok(());
         }
         let what = format!("the {what} of step {}", self.position.step + 1);
-        Err(Error::invalid(what, found.to_string(), "a finite number")
-            .with_hint("lower train.learning_rate; the last checkpoint is from before this step"))
+        Err(diverged(what, found.to_string(), "a finite number", &self.config.train))
     }
 }
 

@@ -1,0 +1,365 @@
+//! [`TrainedNetwork`]: the blocks of a backbone with their backward passes, one image per thread.
+//!
+//! Only the maps between the blocks are kept; what lies inside a block is computed again when its gradient is due.
+
+use rayon::prelude::*;
+
+use super::block::{Block, MaxPool};
+use super::kernel::{Depthwise, Mask, PANEL};
+use super::map::{Map, frame};
+use super::packed::{Kernels, Scratch, with_scratch};
+use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedInverted, Step};
+use super::sums::LayerSums;
+use super::transposed::{Framed, Target, Transposed};
+
+/// Images whose gradients are summed one after the other. Groups are summed in their order, so that results do not depend on
+/// the number of threads.
+const GROUP: usize = 4;
+
+/// Blocks of a backbone, of which those from `cut` on are trained.
+#[derive(Debug)]
+pub(super) struct TrainedNetwork {
+    steps: Vec<Step>,
+    /// For each trained step the layers in the order of [`Block::layers`].
+    layers: Vec<Vec<TrainedLayer>>,
+    cut: usize,
+    kernels: Kernels,
+    /// Folded weights and biases before the first trained one, and all of them.
+    counts: [usize; 2],
+}
+
+#[derive(Debug)]
+struct TrainedLayer {
+    transposed: Transposed,
+    zeros: LayerSums,
+}
+
+/// Sums of the trained layers.
+type Sums = Vec<Vec<LayerSums>>;
+
+/// The maps of one image: the input of each trained block, and the last output.
+pub(super) type Maps = Vec<Map>;
+
+impl TrainedNetwork {
+    /// Blocks with the weights of `folded`, which holds those of each layer one after the other.
+    pub(super) fn new(blocks: &[Block], cut: usize, folded: &[f32]) -> Self {
+        let mut offset = 0;
+        let offsets: Vec<usize> = blocks
+            .iter()
+            .map(|block| {
+                let here = offset;
+                offset += block.layers().iter().map(|layer| layer.plan().folded_count()).sum::<usize>();
+                here
+            })
+            .collect();
+        assert_eq!(offset, folded.len(), "folded weights");
+        let steps = (blocks.par_iter().zip(&offsets))
+            .map(|(block, &offset)| Step::pack(block, &mut FoldedLayers(&folded[offset..])))
+            .collect();
+        let layers = (blocks[cut..].par_iter().zip(&offsets[cut..]))
+            .map(|(block, &offset)| {
+                let mut folded = FoldedLayers(&folded[offset..]);
+                let layers = block.layers().into_iter().map(|layer| {
+                    let folded = folded.next(layer);
+                    TrainedLayer { zeros: LayerSums::new(folded.0), transposed: Transposed::new(folded) }
+                });
+                layers.collect()
+            })
+            .collect();
+        let first = offsets.get(cut).copied().unwrap_or(offset);
+        Self { steps, layers, cut, kernels: Kernels::default(), counts: [first, offset] }
+    }
+
+    /// Whether no block is frozen.
+    pub(super) fn trains_all(&self) -> bool {
+        self.cut == 0
+    }
+
+    /// The maps of each image.
+    ///
+    /// # Shapes
+    /// `images`: `[B, channels, height, width]` row-major
+    pub(super) fn forward(&self, images: &[f32], channels: usize, extent: [usize; 2]) -> Vec<Maps> {
+        images
+            .par_chunks(channels * extent[0] * extent[1])
+            .map(|image| with_scratch(|scratch| self.forward_image(Map::from_planes(image, channels, extent), scratch)))
+            .collect()
+    }
+
+    fn forward_image(&self, image: Map, scratch: &mut Scratch) -> Maps {
+        let mut input = image;
+        for step in &self.steps[..self.cut] {
+            let mut out = Map::default();
+            self.kernels.step(step, &input, &mut out, scratch);
+            input = out;
+        }
+        let mut maps = vec![input];
+        for step in &self.steps[self.cut..] {
+            let mut out = Map::default();
+            self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
+            maps.push(out);
+        }
+        maps
+    }
+
+    /// The gradients of all folded weights and biases (zero where they are not trained), and those of the inputs
+    /// `[B, channels, height, width]` where they are wanted.
+    ///
+    /// # Shapes
+    /// `gradient`: that of the last map, `[B, channels, height, width]` row-major
+    pub(super) fn backward(&self, maps: &[Maps], gradient: &[f32], wants_inputs: bool) -> (Vec<f32>, Vec<f32>) {
+        let size = gradient.len() / maps.len().max(1);
+        let groups: Vec<(Sums, Vec<Vec<f32>>)> = (maps.par_chunks(GROUP).zip(gradient.par_chunks(GROUP * size)))
+            .map(|(maps, gradient)| {
+                let mut sums = self.zeros();
+                let image = |(maps, gradient): (&Maps, &[f32])| {
+                    with_scratch(|scratch| self.backward_image(maps, gradient, wants_inputs, &mut sums, scratch))
+                };
+                let inputs = maps.iter().zip(gradient.chunks_exact(size)).map(image).collect();
+                (sums, inputs)
+            })
+            .collect();
+        let mut total = self.zeros();
+        (0..groups.len()).for_each(|group| {
+            total.par_iter_mut().zip(&groups[group].0).for_each(|(total, sums)| {
+                total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
+            });
+        });
+        let mut folded = vec![0.0; self.counts[1]];
+        let mut rest = &mut folded[self.counts[0]..];
+        for sums in total.iter().flatten() {
+            let (here, after) = rest.split_at_mut(sums.count());
+            sums.write(here);
+            rest = after;
+        }
+        (folded, groups.into_iter().flat_map(|(_, inputs)| inputs.concat()).collect())
+    }
+
+    fn zeros(&self) -> Sums {
+        self.layers.iter().map(|layers| layers.iter().map(|layer| layer.zeros.clone()).collect()).collect()
+    }
+
+    /// Adds the gradients of one image; gives that of the input, which is empty where it is not wanted.
+    fn backward_image(
+        &self,
+        maps: &Maps,
+        gradient: &[f32],
+        wants_input: bool,
+        sums: &mut Sums,
+        scratch: &mut Scratch,
+    ) -> Vec<f32> {
+        let last = &maps[maps.len() - 1];
+        let mut gradient = Map::from_planes(gradient, last.channels, last.extent());
+        let mut input_gradient = std::mem::take(&mut scratch.gradient);
+        for number in (0..self.layers.len()).rev() {
+            let wants_input = number > 0 || wants_input;
+            let io = Io { input: &maps[number], output: &maps[number + 1], gradient: &mut gradient };
+            let target = wants_input.then_some(&mut input_gradient);
+            let layers = &self.layers[number];
+            let sums = &mut sums[number];
+            match &self.steps[self.cut + number] {
+                Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
+                Step::Inverted(block) => self.kernels.inverted_backward(block, layers, io, sums, target, scratch),
+                Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
+                Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
+            }
+            std::mem::swap(&mut gradient, &mut input_gradient);
+        }
+        let planes = if wants_input { gradient.to_planes() } else { Vec::new() };
+        scratch.gradient = gradient;
+        planes
+    }
+}
+
+/// What a step's backward pass reads: its input and output, and the output's gradient, which it may overwrite.
+struct Io<'a> {
+    input: &'a Map,
+    output: &'a Map,
+    gradient: &'a mut Map,
+}
+
+impl Kernels {
+    fn conv_backward(
+        self,
+        layer: &Packed,
+        trained: &TrainedLayer,
+        io: Io<'_>,
+        sums: &mut LayerSums,
+        target: Option<&mut Map>,
+        scratch: &mut Scratch,
+    ) {
+        keep_inside(io.gradient, io.output, layer.clamp);
+        sums.add_dense(self, io.input, io.gradient, &mut scratch.padded);
+        if let Some(target) = target {
+            self.input_gradient(trained, io.gradient, io.input, None, None, target, scratch);
+        }
+    }
+
+    /// The gradient of a dense layer's `input`, of the form of `input`.
+    #[allow(clippy::too_many_arguments)]
+    fn input_gradient(
+        self,
+        trained: &TrainedLayer,
+        gradient: &Map,
+        input: &Map,
+        residual: Option<&Map>,
+        bounds: Option<[f32; 2]>,
+        target: &mut Map,
+        scratch: &mut Scratch,
+    ) {
+        let sides = input.extent();
+        target.reshape(sides, input.channels, input.channels.next_multiple_of(PANEL));
+        let step = [target.width * target.step, target.step];
+        let framed = trained.transposed.framed(&gradient.data, sides, gradient.extent(), &mut scratch.padded);
+        let mask = bounds.map(|bounds| Mask { values: &input.data, step, bounds });
+        let residual = residual.map(|map| &map.data[..]);
+        trained.transposed.run(self, framed, Target { values: &mut target.data, sides, residual, mask, step });
+    }
+
+    fn bottleneck_backward(
+        self,
+        block: &PackedBottleneck,
+        layers: &[TrainedLayer],
+        io: Io<'_>,
+        sums: &mut [LayerSums],
+        target: Option<&mut Map>,
+        scratch: &mut Scratch,
+    ) {
+        let Io { input, output, gradient } = io;
+        keep_inside(gradient, output, block.expand.clamp);
+        let [mut narrow, mut filtered, mut inner, mut outer] = std::mem::take(&mut scratch.maps);
+        self.conv(&block.reduce, input, None, &mut narrow, &mut scratch.padded);
+        self.conv(&block.spatial, &narrow, None, &mut filtered, &mut scratch.padded);
+        sums[2].add_dense(self, &filtered, gradient, &mut scratch.padded);
+        self.input_gradient(&layers[2], gradient, &filtered, None, Some(block.spatial.clamp), &mut inner, scratch);
+        sums[1].add_dense(self, &narrow, &inner, &mut scratch.padded);
+        self.input_gradient(&layers[1], &inner, &narrow, None, Some(block.reduce.clamp), &mut outer, scratch);
+        sums[0].add_dense(self, input, &outer, &mut scratch.padded);
+        if let (Some(sums), Some(_)) = (sums.get_mut(3), &block.downsample) {
+            sums.add_dense(self, input, gradient, &mut scratch.padded);
+        }
+        if let Some(target) = target {
+            match &block.downsample {
+                Some(_) => {
+                    self.input_gradient(&layers[3], gradient, input, None, None, &mut inner, scratch);
+                    self.input_gradient(&layers[0], &outer, input, Some(&inner), None, target, scratch);
+                }
+                None => self.input_gradient(&layers[0], &outer, input, Some(gradient), None, target, scratch),
+            }
+        }
+        scratch.maps = [narrow, filtered, inner, outer];
+    }
+
+    fn inverted_backward(
+        self,
+        block: &PackedInverted,
+        layers: &[TrainedLayer],
+        io: Io<'_>,
+        sums: &mut [LayerSums],
+        target: Option<&mut Map>,
+        scratch: &mut Scratch,
+    ) {
+        let Io { input, gradient, .. } = io;
+        let gradient = &*gradient;
+        let PackedInverted { expand, depthwise, project, residual } = block;
+        let at = usize::from(expand.is_some()); // the depthwise layer
+        let (sides, extent) = (input.extent(), gradient.extent());
+        let channels = depthwise.bias.len();
+        let kernel = [depthwise.kernel, depthwise.stride];
+        let edges = sides.map(|side| depthwise.padding.edges(side, kernel[0], kernel[1]));
+        let (pitch, first) = frame(&mut scratch.widened, sides, edges, channels);
+        self.widen(expand.as_ref(), input, 0..input.height, &mut scratch.widened[first..], [pitch, channels]);
+
+        let filtered = &mut scratch.maps[0];
+        filtered.reshape(extent, project.channels[0], channels);
+        let filtered_step = [extent[1] * channels, channels];
+        Depthwise {
+            input: &scratch.widened,
+            extent,
+            step: [kernel[1] * pitch, kernel[1] * channels],
+            taps: [kernel[0]; 2],
+            kernel_step: [pitch, channels],
+            channels,
+            weights: &depthwise.weights,
+            bias: &depthwise.bias,
+            clamp: depthwise.clamp,
+            mask: None,
+            out_step: filtered_step,
+        }
+        .run(self.0, &mut filtered.data);
+        sums[at + 1].add_dense(self, filtered, gradient, &mut scratch.padded);
+
+        // The gradient of the filtered map, with the zeros that the next transposed layer needs around it.
+        let edges = layers[at].transposed.edges(sides, extent);
+        let (inner_pitch, inner_first) = frame(&mut scratch.filtered, extent, edges, channels);
+        layers[at + 1].transposed.run(
+            self,
+            Framed { values: &gradient.data, pitch: extent[1] * gradient.step },
+            Target {
+                values: &mut scratch.filtered[inner_first..],
+                sides: extent,
+                residual: None,
+                mask: Some(Mask { values: &filtered.data, step: filtered_step, bounds: depthwise.clamp }),
+                step: [inner_pitch, channels],
+            },
+        );
+        let inner = (&scratch.filtered[inner_first..], inner_pitch);
+        sums[at].add_depthwise(self, (&scratch.widened, pitch), inner, extent);
+
+        let framed = Framed { values: &scratch.filtered, pitch: inner_pitch };
+        let step = [sides[1] * channels, channels];
+        let residual = residual.then_some(&gradient.data[..]);
+        let Some(expand) = expand else {
+            if let Some(target) = target {
+                target.reshape(sides, input.channels, channels);
+                let target = Target { values: &mut target.data, sides, residual, mask: None, step };
+                layers[at].transposed.run(self, framed, target);
+            }
+            return;
+        };
+        let wide = &mut scratch.maps[1];
+        wide.reshape(sides, expand.channels[1], channels);
+        let mask = Some(Mask { values: &scratch.widened[first..], step: [pitch, channels], bounds: expand.clamp });
+        layers[at].transposed.run(self, framed, Target { values: &mut wide.data, sides, residual: None, mask, step });
+        sums[0].add_dense(self, input, wide, &mut scratch.padded);
+        if let Some(target) = target {
+            target.reshape(sides, input.channels, input.step);
+            let step = [target.width * target.step, target.step];
+            let framed = Framed { values: &wide.data, pitch: sides[1] * channels };
+            layers[0].transposed.run(
+                self,
+                framed,
+                Target { values: &mut target.data, sides, residual, mask: None, step },
+            );
+        }
+    }
+}
+
+/// Zeroes the gradient where the activation's output was at one of its bounds.
+fn keep_inside(gradient: &mut Map, output: &Map, [low, high]: [f32; 2]) {
+    for (gradient, &value) in gradient.data.iter_mut().zip(&output.data[..]) {
+        *gradient = if low < value && value < high { *gradient } else { 0.0 };
+    }
+}
+
+/// The gradient goes to the first largest value of each window.
+fn max_pool_backward(pool: &MaxPool, io: &Io<'_>, target: &mut Map) {
+    let (input, output) = (io.input, io.output);
+    target.reshape(input.extent(), input.channels, input.step);
+    target.data.fill(0.0);
+    for (row, column) in (0..output.height).flat_map(|row| (0..output.width).map(move |column| (row, column))) {
+        let window = |start: usize, side: usize| {
+            (start * pool.stride).saturating_sub(pool.edge)
+                ..(start * pool.stride + pool.kernel).saturating_sub(pool.edge).min(side)
+        };
+        let from = (row * output.width + column) * output.step;
+        for channel in 0..output.channels {
+            let places = window(row, input.height)
+                .flat_map(|y| window(column, input.width).map(move |x| (y * input.width + x) * input.step));
+            let largest = output.data[from + channel];
+            if let Some(place) = places.map(|place| place + channel).find(|&place| input.data[place] == largest) {
+                target.data[place] += io.gradient.data[from + channel];
+            }
+        }
+    }
+}

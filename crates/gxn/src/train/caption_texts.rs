@@ -1,0 +1,91 @@
+//! [`CaptionTexts`]: which captions are, word by word, the same; and how many are longer than what is read of them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::config::DataConfig;
+use gxn_base::Progress;
+use gxn_base::words::counted;
+use gxn_data::tokenize;
+
+/// A number for each caption: equal for captions of the same words. It is the words that the network reads which count:
+/// letters' case and what is cut off do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaptionTexts(Vec<u32>);
+
+/// How much of a batch cannot be told apart by its captions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct EqualCaptions {
+    /// Share of the pairs whose caption another pair of the batch has too.
+    pub share: f64,
+    /// Different captions in all batches.
+    pub texts: usize,
+}
+
+impl CaptionTexts {
+    /// The numbers of captions by their token ids.
+    pub fn new(tokens: &[Vec<u32>]) -> Self {
+        let mut numbers = HashMap::new();
+        Self(tokens.iter().map(|caption| next_number(&mut numbers, caption.as_slice())).collect())
+    }
+
+    /// The number of a caption.
+    pub fn of(&self, caption: usize) -> u32 {
+        self.0[caption]
+    }
+
+    /// What batches of captions have in common.
+    pub fn equal_captions(&self, batches: &[Vec<usize>]) -> EqualCaptions {
+        let (mut twins, mut pairs, mut texts) = (0, 0, HashSet::new());
+        for batch in batches {
+            let mut counts: HashMap<u32, usize> = HashMap::new();
+            batch.iter().for_each(|&caption| *counts.entry(self.of(caption)).or_default() += 1);
+            twins += counts.values().filter(|&&count| count > 1).sum::<usize>();
+            pairs += batch.len();
+            texts.extend(counts.into_keys());
+        }
+        EqualCaptions { share: twins as f64 / pairs.max(1) as f64, texts: texts.len() }
+    }
+}
+
+/// The number of `key`, a new one where it has none.
+fn next_number<'a>(numbers: &mut HashMap<&'a [u32], u32>, key: &'a [u32]) -> u32 {
+    let next = numbers.len() as u32;
+    *numbers.entry(key).or_insert(next)
+}
+
+/// Reports captions that are longer than what is read of them.
+pub fn note_cut_texts<'a>(texts: impl Iterator<Item = &'a str>, data: &DataConfig, progress: &dyn Progress) {
+    let limit = data.token_limit();
+    let cut = cut_texts(texts, limit);
+    if cut > 0 {
+        let captions = counted(cut, "caption");
+        progress.note(&format!("{captions} with more than {limit} words: only these are read (data.max_tokens)"));
+    }
+}
+
+/// How many texts have more than `limit` words.
+fn cut_texts<'a>(texts: impl Iterator<Item = &'a str>, limit: usize) -> usize {
+    // A word has at least one byte.
+    texts.filter(|text| text.len() > limit && tokenize(text).len() > limit).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Captions a b a c: of the batch (a, b, a) two pairs have a twin, of (b, c) none.
+    #[test]
+    fn twins_are_counted_within_a_batch() {
+        let texts = CaptionTexts::new(&[vec![1, 5, 2], vec![1, 6, 2], vec![1, 5, 2], vec![1, 7, 2]]);
+        assert_eq!(texts.of(0), texts.of(2));
+        assert_eq!(texts.equal_captions(&[vec![0, 1, 2], vec![1, 3]]), EqualCaptions { share: 0.4, texts: 3 });
+        assert_eq!(texts.equal_captions(&[]), EqualCaptions::default());
+    }
+
+    #[test]
+    fn texts_of_more_words_than_the_limit_are_counted() {
+        let texts = ["one two three", "one, two!", "aaaaaaaaaaaa bbbbbbbbb", ""];
+        assert_eq!([0, 1, 2, 3].map(|limit| cut_texts(texts.into_iter(), limit)), [3, 3, 1, 0]);
+        assert_eq!(cut_texts(texts.into_iter(), usize::MAX), 0);
+    }
+}
