@@ -88,7 +88,9 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
         }
     }
     sizes.sort_by_key(|&(width, height)| u64::from(width) * u64::from(height));
-    let (lengths, captions_per_image) = caption_counts(data, options.long_words);
+    let words: Vec<usize> = data.captions.par_iter().map(|caption| tokenize(&caption.text).len()).collect();
+    let wordless = wordless(data, &words);
+    let (lengths, captions_per_image) = caption_counts(data, words, options.long_words);
     let (vocabulary, splits) = split_counts(data, options.min_count);
     let mut report = CheckReport {
         name: data.name.clone(),
@@ -97,7 +99,7 @@ pub fn check(data: &Dataset, options: &CheckOptions, progress: &dyn Progress) ->
         splits,
         captions_per_image,
         lengths,
-        wordless: wordless(data),
+        wordless,
         long_words: options.long_words,
         vocabulary,
         sizes: sizes.first().zip(sizes.last()).map(|(&least, &most)| [least, most]),
@@ -130,8 +132,12 @@ fn split_counts(data: &Dataset, min_count: usize) -> (usize, Vec<SplitCount>) {
     (vocabulary.len() - (UNKNOWN as usize + 1), Split::ALL.map(count).to_vec())
 }
 
-fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMap<usize, usize>) {
-    let mut words: Vec<usize> = data.captions.par_iter().map(|caption| tokenize(&caption.text).len()).collect();
+/// `words` has the number of words of each caption.
+fn caption_counts(
+    data: &Dataset,
+    mut words: Vec<usize>,
+    long_words: usize,
+) -> (CaptionLengths, BTreeMap<usize, usize>) {
     words.sort_unstable();
     let mut per_image = BTreeMap::new();
     (0..data.images.len()).for_each(|at| *per_image.entry(data.captions_of(at).len()).or_default() += 1);
@@ -150,9 +156,9 @@ fn caption_counts(data: &Dataset, long_words: usize) -> (CaptionLengths, BTreeMa
     (lengths, per_image)
 }
 
-fn wordless(data: &Dataset) -> Vec<WordlessCaption> {
-    let captions = data.captions.par_iter().filter(|caption| tokenize(&caption.text).is_empty());
-    captions.map(|caption| WordlessCaption { id: caption.id.clone(), text: caption.text.clone() }).collect()
+fn wordless(data: &Dataset, words: &[usize]) -> Vec<WordlessCaption> {
+    let captions = data.captions.iter().zip(words).filter(|(_, words)| **words == 0);
+    captions.map(|(caption, _)| WordlessCaption { id: caption.id.clone(), text: caption.text.clone() }).collect()
 }
 
 fn repeated_captions(data: &Dataset) -> Vec<RepeatedCaption> {

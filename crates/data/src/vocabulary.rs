@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
@@ -69,12 +70,8 @@ impl Vocabulary {
 
     /// The same of the first `words` words of each text, which are what [`Vocabulary::encode_at_most`] keeps.
     pub fn from_texts_at_most<'a>(texts: impl IntoIterator<Item = &'a str>, words: usize, min_count: usize) -> Self {
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for text in texts {
-            for word in tokenize(text).into_iter().take(words) {
-                *counts.entry(word).or_default() += 1;
-            }
-        }
+        let texts: Vec<&str> = texts.into_iter().collect();
+        let counts = texts.par_chunks(4096).map(|texts| count_words(texts, words)).reduce(HashMap::new, add_counts);
         let mut words: Vec<(String, usize)> = counts.into_iter().filter(|(_, count)| *count >= min_count).collect();
         words.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
         let tokens = SPECIALS.iter().map(|&s| s.to_owned()).chain(words.into_iter().map(|(word, _)| word)).collect();
@@ -126,12 +123,14 @@ impl Vocabulary {
 
     /// How many words of `texts` are unknown.
     pub fn unknown_words<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> UnknownWords {
-        let mut total = UnknownWords::default();
-        for word in texts.into_iter().flat_map(tokenize) {
-            total.words += 1;
-            total.unknown += usize::from(self.number(&word) == UNKNOWN);
-        }
-        total
+        let texts: Vec<&str> = texts.into_iter().collect();
+        let unknown = |word: &String| self.number(word) == UNKNOWN;
+        let counts = texts.par_iter().map(|text| {
+            let words = tokenize(text);
+            [words.len(), words.iter().filter(|word| unknown(word)).count()]
+        });
+        let [words, unknown] = counts.reduce(|| [0, 0], |a, b| [a[0] + b[0], a[1] + b[1]]);
+        UnknownWords { words, unknown }
     }
 
     /// The JSON text `{"version":1,"min_count":…,"tokens":[…]}`.
@@ -180,6 +179,20 @@ impl Vocabulary {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io("cannot read", path, error))?;
         Self::from_json(&text, &path.display().to_string())
     }
+}
+
+/// How often each of the first `words` words of each text occurs.
+fn count_words(texts: &[&str], words: usize) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for word in texts.iter().flat_map(|text| tokenize(text).into_iter().take(words)) {
+        *counts.entry(word).or_default() += 1;
+    }
+    counts
+}
+
+fn add_counts(mut counts: HashMap<String, usize>, others: HashMap<String, usize>) -> HashMap<String, usize> {
+    others.into_iter().for_each(|(word, count)| *counts.entry(word).or_default() += count);
+    counts
 }
 
 #[cfg(test)]
