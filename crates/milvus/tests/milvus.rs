@@ -283,7 +283,6 @@ fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
         "not width",
         "width!=1000",
         "width=0",
-        "width=wide",
         "width<=1499.5",
         "width>-1.5",
         "size>1e6",
