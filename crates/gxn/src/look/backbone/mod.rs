@@ -231,7 +231,7 @@ impl Backbone {
     ///
     /// # Shapes
     /// As [`Self::forward`].
-    pub fn forward_plain(&self, images: Tensor<4>) -> Tensor<2> {
+    fn forward_plain(&self, images: Tensor<4>) -> Tensor<2> {
         self.pool(run(&self.blocks, images))
     }
 

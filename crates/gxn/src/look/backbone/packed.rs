@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::block::Block;
 use super::kernel::{Dense, Depthwise, PANEL};
 use super::map::{Map, max_pool};
-use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedInverted, Step};
+use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedDepthwise, PackedInverted, Step};
 use super::{Backbone, vgg};
 use gxn_ops::pool::Buffer;
 use gxn_ops::simd16::Instructions;
@@ -189,20 +189,7 @@ impl Kernels {
                 self.widen(expand.as_ref(), input, inside.start - top..inside.end - top, target, [pitch, channels]);
             }
             ready = end;
-            Depthwise {
-                input: widened,
-                extent: [to - from, columns],
-                step: [stride * pitch, stride * channels],
-                taps: [kernel, kernel],
-                kernel_step: [pitch, channels],
-                channels,
-                weights: &depthwise.weights,
-                bias: &depthwise.bias,
-                clamp: depthwise.clamp,
-                mask: None,
-                out_step: [columns * channels, channels],
-            }
-            .run(self.0, filtered);
+            self.filter(depthwise, widened, pitch, [to - from, columns], filtered);
             Dense {
                 input: filtered,
                 extent: [1, (to - from) * columns],
@@ -218,6 +205,32 @@ impl Kernels {
             }
             .run(self.0, &mut out.data[from * columns * project.bias.len()..]);
         }
+    }
+
+    /// The depthwise convolution of a framed map, rows `pitch` floats apart, into `out` without gaps.
+    pub(super) fn filter(
+        self,
+        layer: &PackedDepthwise,
+        input: &[f32],
+        pitch: usize,
+        extent: [usize; 2],
+        out: &mut [f32],
+    ) {
+        let (channels, stride) = (layer.bias.len(), layer.stride);
+        Depthwise {
+            input,
+            extent,
+            step: [stride * pitch, stride * channels],
+            taps: [layer.kernel; 2],
+            kernel_step: [pitch, channels],
+            channels,
+            weights: &layer.weights,
+            bias: &layer.bias,
+            clamp: layer.clamp,
+            mask: None,
+            out_step: [extent[1] * channels, channels],
+        }
+        .run(self.0, out);
     }
 
     /// Rows of the input, expanded where the block expands, into `out`, whose rows and pixels lie `out_step` floats apart.

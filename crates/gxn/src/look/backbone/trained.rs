@@ -5,12 +5,13 @@
 use rayon::prelude::*;
 
 use super::block::{Block, MaxPool};
-use super::kernel::{Depthwise, Mask, PANEL};
+use super::kernel::{Mask, PANEL};
 use super::map::{Map, frame};
 use super::packed::{Kernels, Scratch, with_scratch};
 use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedInverted, Step};
 use super::sums::LayerSums;
 use super::transposed::{Framed, Target, Transposed};
+use gxn_ops::pool::Buffer;
 
 /// Images whose gradients are summed one after the other. Groups are summed in their order, so that results do not depend on
 /// the number of threads.
@@ -120,11 +121,11 @@ impl TrainedNetwork {
             })
             .collect();
         let mut total = self.zeros();
-        (0..groups.len()).for_each(|group| {
-            total.par_iter_mut().zip(&groups[group].0).for_each(|(total, sums)| {
+        for (sums, _) in &groups {
+            total.par_iter_mut().zip(sums).for_each(|(total, sums)| {
                 total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
             });
-        });
+        }
         let mut folded = vec![0.0; self.counts[1]];
         let mut rest = &mut folded[self.counts[0]..];
         for sums in total.iter().flatten() {
@@ -191,7 +192,7 @@ impl Kernels {
         keep_inside(io.gradient, io.output, layer.clamp);
         sums.add_dense(self, io.input, io.gradient, &mut scratch.padded);
         if let Some(target) = target {
-            self.input_gradient(trained, io.gradient, io.input, None, None, target, scratch);
+            self.input_gradient(trained, io.gradient, io.input, None, None, target, &mut scratch.padded);
         }
     }
 
@@ -205,12 +206,12 @@ impl Kernels {
         residual: Option<&Map>,
         bounds: Option<[f32; 2]>,
         target: &mut Map,
-        scratch: &mut Scratch,
+        padded: &mut Buffer,
     ) {
         let sides = input.extent();
         target.reshape(sides, input.channels, input.channels.next_multiple_of(PANEL));
         let step = [target.width * target.step, target.step];
-        let framed = trained.transposed.framed(&gradient.data, sides, gradient.extent(), &mut scratch.padded);
+        let framed = trained.transposed.framed(&gradient.data, sides, gradient.extent(), padded);
         let mask = bounds.map(|bounds| Mask { values: &input.data, step, bounds });
         let residual = residual.map(|map| &map.data[..]);
         trained.transposed.run(self, framed, Target { values: &mut target.data, sides, residual, mask, step });
@@ -231,9 +232,25 @@ impl Kernels {
         self.conv(&block.reduce, input, None, &mut narrow, &mut scratch.padded);
         self.conv(&block.spatial, &narrow, None, &mut filtered, &mut scratch.padded);
         sums[2].add_dense(self, &filtered, gradient, &mut scratch.padded);
-        self.input_gradient(&layers[2], gradient, &filtered, None, Some(block.spatial.clamp), &mut inner, scratch);
+        self.input_gradient(
+            &layers[2],
+            gradient,
+            &filtered,
+            None,
+            Some(block.spatial.clamp),
+            &mut inner,
+            &mut scratch.padded,
+        );
         sums[1].add_dense(self, &narrow, &inner, &mut scratch.padded);
-        self.input_gradient(&layers[1], &inner, &narrow, None, Some(block.reduce.clamp), &mut outer, scratch);
+        self.input_gradient(
+            &layers[1],
+            &inner,
+            &narrow,
+            None,
+            Some(block.reduce.clamp),
+            &mut outer,
+            &mut scratch.padded,
+        );
         sums[0].add_dense(self, input, &outer, &mut scratch.padded);
         if let (Some(sums), Some(_)) = (sums.get_mut(3), &block.downsample) {
             sums.add_dense(self, input, gradient, &mut scratch.padded);
@@ -241,10 +258,12 @@ impl Kernels {
         if let Some(target) = target {
             match &block.downsample {
                 Some(_) => {
-                    self.input_gradient(&layers[3], gradient, input, None, None, &mut inner, scratch);
-                    self.input_gradient(&layers[0], &outer, input, Some(&inner), None, target, scratch);
+                    self.input_gradient(&layers[3], gradient, input, None, None, &mut inner, &mut scratch.padded);
+                    self.input_gradient(&layers[0], &outer, input, Some(&inner), None, target, &mut scratch.padded);
                 }
-                None => self.input_gradient(&layers[0], &outer, input, Some(gradient), None, target, scratch),
+                None => {
+                    self.input_gradient(&layers[0], &outer, input, Some(gradient), None, target, &mut scratch.padded)
+                }
             }
         }
         scratch.maps = [narrow, filtered, inner, outer];
@@ -265,28 +284,14 @@ impl Kernels {
         let at = usize::from(expand.is_some()); // the depthwise layer
         let (sides, extent) = (input.extent(), gradient.extent());
         let channels = depthwise.bias.len();
-        let kernel = [depthwise.kernel, depthwise.stride];
-        let edges = sides.map(|side| depthwise.padding.edges(side, kernel[0], kernel[1]));
+        let edges = sides.map(|side| depthwise.padding.edges(side, depthwise.kernel, depthwise.stride));
         let (pitch, first) = frame(&mut scratch.widened, sides, edges, channels);
         self.widen(expand.as_ref(), input, 0..input.height, &mut scratch.widened[first..], [pitch, channels]);
 
         let filtered = &mut scratch.maps[0];
         filtered.reshape(extent, project.channels[0], channels);
         let filtered_step = [extent[1] * channels, channels];
-        Depthwise {
-            input: &scratch.widened,
-            extent,
-            step: [kernel[1] * pitch, kernel[1] * channels],
-            taps: [kernel[0]; 2],
-            kernel_step: [pitch, channels],
-            channels,
-            weights: &depthwise.weights,
-            bias: &depthwise.bias,
-            clamp: depthwise.clamp,
-            mask: None,
-            out_step: filtered_step,
-        }
-        .run(self.0, &mut filtered.data);
+        self.filter(depthwise, &scratch.widened, pitch, extent, &mut filtered.data);
         sums[at + 1].add_dense(self, filtered, gradient, &mut scratch.padded);
 
         // The gradient of the filtered map, with the zeros that the next transposed layer needs around it.
@@ -308,10 +313,11 @@ impl Kernels {
 
         let framed = Framed { values: &scratch.filtered, pitch: inner_pitch };
         let step = [sides[1] * channels, channels];
-        let residual = residual.then_some(&gradient.data[..]);
+        let residual = residual.then_some(gradient);
         let Some(expand) = expand else {
             if let Some(target) = target {
                 target.reshape(sides, input.channels, channels);
+                let residual = residual.map(|map| &map.data[..]);
                 let target = Target { values: &mut target.data, sides, residual, mask: None, step };
                 layers[at].transposed.run(self, framed, target);
             }
@@ -323,14 +329,7 @@ impl Kernels {
         layers[at].transposed.run(self, framed, Target { values: &mut wide.data, sides, residual: None, mask, step });
         sums[0].add_dense(self, input, wide, &mut scratch.padded);
         if let Some(target) = target {
-            target.reshape(sides, input.channels, input.step);
-            let step = [target.width * target.step, target.step];
-            let framed = Framed { values: &wide.data, pitch: sides[1] * channels };
-            layers[0].transposed.run(
-                self,
-                framed,
-                Target { values: &mut target.data, sides, residual, mask: None, step },
-            );
+            self.input_gradient(&layers[0], wide, input, residual, None, target, &mut scratch.padded);
         }
     }
 }
