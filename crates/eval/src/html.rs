@@ -1,4 +1,12 @@
-//! Self-contained pages from templates: [`fill`] and [`escape`].
+//! Self-contained pages from templates: [`page`], [`fill`] and [`escape`].
+
+/// How every page begins; its style goes on in the template.
+const HEAD: &str = include_str!("page_head.html");
+
+/// A whole page: what all have in common up to their first rules of style, where `template` goes on, with its `title`.
+pub fn page(template: &str, values: &[(&str, &str)]) -> String {
+    fill(&[HEAD, template].concat(), values)
+}
 
 /// `template` with every `{{name}}` replaced by its value, which must be HTML already.
 pub fn fill(template: &str, values: &[(&str, &str)]) -> String {

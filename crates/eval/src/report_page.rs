@@ -1,7 +1,7 @@
 //! [`report_page`]: a report as a self-contained HTML page with a chart.
 
 use crate::chart::{Line, line_chart};
-use crate::html::{escape, fill};
+use crate::html::{escape, page};
 use crate::metrics::METRIC_KEYS;
 use crate::report::Report;
 use gxn_base::Result;
@@ -28,7 +28,7 @@ pub fn report_page(report: &Report) -> Result<String> {
         ("facts", facts(report)),
         ("last", found_last(report)),
     ];
-    Ok(fill(PAGE, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
+    Ok(page(PAGE, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
 }
 
 fn rows(report: &Report) -> String {

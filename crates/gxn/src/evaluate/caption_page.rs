@@ -10,7 +10,7 @@ use image::imageops::FilterType;
 use super::EncodedDataset;
 use gxn_base::{Error, Result};
 use gxn_data::{Dataset, ImageLimits, load_image};
-use gxn_eval::html::{escape, fill};
+use gxn_eval::html::{escape, page};
 
 const PAGE: &str = include_str!("caption_page.html");
 /// Longer side of an image on the page, in pixels.
@@ -47,7 +47,7 @@ pub fn caption_page(
     }
     let count = count.min(encoded.generated.len()).to_string();
     let (title, model) = (escape(title), escape(model));
-    Ok(fill(PAGE, &[("title", &title), ("model", &model), ("count", &count), ("figures", &figures)]))
+    Ok(page(PAGE, &[("title", &title), ("model", &model), ("count", &count), ("figures", &figures)]))
 }
 
 /// A small JPEG as a data URL.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use gxn_base::text::read_text;
 use gxn_base::{Error, Result};
-use gxn_eval::html::{escape, fill};
+use gxn_eval::html::{escape, page};
 use gxn_eval::{Line, line_chart};
 
 const PAGE: &str = include_str!("page.html");
@@ -66,7 +66,7 @@ pub fn training_page(run: &Path) -> Result<String> {
         ("rows", rows(&history)),
         ("config", escape(&read_text(&run.join("config.toml")).unwrap_or_default())),
     ];
-    Ok(fill(PAGE, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
+    Ok(page(PAGE, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
 }
 
 fn number(line: &Map<String, Value>, name: &str) -> Option<f64> {
