@@ -85,7 +85,7 @@ fn results_are_kept_by_content_and_command() {
     assert_eq!(decode.run_cached(HEIC, "a.heic", Some(&nowhere)).unwrap(), png(4));
 }
 
-/// JPEG, PNG and so on are told by content whatever the ending; the rest is counted, or decoded by the command.
+/// The content says what is a JPEG or a PNG, not the ending; other formats are counted, or decoded by the command.
 #[test]
 fn a_folder_with_images_of_other_formats() {
     let folder = tempfile::tempdir().unwrap();

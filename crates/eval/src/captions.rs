@@ -13,7 +13,7 @@ use crate::metrics::{CaptionReferences, CaptionScores, ImageScores, tokenize_all
 use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Remedy, Result};
 
-/// Below so many images the package's CIDEr is noted as hardly meaningful.
+/// With fewer images than this, a note warns that the package's CIDEr means little.
 const FEW_IMAGES: usize = 10;
 
 /// What the package calls [`crate::metrics::CAPTION_KEYS`], in their order; `CIDEr-D` with corpus is not one of its own.
