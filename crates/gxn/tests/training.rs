@@ -155,6 +155,7 @@ fn resume_equals_uninterrupted(finetune: bool, schedule: Schedule) {
     let mut config = tiny_config(&source, finetune);
     config.train.schedule = schedule;
     config.train.decay_every_epochs = 1;
+    (config.look.augment, config.train.captions_per_image) = (finetune, if finetune { 2 } else { 1 });
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
     run_to_end(start(&config, &whole));
     // Five steps an epoch: stops lie inside epochs and on their borders.

@@ -22,8 +22,12 @@ pub struct LookConfig {
     /// How many of the CNN's groups of layers are trained, counted from the top; 0 trains all of them. EfficientNet-Lite
     /// has nine groups (stem, seven stages, head), ResNet, VGG-19 and the small CNN five.
     pub finetune_groups: usize,
-    /// Learning rate of the CNN as a share of `train.learning_rate`.
+    /// Learning rate of the CNN's topmost group as a share of `train.learning_rate`.
     pub finetune_rate: f64,
+    /// The learning rate of each group is that of the one above it times this.
+    pub finetune_decay: f64,
+    /// Show a trained CNN each image cropped, mirrored and coloured otherwise in every step, instead of one of its `views`.
+    pub augment: bool,
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.
     pub stretch: bool,
@@ -49,6 +53,8 @@ impl Default for LookConfig {
             finetune: false,
             finetune_groups: 0,
             finetune_rate: 0.1,
+            finetune_decay: 1.0,
+            augment: false,
             stretch: false,
             side_px: 0,
             views: Views::Full,
@@ -64,6 +70,9 @@ impl LookConfig {
     pub(super) fn validate(&self) -> Result<()> {
         let rate = self.finetune_rate;
         require(rate == 0.0 || is_positive(rate), "look.finetune_rate", rate, "0 or a number above")?;
+        let decay = self.finetune_decay;
+        require(decay > 0.0 && decay <= 1.0, "look.finetune_decay", decay, "a number above 0, at most 1")?;
+        require(self.finetune || !self.augment, "look.augment", "true", "false, unless look.finetune is true")?;
         let dropout = self.feature_dropout;
         require(is_fraction(dropout), "look.feature_dropout", dropout, "a number in [0, 1)")?;
         let sentence = &self.sentence;

@@ -23,8 +23,11 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Epochs; an epoch has as many draws as there are train captions.
     pub epochs: usize,
-    /// Pairs per step; each image at most once per batch.
+    /// Images per step.
     pub batch_size: usize,
+    /// Captions of each image in a step; 0 takes all. An epoch always shows every caption once: with all of them, every image
+    /// goes through the CNN once.
+    pub captions_per_image: usize,
     /// First learning rate.
     pub learning_rate: f64,
     /// How the learning rate changes.
@@ -65,6 +68,7 @@ impl Default for TrainConfig {
             seed: 1,
             epochs: 30,
             batch_size: 128,
+            captions_per_image: 1,
             learning_rate: 2e-4,
             schedule: Schedule::Step,
             warmup_steps: 0,

@@ -1,7 +1,7 @@
 //! Losses on a batch's combined scores: hinge over all or over the hardest negatives, and the symmetric softmax.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Bool, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 /// A score that no negative beats: what masked entries get before a softmax.
 const MASKED: f32 = -1e4;
@@ -15,75 +15,139 @@ pub enum Negatives {
     Hardest,
 }
 
-/// Which entries of a batch's score matrix are no negatives: pairs of the same image, the diagonal among them.
-///
-/// # Shapes
-/// `B` image numbers → `[B, B]`, row-major, true where both are the same image
-pub fn same_image(images: &[usize]) -> Vec<bool> {
-    images.iter().flat_map(|a| images.iter().map(move |b| a == b)).collect()
+/// Which captions (columns of a batch's score matrix) belong to which images (rows). A batch has one or several captions of
+/// each image; each is a pair of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairs {
+    /// Row of each caption's image.
+    rows: Vec<usize>,
+    images: usize,
+    /// Entries that are no negatives, the pairs among them: `[B, C]`, row-major.
+    belongs: Vec<bool>,
 }
 
-/// A mask of a batch's score matrix as a tensor.
-///
-/// # Shapes
-/// `[B, B]`
-pub fn mask_of(entries: Vec<bool>, device: &burn::tensor::Device) -> Tensor<2, Bool> {
-    let n = entries.len().isqrt();
-    Tensor::from_data(TensorData::new(entries, [n, n]), device)
+impl Pairs {
+    /// The pairs of `images` images and captions of which `rows` has the row of each one's image.
+    ///
+    /// # Panics
+    /// If a row is not below `images`.
+    pub fn new(rows: Vec<usize>, images: usize) -> Self {
+        assert!(rows.iter().all(|&row| row < images), "a caption without an image");
+        let belongs = (0..images).flat_map(|image| rows.iter().map(move |&row| row == image)).collect();
+        Self { rows, images, belongs }
+    }
+
+    /// The pairs of as many captions as images, in the same order.
+    pub fn one_each(images: usize) -> Self {
+        Self::new((0..images).collect(), images)
+    }
+
+    /// Every entry of image (row) and caption (column) for which `is_exempt` holds is no negative either.
+    pub fn exempt(&mut self, is_exempt: impl Fn(usize, usize) -> bool) {
+        let captions = self.rows.len();
+        for (at, entry) in self.belongs.iter_mut().enumerate() {
+            *entry |= is_exempt(at / captions, at % captions);
+        }
+    }
+
+    /// Entries that are no negatives, the pairs among them.
+    ///
+    /// # Shapes
+    /// `[B, C]`, row-major
+    pub fn belongs(&self) -> &[bool] {
+        &self.belongs
+    }
+
+    fn is_one_each(&self) -> bool {
+        self.rows.len() == self.images && self.rows.iter().enumerate().all(|(at, &row)| at == row)
+    }
+
+    /// For each caption the scores of its image.
+    ///
+    /// # Shapes
+    /// `[B, C]` → `[C, C]`
+    fn of_own_images(&self, scores: &Tensor<2>) -> Tensor<2> {
+        if self.is_one_each() {
+            return scores.clone();
+        }
+        let rows: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
+        let rows = Tensor::from_data(TensorData::new(rows, [self.rows.len()]), &scores.device());
+        scores.clone().select(0, rows)
+    }
+
+    /// The scores of the pairs.
+    ///
+    /// # Shapes
+    /// `[B, C]` → `[1, C]`
+    fn of_pairs(&self, scores: &Tensor<2>) -> Tensor<2> {
+        let rows: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
+        let rows = Tensor::from_data(TensorData::new(rows, [1, self.rows.len()]), &scores.device());
+        scores.clone().gather(0, rows)
+    }
+
+    /// The entries of [`Pairs::of_own_images`] and of the score matrix that are no negatives; the pairs themselves only
+    /// `with_pairs`.
+    ///
+    /// # Shapes
+    /// `[C, C]`, `[B, C]`
+    fn masks(&self, with_pairs: bool, device: &Device) -> [Tensor<2, Bool>; 2] {
+        let captions = self.rows.len();
+        let belongs = |image: usize, caption: usize| self.belongs[image * captions + caption];
+        let numbers = || 0..captions;
+        let by_image = numbers().flat_map(|pair| {
+            let image = self.rows[pair];
+            numbers().map(move |caption| belongs(image, caption) && (with_pairs || caption != pair))
+        });
+        let by_caption = (0..self.images).flat_map(|image| {
+            numbers().map(move |caption| belongs(image, caption) && (with_pairs || self.rows[caption] != image))
+        });
+        let tensor = |mask: Vec<bool>| {
+            let shape = [mask.len() / captions.max(1), captions];
+            Tensor::from_data(TensorData::new(mask, shape), device)
+        };
+        [tensor(by_image.collect()), tensor(by_caption.collect())]
+    }
 }
 
 /// L_Rank, mean over the batch's pairs: paper Eq. 3 on combined scores, Eq. 2 on those of one level:
 /// Σ_{t'} [α − s*(t,v) + s*(t',v)]₊ + Σ_{v'} [α − s*(t,v) + s*(t,v')]₊, or the largest term of each sum with [`Negatives::Hardest`].
 ///
-/// `belongs` marks entries that are no negatives, see [`same_image`].
-///
 /// # Shapes
-/// `[B, B]` (row: image, column: caption; pairs on the diagonal) → `[1]`
-pub fn hinge_loss(scores: Tensor<2>, belongs: Tensor<2, Bool>, margin: f64, negatives: Negatives) -> Tensor<1> {
-    let n = scores.dims()[0];
-    let pairs = diagonal(&scores); // [B, 1]
-    let by_image = (scores.clone() - pairs.clone() + margin).clamp_min(0.0).mask_fill(belongs.clone(), 0.0);
-    let by_caption = (scores - pairs.transpose() + margin).clamp_min(0.0).mask_fill(belongs, 0.0);
+/// `[B, C]` (row: image, column: caption) → `[1]`
+pub fn hinge_loss(scores: Tensor<2>, pairs: &Pairs, margin: f64, negatives: Negatives) -> Tensor<1> {
+    let [image_mask, caption_mask] = pairs.masks(true, &scores.device());
+    let of_pairs = pairs.of_pairs(&scores); // [1, C]
+    let own = pairs.of_own_images(&scores); // [C, C]
+    let by_image = (own - of_pairs.clone().transpose() + margin).clamp_min(0.0).mask_fill(image_mask, 0.0);
+    let by_caption = (scores - of_pairs + margin).clamp_min(0.0).mask_fill(caption_mask, 0.0);
     let total = match negatives {
         Negatives::All => by_image.sum() + by_caption.sum(),
         Negatives::Hardest => by_image.max_dim(1).sum() + by_caption.max_dim(0).sum(),
     };
-    total / n as f64
+    total / pairs.rows.len() as f64
 }
 
-/// The symmetric softmax loss: mean over both directions of −log softmax of the pair among its batch, at
-/// `scale` = 1 / temperature (`[1]`). `belongs` marks entries that are no negatives.
+/// The symmetric softmax loss: mean over both directions of −log softmax of the pair among its negatives, at
+/// `scale` = 1 / temperature (`[1]`).
 ///
 /// # Shapes
-/// `[B, B]` → `[1]`
-pub fn info_nce_loss(scores: Tensor<2>, belongs: Tensor<2, Bool>, scale: Tensor<1>) -> Tensor<1> {
-    let n = scores.dims()[0];
-    let off_diagonal = belongs.bool_and(Tensor::<2, Bool>::diag_mask([n, n], 0, &scores.device()));
-    let logits = (scores * scale.unsqueeze()).mask_fill(off_diagonal, MASKED);
-    let rows = diagonal(&log_softmax(logits.clone(), 1)).sum();
-    let columns = diagonal(&log_softmax(logits, 0)).sum();
-    (rows + columns) / (-2.0 * n as f64)
-}
-
-/// The diagonal of a square matrix, `[B, B]` → `[B, 1]`.
-fn diagonal(square: &Tensor<2>) -> Tensor<2> {
-    let n = square.dims()[0];
-    let index: Vec<i64> = (0..n as i64).collect();
-    let index = Tensor::<2, burn::tensor::Int>::from_data(TensorData::new(index, [n, 1]), &square.device());
-    square.clone().gather(1, index)
+/// `[B, C]` (row: image, column: caption) → `[1]`
+pub fn info_nce_loss(scores: Tensor<2>, pairs: &Pairs, scale: Tensor<1>) -> Tensor<1> {
+    let [image_mask, caption_mask] = pairs.masks(false, &scores.device());
+    let logits = scores * scale.unsqueeze();
+    let by_image = log_softmax(pairs.of_own_images(&logits).mask_fill(image_mask, MASKED), 1); // [C, C]
+    let by_caption = log_softmax(logits.mask_fill(caption_mask, MASKED), 0); // [B, C]
+    let captions = pairs.rows.len();
+    let total = Pairs::one_each(captions).of_pairs(&by_image).sum() + pairs.of_pairs(&by_caption).sum();
+    total / (-2.0 * captions as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     fn value(t: Tensor<1>) -> f32 {
         t.into_scalar()
-    }
-
-    fn same_image(images: &[usize], device: &Device) -> Tensor<2, Bool> {
-        mask_of(super::same_image(images), device)
     }
 
     /// scores [[0.9, 0.8], [0.1, 0.5]], α = 0.2.
@@ -94,19 +158,42 @@ mod tests {
         let device = Device::flex();
         let scores = Tensor::<2>::from_data([[0.9, 0.8], [0.1, 0.5]], &device);
         for negatives in [Negatives::All, Negatives::Hardest] {
-            let loss = value(hinge_loss(scores.clone(), same_image(&[0, 1], &device), 0.2, negatives));
+            let loss = value(hinge_loss(scores.clone(), &Pairs::one_each(2), 0.2, negatives));
             assert!((loss - 0.3).abs() < 1e-6, "{loss}");
         }
     }
 
-    /// Three pairs, the second and third of one image: their mutual scores are no negatives.
+    /// Captions a, b of image 0 and c of image 1; α = 0.5, scale 1.
+    /// Scores [[0.9, 0.7, 0.5], [0.1, 0.3, 0.6]]: b is no negative of image 0.
+    /// Hinge by image: a [0.5 − 0.9 + 0.5] = 0.1, b [0.5 − 0.7 + 0.5] = 0.3, c [0.5 − 0.6 + 0.1]₊ + [0.5 − 0.6 + 0.3] = 0.2;
+    /// by caption: a [0.5 − 0.9 + 0.1]₊ = 0, b [0.5 − 0.7 + 0.3] = 0.1, c [0.5 − 0.6 + 0.5] = 0.4. Mean over three pairs: 1.1 / 3.
     #[test]
-    fn pairs_of_one_image_are_no_negatives() {
+    fn every_caption_of_an_image_is_a_pair_and_none_a_negative_of_another() {
         let device = Device::flex();
-        let scores = Tensor::<2>::from_data([[0.9, 0.0, 0.0], [0.0, 0.9, 5.0], [0.0, 5.0, 0.9]], &device);
-        let mask = same_image(&[4, 7, 7], &device);
-        assert_eq!(value(hinge_loss(scores.clone(), mask.clone(), 0.2, Negatives::All)), 0.0);
-        let loss = value(info_nce_loss(scores, mask, Tensor::from_data([1.0], &device)));
+        let scores = Tensor::<2>::from_data([[0.9, 0.7, 0.5], [0.1, 0.3, 0.6]], &device);
+        let pairs = Pairs::new(vec![0, 0, 1], 2);
+        for negatives in [Negatives::All, Negatives::Hardest] {
+            let loss = value(hinge_loss(scores.clone(), &pairs, 0.5, negatives));
+            assert!((loss - 1.1 / 3.0).abs() < 1e-6, "{negatives:?}: {loss}");
+        }
+        let softplus = |x: f32| x.exp().ln_1p();
+        let by_image =
+            softplus(0.5 - 0.9) + softplus(0.5 - 0.7) + (1.0 + (0.1f32 - 0.6).exp() + (0.3f32 - 0.6).exp()).ln();
+        let by_caption = softplus(0.1 - 0.9) + softplus(0.3 - 0.7) + softplus(0.5 - 0.6);
+        let loss = value(info_nce_loss(scores, &pairs, Tensor::from_data([1.0], &device)));
+        assert!((loss - (by_image + by_caption) / 6.0).abs() < 1e-6, "{loss}");
+    }
+
+    /// The captions of two images say the same: neither is a negative of the other, whatever its score.
+    #[test]
+    fn exempt_entries_are_no_negatives() {
+        let device = Device::flex();
+        let scores = Tensor::<2>::from_data([[0.9, 5.0, 0.0], [5.0, 0.9, 0.0], [0.0, 0.0, 0.9]], &device);
+        let mut pairs = Pairs::one_each(3);
+        assert!(value(hinge_loss(scores.clone(), &pairs, 0.2, Negatives::All)) > 1.0);
+        pairs.exempt(|image, caption| image < 2 && caption < 2);
+        assert_eq!(value(hinge_loss(scores.clone(), &pairs, 0.2, Negatives::All)), 0.0);
+        let loss = value(info_nce_loss(scores, &pairs, Tensor::from_data([1.0], &device)));
         assert!(loss < 1.0, "{loss}");
     }
 
@@ -114,18 +201,18 @@ mod tests {
     fn hardest_takes_one_term_of_each_sum() {
         let device = Device::flex();
         let scores = Tensor::<2>::zeros([4, 4], &device);
-        let mask = same_image(&[0, 1, 2, 3], &device);
+        let pairs = Pairs::one_each(4);
         // Every negative violates by α: 3 per sum and direction, or 1.
-        assert!((value(hinge_loss(scores.clone(), mask.clone(), 0.2, Negatives::All)) - 1.2).abs() < 1e-6);
-        assert!((value(hinge_loss(scores, mask, 0.2, Negatives::Hardest)) - 0.4).abs() < 1e-6);
+        assert!((value(hinge_loss(scores.clone(), &pairs, 0.2, Negatives::All)) - 1.2).abs() < 1e-6);
+        assert!((value(hinge_loss(scores, &pairs, 0.2, Negatives::Hardest)) - 0.4).abs() < 1e-6);
     }
 
     /// Equal scores: every one of B is equally likely, ln B.
     #[test]
     fn softmax_loss_of_equal_scores_is_ln_b() {
         let device = Device::flex();
-        let mask = same_image(&[0, 1, 2, 3], &device);
-        let loss = value(info_nce_loss(Tensor::zeros([4, 4], &device), mask, Tensor::from_data([10.0], &device)));
+        let pairs = Pairs::one_each(4);
+        let loss = value(info_nce_loss(Tensor::zeros([4, 4], &device), &pairs, Tensor::from_data([10.0], &device)));
         assert!((loss - 4f32.ln()).abs() < 1e-5, "{loss}");
     }
 
@@ -137,12 +224,9 @@ mod tests {
         let shuffled: Vec<f32> = order.iter().flat_map(|&i| order.iter().map(move |&j| scores[i][j])).collect();
         let a = Tensor::<2>::from_data(scores, &device);
         let b = Tensor::<2>::from_data(TensorData::new(shuffled, [3, 3]), &device);
-        let mask = same_image(&[0, 1, 2], &device);
+        let pairs = Pairs::one_each(3);
         for negatives in [Negatives::All, Negatives::Hardest] {
-            let (x, y) = (
-                hinge_loss(a.clone(), mask.clone(), 0.2, negatives),
-                hinge_loss(b.clone(), mask.clone(), 0.2, negatives),
-            );
+            let (x, y) = (hinge_loss(a.clone(), &pairs, 0.2, negatives), hinge_loss(b.clone(), &pairs, 0.2, negatives));
             assert!((value(x) - value(y)).abs() < 1e-6);
         }
     }

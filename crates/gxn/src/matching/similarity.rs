@@ -37,8 +37,7 @@ pub fn combined_scores(images: &Embedding, captions: &Embedding, kind: Similarit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::hinge_loss;
-    use crate::matching::ranking_loss::{Negatives, mask_of, same_image};
+    use crate::matching::{Negatives, Pairs, hinge_loss};
     use burn::tensor::{Device, TensorData};
 
     const KINDS: [Similarity; 3] = [Similarity::Order, Similarity::OrderReversed, Similarity::Cosine];
@@ -89,8 +88,7 @@ mod tests {
         const LAMBDA: f64 = 0.3;
         const EPSILON: f32 = 1e-3;
         let loss = |levels: &[Tensor<2>; 4], kind, negatives| {
-            let mask = mask_of(same_image(&[0, 1, 2, 3]), &levels[0].device());
-            hinge_loss(scores(levels.clone(), kind, LAMBDA), mask, 0.5, negatives)
+            hinge_loss(scores(levels.clone(), kind, LAMBDA), &Pairs::one_each(4), 0.5, negatives)
         };
         for (kind, negatives) in KINDS.into_iter().flat_map(|kind| [(kind, Negatives::All), (kind, Negatives::Hardest)])
         {

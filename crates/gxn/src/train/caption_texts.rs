@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::sampler::Batch;
 use crate::config::DataConfig;
 use gxn_base::Progress;
 use gxn_base::words::counted;
@@ -34,13 +35,16 @@ impl CaptionTexts {
     }
 
     /// What batches of captions have in common.
-    pub fn equal_captions(&self, batches: &[Vec<usize>]) -> EqualCaptions {
+    pub fn equal_captions(&self, batches: &[Batch]) -> EqualCaptions {
         let (mut twins, mut pairs, mut texts) = (0, 0, HashSet::new());
         for batch in batches {
+            // An image may have the same caption twice: it is one pair.
+            let different: HashSet<(u32, usize)> =
+                batch.captions.iter().zip(&batch.rows).map(|(&caption, &row)| (self.of(caption), row)).collect();
             let mut counts: HashMap<u32, usize> = HashMap::new();
-            batch.iter().for_each(|&caption| *counts.entry(self.of(caption)).or_default() += 1);
+            different.iter().for_each(|&(text, _)| *counts.entry(text).or_default() += 1);
             twins += counts.values().filter(|&&count| count > 1).sum::<usize>();
-            pairs += batch.len();
+            pairs += different.len();
             texts.extend(counts.into_keys());
         }
         EqualCaptions { share: twins as f64 / pairs.max(1) as f64, texts: texts.len() }
@@ -78,7 +82,15 @@ mod tests {
     fn twins_are_counted_within_a_batch() {
         let texts = CaptionTexts::new(&[vec![1, 5, 2], vec![1, 6, 2], vec![1, 5, 2], vec![1, 7, 2]]);
         assert_eq!(texts.of(0), texts.of(2));
-        assert_eq!(texts.equal_captions(&[vec![0, 1, 2], vec![1, 3]]), EqualCaptions { share: 0.4, texts: 3 });
+        let batch = |captions: &[usize], rows: &[usize]| Batch {
+            images: (0..=rows[rows.len() - 1]).collect(),
+            captions: captions.to_vec(),
+            rows: rows.to_vec(),
+        };
+        let batches = [batch(&[0, 1, 2], &[0, 1, 2]), batch(&[1, 3], &[0, 1])];
+        assert_eq!(texts.equal_captions(&batches), EqualCaptions { share: 0.4, texts: 3 });
+        // The same captions, a and a of one image: nothing to confuse.
+        assert_eq!(texts.equal_captions(&[batch(&[0, 2, 1], &[0, 0, 1])]), EqualCaptions { share: 0.0, texts: 2 });
         assert_eq!(texts.equal_captions(&[]), EqualCaptions::default());
     }
 

@@ -1,12 +1,14 @@
 //! [`FeatureSource`]: where a step's image features come from: the cache of a frozen CNN, or images through a CNN that is
 //! trained.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
+use super::augmentation::Augmentation;
 use crate::look::ImagePipeline;
 use crate::look::backbone::{Backbone, Inference};
 use crate::look::features::{FeatureStore, ViewChoice};
@@ -41,6 +43,8 @@ pub enum FeatureSource {
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
         input: ImagePipeline,
+        /// Whether steps change the images, see [`Augmentation`].
+        augment: bool,
     },
 }
 
@@ -53,6 +57,7 @@ impl FeatureSource {
     pub fn decode(
         sources: Vec<ImageSource>,
         input: ImagePipeline,
+        augment: bool,
         progress: &dyn Progress,
     ) -> Result<(Self, Vec<(usize, String)>)> {
         let room = AtomicUsize::new(DECODED_BYTES);
@@ -76,10 +81,10 @@ impl FeatureSource {
                 Err(error) => bad.push((at, error.in_full())),
             }
         }
-        Ok((Self::Images { sources: kept, decoded, input }, bad))
+        Ok((Self::Images { sources: kept, decoded, input, augment }, bad))
     }
 
-    /// The features of a training step: of each image one view, drawn from the step's seed.
+    /// The features of a training step: of each image one view, or one that is augmented, drawn from the step's seed.
     ///
     /// # Errors
     /// When an image can no longer be read.
@@ -87,19 +92,31 @@ impl FeatureSource {
     /// # Shapes
     /// `B` positions → `[B, F]`
     pub fn step_features(&self, model: &Gxn, images: &[usize], phase: Phase, device: &Device) -> Result<Tensor<2>> {
-        let view_of = |slot: usize, views: usize| match phase {
-            Phase::Train { seed } => (mix(seed, 1000 + slot as u64) % views as u64) as usize,
+        let drawn = |slot: usize| match phase {
+            Phase::Train { seed } => mix(seed, 1000 + slot as u64),
             Phase::Evaluate => 0,
         };
+        let view_of = |slot: usize, views: usize| (drawn(slot) % views as u64) as usize;
         match self {
             Self::Cached { store, contents, feature_dim, views } => {
                 let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, *views)).collect();
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
             }
-            Self::Images { input, .. } => {
-                let views: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, input.views.len())).collect();
-                let pixels = self.pixels(images, &views, device)?;
+            Self::Images { input, augment, .. } => {
+                let side = input.preprocess.side_px as usize;
+                let planes = images.par_iter().enumerate().map(|(slot, &image)| {
+                    let image = self.image(image)?;
+                    Ok(match (phase, augment) {
+                        (Phase::Train { .. }, true) => {
+                            Augmentation::drawn(drawn(slot)).apply(&image, &input.preprocess)
+                        }
+                        _ => input.preprocess.apply(&image, input.views[view_of(slot, input.views.len())]),
+                    })
+                });
+                let planes: Result<Vec<Vec<f32>>> = planes.collect();
+                let shape = [images.len(), 3, side, side];
+                let pixels = Tensor::from_data(TensorData::new(planes?.concat(), shape), device);
                 Ok(trained_backbone(model).forward(pixels))
             }
         }
@@ -112,15 +129,10 @@ impl FeatureSource {
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
             Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
-            Self::Images { sources, decoded, input } => {
+            Self::Images { input, .. } => {
                 let inference = Inference::new(trained_backbone(model));
-                let features: Result<Vec<Vec<f32>>> = images
-                    .par_iter()
-                    .map(|&image| match &decoded[image] {
-                        Some(image) => input.mean_feature(&inference, image),
-                        None => input.mean_feature(&inference, &load_image(&sources[image], &ImageLimits::default())?),
-                    })
-                    .collect();
+                let feature = |&image: &usize| input.mean_feature(&inference, &*self.image(image)?);
+                let features: Result<Vec<Vec<f32>>> = images.par_iter().map(feature).collect();
                 Ok(features?.concat())
             }
         }
@@ -150,24 +162,15 @@ impl FeatureSource {
         Ok(())
     }
 
-    /// The CNN's input, `[B, 3, S, S]`.
-    fn pixels(&self, images: &[usize], views: &[usize], device: &Device) -> Result<Tensor<4>> {
-        let Self::Images { sources, decoded, input } = self else {
+    /// A decoded image.
+    fn image(&self, at: usize) -> Result<Cow<'_, RgbImage>> {
+        let Self::Images { sources, decoded, .. } = self else {
             unreachable!("only images have pixels");
         };
-        let side = input.preprocess.side_px as usize;
-        let planes: Result<Vec<Vec<f32>>> = images
-            .par_iter()
-            .zip(views)
-            .map(|(&image, &view)| {
-                let view = input.views[view];
-                match &decoded[image] {
-                    Some(image) => Ok(input.preprocess.apply(image, view)),
-                    None => Ok(input.preprocess.apply(&load_image(&sources[image], &ImageLimits::default())?, view)),
-                }
-            })
-            .collect();
-        Ok(Tensor::from_data(TensorData::new(planes?.concat(), [images.len(), 3, side, side]), device))
+        match &decoded[at] {
+            Some(image) => Ok(Cow::Borrowed(image)),
+            None => load_image(&sources[at], &ImageLimits::default()).map(Cow::Owned),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::sampler::Batch;
 use super::setup::Origin;
 use super::state::RunFolder;
 use super::trainer::Trainer;
@@ -53,4 +54,11 @@ pub(super) fn trainer_of(config: RunConfig, folder: &Path) -> Trainer {
 /// [`trainer_of`] [`tiny_config`].
 pub(super) fn tiny_trainer(folder: &Path, stage: Stage) -> Trainer {
     trainer_of(tiny_config(folder, stage), folder)
+}
+
+/// The first four train images of [`tiny_config`], each with the first `captions` of its two captions.
+pub(super) fn tiny_batch(captions: usize) -> Batch {
+    let rows: Vec<usize> = (0..4).flat_map(|row| vec![row; captions]).collect();
+    let captions = rows.iter().enumerate().map(|(at, row)| 2 * row + at % captions).collect();
+    Batch { images: (0..4).collect(), captions, rows }
 }

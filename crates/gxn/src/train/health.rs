@@ -353,9 +353,12 @@ mod tests {
     #[test]
     fn the_plateau_is_the_loss_of_equal_scores() {
         let matching = |loss| MatchingConfig { loss, margin: 0.2, ..MatchingConfig::default() };
-        assert_eq!(plateau(&matching(LossKind::Hardest), Negatives::Hardest, 128), 0.4);
-        assert_eq!(plateau(&matching(LossKind::Hardest), Negatives::All, 3), 0.8);
-        assert_eq!(plateau(&matching(LossKind::InfoNce), Negatives::All, 128), 128f64.ln());
+        assert_eq!(plateau(&matching(LossKind::Hardest), Negatives::Hardest, 128, 128), 0.4);
+        assert_eq!(plateau(&matching(LossKind::Hardest), Negatives::All, 3, 3), 0.8);
+        assert_eq!(plateau(&matching(LossKind::InfoNce), Negatives::All, 128, 128), 128f64.ln());
+        // Five captions each: an image has 15 − 5 negatives, a caption 3 − 1.
+        let several = plateau(&matching(LossKind::InfoNce), Negatives::All, 3, 15);
+        assert!((several - (11f64.ln() + 3f64.ln()) / 2.0).abs() < 1e-12, "{several}");
         // Hardest negatives at a rate that is too high end here, and the run reports it.
         let alarms = monitor().check(&epoch(0.4, 3.0), Checks { plateau: 0.4, ..MATCH });
         assert!(matches!(alarms[..], [Alarm::Plateau { .. }]), "{alarms:?}");

@@ -22,6 +22,7 @@
 //! | [`state`], [`log`] | what resuming needs, and what is written for people |
 
 pub mod algorithm;
+mod augmentation;
 pub mod caption_task;
 pub mod caption_texts;
 pub mod event;

@@ -83,9 +83,10 @@ pub fn rehearse(config: RunConfig, steps: usize, features: &Path, observer: &dyn
 
 fn steps_per_epoch(dataset: &Dataset, config: &RunConfig) -> usize {
     let used = used_train_images(dataset, config);
-    let images = dataset.captions.iter().map(|caption| caption.image);
-    let images: Vec<usize> = images.filter(|image| used.binary_search(image).is_ok()).collect();
-    epoch_batches(&images, config.train.batch_size, config.train.seed, 0).len()
+    let image_of: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
+    let captions: Vec<usize> = (0..image_of.len()).filter(|&at| used.binary_search(&image_of[at]).is_ok()).collect();
+    let t = &config.train;
+    epoch_batches(&captions, &image_of, [t.batch_size, t.captions_per_image], t.seed, 0).len()
 }
 
 /// Computes the features of a sample in the folder `scratch`.

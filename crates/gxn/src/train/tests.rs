@@ -8,13 +8,14 @@ use burn::tensor::Device;
 
 use super::event::{Event, TrainObserver};
 use super::feature_source::FeatureSource;
-use super::fixture::{tiny_config, tiny_trainer, trainer_of};
+use super::fixture::{tiny_batch, tiny_config, tiny_trainer, trainer_of};
 use super::metrics::NamedMetrics;
+use super::sampler::Batch;
 use super::setup::{Origin, setup};
-use super::training_data::TrainingData;
+use super::training_data::{TrainingData, input_for};
 use super::{Alarm, Trainer};
 use crate::checkpoint::{Checkpoint, weights};
-use crate::config::{FeatureTransform, SelectBy, Stage, Update};
+use crate::config::{FeatureTransform, LookConfig, RunConfig, SelectBy, Stage, Update, Views};
 use crate::look::Phase;
 use gxn_base::{Kind, Progress};
 use gxn_data::Split;
@@ -203,7 +204,7 @@ fn first_weights_come_from_one_run_or_two() {
     config.train.seed = 5;
     let mut second = trainer_of(config, folder.path());
     for trainer in [&mut first, &mut second] {
-        trainer.step(&[0, 2, 4, 6], 4).unwrap();
+        trainer.step(&tiny_batch(1), 4).unwrap();
     }
     let (first, second) = (saved(&first, &folder.path().join("a")), saved(&second, &folder.path().join("b")));
     let config = tiny_config(folder.path(), Stage::I2tT2i);
@@ -277,6 +278,36 @@ fn a_run_that_is_cancelled_while_it_is_calibrated_is_whole() {
     crate::retrieve::calibration::calibrate_run(&run, &()).unwrap().unwrap();
 }
 
+/// A CNN that is trained is not bound to the views of the run that it begins with.
+#[test]
+fn a_run_begins_with_anothers_input_in_its_own_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    let saved = trainer_of(config.clone(), folder.path()).checkpoint(None);
+    (config.look.views, config.look.side_px) = (Views::Full, 48);
+    let input = input_for(&config, Some(&saved));
+    assert_eq!((saved.pipeline.views.len(), input.views.len()), (2, 1));
+    assert_eq!(input.preprocess, saved.pipeline.preprocess);
+}
+
+/// An image that is augmented differs from step to step, the same step repeats it, and evaluation sees none of it.
+#[test]
+fn augmented_images_are_a_function_of_the_steps_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    let features = folder.path().join("features");
+    config.look.finetune = true;
+    let found = |augment: bool, phase| -> Vec<f32> {
+        let config = RunConfig { look: LookConfig { augment, ..config.look.clone() }, ..config.clone() };
+        let (data, model) = setup(&config, Origin::New, None, &features, &Device::flex(), &()).unwrap();
+        data.features.step_features(&model, &[1], phase, &Device::flex()).unwrap().into_data().iter().collect()
+    };
+    let step = |seed| found(true, Phase::Train { seed });
+    assert_eq!(step(1), step(1));
+    assert_ne!(step(1), step(2));
+    assert_eq!(found(true, Phase::Evaluate), found(false, Phase::Evaluate));
+}
+
 /// Two images have the caption "green is here".
 #[test]
 fn equal_captions_of_other_images_are_no_negatives_where_they_are_masked() {
@@ -290,8 +321,12 @@ fn equal_captions_of_other_images_are_no_negatives_where_they_are_masked() {
     let data = load(&config);
     let members = [0, 2, 4]; // "green is here", "Green is here", "olive is here"
     let (yes, no) = (true, false);
-    assert_eq!(data.belongs(&members, false), [yes, no, no, no, yes, no, no, no, yes]);
-    assert_eq!(data.belongs(&members, true), [yes, yes, no, yes, yes, no, no, no, yes]);
+    let belongs = |captions: &[usize], is_masked| {
+        let (images, rows) = (captions.iter().map(|&c| data.caption_image[c]).collect(), (0..captions.len()).collect());
+        data.pairs(&Batch { images, captions: captions.to_vec(), rows }, is_masked).belongs().to_vec()
+    };
+    assert_eq!(belongs(&members, false), [yes, no, no, no, yes, no, no, no, yes]);
+    assert_eq!(belongs(&members, true), [yes, yes, no, yes, yes, no, no, no, yes]);
     // The second image has the caption of the first one too, but this batch shows another of its own.
-    assert_eq!(data.belongs(&[0, 3], true), [yes, no, yes, yes]);
+    assert_eq!(belongs(&[0, 3], true), [yes, no, yes, yes]);
 }

@@ -19,7 +19,7 @@ use super::optimisers::Optimisers;
 use super::preflight::check_writable;
 use super::run_lock::RunLock;
 use super::sample::Sample;
-use super::sampler::epoch_batches;
+use super::sampler::{Batch, epoch_batches};
 use super::setup::{Origin, setup};
 use super::state::{self, Machine, Position, RunFolder};
 use super::training_data::TrainingData;
@@ -276,15 +276,15 @@ impl Trainer {
 
     fn finish_epoch(
         &mut self,
-        batches: &[Vec<usize>],
+        batches: &[Batch],
         start: Instant,
         log: &mut Log,
         observer: &dyn TrainObserver,
     ) -> Result<()> {
         let loss = self.position.loss_sum / batches.len().max(1) as f64;
         let metrics = std::mem::take(&mut self.position.sums).over(batches.len());
-        let batch_size = self.config.train.batch_size.min(self.data.train_images.len());
-        let plateau = plateau(&self.config.matching, self.negatives(), batch_size);
+        let [images, captions] = batches.first().map_or([0; 2], |batch| [batch.images.len(), batch.captions.len()]);
+        let plateau = plateau(&self.config.matching, self.negatives(), images, captions);
         self.position.epoch += 1;
         self.position.batch = 0;
         self.position.loss_sum = 0.0;
@@ -331,10 +331,10 @@ impl Trainer {
         }
     }
 
-    fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let images: Vec<usize> = self.data.train_captions.iter().map(|&c| self.data.caption_image[c]).collect();
-        let batches = epoch_batches(&images, self.config.train.batch_size, self.config.train.seed, epoch);
-        batches.into_iter().map(|batch| batch.into_iter().map(|at| self.data.train_captions[at]).collect()).collect()
+    fn batches(&self, epoch: usize) -> Vec<Batch> {
+        let (t, data) = (&self.config.train, &self.data);
+        let sizes = [t.batch_size, t.captions_per_image];
+        epoch_batches(&data.train_captions, &data.caption_image, sizes, t.seed, epoch)
     }
 
     fn is_over(&self) -> bool {

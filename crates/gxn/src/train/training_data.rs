@@ -12,12 +12,13 @@ use super::caption_texts::{CaptionTexts, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
 use super::sample::Sample;
+use super::sampler::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, expand};
 use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore};
-use crate::matching::ranking_loss::same_image;
+use crate::matching::Pairs;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
@@ -85,7 +86,11 @@ impl TrainingData {
         let input = input_for(config, saved);
         let backbone = backbone_for(config, saved, device)?;
         let (features, trained, frozen) = if config.look.finetune {
-            (decoded_images(&mut dataset, &input, progress)?, Some(unlocked(backbone, &config.look)), None)
+            (
+                decoded_images(&mut dataset, &input, config.look.augment, progress)?,
+                Some(unlocked(backbone, &config.look)),
+                None,
+            )
         } else {
             (cached_features(config, &mut dataset, &input, &backbone, features, progress)?, None, Some(backbone))
         };
@@ -146,23 +151,17 @@ impl TrainingData {
         captions
     }
 
-    /// Which captions of a step belong to which of its images, and are no negatives of them: an image's own, and with
-    /// `equal_captions` those of other images that are, word by word, one of its own.
-    ///
-    /// # Shapes
-    /// `B` captions → `[B, B]`, a row for each caption's image
-    pub fn belongs(&self, members: &[usize], equal_captions: bool) -> Vec<bool> {
-        let images: Vec<usize> = members.iter().map(|&caption| self.caption_image[caption]).collect();
-        let mut belongs = same_image(&images);
+    /// Which captions of a step belong to which of its images. With `equal_captions` a caption that is, word by word, one of
+    /// an image's own, is no negative of that image, though it is another image's.
+    pub fn pairs(&self, batch: &Batch, equal_captions: bool) -> Pairs {
+        let mut pairs = Pairs::new(batch.rows.clone(), batch.images.len());
         if equal_captions {
-            for (row, &image) in belongs.chunks_exact_mut(members.len()).zip(&images) {
-                let own: HashSet<u32> = self.dataset.captions_of(image).map(|caption| self.texts.of(caption)).collect();
-                row.iter_mut()
-                    .zip(members)
-                    .for_each(|(entry, &caption)| *entry |= own.contains(&self.texts.of(caption)));
-            }
+            let texts_of =
+                |&image: &usize| self.dataset.captions_of(image).map(|caption| self.texts.of(caption)).collect();
+            let own: Vec<HashSet<u32>> = batch.images.iter().map(texts_of).collect();
+            pairs.exempt(|image, caption| own[image].contains(&self.texts.of(batch.captions[caption])));
         }
-        belongs
+        pairs
     }
 
     /// Row of a train image among [`TrainingData::captioned`].
@@ -254,9 +253,10 @@ fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<It
     dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
 }
 
-/// The CNN's input: that of the checkpoint that was `saved`, if there is one.
+/// The CNN's input: that of the checkpoint that was `saved`, if there is one, in the views that the configuration asks for.
 pub(super) fn input_for(config: &RunConfig, saved: Option<&Checkpoint>) -> ImagePipeline {
-    saved.map_or_else(|| input_of(&config.look), |saved| saved.pipeline.clone())
+    let input = input_of(&config.look);
+    saved.map_or_else(|| input.clone(), |saved| ImagePipeline { views: input.views.clone(), ..saved.pipeline.clone() })
 }
 
 /// The CNN of the checkpoint that was `saved`, else the one that the configuration names.
@@ -289,9 +289,14 @@ fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
 }
 
 /// Images for a CNN that is trained; those that cannot be read leave the dataset.
-fn decoded_images(dataset: &mut Dataset, input: &ImagePipeline, progress: &dyn Progress) -> Result<FeatureSource> {
+fn decoded_images(
+    dataset: &mut Dataset,
+    input: &ImagePipeline,
+    augment: bool,
+    progress: &dyn Progress,
+) -> Result<FeatureSource> {
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let (features, bad) = FeatureSource::decode(sources, input.clone(), progress)?;
+    let (features, bad) = FeatureSource::decode(sources, input.clone(), augment, progress)?;
     leave_out(dataset, bad, progress)?;
     let contents = dataset.images.par_iter().map(|image| image.content.map_or_else(|| image.source.content_hash(), Ok));
     report_leaks(dataset, &contents.collect::<Result<Vec<_>>>()?, progress)?;

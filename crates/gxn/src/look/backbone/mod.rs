@@ -215,6 +215,12 @@ impl Backbone {
         }
     }
 
+    /// Of each block the number of groups above its own.
+    pub fn groups_above(&self) -> Vec<usize> {
+        let above = |block| self.groups.iter().filter(|&&first| first > block).count();
+        (0..self.blocks.len()).map(above).collect()
+    }
+
     /// The feature that the paper takes: the mean over the last map, or for VGG-19 the penultimate fully connected
     /// layer after its ReLU.
     ///

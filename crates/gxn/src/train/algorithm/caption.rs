@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use super::{LossOutput, Step, value};
 use crate::config::Update;
@@ -16,6 +16,7 @@ use crate::look::{Phase, TokenBatch};
 use crate::model::Gxn;
 use crate::seed::mix;
 use crate::train::metrics::NamedMetrics;
+use crate::train::sampler::Batch;
 use crate::train::trainer::Trainer;
 use gxn_base::Result;
 use gxn_data::{END, START, UNKNOWN};
@@ -148,9 +149,21 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// These rows of `features`, in this order.
+fn rows_of(features: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.iter().enumerate().all(|(at, &row)| at == row) {
+        return features;
+    }
+    let rows = TensorData::new(rows.iter().map(|&row| row as i64).collect(), [rows.len()]);
+    let device = features.device();
+    features.select(0, Tensor::from_data(rows, &device))
+}
+
 impl Trainer {
     pub(super) fn update_caption(&mut self, step: &mut Step) -> Result<()> {
-        let (images, features) = self.features(step.members, step.seed)?;
+        let Batch { images, captions, rows } = step.batch;
+        // One row for each caption.
+        let features = rows_of(self.features(step, step.seed)?, rows);
         let (t, config) = (&self.config.train, &self.config.imagine.caption);
         // The epochs of Match alone do not count.
         let (epoch, epochs) = (self.position.epoch - t.match_epochs, t.epochs - t.match_epochs);
@@ -158,10 +171,10 @@ impl Trainer {
         let reinforcement = task.reward.as_ref().map(|reward| Reinforcement {
             gamma: gamma(config, epoch, epochs),
             reward,
-            references: images.iter().map(|&image| self.data.train_row(image)).collect(),
+            references: rows.iter().map(|&row| self.data.train_row(images[row])).collect(),
             max_words: config.max_words,
         });
-        let captions = step.members.iter().map(|&c| self.data.tokens[c].clone()).collect();
+        let captions = captions.iter().map(|&c| self.data.tokens[c].clone()).collect();
         let batch = CaptionBatch { features, captions };
         let share = sampling(config, t.stage, epoch, epochs);
         let phase = Phase::Train { seed: mix(step.seed, 0xca97) };

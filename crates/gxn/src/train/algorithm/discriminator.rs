@@ -70,9 +70,11 @@ impl Trainer {
         let config = &self.config.imagine.image;
         let task = self.images.as_ref().expect("a stage with images has their pixels");
         let (seed, phase) = generator::draws(step);
-        let rows: Vec<usize> = step.members.iter().map(|&c| self.data.train_row(self.data.caption_image[c])).collect();
+        let rows: Vec<usize> = step.batch.images.iter().map(|&image| self.data.train_row(image)).collect();
         let real = task.pixels.gather(&rows, config.mirror, mix(seed, 0x3f), &self.device.clone().autodiff());
-        let captions: Vec<&[u32]> = step.members.iter().map(|&c| self.data.tokens[c].as_slice()).collect();
+        // One caption of each image: the next pair's has to be wrong.
+        let captions = step.batch.first_captions();
+        let captions: Vec<&[u32]> = captions.iter().map(|&c| self.data.tokens[c].as_slice()).collect();
         let freeze_text_encoder = self.config.train.stage == Stage::T2iPretrain;
         let captions = TokenBatch::new(&captions);
         let fakes = generate_fakes(&self.model, &captions, config, freeze_text_encoder, phase, mix(seed, 0x2e));

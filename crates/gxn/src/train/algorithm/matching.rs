@@ -6,8 +6,7 @@ use burn::tensor::Tensor;
 use super::{LossOutput, Step, generator, value};
 use crate::config::{LossKind, MatchingConfig, Update};
 use crate::look::{Phase, TokenBatch};
-use crate::matching::ranking_loss::mask_of;
-use crate::matching::{Negatives, combined_scores, hinge_loss, info_nce_loss};
+use crate::matching::{Negatives, Pairs, combined_scores, hinge_loss, info_nce_loss};
 use crate::model::Gxn;
 use crate::seed::mix;
 use crate::train::metrics::NamedMetrics;
@@ -22,11 +21,10 @@ const MAX_SCALE: f32 = 100.0;
 pub struct MatchBatch {
     /// CNN features, `[B, F]`.
     pub features: Tensor<2>,
-    /// One caption for each.
+    /// `C` captions of these images.
     pub captions: TokenBatch,
-    /// Which captions belong to which images, so that they are no negatives of each other: `[B, B]`, a row for each image,
-    /// see [`same_image`](crate::matching::ranking_loss::same_image).
-    pub belongs: Vec<bool>,
+    /// Which caption belongs to which image.
+    pub pairs: Pairs,
 }
 
 /// The ranking loss of a batch on the combined scores. `negatives` counts where the configuration has a hinge loss.
@@ -40,26 +38,27 @@ pub fn match_loss(
 ) -> LossOutput {
     let images = model.encode_image(batch.features, phase);
     let captions = model.encode_text(&batch.captions, phase);
-    let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, B]
-    let mask = mask_of(batch.belongs, &scores.device());
+    let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, C]
     let loss = match matching.loss {
         LossKind::InfoNce => {
             let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
-            info_nce_loss(scores, mask, scale)
+            info_nce_loss(scores, &batch.pairs, scale)
         }
-        LossKind::Sum | LossKind::Hardest => hinge_loss(scores, mask, matching.margin, negatives),
+        LossKind::Sum | LossKind::Hardest => hinge_loss(scores, &batch.pairs, matching.margin, negatives),
     };
     let gradients = GradientsParams::from_grads(loss.backward(), model);
     LossOutput { loss: value(&loss), metrics: NamedMetrics::default(), gradients }
 }
 
-/// The mean loss of a batch of `batch_size` pairs whose scores are all equal: where nothing is learned.
-pub fn plateau(matching: &MatchingConfig, negatives: Negatives, batch_size: usize) -> f64 {
-    let others = batch_size.saturating_sub(1) as f64;
+/// The mean loss of a batch of `images` images and `captions` captions of theirs whose scores are all equal: where nothing is
+/// learned.
+pub fn plateau(matching: &MatchingConfig, negatives: Negatives, images: usize, captions: usize) -> f64 {
+    let own = captions / images.max(1);
+    let others = [captions.saturating_sub(own) as f64, images.saturating_sub(1) as f64];
     match (matching.loss, negatives) {
-        (LossKind::InfoNce, _) => (batch_size as f64).ln(),
+        (LossKind::InfoNce, _) => others.iter().map(|others| (others + 1.0).ln()).sum::<f64>() / 2.0,
         (LossKind::Sum | LossKind::Hardest, Negatives::Hardest) => 2.0 * matching.margin,
-        (LossKind::Sum | LossKind::Hardest, Negatives::All) => 2.0 * others * matching.margin,
+        (LossKind::Sum | LossKind::Hardest, Negatives::All) => matching.margin * others.iter().sum::<f64>(),
     }
 }
 
@@ -68,10 +67,10 @@ impl Trainer {
         // Behind Gen_t2i dropout is drawn again: the batch may have had a Match before it.
         let is_behind_generator = step.metrics.get(generator::LOSS).is_some();
         let seed = if is_behind_generator { mix(step.seed, 0x2d) } else { step.seed };
-        let (_, features) = self.features(step.members, seed)?;
-        let captions = self.data.step_captions(step.members, self.config.look.sentence.unknown_word_rate, seed);
-        let belongs = self.data.belongs(step.members, self.config.matching.mask_equal_captions);
-        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), belongs };
+        let features = self.features(step, seed)?;
+        let captions = self.data.step_captions(&step.batch.captions, self.config.look.sentence.unknown_word_rate, seed);
+        let pairs = self.data.pairs(step.batch, self.config.matching.mask_equal_captions);
+        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), pairs };
         let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;

@@ -28,6 +28,7 @@ use burn::tensor::Tensor;
 use super::event::StepReport;
 use super::health::diverged;
 use super::metrics::NamedMetrics;
+use super::sampler::Batch;
 use super::schedule::{ema_decay, learning_rate};
 use super::trainer::Trainer;
 use crate::config::Update;
@@ -53,8 +54,7 @@ pub struct LossOutput {
 /// What the updates of a batch share.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
-    /// The captions of the batch, each of another image.
-    members: &'a [usize],
+    batch: &'a Batch,
     /// Decides all that is random in the batch.
     seed: u64,
     /// Learning rate.
@@ -68,11 +68,11 @@ pub(super) struct Step<'a> {
 
 impl Trainer {
     /// One batch of Algorithm 1.
-    pub(super) fn step(&mut self, members: &[usize], steps_per_epoch: usize) -> Result<StepReport> {
+    pub(super) fn step(&mut self, batch: &Batch, steps_per_epoch: usize) -> Result<StepReport> {
         let start = Instant::now();
         let t = &self.config.train;
         let mut step = Step {
-            members,
+            batch,
             seed: mix(mix(t.seed, 0x57e9), self.position.step),
             rate: learning_rate(t, self.position.step, steps_per_epoch),
             reported: (0.0, 0.0),
@@ -122,12 +122,20 @@ impl Trainer {
 
     /// The learning rate of a parameter by its path: `own` below `module`, `shared` elsewhere, less for a CNN.
     fn rates(&self, module: &'static str, own: f64, shared: f64) -> impl Fn(&str) -> f64 + use<> {
-        let backbone = if self.config.look.finetune { shared * self.config.look.finetune_rate } else { shared };
-        move |path: &str| match path.split('.').next() {
-            Some(first) if first == module => own,
-            Some("backbone") => backbone,
+        let (top, blocks) = (shared * self.config.look.finetune_rate, self.block_rates(shared));
+        move |path: &str| match path.split('.').collect::<Vec<_>>()[..] {
+            [first, ..] if first == module => own,
+            ["backbone", "blocks", number, ..] => blocks[number.parse::<usize>().expect("blocks have numbers")],
+            ["backbone", ..] => top,
             _ => shared,
         }
+    }
+
+    /// The learning rates of the blocks of a CNN that is trained: less in each group further down.
+    fn block_rates(&self, shared: f64) -> Vec<f64> {
+        let look = &self.config.look;
+        let rate = |groups: usize| shared * look.finetune_rate * look.finetune_decay.powi(groups as i32);
+        self.model.backbone.iter().flat_map(|backbone| backbone.groups_above().into_iter().map(rate)).collect()
     }
 
     /// The learning rate of a step for weights whose own first rate is `first`; 0 takes the run's. The schedule is the
@@ -136,12 +144,10 @@ impl Trainer {
         if first > 0.0 { step.rate / self.config.train.learning_rate * first } else { step.rate }
     }
 
-    /// Images and CNN features of a batch's pairs; a CNN that is trained computes them again after every update.
-    fn features(&self, members: &[usize], seed: u64) -> Result<(Vec<usize>, Tensor<2>)> {
-        let images: Vec<usize> = members.iter().map(|&c| self.data.caption_image[c]).collect();
+    /// CNN features of a batch's images; a CNN that is trained computes them again after every update.
+    fn features(&self, step: &Step, seed: u64) -> Result<Tensor<2>> {
         let device = self.device.clone().autodiff();
-        let features = self.data.features.step_features(&self.model, &images, Phase::Train { seed }, &device)?;
-        Ok((images, features))
+        self.data.features.step_features(&self.model, &step.batch.images, Phase::Train { seed }, &device)
     }
 
     /// The gradients clipped to the configured norm, and the norm that they had.

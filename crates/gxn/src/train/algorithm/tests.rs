@@ -17,8 +17,9 @@ use crate::config::{ImageConfig, Injection, RunConfig, Stage, Update};
 use crate::imagine::adversarial_loss;
 use crate::look::{Init, Phase, TokenBatch};
 use crate::model::{Generators, Gxn};
-use crate::train::fixture::{tiny_config, tiny_trainer, trainer_of};
+use crate::train::fixture::{tiny_batch, tiny_config, tiny_trainer, trainer_of};
 use crate::train::metrics::NamedMetrics;
+use crate::train::sampler::Batch;
 use crate::train::trainer::Trainer;
 use gxn_data::{END, START, UNKNOWN};
 use gxn_eval::metrics::CiderReward;
@@ -224,12 +225,9 @@ fn whole_trainer(folder: &std::path::Path) -> Trainer {
     tiny_trainer(folder, Stage::I2tT2i)
 }
 
-/// A batch of four train captions of different images.
-fn first_step<'a>(members: &'a [usize]) -> Step<'a> {
-    Step { members, seed: 11, rate: 1e-2, reported: (0.0, 0.0), metrics: NamedMetrics::default(), fakes: None }
+fn first_step(batch: &Batch) -> Step<'_> {
+    Step { batch, seed: 11, rate: 1e-2, reported: (0.0, 0.0), metrics: NamedMetrics::default(), fakes: None }
 }
-
-const MEMBERS: [usize; 4] = [0, 2, 4, 6];
 
 /// Parameters and the memory of the optimisers.
 fn state_of(trainer: &Trainer) -> (Arrays, Vec<AdamState>) {
@@ -252,9 +250,10 @@ fn an_update_of_the_discriminator_leaves_everything_else_bit_equal() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = whole_trainer(folder.path());
     // All optimisers have memory.
-    trainer.step(&MEMBERS, 4).unwrap();
+    trainer.step(&tiny_batch(1), 4).unwrap();
     let (weights, memory) = state_of(&trainer);
-    let mut step = first_step(&MEMBERS);
+    let batch = tiny_batch(1);
+    let mut step = first_step(&batch);
     trainer.update_discriminator(&mut step).unwrap();
     let (after, memory_after) = state_of(&trainer);
     assert_eq!(moved(&weights, &after), names(&["discriminator."], &trainer.model));
@@ -267,7 +266,8 @@ fn an_update_of_the_discriminator_leaves_everything_else_bit_equal() {
 fn an_update_of_the_generator_moves_the_grounded_text_encoder_and_not_the_discriminator() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = whole_trainer(folder.path());
-    let mut step = first_step(&MEMBERS);
+    let batch = tiny_batch(1);
+    let mut step = first_step(&batch);
     trainer.update_discriminator(&mut step).unwrap();
     let (weights, memory) = state_of(&trainer);
     trainer.update_generator(&mut step).unwrap();
@@ -283,7 +283,7 @@ fn a_generator_that_learns_alone_moves_nothing_but_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = tiny_trainer(folder.path(), Stage::T2iPretrain);
     let (weights, _) = state_of(&trainer);
-    let report = trainer.step(&MEMBERS, 4).unwrap();
+    let report = trainer.step(&tiny_batch(1), 4).unwrap();
     let (after, _) = state_of(&trainer);
     assert_eq!(moved(&weights, &after), names(&["image_generator.", "discriminator."], &trainer.model));
     // The step is reported by the generator's loss.
@@ -295,9 +295,9 @@ fn a_generator_that_learns_alone_moves_nothing_but_itself() {
 fn an_update_of_captions_leaves_the_text_encoders_and_the_other_memories() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = whole_trainer(folder.path());
-    trainer.step(&MEMBERS, 4).unwrap();
+    trainer.step(&tiny_batch(1), 4).unwrap();
     let (weights, memory) = state_of(&trainer);
-    trainer.update_caption(&mut first_step(&MEMBERS)).unwrap();
+    trainer.update_caption(&mut first_step(&tiny_batch(1))).unwrap();
     let (after, memory_after) = state_of(&trainer);
     let own = ["caption_decoder.", "image.grounded_map.", "sentence.words"];
     assert_eq!(moved(&weights, &after), names(&own, &trainer.model));
@@ -309,7 +309,8 @@ fn match_moves_both_encoders_and_no_generator() {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = whole_trainer(folder.path());
     let (weights, _) = state_of(&trainer);
-    let mut step = first_step(&MEMBERS);
+    let batch = tiny_batch(1);
+    let mut step = first_step(&batch);
     trainer.update_match(&mut step).unwrap();
     let (after, memory) = state_of(&trainer);
     let moved = moved(&weights, &after);
@@ -332,7 +333,7 @@ fn match_moves_both_encoders_and_no_generator() {
 fn a_batch_of_the_last_stage_is_its_five_updates() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = whole_trainer(folder.path());
-    let report = whole.step(&MEMBERS, 4).unwrap();
+    let report = whole.step(&tiny_batch(1), 4).unwrap();
     let names: Vec<&str> = report.metrics.iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
@@ -355,7 +356,8 @@ fn a_batch_of_the_last_stage_is_its_five_updates() {
 
     let mut parts = whole_trainer(folder.path());
     let seed = crate::seed::mix(crate::seed::mix(parts.config.train.seed, 0x57e9), 0);
-    let mut step = Step { seed, ..first_step(&MEMBERS) };
+    let batch = tiny_batch(1);
+    let mut step = Step { seed, ..first_step(&batch) };
     parts.update_caption(&mut step).unwrap();
     parts.update_match(&mut step).unwrap();
     parts.update_discriminator(&mut step).unwrap();
@@ -363,6 +365,45 @@ fn a_batch_of_the_last_stage_is_its_five_updates() {
     parts.update_match(&mut step).unwrap();
     assert_eq!((report.loss, report.grad_norm), step.reported);
     assert_eq!(state_of(&whole), state_of(&parts));
+}
+
+/// Two captions of each image: Match has eight pairs, captions are generated for eight, and the discriminator sees each image
+/// once.
+#[test]
+fn a_step_takes_several_captions_of_an_image_through_all_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = whole_trainer(folder.path());
+    let batch = tiny_batch(2);
+    assert_eq!(batch.first_captions(), tiny_batch(1).captions);
+    let mut step = first_step(&batch);
+    trainer.update_discriminator(&mut step).unwrap();
+    assert_eq!(step.fakes.as_ref().unwrap().t_l().dims()[0], 4);
+    let report = trainer.step(&batch, 4).unwrap();
+    assert!(report.metrics.get(caption::LOSS).unwrap() > 0.0 && report.loss.is_finite());
+    // A caption is generated from its own image.
+    let wrong = Batch { images: vec![3, 2, 1, 0], ..batch.clone() };
+    let loss_of =
+        |batch: &Batch| whole_trainer(folder.path()).step(batch, 4).unwrap().metrics.get(CROSS_ENTROPY).unwrap();
+    assert_ne!(loss_of(&batch), loss_of(&wrong));
+}
+
+/// Rate 0.1, a CNN's share 0.5, each group below half of the one above: the small CNN has five groups of one block.
+#[test]
+fn the_groups_of_a_cnn_learn_the_slower_the_lower_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    (config.look.finetune, config.look.finetune_rate, config.look.finetune_decay) = (true, 0.5, 0.5);
+    let trainer = trainer_of(config, folder.path());
+    let rates = trainer.rates("", 0.1, 0.1);
+    let paths: Vec<String> =
+        collect(&*trainer.model).into_keys().filter(|path| path.starts_with("backbone.")).collect();
+    assert_eq!(paths.len(), 5 * 3);
+    for path in paths {
+        let block: i32 = path.split('.').nth(2).unwrap().parse().unwrap();
+        let expected = 0.05 * 0.5f64.powi(4 - block);
+        assert!((rates(&path) - expected).abs() < 1e-12, "{path}: {}", rates(&path));
+    }
+    assert_eq!(rates("sentence.words"), 0.1);
 }
 
 /// Epochs of Match alone at the beginning take the batches and seeds of a run of stage `match`.
@@ -373,10 +414,10 @@ fn the_first_epochs_of_a_merge_are_match_alone() {
     config.train.match_epochs = 1;
     let mut merging = trainer_of(config, folder.path());
     assert_eq!(merging.updates(), [Update::Match]);
-    let report = merging.step(&MEMBERS, 4).unwrap();
+    let report = merging.step(&tiny_batch(1), 4).unwrap();
     assert!(report.metrics.is_empty());
     let mut control = tiny_trainer(folder.path(), Stage::Match);
-    let expected = control.step(&MEMBERS, 4).unwrap();
+    let expected = control.step(&tiny_batch(1), 4).unwrap();
     assert_eq!((report.loss, report.grad_norm), (expected.loss, expected.grad_norm));
     merging.position.epoch = 1;
     assert_eq!(merging.updates(), Stage::I2tT2i.updates());
@@ -389,7 +430,7 @@ fn a_loss_that_is_not_finite_moves_nothing() {
     config.matching.margin = 1e39; // more than the largest f32
     let mut trainer = trainer_of(config, folder.path());
     let (weights, _) = state_of(&trainer);
-    let error = trainer.step(&MEMBERS, 4).unwrap_err();
+    let error = trainer.step(&tiny_batch(1), 4).unwrap_err();
     assert!(error.to_string().contains("the loss of step 1"), "{error}");
     assert_eq!(moved(&weights, &state_of(&trainer).0), BTreeSet::new());
 }
