@@ -6,10 +6,9 @@
 
 use std::ops::Range;
 
-use super::block::Block;
 use super::kernel::{Dense, Depthwise, PANEL};
 use super::map::{Map, max_pool};
-use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedDepthwise, PackedInverted, Step};
+use super::step::{Packed, PackedBottleneck, PackedDepthwise, PackedInverted, Step};
 use super::{Backbone, vgg};
 use gxn_ops::pool::Buffer;
 use gxn_ops::simd16::Instructions;
@@ -39,11 +38,8 @@ pub(super) struct PackedNetwork {
 impl PackedNetwork {
     /// The network in the form of its kernels.
     pub(super) fn new(backbone: &Backbone) -> Self {
-        let pack = |blocks: &[Block]| {
-            let packed = blocks.iter().map(|block| Step::pack(block, &mut FoldedLayers(&block.folded())));
-            packed.collect()
-        };
-        Self { steps: pack(&backbone.blocks), head: pack(&backbone.head), kernels: Kernels::default() }
+        let [steps, head] = [&backbone.blocks, &backbone.head].map(|blocks| Step::pack_all(blocks));
+        Self { steps, head, kernels: Kernels::default() }
     }
 
     /// The feature of an image `[3, side, side]`, on the calling thread; see [`Backbone::forward`].
@@ -53,7 +49,7 @@ impl PackedNetwork {
 
     /// The last map.
     fn map(&self, image: &[f32], side: usize) -> Map {
-        with_scratch(|scratch| self.run(&self.steps, Map::from_planes(image, 3, [side, side]), scratch))
+        with_scratch(|scratch| self.kernels.run(&self.steps, Map::from_planes(image, 3, [side, side]), scratch))
     }
 
     /// The feature from the last map.
@@ -69,17 +65,7 @@ impl PackedNetwork {
         for (to, from) in input.data.chunks_exact_mut(input.step).zip(pooled.chunks_exact(map.channels)) {
             to[..map.channels].copy_from_slice(from);
         }
-        self.run(&self.head, input, &mut Scratch::default()).pool([1, 1])
-    }
-
-    fn run(&self, steps: &[Step], map: Map, scratch: &mut Scratch) -> Map {
-        let mut input = map;
-        for step in steps {
-            let mut out = std::mem::take(&mut scratch.maps[0]);
-            self.kernels.step(step, &input, &mut out, scratch);
-            scratch.maps[0] = std::mem::replace(&mut input, out);
-        }
-        input
+        self.kernels.run(&self.head, input, &mut Scratch::default()).pool([1, 1])
     }
 }
 
@@ -102,6 +88,18 @@ impl Default for Kernels {
 }
 
 impl Kernels {
+    /// What `steps` make of `map`, in memory that is not larger than it needs to be.
+    pub(super) fn run(self, steps: &[Step], map: Map, scratch: &mut Scratch) -> Map {
+        let mut input = map;
+        for (number, step) in steps.iter().enumerate() {
+            let is_last = number + 1 == steps.len();
+            let mut out = if is_last { Map::default() } else { std::mem::take(&mut scratch.maps[0]) };
+            self.step(step, &input, &mut out, scratch);
+            scratch.maps[0] = std::mem::replace(&mut input, out);
+        }
+        input
+    }
+
     /// `out` becomes what `step` makes of `input`.
     pub(super) fn step(self, step: &Step, input: &Map, out: &mut Map, scratch: &mut Scratch) {
         match step {

@@ -2,6 +2,8 @@
 //!
 //! Only the maps between the blocks are kept; what lies inside a block is computed again when its gradient is due.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::block::{Block, MaxPool};
@@ -17,16 +19,16 @@ use gxn_ops::pool::Buffer;
 /// the number of threads.
 const GROUP: usize = 4;
 
-/// Blocks of a backbone, of which those from `cut` on are trained.
+/// Blocks of a backbone: frozen ones, and trained ones after them.
 #[derive(Debug)]
 pub(super) struct TrainedNetwork {
+    frozen: Arc<Vec<Step>>,
     steps: Vec<Step>,
     /// For each trained step the layers in the order of [`Block::layers`].
     layers: Vec<Vec<TrainedLayer>>,
-    cut: usize,
     kernels: Kernels,
-    /// Folded weights and biases before the first trained one, and all of them.
-    counts: [usize; 2],
+    /// Folded weights and biases of the trained steps.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -42,8 +44,8 @@ type Sums = Vec<Vec<LayerSums>>;
 pub(super) type Maps = Vec<Map>;
 
 impl TrainedNetwork {
-    /// Blocks with the weights of `folded`, which holds those of each layer one after the other.
-    pub(super) fn new(blocks: &[Block], cut: usize, folded: &[f32]) -> Self {
+    /// Trained blocks with the weights of `folded`, which holds those of each layer one after the other.
+    pub(super) fn new(frozen: Arc<Vec<Step>>, blocks: &[Block], folded: &[f32]) -> Self {
         let mut offset = 0;
         let offsets: Vec<usize> = blocks
             .iter()
@@ -57,7 +59,7 @@ impl TrainedNetwork {
         let steps = (blocks.par_iter().zip(&offsets))
             .map(|(block, &offset)| Step::pack(block, &mut FoldedLayers(&folded[offset..])))
             .collect();
-        let layers = (blocks[cut..].par_iter().zip(&offsets[cut..]))
+        let layers = (blocks.par_iter().zip(&offsets))
             .map(|(block, &offset)| {
                 let mut folded = FoldedLayers(&folded[offset..]);
                 let layers = block.layers().into_iter().map(|layer| {
@@ -67,13 +69,12 @@ impl TrainedNetwork {
                 layers.collect()
             })
             .collect();
-        let first = offsets.get(cut).copied().unwrap_or(offset);
-        Self { steps, layers, cut, kernels: Kernels::default(), counts: [first, offset] }
+        Self { frozen, steps, layers, kernels: Kernels::default(), count: offset }
     }
 
     /// Whether no block is frozen.
     pub(super) fn trains_all(&self) -> bool {
-        self.cut == 0
+        self.frozen.is_empty()
     }
 
     /// The maps of each image.
@@ -88,14 +89,8 @@ impl TrainedNetwork {
     }
 
     fn forward_image(&self, image: Map, scratch: &mut Scratch) -> Maps {
-        let mut input = image;
-        for step in &self.steps[..self.cut] {
-            let mut out = Map::default();
-            self.kernels.step(step, &input, &mut out, scratch);
-            input = out;
-        }
-        let mut maps = vec![input];
-        for step in &self.steps[self.cut..] {
+        let mut maps = vec![self.kernels.run(&self.frozen, image, scratch)];
+        for step in &self.steps {
             let mut out = Map::default();
             self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
             maps.push(out);
@@ -103,7 +98,7 @@ impl TrainedNetwork {
         maps
     }
 
-    /// The gradients of all folded weights and biases (zero where they are not trained), and those of the inputs
+    /// The gradients of the folded weights and biases of the trained blocks, and those of the inputs
     /// `[B, channels, height, width]` where they are wanted.
     ///
     /// # Shapes
@@ -126,8 +121,8 @@ impl TrainedNetwork {
                 total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
             });
         }
-        let mut folded = vec![0.0; self.counts[1]];
-        let mut rest = &mut folded[self.counts[0]..];
+        let mut folded = vec![0.0; self.count];
+        let mut rest = &mut folded[..];
         for sums in total.iter().flatten() {
             let (here, after) = rest.split_at_mut(sums.count());
             sums.write(here);
@@ -158,7 +153,7 @@ impl TrainedNetwork {
             let target = wants_input.then_some(&mut input_gradient);
             let layers = &self.layers[number];
             let sums = &mut sums[number];
-            match &self.steps[self.cut + number] {
+            match &self.steps[number] {
                 Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
                 Step::Inverted(block) => self.kernels.inverted_backward(block, layers, io, sums, target, scratch),
                 Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
