@@ -9,6 +9,8 @@ mod efficientnet_lite;
 mod extension;
 mod frozen;
 mod inference;
+mod inverted;
+mod inverted_backward;
 mod kernel;
 mod layer;
 mod map;

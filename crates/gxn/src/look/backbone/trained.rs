@@ -7,12 +7,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::block::{Block, MaxPool};
+use super::inverted_backward::InvertedBackward;
 use super::kernel::{Mask, PANEL};
-use super::map::{Map, frame};
+use super::map::Map;
 use super::packed::{Kernels, Scratch, with_scratch};
-use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedInverted, Step};
+use super::step::{FoldedLayers, Packed, PackedBottleneck, Step};
 use super::sums::LayerSums;
-use super::transposed::{Framed, Target, Transposed};
+use super::transposed::{Target, Transposed};
 use gxn_ops::pool::Buffer;
 
 /// Images whose gradients are summed one after the other. Groups are summed in their order, so that results do not depend on
@@ -32,8 +33,8 @@ pub(super) struct TrainedNetwork {
 }
 
 #[derive(Debug)]
-struct TrainedLayer {
-    transposed: Transposed,
+pub(super) struct TrainedLayer {
+    pub transposed: Transposed,
     zeros: LayerSums,
 }
 
@@ -155,7 +156,10 @@ impl TrainedNetwork {
             let sums = &mut sums[number];
             match &self.steps[number] {
                 Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
-                Step::Inverted(block) => self.kernels.inverted_backward(block, layers, io, sums, target, scratch),
+                Step::Inverted(block) => {
+                    let (kernels, input, gradient) = (self.kernels, io.input, &*io.gradient);
+                    InvertedBackward { kernels, block, layers, input, gradient }.run(sums, target, &mut scratch.strips);
+                }
                 Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
                 Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
             }
@@ -209,7 +213,11 @@ impl Kernels {
         let framed = trained.transposed.framed(&gradient.data, sides, gradient.extent(), padded);
         let mask = bounds.map(|bounds| Mask { values: &input.data, step, bounds });
         let residual = residual.map(|map| &map.data[..]);
-        trained.transposed.run(self, framed, Target { values: &mut target.data, sides, residual, mask, step });
+        trained.transposed.run(
+            self,
+            framed,
+            Target { values: &mut target.data, sides, rows: 0..sides[0], residual, mask, step },
+        );
     }
 
     fn bottleneck_backward(
@@ -262,70 +270,6 @@ impl Kernels {
             }
         }
         scratch.maps = [narrow, filtered, inner, outer];
-    }
-
-    fn inverted_backward(
-        self,
-        block: &PackedInverted,
-        layers: &[TrainedLayer],
-        io: Io<'_>,
-        sums: &mut [LayerSums],
-        target: Option<&mut Map>,
-        scratch: &mut Scratch,
-    ) {
-        let Io { input, gradient, .. } = io;
-        let gradient = &*gradient;
-        let PackedInverted { expand, depthwise, project, residual } = block;
-        let at = usize::from(expand.is_some()); // the depthwise layer
-        let (sides, extent) = (input.extent(), gradient.extent());
-        let channels = depthwise.bias.len();
-        let edges = sides.map(|side| depthwise.padding.edges(side, depthwise.kernel, depthwise.stride));
-        let (pitch, first) = frame(&mut scratch.widened, sides, edges, channels);
-        self.widen(expand.as_ref(), input, 0..input.height, &mut scratch.widened[first..], [pitch, channels]);
-
-        let filtered = &mut scratch.maps[0];
-        filtered.reshape(extent, project.channels[0], channels);
-        let filtered_step = [extent[1] * channels, channels];
-        self.filter(depthwise, &scratch.widened, pitch, extent, &mut filtered.data);
-        sums[at + 1].add_dense(self, filtered, gradient, &mut scratch.padded);
-
-        // The gradient of the filtered map, with the zeros that the next transposed layer needs around it.
-        let edges = layers[at].transposed.edges(sides, extent);
-        let (inner_pitch, inner_first) = frame(&mut scratch.filtered, extent, edges, channels);
-        layers[at + 1].transposed.run(
-            self,
-            Framed { values: &gradient.data, pitch: extent[1] * gradient.step },
-            Target {
-                values: &mut scratch.filtered[inner_first..],
-                sides: extent,
-                residual: None,
-                mask: Some(Mask { values: &filtered.data, step: filtered_step, bounds: depthwise.clamp }),
-                step: [inner_pitch, channels],
-            },
-        );
-        let inner = (&scratch.filtered[inner_first..], inner_pitch);
-        sums[at].add_depthwise(self, (&scratch.widened, pitch), inner, extent);
-
-        let framed = Framed { values: &scratch.filtered, pitch: inner_pitch };
-        let step = [sides[1] * channels, channels];
-        let residual = residual.then_some(gradient);
-        let Some(expand) = expand else {
-            if let Some(target) = target {
-                target.reshape(sides, input.channels, channels);
-                let residual = residual.map(|map| &map.data[..]);
-                let target = Target { values: &mut target.data, sides, residual, mask: None, step };
-                layers[at].transposed.run(self, framed, target);
-            }
-            return;
-        };
-        let wide = &mut scratch.maps[1];
-        wide.reshape(sides, expand.channels[1], channels);
-        let mask = Some(Mask { values: &scratch.widened[first..], step: [pitch, channels], bounds: expand.clamp });
-        layers[at].transposed.run(self, framed, Target { values: &mut wide.data, sides, residual: None, mask, step });
-        sums[0].add_dense(self, input, wide, &mut scratch.padded);
-        if let Some(target) = target {
-            self.input_gradient(&layers[0], wide, input, residual, None, target, &mut scratch.padded);
-        }
     }
 }
 
