@@ -102,11 +102,6 @@ impl LayerSums {
             .run(kernels.0, &mut self.bias);
     }
 
-    /// Weights and biases of the layer.
-    pub(super) fn count(&self) -> usize {
-        self.plan.folded_count()
-    }
-
     /// Adds other sums of the same layer.
     pub(super) fn add(&mut self, other: &Self) {
         for (sums, others) in [(&mut self.weights, &other.weights), (&mut self.bias, &other.bias)] {

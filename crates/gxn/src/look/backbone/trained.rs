@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::block::{Block, MaxPool};
 use super::inverted_backward::InvertedBackward;
 use super::kernel::{Mask, PANEL};
+use super::layer::ConvPlan;
 use super::map::Map;
 use super::packed::{Kernels, Scratch, with_scratch};
 use super::step::{FoldedLayers, Packed, PackedBottleneck, Step};
@@ -16,8 +17,8 @@ use super::sums::LayerSums;
 use super::transposed::{Target, Transposed};
 use gxn_ops::pool::Buffer;
 
-/// Images whose gradients are summed one after the other. Groups are summed in their order, so that results do not depend on
-/// the number of threads.
+/// Images that one thread takes together, and whose gradients are summed one after the other. Groups are summed in their order,
+/// so that results do not depend on the number of threads.
 const GROUP: usize = 4;
 
 /// Blocks of a backbone: frozen ones, and trained ones after them.
@@ -35,7 +36,7 @@ pub(super) struct TrainedNetwork {
 #[derive(Debug)]
 pub(super) struct TrainedLayer {
     pub transposed: Transposed,
-    zeros: LayerSums,
+    plan: ConvPlan,
 }
 
 /// Sums of the trained layers.
@@ -65,7 +66,7 @@ impl TrainedNetwork {
                 let mut folded = FoldedLayers(&folded[offset..]);
                 let layers = block.layers().into_iter().map(|layer| {
                     let folded = folded.next(layer);
-                    TrainedLayer { zeros: LayerSums::new(folded.0), transposed: Transposed::new(folded) }
+                    TrainedLayer { plan: folded.0.clone(), transposed: Transposed::new(folded) }
                 });
                 layers.collect()
             })
@@ -83,20 +84,27 @@ impl TrainedNetwork {
     /// # Shapes
     /// `images`: `[B, channels, height, width]` row-major
     pub(super) fn forward(&self, images: &[f32], channels: usize, extent: [usize; 2]) -> Vec<Maps> {
-        images
-            .par_chunks(channels * extent[0] * extent[1])
-            .map(|image| with_scratch(|scratch| self.forward_image(Map::from_planes(image, channels, extent), scratch)))
-            .collect()
+        let size = channels * extent[0] * extent[1];
+        let groups: Vec<Vec<Maps>> = images
+            .par_chunks(GROUP * size)
+            .map(|images| {
+                let images = images.chunks_exact(size).map(|image| Map::from_planes(image, channels, extent));
+                with_scratch(|scratch| self.forward_group(images, scratch))
+            })
+            .collect();
+        groups.into_iter().flatten().collect()
     }
 
-    fn forward_image(&self, image: Map, scratch: &mut Scratch) -> Maps {
-        let mut maps = vec![self.kernels.run(&self.frozen, image, scratch)];
+    fn forward_group(&self, images: impl Iterator<Item = Map>, scratch: &mut Scratch) -> Vec<Maps> {
+        let mut group: Vec<Maps> = images.map(|image| vec![self.kernels.run(&self.frozen, image, scratch)]).collect();
         for step in &self.steps {
-            let mut out = Map::default();
-            self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
-            maps.push(out);
+            for maps in &mut group {
+                let mut out = Map::default();
+                self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
+                maps.push(out);
+            }
         }
-        maps
+        group
     }
 
     /// The gradients of the folded weights and biases of the trained blocks, and those of the inputs
@@ -108,66 +116,87 @@ impl TrainedNetwork {
         let size = gradient.len() / maps.len().max(1);
         let groups: Vec<(Sums, Vec<Vec<f32>>)> = (maps.par_chunks(GROUP).zip(gradient.par_chunks(GROUP * size)))
             .map(|(maps, gradient)| {
-                let mut sums = self.zeros();
-                let image = |(maps, gradient): (&Maps, &[f32])| {
-                    with_scratch(|scratch| self.backward_image(maps, gradient, wants_inputs, &mut sums, scratch))
-                };
-                let inputs = maps.iter().zip(gradient.chunks_exact(size)).map(image).collect();
-                (sums, inputs)
+                with_scratch(|scratch| self.backward_group(maps, gradient.chunks_exact(size), wants_inputs, scratch))
             })
             .collect();
-        let mut total = self.zeros();
-        for (sums, _) in &groups {
-            total.par_iter_mut().zip(sums).for_each(|(total, sums)| {
-                total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
-            });
-        }
+        let (sums, inputs): (Vec<Sums>, Vec<Vec<Vec<f32>>>) = groups.into_iter().unzip();
+        (self.total(sums), inputs.concat().concat())
+    }
+
+    /// The sums of all groups, as the folded weights and biases lie.
+    fn total(&self, groups: Vec<Sums>) -> Vec<f32> {
         let mut folded = vec![0.0; self.count];
         let mut rest = &mut folded[..];
-        for sums in total.iter().flatten() {
-            let (here, after) = rest.split_at_mut(sums.count());
-            sums.write(here);
-            rest = after;
+        let mut layers = Vec::new();
+        for (step, trained) in self.layers.iter().enumerate() {
+            for (layer, TrainedLayer { plan, .. }) in trained.iter().enumerate() {
+                let (here, after) = rest.split_at_mut(plan.folded_count());
+                layers.push((step, layer, here));
+                rest = after;
+            }
         }
-        (folded, groups.into_iter().flat_map(|(_, inputs)| inputs.concat()).collect())
+        layers.into_par_iter().for_each(|(step, layer, here)| {
+            let mut sums = groups.iter().map(|group| &group[step][layer]);
+            if let Some(mut total) = sums.next().cloned() {
+                sums.for_each(|sums| total.add(sums));
+                total.write(here);
+            }
+        });
+        folded
     }
 
     fn zeros(&self) -> Sums {
-        self.layers.iter().map(|layers| layers.iter().map(|layer| layer.zeros.clone()).collect()).collect()
+        self.layers.iter().map(|layers| layers.iter().map(|layer| LayerSums::new(&layer.plan)).collect()).collect()
     }
 
-    /// Adds the gradients of one image; gives that of the input, which is empty where it is not wanted.
-    fn backward_image(
+    /// The gradients of the weights, summed over the images of a group, and those of its inputs where they are wanted.
+    ///
+    /// Each step takes all images before the next step begins, so that weights and sums stay in the cache.
+    fn backward_group<'a>(
         &self,
-        maps: &Maps,
-        gradient: &[f32],
-        wants_input: bool,
-        sums: &mut Sums,
+        group: &[Maps],
+        gradients: impl Iterator<Item = &'a [f32]>,
+        wants_inputs: bool,
         scratch: &mut Scratch,
-    ) -> Vec<f32> {
-        let last = &maps[maps.len() - 1];
-        let mut gradient = Map::from_planes(gradient, last.channels, last.extent());
+    ) -> (Sums, Vec<Vec<f32>>) {
+        let mut sums = self.zeros();
+        let last = |maps: &Maps, gradient| {
+            Map::from_planes(gradient, maps[maps.len() - 1].channels, maps[maps.len() - 1].extent())
+        };
+        let mut gradients: Vec<Map> =
+            group.iter().zip(gradients).map(|(maps, gradient)| last(maps, gradient)).collect();
         let mut input_gradient = std::mem::take(&mut scratch.gradient);
         for number in (0..self.layers.len()).rev() {
-            let wants_input = number > 0 || wants_input;
-            let io = Io { input: &maps[number], output: &maps[number + 1], gradient: &mut gradient };
-            let target = wants_input.then_some(&mut input_gradient);
-            let layers = &self.layers[number];
-            let sums = &mut sums[number];
-            match &self.steps[number] {
-                Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
-                Step::Inverted(block) => {
-                    let (kernels, input, gradient) = (self.kernels, io.input, &*io.gradient);
-                    InvertedBackward { kernels, block, layers, input, gradient }.run(sums, target, &mut scratch.strips);
-                }
-                Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
-                Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
+            for (maps, gradient) in group.iter().zip(&mut gradients) {
+                let io = Io { input: &maps[number], output: &maps[number + 1], gradient };
+                let target = (number > 0 || wants_inputs).then_some(&mut input_gradient);
+                self.step_backward(number, io, &mut sums[number], target, scratch);
+                std::mem::swap(gradient, &mut input_gradient);
             }
-            std::mem::swap(&mut gradient, &mut input_gradient);
         }
-        let planes = if wants_input { gradient.to_planes() } else { Vec::new() };
-        scratch.gradient = gradient;
-        planes
+        scratch.gradient = input_gradient;
+        let inputs = gradients.iter().filter(|_| wants_inputs).map(Map::to_planes).collect();
+        (sums, inputs)
+    }
+
+    fn step_backward(
+        &self,
+        number: usize,
+        io: Io<'_>,
+        sums: &mut [LayerSums],
+        target: Option<&mut Map>,
+        scratch: &mut Scratch,
+    ) {
+        let layers = &self.layers[number];
+        match &self.steps[number] {
+            Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
+            Step::Inverted(block) => {
+                let (kernels, input, gradient) = (self.kernels, io.input, &*io.gradient);
+                InvertedBackward { kernels, block, layers, input, gradient }.run(sums, target, &mut scratch.strips);
+            }
+            Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
+            Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
+        }
     }
 }
 
