@@ -7,7 +7,10 @@
 mod block;
 mod efficientnet_lite;
 mod extension;
+mod frozen;
 mod inference;
+mod inverted;
+mod inverted_backward;
 mod kernel;
 mod layer;
 mod map;
@@ -41,6 +44,7 @@ pub use map::Map;
 pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
+use frozen::FrozenSteps;
 use gxn_base::Result;
 use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
 use layer::Source;
@@ -142,6 +146,8 @@ pub struct Backbone {
     /// First block of each group.
     #[module(skip)]
     groups: Vec<usize>,
+    #[module(skip)]
+    frozen: FrozenSteps,
 }
 
 impl Backbone {
@@ -197,7 +203,7 @@ impl Backbone {
             BackboneKind::Vgg19 => vgg::head(source, device)?,
             _ => Vec::new(),
         };
-        Ok(Self { blocks, head, kind, groups })
+        Ok(Self { blocks, head, kind, groups, frozen: FrozenSteps::default() })
     }
 
     /// Which network it is.
@@ -243,17 +249,19 @@ impl Backbone {
 
     /// The blocks by kernels of our own, with their own backward pass.
     fn forward_blocks(&self, images: Tensor<4>) -> Tensor<4> {
-        let layers = self.blocks.iter().flat_map(Block::layers);
-        let folded = layers.flat_map(|layer| {
-            let (weight, bias) = layer.folded();
-            [weight.flatten::<1>(0, 3), bias]
-        });
-        let parameters = Tensor::cat(folded.collect(), 0); // [P]
-        let values: Vec<f32> = parameters.clone().into_data().iter::<f32>().collect();
         let wants_images = images.is_require_grad();
         let trained = |block: &Block| wants_images || block.layers().iter().any(|layer| layer.is_trained());
         let cut = self.blocks.iter().position(trained).unwrap_or(self.blocks.len());
-        extension::run(images, parameters, Arc::new(TrainedNetwork::new(&self.blocks, cut, &values)))
+        let (frozen, trained) = self.blocks.split_at(cut);
+        let folded = trained.iter().flat_map(Block::layers).flat_map(|layer| {
+            let (weight, bias) = layer.folded();
+            [weight.flatten::<1>(0, 3), bias]
+        });
+        let parameters = Tensor::cat(folded.chain([Tensor::zeros([0], &images.device())]).collect(), 0); // [P]
+        let values = parameters.to_data();
+        let values = values.as_slice::<f32>().expect("weights are f32");
+        let network = TrainedNetwork::new(self.frozen.of(frozen), trained, values);
+        extension::run(images, parameters, Arc::new(network))
     }
 
     /// The feature from the last map.

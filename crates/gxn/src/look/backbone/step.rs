@@ -76,6 +76,11 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// The blocks with their own weights.
+    pub(super) fn pack_all(blocks: &[Block]) -> Vec<Self> {
+        blocks.iter().map(|block| Self::pack(block, &mut FoldedLayers(&block.folded()))).collect()
+    }
+
     /// The block with the weights that `folded` gives.
     pub(super) fn pack<'a>(block: &'a Block, folded: &mut FoldedLayers<'a>) -> Self {
         match block {

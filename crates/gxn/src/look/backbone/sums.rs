@@ -58,7 +58,21 @@ impl LayerSums {
         self.add_bias(kernels, &gradient.data, gradient.extent(), gradient.width * outputs);
     }
 
-    /// Adds an image's gradient of a depthwise convolution's output, rows `gradient_pitch` floats apart, whose framed input was
+    /// Adds the gradient of some pixels of a 1×1 convolution's output, whose inputs lie `step` floats apart.
+    pub(super) fn add_pointwise(
+        &mut self,
+        kernels: Kernels,
+        (input, step): (&[f32], usize),
+        gradient: &[f32],
+        count: usize,
+    ) {
+        let (channels, outputs) = (self.plan.channels[0], self.bias.len());
+        let (extent, step, gradient_step) = ([1, count], [0, step], [0, outputs]);
+        Outer { input, gradient, extent, step, gradient_step, channels, outputs }.run(kernels.0, &mut self.weights);
+        self.add_bias(kernels, gradient, extent, 0);
+    }
+
+    /// Adds the gradient of some rows of a depthwise convolution's output, rows `gradient_pitch` floats apart, whose framed input was
     /// `input`.
     pub(super) fn add_depthwise(
         &mut self,
@@ -86,11 +100,6 @@ impl LayerSums {
         let outputs = self.bias.len();
         Outer { input: &[1.0], gradient, extent, step: [0, 0], gradient_step: [pitch, outputs], channels: 1, outputs }
             .run(kernels.0, &mut self.bias);
-    }
-
-    /// Weights and biases of the layer.
-    pub(super) fn count(&self) -> usize {
-        self.plan.folded_count()
     }
 
     /// Adds other sums of the same layer.

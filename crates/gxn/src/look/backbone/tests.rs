@@ -294,6 +294,25 @@ fn gradients_equal_difference_quotients() {
     }
 }
 
+/// Clones share what was packed, each with its own weights.
+#[test]
+fn frozen_blocks_are_packed_again_when_their_weights_change() {
+    let device = Device::flex().autodiff();
+    let backbone = Backbone::random(BackboneKind::EfficientNetLite0, &device, 3);
+    let cut = backbone.cut_below(2);
+    let backbone = backbone.freeze_below(cut);
+    let images = tensor(&images_of(2, 64), 64, &device);
+    let features = |backbone: &Backbone| values(backbone.forward(images.clone()));
+    let before = features(&backbone);
+    let mut changed = backbone.clone();
+    let doubled = weight(&mut changed, 0).val().inner() * 2.0;
+    *weight(&mut changed, 0) = Param::from_data(doubled.into_data(), &device).set_require_grad(false);
+    let after = features(&changed);
+    assert!(before != after);
+    close(&after, &values(changed.forward_plain(images.clone())), 1e-4);
+    assert_eq!(features(&backbone), before);
+}
+
 /// Every gradient of a loss over the features, in the order of the module's parameters; none where it has none.
 fn all_gradients(backbone: &Backbone, gradients: &burn::tensor::Gradients) -> Vec<Option<Vec<f32>>> {
     struct All<'a>(&'a burn::tensor::Gradients, Vec<Option<Vec<f32>>>);

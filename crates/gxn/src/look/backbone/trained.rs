@@ -2,37 +2,41 @@
 //!
 //! Only the maps between the blocks are kept; what lies inside a block is computed again when its gradient is due.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::block::{Block, MaxPool};
+use super::inverted_backward::InvertedBackward;
 use super::kernel::{Mask, PANEL};
-use super::map::{Map, frame};
+use super::layer::ConvPlan;
+use super::map::Map;
 use super::packed::{Kernels, Scratch, with_scratch};
-use super::step::{FoldedLayers, Packed, PackedBottleneck, PackedInverted, Step};
+use super::step::{FoldedLayers, Packed, PackedBottleneck, Step};
 use super::sums::LayerSums;
-use super::transposed::{Framed, Target, Transposed};
+use super::transposed::{Target, Transposed};
 use gxn_ops::pool::Buffer;
 
-/// Images whose gradients are summed one after the other. Groups are summed in their order, so that results do not depend on
-/// the number of threads.
+/// Images that one thread takes together, and whose gradients are summed one after the other. Groups are summed in their order,
+/// so that results do not depend on the number of threads.
 const GROUP: usize = 4;
 
-/// Blocks of a backbone, of which those from `cut` on are trained.
+/// Blocks of a backbone: frozen ones, and trained ones after them.
 #[derive(Debug)]
 pub(super) struct TrainedNetwork {
+    frozen: Arc<Vec<Step>>,
     steps: Vec<Step>,
     /// For each trained step the layers in the order of [`Block::layers`].
     layers: Vec<Vec<TrainedLayer>>,
-    cut: usize,
     kernels: Kernels,
-    /// Folded weights and biases before the first trained one, and all of them.
-    counts: [usize; 2],
+    /// Folded weights and biases of the trained steps.
+    count: usize,
 }
 
 #[derive(Debug)]
-struct TrainedLayer {
-    transposed: Transposed,
-    zeros: LayerSums,
+pub(super) struct TrainedLayer {
+    pub transposed: Transposed,
+    plan: ConvPlan,
 }
 
 /// Sums of the trained layers.
@@ -42,8 +46,8 @@ type Sums = Vec<Vec<LayerSums>>;
 pub(super) type Maps = Vec<Map>;
 
 impl TrainedNetwork {
-    /// Blocks with the weights of `folded`, which holds those of each layer one after the other.
-    pub(super) fn new(blocks: &[Block], cut: usize, folded: &[f32]) -> Self {
+    /// Trained blocks with the weights of `folded`, which holds those of each layer one after the other.
+    pub(super) fn new(frozen: Arc<Vec<Step>>, blocks: &[Block], folded: &[f32]) -> Self {
         let mut offset = 0;
         let offsets: Vec<usize> = blocks
             .iter()
@@ -57,23 +61,22 @@ impl TrainedNetwork {
         let steps = (blocks.par_iter().zip(&offsets))
             .map(|(block, &offset)| Step::pack(block, &mut FoldedLayers(&folded[offset..])))
             .collect();
-        let layers = (blocks[cut..].par_iter().zip(&offsets[cut..]))
+        let layers = (blocks.par_iter().zip(&offsets))
             .map(|(block, &offset)| {
                 let mut folded = FoldedLayers(&folded[offset..]);
                 let layers = block.layers().into_iter().map(|layer| {
                     let folded = folded.next(layer);
-                    TrainedLayer { zeros: LayerSums::new(folded.0), transposed: Transposed::new(folded) }
+                    TrainedLayer { plan: folded.0.clone(), transposed: Transposed::new(folded) }
                 });
                 layers.collect()
             })
             .collect();
-        let first = offsets.get(cut).copied().unwrap_or(offset);
-        Self { steps, layers, cut, kernels: Kernels::default(), counts: [first, offset] }
+        Self { frozen, steps, layers, kernels: Kernels::default(), count: offset }
     }
 
     /// Whether no block is frozen.
     pub(super) fn trains_all(&self) -> bool {
-        self.cut == 0
+        self.frozen.is_empty()
     }
 
     /// The maps of each image.
@@ -81,29 +84,30 @@ impl TrainedNetwork {
     /// # Shapes
     /// `images`: `[B, channels, height, width]` row-major
     pub(super) fn forward(&self, images: &[f32], channels: usize, extent: [usize; 2]) -> Vec<Maps> {
-        images
-            .par_chunks(channels * extent[0] * extent[1])
-            .map(|image| with_scratch(|scratch| self.forward_image(Map::from_planes(image, channels, extent), scratch)))
-            .collect()
+        let size = channels * extent[0] * extent[1];
+        let groups: Vec<Vec<Maps>> = images
+            .par_chunks(GROUP * size)
+            .map(|images| {
+                let images = images.chunks_exact(size).map(|image| Map::from_planes(image, channels, extent));
+                with_scratch(|scratch| self.forward_group(images, scratch))
+            })
+            .collect();
+        groups.into_iter().flatten().collect()
     }
 
-    fn forward_image(&self, image: Map, scratch: &mut Scratch) -> Maps {
-        let mut input = image;
-        for step in &self.steps[..self.cut] {
-            let mut out = Map::default();
-            self.kernels.step(step, &input, &mut out, scratch);
-            input = out;
+    fn forward_group(&self, images: impl Iterator<Item = Map>, scratch: &mut Scratch) -> Vec<Maps> {
+        let mut group: Vec<Maps> = images.map(|image| vec![self.kernels.run(&self.frozen, image, scratch)]).collect();
+        for step in &self.steps {
+            for maps in &mut group {
+                let mut out = Map::default();
+                self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
+                maps.push(out);
+            }
         }
-        let mut maps = vec![input];
-        for step in &self.steps[self.cut..] {
-            let mut out = Map::default();
-            self.kernels.step(step, &maps[maps.len() - 1], &mut out, scratch);
-            maps.push(out);
-        }
-        maps
+        group
     }
 
-    /// The gradients of all folded weights and biases (zero where they are not trained), and those of the inputs
+    /// The gradients of the folded weights and biases of the trained blocks, and those of the inputs
     /// `[B, channels, height, width]` where they are wanted.
     ///
     /// # Shapes
@@ -112,63 +116,87 @@ impl TrainedNetwork {
         let size = gradient.len() / maps.len().max(1);
         let groups: Vec<(Sums, Vec<Vec<f32>>)> = (maps.par_chunks(GROUP).zip(gradient.par_chunks(GROUP * size)))
             .map(|(maps, gradient)| {
-                let mut sums = self.zeros();
-                let image = |(maps, gradient): (&Maps, &[f32])| {
-                    with_scratch(|scratch| self.backward_image(maps, gradient, wants_inputs, &mut sums, scratch))
-                };
-                let inputs = maps.iter().zip(gradient.chunks_exact(size)).map(image).collect();
-                (sums, inputs)
+                with_scratch(|scratch| self.backward_group(maps, gradient.chunks_exact(size), wants_inputs, scratch))
             })
             .collect();
-        let mut total = self.zeros();
-        for (sums, _) in &groups {
-            total.par_iter_mut().zip(sums).for_each(|(total, sums)| {
-                total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
-            });
+        let (sums, inputs): (Vec<Sums>, Vec<Vec<Vec<f32>>>) = groups.into_iter().unzip();
+        (self.total(sums), inputs.concat().concat())
+    }
+
+    /// The sums of all groups, as the folded weights and biases lie.
+    fn total(&self, groups: Vec<Sums>) -> Vec<f32> {
+        let mut folded = vec![0.0; self.count];
+        let mut rest = &mut folded[..];
+        let mut layers = Vec::new();
+        for (step, trained) in self.layers.iter().enumerate() {
+            for (layer, TrainedLayer { plan, .. }) in trained.iter().enumerate() {
+                let (here, after) = rest.split_at_mut(plan.folded_count());
+                layers.push((step, layer, here));
+                rest = after;
+            }
         }
-        let mut folded = vec![0.0; self.counts[1]];
-        let mut rest = &mut folded[self.counts[0]..];
-        for sums in total.iter().flatten() {
-            let (here, after) = rest.split_at_mut(sums.count());
-            sums.write(here);
-            rest = after;
-        }
-        (folded, groups.into_iter().flat_map(|(_, inputs)| inputs.concat()).collect())
+        layers.into_par_iter().for_each(|(step, layer, here)| {
+            let mut sums = groups.iter().map(|group| &group[step][layer]);
+            if let Some(mut total) = sums.next().cloned() {
+                sums.for_each(|sums| total.add(sums));
+                total.write(here);
+            }
+        });
+        folded
     }
 
     fn zeros(&self) -> Sums {
-        self.layers.iter().map(|layers| layers.iter().map(|layer| layer.zeros.clone()).collect()).collect()
+        self.layers.iter().map(|layers| layers.iter().map(|layer| LayerSums::new(&layer.plan)).collect()).collect()
     }
 
-    /// Adds the gradients of one image; gives that of the input, which is empty where it is not wanted.
-    fn backward_image(
+    /// The gradients of the weights, summed over the images of a group, and those of its inputs where they are wanted.
+    ///
+    /// Each step takes all images before the next step begins, so that weights and sums stay in the cache.
+    fn backward_group<'a>(
         &self,
-        maps: &Maps,
-        gradient: &[f32],
-        wants_input: bool,
-        sums: &mut Sums,
+        group: &[Maps],
+        gradients: impl Iterator<Item = &'a [f32]>,
+        wants_inputs: bool,
         scratch: &mut Scratch,
-    ) -> Vec<f32> {
-        let last = &maps[maps.len() - 1];
-        let mut gradient = Map::from_planes(gradient, last.channels, last.extent());
+    ) -> (Sums, Vec<Vec<f32>>) {
+        let mut sums = self.zeros();
+        let last = |maps: &Maps, gradient| {
+            Map::from_planes(gradient, maps[maps.len() - 1].channels, maps[maps.len() - 1].extent())
+        };
+        let mut gradients: Vec<Map> =
+            group.iter().zip(gradients).map(|(maps, gradient)| last(maps, gradient)).collect();
         let mut input_gradient = std::mem::take(&mut scratch.gradient);
         for number in (0..self.layers.len()).rev() {
-            let wants_input = number > 0 || wants_input;
-            let io = Io { input: &maps[number], output: &maps[number + 1], gradient: &mut gradient };
-            let target = wants_input.then_some(&mut input_gradient);
-            let layers = &self.layers[number];
-            let sums = &mut sums[number];
-            match &self.steps[self.cut + number] {
-                Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
-                Step::Inverted(block) => self.kernels.inverted_backward(block, layers, io, sums, target, scratch),
-                Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
-                Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
+            for (maps, gradient) in group.iter().zip(&mut gradients) {
+                let io = Io { input: &maps[number], output: &maps[number + 1], gradient };
+                let target = (number > 0 || wants_inputs).then_some(&mut input_gradient);
+                self.step_backward(number, io, &mut sums[number], target, scratch);
+                std::mem::swap(gradient, &mut input_gradient);
             }
-            std::mem::swap(&mut gradient, &mut input_gradient);
         }
-        let planes = if wants_input { gradient.to_planes() } else { Vec::new() };
-        scratch.gradient = gradient;
-        planes
+        scratch.gradient = input_gradient;
+        let inputs = gradients.iter().filter(|_| wants_inputs).map(Map::to_planes).collect();
+        (sums, inputs)
+    }
+
+    fn step_backward(
+        &self,
+        number: usize,
+        io: Io<'_>,
+        sums: &mut [LayerSums],
+        target: Option<&mut Map>,
+        scratch: &mut Scratch,
+    ) {
+        let layers = &self.layers[number];
+        match &self.steps[number] {
+            Step::Conv(layer) => self.kernels.conv_backward(layer, &layers[0], io, &mut sums[0], target, scratch),
+            Step::Inverted(block) => {
+                let (kernels, input, gradient) = (self.kernels, io.input, &*io.gradient);
+                InvertedBackward { kernels, block, layers, input, gradient }.run(sums, target, &mut scratch.strips);
+            }
+            Step::Bottleneck(block) => self.kernels.bottleneck_backward(block, layers, io, sums, target, scratch),
+            Step::MaxPool(pool) => target.into_iter().for_each(|target| max_pool_backward(pool, &io, target)),
+        }
     }
 }
 
@@ -214,7 +242,11 @@ impl Kernels {
         let framed = trained.transposed.framed(&gradient.data, sides, gradient.extent(), padded);
         let mask = bounds.map(|bounds| Mask { values: &input.data, step, bounds });
         let residual = residual.map(|map| &map.data[..]);
-        trained.transposed.run(self, framed, Target { values: &mut target.data, sides, residual, mask, step });
+        trained.transposed.run(
+            self,
+            framed,
+            Target { values: &mut target.data, sides, rows: 0..sides[0], residual, mask, step },
+        );
     }
 
     fn bottleneck_backward(
@@ -267,70 +299,6 @@ impl Kernels {
             }
         }
         scratch.maps = [narrow, filtered, inner, outer];
-    }
-
-    fn inverted_backward(
-        self,
-        block: &PackedInverted,
-        layers: &[TrainedLayer],
-        io: Io<'_>,
-        sums: &mut [LayerSums],
-        target: Option<&mut Map>,
-        scratch: &mut Scratch,
-    ) {
-        let Io { input, gradient, .. } = io;
-        let gradient = &*gradient;
-        let PackedInverted { expand, depthwise, project, residual } = block;
-        let at = usize::from(expand.is_some()); // the depthwise layer
-        let (sides, extent) = (input.extent(), gradient.extent());
-        let channels = depthwise.bias.len();
-        let edges = sides.map(|side| depthwise.padding.edges(side, depthwise.kernel, depthwise.stride));
-        let (pitch, first) = frame(&mut scratch.widened, sides, edges, channels);
-        self.widen(expand.as_ref(), input, 0..input.height, &mut scratch.widened[first..], [pitch, channels]);
-
-        let filtered = &mut scratch.maps[0];
-        filtered.reshape(extent, project.channels[0], channels);
-        let filtered_step = [extent[1] * channels, channels];
-        self.filter(depthwise, &scratch.widened, pitch, extent, &mut filtered.data);
-        sums[at + 1].add_dense(self, filtered, gradient, &mut scratch.padded);
-
-        // The gradient of the filtered map, with the zeros that the next transposed layer needs around it.
-        let edges = layers[at].transposed.edges(sides, extent);
-        let (inner_pitch, inner_first) = frame(&mut scratch.filtered, extent, edges, channels);
-        layers[at + 1].transposed.run(
-            self,
-            Framed { values: &gradient.data, pitch: extent[1] * gradient.step },
-            Target {
-                values: &mut scratch.filtered[inner_first..],
-                sides: extent,
-                residual: None,
-                mask: Some(Mask { values: &filtered.data, step: filtered_step, bounds: depthwise.clamp }),
-                step: [inner_pitch, channels],
-            },
-        );
-        let inner = (&scratch.filtered[inner_first..], inner_pitch);
-        sums[at].add_depthwise(self, (&scratch.widened, pitch), inner, extent);
-
-        let framed = Framed { values: &scratch.filtered, pitch: inner_pitch };
-        let step = [sides[1] * channels, channels];
-        let residual = residual.then_some(gradient);
-        let Some(expand) = expand else {
-            if let Some(target) = target {
-                target.reshape(sides, input.channels, channels);
-                let residual = residual.map(|map| &map.data[..]);
-                let target = Target { values: &mut target.data, sides, residual, mask: None, step };
-                layers[at].transposed.run(self, framed, target);
-            }
-            return;
-        };
-        let wide = &mut scratch.maps[1];
-        wide.reshape(sides, expand.channels[1], channels);
-        let mask = Some(Mask { values: &scratch.widened[first..], step: [pitch, channels], bounds: expand.clamp });
-        layers[at].transposed.run(self, framed, Target { values: &mut wide.data, sides, residual: None, mask, step });
-        sums[0].add_dense(self, input, wide, &mut scratch.padded);
-        if let Some(target) = target {
-            self.input_gradient(&layers[0], wide, input, residual, None, target, &mut scratch.padded);
-        }
     }
 }
 

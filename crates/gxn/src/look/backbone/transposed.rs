@@ -1,5 +1,7 @@
 //! [`Transposed`]: a convolution turned around, from the gradient of its output to that of its input.
 
+use std::ops::Range;
+
 use super::kernel::{Dense, Depthwise, Mask, PANEL};
 use super::layer::Padding;
 use super::map::{frame, step_of};
@@ -42,14 +44,18 @@ pub(super) struct Framed<'a> {
     pub values: &'a [f32],
     /// Floats from one row to the next.
     pub pitch: usize,
+    /// Rows of the frame above `values`.
+    pub skipped: usize,
 }
 
 /// Where an input's gradient goes.
 pub(super) struct Target<'a> {
-    /// From the first pixel on.
+    /// From the first pixel of `rows` on, as are `residual` and `mask`.
     pub values: &'a mut [f32],
     /// Height and width.
     pub sides: [usize; 2],
+    /// The rows that are wanted.
+    pub rows: Range<usize>,
     /// Added, with the steps of a map without gaps.
     pub residual: Option<&'a [f32]>,
     /// The activation that made the input.
@@ -113,18 +119,18 @@ impl Transposed {
         let step = step_of(self.outputs);
         let edges = self.edges(sides, [rows, columns]);
         if edges == [(0, 0); 2] {
-            return Framed { values: gradient, pitch: columns * step };
+            return Framed { values: gradient, pitch: columns * step, skipped: 0 };
         }
         let (pitch, first) = frame(buffer, [rows, columns], edges, step);
         for (row, from) in gradient[..rows * columns * step].chunks_exact(columns * step).enumerate() {
             buffer[first + row * pitch..][..from.len()].copy_from_slice(from);
         }
-        Framed { values: buffer, pitch }
+        Framed { values: buffer, pitch, skipped: 0 }
     }
 
     /// Writes the gradient of the input.
     pub(super) fn run(&self, kernels: Kernels, gradient: Framed<'_>, target: Target<'_>) {
-        let Target { values, sides, residual, mask, step } = target;
+        let Target { values, sides, rows: wanted, residual, mask, step } = target;
         let gradient_step = step_of(self.outputs);
         if self.kernel < self.stride {
             // Pixels that no output has seen.
@@ -132,22 +138,25 @@ impl Transposed {
             assert!(residual.is_none(), "a residual past a stride that skips pixels");
         }
         for part in &self.parts {
-            let [rows, columns] = [0, 1].map(|axis| self.pixels(part, axis, sides[axis]));
+            let rows = self.pixels(part, 0, sides[0], &wanted);
+            let columns = self.pixels(part, 1, sides[1], &(0..sides[1]));
             if rows.count == 0 || columns.count == 0 {
                 continue;
             }
-            let from = &gradient.values[rows.start * gradient.pitch + columns.start * gradient_step..];
-            let to = rows.first * step[0] + columns.first * step[1];
+            let above = rows.start - gradient.skipped;
+            let from = &gradient.values[above * gradient.pitch + columns.start * gradient_step..];
+            let down = rows.first - wanted.start;
+            let to = down * step[0] + columns.first * step[1];
             let strided = |step: [usize; 2]| step.map(|step| step * self.stride);
             let mask = mask.map(|mask| Mask {
-                values: &mask.values[rows.first * mask.step[0] + columns.first * mask.step[1]..],
+                values: &mask.values[down * mask.step[0] + columns.first * mask.step[1]..],
                 step: strided(mask.step),
                 ..mask
             });
             let extent = [rows.count, columns.count];
             let clamp = [f32::NEG_INFINITY, f32::INFINITY];
             if self.is_depthwise {
-                assert!(residual.is_none() || mask.is_none(), "one of both");
+                assert!(residual.is_none(), "a residual past a depthwise convolution");
                 Depthwise {
                     input: from,
                     extent,
@@ -181,14 +190,14 @@ impl Transposed {
         }
     }
 
-    /// The pixels of a side of `side` pixels that `part` is for.
-    fn pixels(&self, part: &Part, axis: usize, side: usize) -> Pixels {
+    /// The pixels in `range` of a side of `side` pixels that `part` is for.
+    fn pixels(&self, part: &Part, axis: usize, side: usize, range: &Range<usize>) -> Pixels {
         let (residue, taps, stride) = (part.residue[axis], part.taps[axis], self.stride);
         let (before, _) = self.padding.edges(side, self.kernel, stride);
-        let first = (residue + stride - before % stride) % stride;
+        let first = range.start + (residue + stride - (range.start + before) % stride) % stride;
         let frame = self.kernel.div_ceil(stride) - 1;
         let start = (first + before - residue) / stride + frame + 1 - taps;
-        Pixels { first, count: side.saturating_sub(first).div_ceil(stride), start }
+        Pixels { first, count: range.end.saturating_sub(first).div_ceil(stride), start }
     }
 }
 
