@@ -167,7 +167,7 @@ impl Refresh {
             }
             return Err(error);
         }
-        indexer.remove_gone()?;
+        indexer.remove_gone(options.replace_source)?;
         let (index, mut report) = indexer.finish()?;
         (report.images, report.captions) = (index.count(Modality::Image), index.count(Modality::Text));
         report.kind = source.kind();
