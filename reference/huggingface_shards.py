@@ -57,6 +57,8 @@ def main(root):
     write(root / "folder" / "train" / "metadata.parquet", {"file_name": pa.array(["0.bmp", "1.bmp"]), "text": pa.array(["zero", "one"])})
     # Images by address only.
     write(root / "addresses.parquet", {"url": pa.array(["https://example.org/a.jpg"]), "caption": pa.array(["a"])})
+    # A codec that is not read.
+    write(root / "brotli.parquet", {"image": image([1], ["1.bmp"]), "text": pa.array(["one"])}, compression="brotli")
     # One group of many rows and pages: cells are reached by skipping.
     seeds = list(range(40))
     write(root / "pages.parquet", {"image": image(seeds, [f"{s}.bmp" for s in seeds]), "text": pa.array([str(s) for s in seeds])},

@@ -262,6 +262,9 @@ pub struct CaptionArgs {
     /// Image files
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
+    /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
+    #[arg(long, value_name = "COMMAND")]
+    pub decode_cmd: Option<DecodeCommand>,
     /// Beam width; 1 takes the most likely word each time [default: 3, or as many as --count]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub beam: Option<u16>,

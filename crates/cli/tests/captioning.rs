@@ -106,3 +106,25 @@ fn a_beam_finds_no_more_captions_than_it_is_wide() {
         seen!(ran.stderr);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn names_are_escaped_and_other_formats_decoded() {
+    let image = data().parent().unwrap().join("images/red_0.png");
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("a\u{1b}[31m.png");
+    std::fs::copy(&image, &odd).unwrap();
+    let model = text(&speaking().folder);
+    let ran = works(["caption", model, text(&odd)]);
+    assert!(ran.stdout.contains("a\\u{1b}[31m.png\t") && !ran.stdout.contains('\u{1b}'), "{:?}", ran.stdout);
+    let heic = folder.path().join("a.heic");
+    std::fs::write(&heic, b"\0\0\0\x18ftypheic").unwrap();
+    assert_eq!(gxn(["caption", model, text(&heic)]).code, 1);
+    let script = folder.path().join("decode.sh");
+    std::fs::write(&script, format!("test -f \"$1\" && cp {} \"$2\"\n", text(&image))).unwrap();
+    let decode = format!("sh {} {{in}} {{out}}.png", text(&script));
+    let decoded = works(["caption", model, text(&heic), "--decode-cmd", &decode]);
+    let plain = works(["caption", model, text(&image)]);
+    let caption = |text: &str| text.split_once('\t').unwrap().1.to_owned();
+    assert_eq!(caption(&decoded.stdout), caption(&plain.stdout));
+}

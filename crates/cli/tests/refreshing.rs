@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fixture::{copy, data, paper, patch, text, works};
+use crate::fixture::{copy, data, gxn, paper, patch, text, works};
 use crate::indexing::indexed_photos;
 use crate::snapshots::{refused, seen};
 
@@ -190,4 +190,34 @@ fn info_tells_what_an_index_is_made_of() {
     works(["index", text(&photos), "--shard", "1/2", "--model", text(&paper().folder)]);
     let shard = works(["info", text(&photos.join(".gxn-shard-1-of-2")), "--format", "json"]).json();
     assert_eq!(shard["shard"], "1/2");
+}
+
+/// A disk that is not mounted leaves an empty folder.
+#[test]
+fn what_was_in_an_empty_folder_stays_until_the_folder_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    copy(&data().parent().unwrap().join("images"), &photos);
+    std::fs::create_dir(photos.join("disk")).unwrap();
+    patch([1, 2, 250], 0).save(photos.join("disk/far.png")).unwrap();
+    let call = ["index", text(&photos), "--model", text(&paper().folder)];
+    works(call);
+    std::fs::remove_file(photos.join("disk/far.png")).unwrap();
+    let kept = works(call).stderr;
+    assert!(kept.contains("disk: an empty folder, where the index has 1 image, which stay"), "{kept}");
+    assert!(!kept.contains("removed") && listed(&photos.join(".gxn")).contains(&"disk/far.png".to_owned()), "{kept}");
+    assert_eq!(gxn([&call[..], &["--strict"]].concat()).code, 1);
+    std::fs::remove_dir(photos.join("disk")).unwrap();
+    assert!(works(call).stderr.contains("1 removed)"));
+    // The user may also say so.
+    std::fs::create_dir(photos.join("disk")).unwrap();
+    std::fs::rename(photos.join("red_0.png"), photos.join("disk/red_0.png")).unwrap();
+    works(call);
+    std::fs::remove_file(photos.join("disk/red_0.png")).unwrap();
+    assert!(works([&call[..], &["--other-source"]].concat()).stderr.contains("1 removed)"));
+    // A source that is empty altogether has nothing to index.
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let ran = gxn(["index", text(&empty), "--index", text(&photos.join(".gxn")), "--other-source"]);
+    assert!(ran.code == 1 && ran.stderr.contains("the folder is empty: if it is a disk's, mount the disk"), "{ran:?}");
 }

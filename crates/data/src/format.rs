@@ -54,7 +54,9 @@ impl Format {
             _ if is_utf16(&start) => {}
             _ if start.is_empty() => return Err(unknown("an empty file".into())),
             _ if start.starts_with(b"PAR1") => return Ok(Self::Parquet),
-            _ if start.starts_with(&[0x1f, 0x8b]) => return Err(unsupported("gzip data; unpack it first")),
+            _ if let Some(packing) = compression(&start) => {
+                return Err(unsupported(&format!("{packing} data; decompress it first")));
+            }
             _ if is_workbook(path) => return Err(unsupported("a spreadsheet; save it as CSV or as text with tabs")),
             _ if start.starts_with(b"PK\x03\x04") => return Err(unsupported("a zip archive; unpack it first")),
             _ if is_unmarked_utf16(&start) => {
@@ -132,10 +134,17 @@ impl Format {
             Self::Table(text, header) => table::read_table(path, &text, header, options),
             Self::Headerless(text, columns) => conceptual::read(path, &text, columns, options),
             Self::Parquet => parquet::read(&hugging_face::shards(vec![path.to_path_buf()], path), options),
-            Self::Tar => webdataset::read(&[path.to_path_buf()]),
+            Self::Tar => webdataset::read(&[path.to_path_buf()], options),
             Self::Foreign(error) => Err(error),
         }
     }
+}
+
+/// The name of the compression, if the bytes begin like compressed data.
+pub(super) fn compression(start: &[u8]) -> Option<&'static str> {
+    const KNOWN: [(&str, &[u8]); 4] =
+        [("gzip", &[0x1f, 0x8b]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]), ("bzip2", b"BZh"), ("xz", b"\xfd7zXZ\0")];
+    KNOWN.into_iter().find(|(_, magic)| start.starts_with(magic)).map(|(name, _)| name)
 }
 
 /// What a JSON list holds that has entries, and none of them names an image. The first one nearly always does.

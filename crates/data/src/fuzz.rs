@@ -127,6 +127,15 @@ proptest! {
         read("t.token", format!("0.png#0\t{text}").as_bytes())?;
     }
 
+    /// Captions and files in either order, without a header.
+    #[test]
+    fn any_headerless_table(rows in proptest::collection::vec((pieces(TABLE, 6), 0u8..3, any::<bool>()), 1..12)) {
+        let row = |(text, image, swapped): &(String, u8, bool)| {
+            if *swapped { format!("{image}.png\t{text}\n") } else { format!("{text}\t{image}.png\n") }
+        };
+        read("t.tsv", rows.iter().map(row).collect::<String>().as_bytes())?;
+    }
+
     #[test]
     fn any_json_pieces(text in pieces(JSON, 30)) {
         read("t.json", text.as_bytes())?;

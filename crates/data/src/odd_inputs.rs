@@ -230,7 +230,7 @@ fn names_as_other_systems_write_them() {
 #[test]
 fn packed_tables_spreadsheets_and_other_lists_are_named() {
     for (name, start, reason) in [
-        ("captions.csv.gz", &b"\x1f\x8b\x08"[..], "gzip data; unpack it first"),
+        ("captions.csv.gz", &b"\x1f\x8b\x08"[..], "gzip data; decompress it first"),
         ("captions.xlsx", b"PK\x03\x04", "a spreadsheet; save it as CSV"),
     ] {
         assert!(refused(table(name, start).path()).contains(reason), "{}", refused(table(name, start).path()));

@@ -71,8 +71,9 @@ impl SourceOptions {
     pub(super) fn given_split(&self, text: Option<&str>) -> Result<GivenSplit, String> {
         match text.map(str::trim) {
             None | Some("") => Ok(GivenSplit::None),
-            Some("restval") if self.use_restval => Ok(GivenSplit::Of(Split::Train)),
-            Some("restval") => Ok(GivenSplit::LeftOut),
+            Some(text) if text.eq_ignore_ascii_case("restval") => {
+                Ok(if self.use_restval { GivenSplit::Of(Split::Train) } else { GivenSplit::LeftOut })
+            }
             Some(text) => match text.parse() {
                 Ok(split) => Ok(GivenSplit::Of(split)),
                 Err(_) => Err(format!("its split is {text:?}, not train, val, test or restval")),

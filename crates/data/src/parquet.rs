@@ -1,6 +1,6 @@
 //! Parquet: shards of `datasets` (Hugging Face) with the bytes of images, and tables that name image files.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::image_resolver::ImageResolver;
 use super::image_source::{ContentHash, ImageSource};
-use super::options::SourceOptions;
+use super::options::{GivenSplit, SourceOptions};
 use super::parquet_cell::{ImageColumn, ParquetCell, damaged, guarded};
 use super::parquet_layout::{ImageField, Layout};
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
@@ -43,7 +43,8 @@ pub(super) struct ParquetShard {
 /// # Errors
 /// No columns for image and caption; the only shard cannot be read.
 pub(super) fn read(shards: &[ParquetShard], options: &SourceOptions) -> Result<ParsedSource> {
-    let mut reader = Reader { parsed: ParsedSource::new("Parquet"), options, ids: HashMap::new(), paths: Vec::new() };
+    let parsed = ParsedSource::new("Parquet");
+    let mut reader = Reader { parsed, options, ids: HashMap::new(), paths: Vec::new(), restval: HashSet::new() };
     let (mut rows, mut ignored) = (0, BTreeSet::new());
     for shard in shards {
         match reader.read_shard(shard, &mut ignored) {
@@ -62,6 +63,7 @@ pub(super) fn read(shards: &[ParquetShard], options: &SourceOptions) -> Result<P
         found += &format!("; columns that are not kept: {}", first_few(&names));
     }
     reader.parsed.account.found.push(found);
+    reader.parsed.account.exclude_restval(reader.restval.len());
     reader.name_by_path();
     Ok(reader.parsed)
 }
@@ -73,6 +75,8 @@ struct Reader<'a> {
     ids: HashMap<String, (usize, String, Option<ContentHash>)>,
     /// Records without a given id and their `path`.
     paths: Vec<(usize, String)>,
+    /// Images of the split restval, which the options leave out.
+    restval: HashSet<String>,
 }
 
 /// Whose an id is.
@@ -98,6 +102,7 @@ impl Reader<'_> {
         let reader = guarded(|| SerializedFileReader::new(file)).map_err(|error| damaged(what.clone(), &error))?;
         let metadata = Arc::new(reader.metadata().clone());
         let layout = Layout::find(&metadata, &what, &self.options.csv)?;
+        layout.require_codecs(&metadata, &what)?;
         ignored.extend(layout.ignored.iter().cloned());
         match layout.image {
             ImageField::File { .. } => self.read_table(shard, &reader, layout),
@@ -152,11 +157,16 @@ impl Reader<'_> {
             object.shift_remove("meta");
             object.extend(meta);
         }
+        let given = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id));
         let split = match self.split(object.shift_remove("split"), shard) {
-            Ok(split) => split,
+            Ok(GivenSplit::None) => None,
+            Ok(GivenSplit::Of(split)) => Some(split),
+            Ok(GivenSplit::LeftOut) => {
+                self.restval.insert(given.unwrap_or(place));
+                return;
+            }
             Err(reason) => return self.parsed.account.drop(place, reason),
         };
-        let given = ID.into_iter().find_map(|key| object.shift_remove(key)).map(|id| plain(&id));
         let id = match (given, path) {
             (Some(given), _) => match self.claim(&given, &shard.name, split, &source) {
                 Claim::New => given,
@@ -216,15 +226,10 @@ impl Reader<'_> {
         captions
     }
 
-    fn split(&self, given: Option<Value>, shard: &ParquetShard) -> std::result::Result<Option<Split>, String> {
+    /// The split in a row, else that of the shard.
+    fn split(&self, given: Option<Value>, shard: &ParquetShard) -> std::result::Result<GivenSplit, String> {
         let given = given.as_ref().map(plain).filter(|split| !split.trim().is_empty());
-        match given.or_else(|| shard.split.clone()) {
-            None => Ok(None),
-            Some(split) if split.eq_ignore_ascii_case("restval") && self.options.use_restval => Ok(Some(Split::Train)),
-            Some(split) => {
-                split.parse().map(Some).map_err(|_| format!("its split is {split:?}, not train, val or test"))
-            }
-        }
+        self.options.given_split(given.as_deref().or(shard.split.as_deref()))
     }
 
     /// A table of file names, which are looked up beside it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::{Type, TypePtr};
 
@@ -91,6 +91,32 @@ impl Layout {
         let rows = Type::group_type_builder(root.name()).with_fields(kept).build();
         let rows = rows.map_err(|error| super::parquet_cell::damaged(what.to_owned(), &error))?;
         Ok(Self { image, captions, rows, ignored })
+    }
+
+    /// Refuses columns whose pages are compressed as this program does not read; `what` is the file.
+    ///
+    /// # Errors
+    /// Names the first of them.
+    pub fn require_codecs(&self, metadata: &ParquetMetaData, what: &str) -> Result<()> {
+        let is_kept = |name: &str| self.rows.get_fields().iter().any(|field| field.name() == name);
+        let is_image = |leaf: usize| matches!(self.image, ImageField::Bytes { leaf: image, .. } if image == leaf);
+        for group in metadata.row_groups() {
+            for (leaf, column) in group.columns().iter().enumerate() {
+                let name = column.column_path().parts().first().map_or("", String::as_str);
+                let codec = match column.compression() {
+                    Compression::BROTLI(_) => "brotli",
+                    Compression::LZO => "LZO",
+                    _ => continue,
+                };
+                if is_image(leaf) || is_kept(name) {
+                    let found = format!("the column {name} compressed with {codec}, which is not read");
+                    let hint = "write it again with another compression, in Python: \
+                                pyarrow.parquet.write_table(pyarrow.parquet.read_table(\"OLD\"), \"NEW\", compression=\"zstd\")";
+                    return Err(Error::unsupported(what, found, "snappy, gzip, zstd, lz4 or none").with_hint(hint));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

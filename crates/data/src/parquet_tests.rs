@@ -135,6 +135,37 @@ fn a_damaged_shard_is_named_and_the_others_are_read() {
     assert!(error.contains("as when it was opened"), "{error}");
 }
 
+#[test]
+fn a_codec_that_is_not_read_is_no_damage() {
+    let error = open(&golden("brotli.parquet")).unwrap_err();
+    let expected =
+        "found the column image compressed with brotli, which is not read, expected snappy, gzip, zstd, lz4 or none";
+    assert!(error.to_string().ends_with(expected), "{error}");
+    assert!(error.hint().unwrap().contains("compression=\"zstd\""), "{error}");
+    // Among others it is named with its reason.
+    let folder = tempfile::tempdir().unwrap();
+    let sound = golden("shards/data/train-00000-of-00002.parquet");
+    fs::copy(sound, folder.path().join("train-00000-of-00002.parquet")).unwrap();
+    fs::copy(golden("brotli.parquet"), folder.path().join("train-00001-of-00002.parquet")).unwrap();
+    let data = open(folder.path()).unwrap();
+    assert_eq!((data.images.len(), data.account.unread.len()), (3, 1));
+    assert!(data.account.dropped[0].reason.ends_with(expected), "{:?}", data.account.dropped);
+}
+
+#[test]
+fn restval_is_train_or_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in [("train-00000-of-00002", "restval-0"), ("validation-00000-of-00001", "val-0")] {
+        let from = golden("shards/data").join(format!("{from}.parquet"));
+        fs::copy(from, folder.path().join(format!("{to}.parquet"))).unwrap();
+    }
+    assert_eq!(open(folder.path()).unwrap().split_sizes(), [3, 3, 0]);
+    let without = SourceOptions { use_restval: false, ..SourceOptions::default() };
+    let data = Dataset::open(folder.path(), &without).unwrap();
+    assert_eq!(data.split_sizes(), [0, 3, 0]);
+    assert_eq!(data.account.excluded[0].what, "3 images of the split restval");
+}
+
 proptest! {
     #![proptest_config(crate::testing::cases())]
     /// Damage gives an error or fewer images, never a panic.

@@ -39,7 +39,7 @@ impl Dataset {
             let files = webdataset::expand(&text)?;
             let parsed = match text.ends_with(".parquet") {
                 true => parquet::read(&hugging_face::shards(files, Path::new("")), options),
-                false => webdataset::read(&files),
+                false => webdataset::read(&files, options),
             };
             return parsed?.into_dataset(name, options);
         }
@@ -80,9 +80,12 @@ fn read_without_table(
     options: &SourceOptions,
 ) -> Result<ParsedSource> {
     let is_tar = |path: &&PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tar"));
-    let shards: Vec<PathBuf> = files.iter().filter(is_tar).cloned().collect();
+    let packed: Vec<PathBuf> = files.iter().filter(|path| is_packed_tar(path)).cloned().collect();
+    let mut shards: Vec<PathBuf> = files.iter().filter(is_tar).cloned().collect();
     if !shards.is_empty() {
-        return webdataset::read(&shards);
+        // The reader names those that are compressed.
+        shards.extend(packed);
+        return webdataset::read(&shards, options);
     }
     let tables = image_folder::find(folder)?;
     if !tables.is_empty() {
@@ -93,15 +96,36 @@ fn read_without_table(
         return parquet::read(&shards, options);
     }
     candidates.look_below(folder, options)?;
-    let parsed = match folder::two_inside(folder) {
+    let outcome = match folder::two_inside(folder) {
         Some((images, texts)) => folder::read(&images, &texts),
         None => folder::read(folder, folder),
-    }?;
+    };
+    if !packed.is_empty() && outcome.as_ref().map_or(true, |parsed| parsed.records.is_empty()) {
+        return Err(only_packed(folder, &packed));
+    }
+    let parsed = outcome?;
     if parsed.records.is_empty() {
         let (name, kind) = (name_of(folder), gxn_base::Kind::Invalid);
         return Err(no_pairs(&name, &parsed.format, &parsed.account, kind));
     }
     Ok(parsed)
+}
+
+/// Whether the name is that of a compressed tar.
+fn is_packed_tar(path: &Path) -> bool {
+    const ENDINGS: [&str; 8] = [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.z"];
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    ENDINGS.iter().any(|end| name.ends_with(end))
+}
+
+/// A folder whose data are compressed archives.
+fn only_packed(folder: &Path, packed: &[PathBuf]) -> Error {
+    let names: Vec<_> = packed.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy())).collect();
+    let count = gxn_base::words::counted(packed.len(), "compressed archive");
+    let found = format!("nothing but {count}: {}", gxn_base::words::first_few(&names));
+    let hint =
+        "decompress them, for example with `gunzip *.tar.gz`; if they hold no samples of a webdataset, unpack them";
+    Error::unsupported(folder.display().to_string(), found, "tar archives that are not compressed").with_hint(hint)
 }
 
 /// The files in a folder that are not hidden, in order.

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::format::compression;
 use super::image_resolver::check_relative;
 use super::image_source::ImageSource;
 use super::jsonl::take_captions;
+use super::options::{GivenSplit, SourceOptions};
 use super::parsed_source::{ParsedCaption, ParsedSource, Record, plain};
 use super::undecoded::has_any_image_extension;
 use gxn_base::{Error, Result};
@@ -22,7 +24,8 @@ const BROKEN: &str = "the archive breaks off inside it";
 
 /// Whether the file's first 512 bytes are a tar header.
 pub(super) fn is_tar(path: &Path, start: &[u8]) -> bool {
-    start.get(257..262) == Some(b"ustar") || (start.len() >= 512 && path.extension().is_some_and(|end| end == "tar"))
+    let is_named_so = || path.extension().is_some_and(|end| end == "tar") && compression(start).is_none();
+    start.get(257..262) == Some(b"ustar") || (start.len() >= 512 && is_named_so())
 }
 
 /// `a-{000..012}.tar` → the thirteen names; the numbers keep their width. Without braces the name itself.
@@ -60,8 +63,9 @@ struct Sample {
 ///
 /// # Errors
 /// A shard that cannot be opened.
-pub(super) fn read(shards: &[PathBuf]) -> Result<ParsedSource> {
-    let mut reader = Reader { parsed: ParsedSource::new("webdataset"), ids: HashSet::new(), layouts: BTreeMap::new() };
+pub(super) fn read(shards: &[PathBuf], options: &SourceOptions) -> Result<ParsedSource> {
+    let parsed = ParsedSource::new("webdataset");
+    let mut reader = Reader { parsed, options, ids: HashSet::new(), layouts: BTreeMap::new(), restval: 0 };
     for shard in shards {
         reader.read_shard(shard)?;
     }
@@ -74,21 +78,31 @@ pub(super) fn read(shards: &[PathBuf]) -> Result<ParsedSource> {
         seen.push("no txt".into());
     }
     reader.parsed.account.found.push(seen.join("; "));
+    reader.parsed.account.exclude_restval(reader.restval);
     Ok(reader.parsed)
 }
 
-struct Reader {
+struct Reader<'a> {
     parsed: ParsedSource,
+    options: &'a SourceOptions,
     ids: HashSet<String>,
     /// "jpg, json" → samples.
     layouts: BTreeMap<String, usize>,
+    /// Images of the split restval, which the options leave out.
+    restval: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read_shard(&mut self, shard: &Path) -> Result<()> {
         let fail = |error| Error::io("cannot read", shard, error);
         let file = File::open(shard).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
+        if let Some(packing) = compression_of(&file).map_err(fail)? {
+            let reason = format!("{packing} data, and compressed archives are not read: decompress it first");
+            self.parsed.account.drop(shard.display().to_string(), reason);
+            self.parsed.account.unread.push(String::new());
+            return Ok(());
+        }
         let mut samples: Vec<Sample> = Vec::new();
         let fault = match self.read_members(shard, &file, length, &mut samples) {
             _ if length == 0 => Some("an empty file: copy or download it again".to_owned()),
@@ -229,13 +243,14 @@ impl Reader {
             return self.drop(shard, &key, &reason);
         }
         let split = json.remove("split").as_ref().map(plain);
-        let split = match split.as_deref().filter(|split| !split.is_empty()).map(str::parse) {
-            None => None,
-            Some(Ok(split)) => Some(split),
-            Some(Err(_)) => {
-                let reason = format!("its split is {:?}, not train, val or test", split.unwrap_or_default());
-                return self.drop(shard, &key, &reason);
+        let split = match self.options.given_split(split.as_deref()) {
+            Ok(GivenSplit::None) => None,
+            Ok(GivenSplit::Of(split)) => Some(split),
+            Ok(GivenSplit::LeftOut) => {
+                self.restval += 1;
+                return;
             }
+            Err(reason) => return self.drop(shard, &key, &reason),
         };
         let mut id = json.remove("id").as_ref().map_or(key, plain);
         if self.ids.contains(&id) {
@@ -301,6 +316,14 @@ fn dotted(endings: &[String]) -> Option<String> {
         "no image: a sample's name ends at its first dot, so this one has a member `{further}`; replace the other dots, \
          for example by `_`"
     ))
+}
+
+/// The compression of the file, which is then at its start again.
+fn compression_of(mut file: &File) -> std::io::Result<Option<&'static str>> {
+    let mut start = Vec::new();
+    file.take(8).read_to_end(&mut start)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(compression(&start))
 }
 
 /// What is wrong behind the last member, which ends at `end`.

@@ -123,6 +123,61 @@ fn shards_that_are_not_whole() {
     }
 }
 
+/// Bytes that begin as gzip, zstd, bzip2 and xz do.
+#[test]
+fn compressed_archives_are_called_so() {
+    for (name, magic) in
+        [("gzip", &b"\x1f\x8b\x08"[..]), ("zstd", b"\x28\xb5\x2f\xfd"), ("bzip2", b"BZh9"), ("xz", b"\xfd7zXZ\0")]
+    {
+        let packed = [magic, &[7; 900]].concat();
+        let shards = [("0.tar", packed.clone()), ("1.tar", tar_of(&SOUND)), ("2.tar.gz", packed.clone())];
+        let folder = folder_of(&shards);
+        let (pairs, left, unread) = read(&folder);
+        let reason = format!("{name} data, and compressed archives are not read: decompress it first");
+        assert_eq!(pairs, ["z: sound"]);
+        assert_eq!(left, [format!("0.tar: {reason}"), format!("2.tar.gz: {reason}")]);
+        assert_eq!(unread, ["", ""], "an index must not take their images for gone");
+        for one in ["0.tar", "2.tar.gz"] {
+            let error = Dataset::open(&folder.path().join(one), &SourceOptions::default()).unwrap_err().to_string();
+            assert!(error.contains(&format!("found {name} data; decompress it first")), "{error}");
+        }
+        let folder = folder_of(&[("0.tar.gz", packed.clone()), ("1.tgz", packed)]);
+        let error = Dataset::open(folder.path(), &SourceOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("found nothing but 2 compressed archives: 0.tar.gz, 1.tgz"), "{error}");
+        assert!(error.hint().unwrap().starts_with("decompress them"), "{error}");
+    }
+}
+
+/// An archive of a dataset beside what was unpacked from it is nothing to name.
+#[test]
+fn a_compressed_archive_beside_pairs() {
+    let folder = folder_of(&[("all.tar.gz", b"\x1f\x8b".to_vec()), ("a.png", png(1)), ("a.txt", b"one".to_vec())]);
+    assert_eq!(read(&folder), (vec!["a.png: one".to_owned()], vec![], vec![]));
+}
+
+#[test]
+fn restval_is_train_or_left_out() {
+    let member = |split: &str| format!(r#"{{"caption":"x","split":"{split}"}}"#);
+    let (restval, val, wrong) = (member("Restval"), member("val"), member("other"));
+    let tar = tar_of(&[
+        ("a.png", "1"),
+        ("a.json", &restval),
+        ("b.png", "2"),
+        ("b.json", &val),
+        ("c.png", "3"),
+        ("c.json", &wrong),
+    ]);
+    let folder = folder_of(&[("s.tar", tar)]);
+    let open = |use_restval| {
+        let data = Dataset::open(folder.path(), &SourceOptions { use_restval, ..SourceOptions::default() }).unwrap();
+        let excluded: Vec<String> = data.account.excluded.iter().map(|excluded| excluded.what.clone()).collect();
+        (data.split_sizes(), data.account.dropped[0].reason.clone(), excluded)
+    };
+    let reason = "its split is \"other\", not train, val, test or restval".to_owned();
+    assert_eq!(open(true), ([1, 1, 0], reason.clone(), vec![]));
+    assert_eq!(open(false), ([0, 1, 0], reason, vec!["1 image of the split restval".to_owned()]));
+}
+
 #[test]
 fn strict_refuses_each_of_them() {
     let folder = folder_of(&[("0.tar", Vec::new()), ("1.tar", tar_of(&SOUND))]);

@@ -14,15 +14,16 @@ use gxn_base::{Error, Result};
 
 const PAGE: &str = include_str!("ablation.html");
 
-/// The columns of the paper's Table 1, and the metric of each.
-const COLUMNS: [(&str, &str); 7] = [
-    ("i→t R@1", "i2t_r1"),
-    ("i→t R@10", "i2t_r10"),
-    ("i→t Med r", "i2t_medr"),
-    ("t→i R@1", "t2i_r1"),
-    ("t→i R@10", "t2i_r10"),
-    ("t→i Med r", "t2i_medr"),
-    ("Sum", "paper_sum"),
+/// The columns of the paper's Table 1 and mean recall: the metric of each, and by what it is divided.
+const COLUMNS: [(&str, &str, f64); 8] = [
+    ("i→t R@1", "i2t_r1", 1.0),
+    ("i→t R@10", "i2t_r10", 1.0),
+    ("i→t Med r", "i2t_medr", 1.0),
+    ("t→i R@1", "t2i_r1", 1.0),
+    ("t→i R@10", "t2i_r10", 1.0),
+    ("t→i Med r", "t2i_medr", 1.0),
+    ("Sum", "paper_sum", 1.0),
+    ("mR", "rsum", 6.0),
 ];
 
 /// Retrieval by one level alone.
@@ -188,20 +189,20 @@ impl AblationTable {
     /// The table as markdown: means ± deviations, and under each variant the difference to its control with p.
     pub fn markdown(&self) -> String {
         let mut out = format!("{}; {}\n\n| |", self.about, self.seeds_in_words());
-        COLUMNS.iter().for_each(|(title, _)| out += &format!(" {title} |"));
+        COLUMNS.iter().for_each(|(title, ..)| out += &format!(" {title} |"));
         out += " Match steps |\n|---|";
         out += &"---|".repeat(COLUMNS.len() + 1);
         out.push('\n');
         for row in &self.rows {
             let _ = write!(out, "| **{}** |", row.name);
-            for metric in metrics() {
-                let _ = write!(out, " {} |", self.value(row, metric));
+            for column in columns() {
+                let _ = write!(out, " {} |", self.value(row, column));
             }
             let _ = writeln!(out, " {} |", row.match_steps);
             if let Some(against) = &row.against {
                 let _ = write!(out, "| − {} |", against.control);
-                for metric in metrics() {
-                    let _ = write!(out, " {} |", self.difference(against, metric));
+                for column in columns() {
+                    let _ = write!(out, " {} |", self.difference(against, column));
                 }
                 out += " |\n";
             }
@@ -216,22 +217,22 @@ impl AblationTable {
     /// The table as a self-contained page with a bar for each mean.
     pub fn html(&self) -> String {
         let largest: Vec<f64> =
-            metrics().map(|metric| self.rows.iter().map(|row| row.mean[metric]).fold(1e-9, f64::max)).collect();
-        let columns: String = COLUMNS.iter().map(|(title, _)| format!("<th>{title}</th>")).collect();
+            columns().map(|(metric, _)| self.rows.iter().map(|row| row.mean[metric]).fold(1e-9, f64::max)).collect();
+        let titles: String = COLUMNS.iter().map(|(title, ..)| format!("<th>{title}</th>")).collect();
         let mut rows = String::new();
         for row in &self.rows {
             let _ = write!(rows, "<tr><td>{}</td>", escape(&row.name));
-            for (metric, largest) in metrics().zip(&largest) {
-                let (value, width) = (self.value(row, metric), 100.0 * row.mean[metric] / largest);
+            for (column, largest) in columns().zip(&largest) {
+                let (value, width) = (self.value(row, column), 100.0 * row.mean[column.0] / largest);
                 let _ = write!(rows, "<td>{value}<span class=\"bar\" style=\"width:{width:.1}%\"></span></td>");
             }
             let _ = writeln!(rows, "<td>{}</td></tr>", row.match_steps);
             let Some(against) = &row.against else { continue };
             let _ = write!(rows, "<tr class=\"control\"><td>minus {}</td>", escape(&against.control));
-            for metric in metrics() {
-                let clear = against.comparison.metrics[metric].differences[0].p < 0.05;
+            for column in columns() {
+                let clear = against.comparison.metrics[column.0].differences[0].p < 0.05;
                 let class = if clear { " class=\"clear\"" } else { "" };
-                let _ = write!(rows, "<td{class}>{}</td>", self.difference(against, metric));
+                let _ = write!(rows, "<td{class}>{}</td>", self.difference(against, column));
             }
             rows += "<td></td></tr>\n";
         }
@@ -240,7 +241,7 @@ impl AblationTable {
             .collect();
         let seeds = self.seeds_in_words();
         let about = escape(&self.about);
-        fill(PAGE, &[("about", &about), ("seeds", &seeds), ("columns", &columns), ("rows", &rows), ("levels", &levels)])
+        fill(PAGE, &[("about", &about), ("seeds", &seeds), ("columns", &titles), ("rows", &rows), ("levels", &levels)])
     }
 
     fn seeds_in_words(&self) -> String {
@@ -260,14 +261,14 @@ impl AblationTable {
     }
 
     /// The difference to the control, how it varies, and its p.
-    fn difference(&self, against: &ControlComparison, metric: usize) -> String {
+    fn difference(&self, against: &ControlComparison, (metric, by): (usize, f64)) -> String {
         let found = against.comparison.metrics[metric].differences[0];
-        format!("{}{} (p {:.3})", signed(found.difference), self.spread(against.deviation[metric]), found.p)
+        format!("{}{} (p {:.3})", signed(found.difference / by), self.spread(against.deviation[metric] / by), found.p)
     }
 
     /// The mean and how it varies.
-    fn value(&self, row: &AblationRow, metric: usize) -> String {
-        format!("{:.1}{}", row.mean[metric], self.spread(row.deviation[metric]))
+    fn value(&self, row: &AblationRow, (metric, by): (usize, f64)) -> String {
+        format!("{:.1}{}", row.mean[metric] / by, self.spread(row.deviation[metric] / by))
     }
 
     /// A deviation behind its mean; one seed has none.
@@ -282,9 +283,9 @@ fn signed(difference: f64) -> String {
     if text == "-0.0" || text == "+0.0" { "0.0".into() } else { text }
 }
 
-/// Places of [`COLUMNS`] among [`METRIC_KEYS`].
-fn metrics() -> impl Iterator<Item = usize> {
-    COLUMNS.iter().filter_map(|(_, key)| METRIC_KEYS.iter().position(|known| known == key))
+/// Places of [`COLUMNS`] among [`METRIC_KEYS`], and by what each is divided.
+fn columns() -> impl Iterator<Item = (usize, f64)> {
+    COLUMNS.iter().filter_map(|(_, key, by)| Some((METRIC_KEYS.iter().position(|known| known == key)?, *by)))
 }
 
 fn mean_scores(scores: &[LevelRecall]) -> Option<LevelRecall> {
@@ -330,6 +331,11 @@ mod tests {
         let (mean, deviation) = (t2i_r1.differences[0].difference, against.deviation[5]);
         assert!((deviation - 2.0 * mean.abs() / 2f64.sqrt()).abs() < 1e-9, "{mean} {deviation}");
         let markdown = table.markdown();
+        let mean_recall = format!("| {:.1} ± 0.0 | 10 |", table.rows[0].mean[10] / 6.0);
+        assert!(
+            markdown.lines().any(|line| line.starts_with("| **look** |") && line.ends_with(&mean_recall)),
+            "{markdown}"
+        );
         assert!(markdown.contains("| **xe** |") && markdown.contains("| − xe-control |"), "{markdown}");
         assert!(markdown.contains("| look | 2.0 / 2.0 | 3.0 / 4.0 | 0.50 |"), "{markdown}");
         assert_eq!(table.html().matches("class=\"bar\"").count(), 3 * COLUMNS.len());

@@ -28,7 +28,7 @@ pub struct ReportComparison {
     pub seed: u64,
     /// The compared models; the first is the base.
     pub models: Vec<String>,
-    /// A row for every metric of [`METRIC_KEYS`].
+    /// A row for every metric of [`METRIC_KEYS`], and `mr`, the mean recall.
     pub metrics: Vec<MetricComparison>,
     /// What a reader should know before believing the table.
     pub notes: Vec<String>,
@@ -45,6 +45,24 @@ pub struct MetricComparison {
     pub deviations: Vec<f64>,
     /// Every further model minus the first.
     pub differences: Vec<PairedDifference>,
+}
+
+impl MetricComparison {
+    /// mR of the rsum that this is: a sixth of it.
+    fn mean_recall(&self) -> Self {
+        let sixth = |values: &[f64]| values.iter().map(|value| value / 6.0).collect();
+        let difference = |found: &PairedDifference| PairedDifference {
+            difference: found.difference / 6.0,
+            ci95: found.ci95.map(|end| end / 6.0),
+            p: found.p,
+        };
+        Self {
+            metric: "mr".into(),
+            values: sixth(&self.values),
+            deviations: sixth(&self.deviations),
+            differences: self.differences.iter().map(difference).collect(),
+        }
+    }
 }
 
 /// Compares reports with the first of them.
@@ -96,6 +114,8 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Re
         let differences = bootstrap.paired_means(&before, &after)?;
         metrics.iter_mut().zip(differences).for_each(|(row, difference)| row.differences.push(difference));
     }
+    let mean_recall = metrics.iter().find(|row| row.metric == "rsum").map(MetricComparison::mean_recall);
+    metrics.extend(mean_recall);
     for other in groups.iter().flatten().skip(1) {
         if let (Some(first), Some(second)) = (&base.data_sha, &other.data_sha)
             && first != second
@@ -245,6 +265,10 @@ mod tests {
         assert!(row.values[0] > row.values[1] && row.values[0] == row.values[2]);
         assert_eq!(row.differences[0].difference, row.values[1] - row.values[0]);
         assert_eq!((row.differences[1].difference, row.differences[1].p), (0.0, 1.0));
+        let [rsum, mean_recall] = [10, 12].map(|at| &found.metrics[at]);
+        assert_eq!((rsum.metric.as_str(), mean_recall.metric.as_str()), ("rsum", "mr"));
+        assert_eq!(mean_recall.values[0], rsum.values[0] / 6.0);
+        assert_eq!(mean_recall.differences[0].difference, rsum.differences[0].difference / 6.0);
         let text = found.text();
         assert!(text.contains("B - A") && text.contains("C - A") && text.contains("A  good\nB  bad\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&found.to_json().unwrap()).unwrap();

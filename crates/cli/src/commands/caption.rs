@@ -1,13 +1,14 @@
 //! `gxn caption`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
-use gxn_data::ImageLimits;
+use gxn_base::unicode::printable;
+use gxn_data::{ImageLimits, ImageSource};
 use serde_json::json;
 
 use crate::args::{CaptionArgs, CaptionFormat};
@@ -29,9 +30,10 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         if stop.load(Ordering::Relaxed) {
             return Err(gxn_base::Error::interrupted().into());
         }
-        let files: Vec<&Path> = chunk.iter().map(PathBuf::as_path).collect();
+        let sources: Vec<ImageSource> = chunk.iter().map(|path| source(path, args)).collect();
+        let sources: Vec<&ImageSource> = sources.iter().collect();
         let (mut features, mut read) = (Vec::new(), Vec::new());
-        for (path, found) in chunk.iter().zip(encoder.image_features(&files, &ImageLimits::default())?) {
+        for (path, found) in chunk.iter().zip(encoder.image_features(&sources, &ImageLimits::default())?) {
             match found {
                 Ok(found) => {
                     features.extend(found.feature);
@@ -39,7 +41,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
                 }
                 Err(error) => {
                     unreadable += 1;
-                    eprintln!("skipped: {error}");
+                    eprintln!("skipped: {}", printable(&error.to_string()));
                 }
             }
         }
@@ -47,7 +49,10 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         for (path, captions) in read.iter().zip(encoder.caption_features(&features, beam)?) {
             for found in captions.iter().take(usize::from(args.count)) {
                 out += &match args.format {
-                    CaptionFormat::Text => format!("{}\t{}\n", path.display(), found.caption),
+                    CaptionFormat::Text => {
+                        let path = path.to_string_lossy();
+                        format!("{}\t{}\n", printable(&path), printable(&found.caption))
+                    }
                     CaptionFormat::Jsonl => {
                         let line = json!({
                             "path": path,
@@ -68,6 +73,15 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file, read through the decode command if there is one.
+fn source(path: &Path, args: &CaptionArgs) -> ImageSource {
+    let file = ImageSource::File(path.to_path_buf());
+    match &args.decode_cmd {
+        Some(command) => ImageSource::Converted { source: Box::new(file), command: command.clone() },
+        None => file,
+    }
 }
 
 /// A beam finds as many captions as it is wide.

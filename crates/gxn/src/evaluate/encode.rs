@@ -61,15 +61,15 @@ pub fn encode_dataset(
         // Refused before the images are encoded.
         encoder.caption_features(&[], beam)?;
     }
-    note_cut(encoder, dataset, options.split, progress);
+    note_cut(encoder, dataset, options.split, progress)?;
     DatasetFeatures::extract(encoder, dataset, options.split, progress)?.encode(encoder, dataset, options.beam)
 }
 
-/// Reports captions of which the encoder reads a part only.
-fn note_cut(encoder: &Encoder, dataset: &Dataset, split: Option<Split>, progress: &dyn Progress) {
+/// Reports captions of which the encoder reads a part only; in strict mode they are a fault.
+fn note_cut(encoder: &Encoder, dataset: &Dataset, split: Option<Split>, progress: &dyn Progress) -> Result<()> {
     let chosen = |caption: &&Caption| split.is_none_or(|split| dataset.images[caption.image].split == split);
     let texts = dataset.captions.iter().filter(chosen).map(|caption| caption.text.as_str());
-    note_cut_texts(texts, &encoder.config().data, progress);
+    note_cut_texts(texts, &encoder.config().data, dataset.account.strict, progress)
 }
 
 /// The CNN's features of a dataset's images: models that share a CNN share them.

@@ -6,6 +6,7 @@ use gxn_index::{FileIdentity, ImageItem};
 
 use serde_json::{Map, Value};
 
+use super::empty_folders::is_empty_folder;
 use super::location::{INDEX_FOLDER, real};
 use super::shard::Shard;
 use gxn_base::unicode::composed;
@@ -61,6 +62,8 @@ pub struct Discovery {
     pub undecoded: usize,
     /// Ids, and folders of ids, of what could not be read: what lies there is not known to be gone.
     pub(super) unread: Vec<String>,
+    /// The folder that paths of images are relative to.
+    pub(super) root: Option<PathBuf>,
 }
 
 impl Discovery {
@@ -85,7 +88,7 @@ impl Discovery {
             let is_excluded = entry.file_type().is_dir() && excluded.iter().any(|e| composed(e) == composed(&name));
             entry.depth() == 0 || !(is_hidden || is_excluded || name.starts_with(INDEX_FOLDER))
         };
-        let mut found = Self::default();
+        let mut found = Self { root: Some(root.to_path_buf()), ..Self::default() };
         let mut others = 0;
         let mut undecoded = Undecoded::default();
         for entry in walkdir::WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_read) {
@@ -135,6 +138,9 @@ impl Discovery {
                         .with_remedy(Remedy::GiveDecodeCommand)
                 }
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
+                None if is_empty_folder(root) => {
+                    error.with_hint("the folder is empty: if it is a disk's, mount the disk")
+                }
                 None => error.with_remedy(Remedy::IncludeHidden),
             });
         }
@@ -162,7 +168,12 @@ impl Discovery {
             source: image.source.clone(),
             meta: columns(image),
         });
-        Self { images: images.collect(), unread: data.account.unread.clone(), ..Self::default() }
+        Self {
+            images: images.collect(),
+            unread: data.account.unread.clone(),
+            root: dataset_root(source),
+            ..Self::default()
+        }
     }
 
     /// Keeps the images of one shard.

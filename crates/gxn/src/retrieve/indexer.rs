@@ -1,6 +1,7 @@
 //! Images and captions → an index: only what is new or changed is encoded.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use gxn_index::{CaptionItem, Change, DamagedItems, Index, IndexWriter, Modality}
 use rayon::prelude::*;
 
 use super::discovery::{Discovery, ImageFile};
+use super::empty_folders::EmptyFolders;
 use super::options::IndexOptions;
 use super::report::IndexReport;
 use crate::encoder::{Encoder, ImageFeature, ImageInput};
@@ -271,9 +273,11 @@ impl<'a> Indexer<'a> {
         Ok(())
     }
 
-    /// Deletes what the source no longer has; what could not be read stays.
-    pub(super) fn remove_gone(&mut self) -> Result<()> {
+    /// Deletes what the source no longer has; what could not be read stays, and what was in a folder that is empty now,
+    /// unless `from_empty`.
+    pub(super) fn remove_gone(&mut self, from_empty: bool) -> Result<()> {
         let found = self.found;
+        let mut empty = EmptyFolders::default();
         let present: HashSet<&str> = found.images.iter().map(|image| image.id.as_str()).collect();
         for id in self.writer.ids(Modality::Image)? {
             if present.contains(id.as_str()) {
@@ -281,14 +285,21 @@ impl<'a> Indexer<'a> {
             }
             if found.may_hold(&id) {
                 self.report.kept.push(id);
+                continue;
+            }
+            let item = self.writer.image(&id)?;
+            let was_moved = item.as_ref().is_some_and(|item| self.linked.contains(&item.sha256));
+            let path = item.map(|item| found.root.as_deref().unwrap_or(Path::new("")).join(item.path));
+            if !from_empty && !was_moved && path.is_some_and(|path| empty.had(&path)) {
+                self.report.kept.push(id);
             } else {
-                let was_moved = self.writer.image(&id)?.is_some_and(|item| self.linked.contains(&item.sha256));
                 self.writer.remove(Modality::Image, &id)?;
                 if !was_moved {
                     self.report.removed.push(id);
                 }
             }
         }
+        self.report.dropped.extend(empty.dropped());
         let captions = self.dataset.map_or(&[][..], |data| &data.captions[..]);
         let wanted: HashSet<&str> = captions.iter().map(|caption| caption.id.as_str()).collect();
         let kept: HashSet<&str> = self.report.kept.iter().map(String::as_str).collect();
@@ -299,7 +310,7 @@ impl<'a> Indexer<'a> {
             // Where an image, or what names it, could not be read, its captions were not either.
             let may_stay = |image: &str| kept.contains(image) || found.may_hold(image);
             let stays = self.dataset.is_some()
-                && found.has_unread()
+                && (found.has_unread() || !kept.is_empty())
                 && self.writer.caption(&id)?.is_some_and(|caption| may_stay(&caption.image_id));
             if !stays {
                 self.writer.remove(Modality::Text, &id)?;

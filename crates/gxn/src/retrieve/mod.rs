@@ -18,6 +18,7 @@
 
 pub mod calibration;
 pub mod discovery;
+mod empty_folders;
 pub mod export;
 pub mod found;
 mod indexer;

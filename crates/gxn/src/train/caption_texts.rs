@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::sampler::Batch;
 use crate::config::DataConfig;
-use gxn_base::Progress;
 use gxn_base::words::counted;
+use gxn_base::{Error, Progress, Result};
 use gxn_data::tokenize;
 
 /// A number for each caption: equal for captions of the same words. It is the words that the network reads which count:
@@ -58,13 +58,27 @@ fn next_number<'a>(numbers: &mut HashMap<&'a [u32], u32>, key: &'a [u32]) -> u32
 }
 
 /// Reports captions that are longer than what is read of them.
-pub fn note_cut_texts<'a>(texts: impl Iterator<Item = &'a str>, data: &DataConfig, progress: &dyn Progress) {
+///
+/// # Errors
+/// Where there are some and reading is `strict`.
+pub fn note_cut_texts<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    data: &DataConfig,
+    strict: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
     let limit = data.token_limit();
     let cut = cut_texts(texts, limit);
-    if cut > 0 {
-        let captions = counted(cut, "caption");
-        progress.note(&format!("{captions} with more than {limit} words: only these are read (data.max_tokens)"));
+    if cut == 0 {
+        return Ok(());
     }
+    let captions = format!("{} with more than {limit} words", counted(cut, "caption"));
+    if strict {
+        let hint = "shorten them, or train with a larger data.max_tokens: the words behind it are not read";
+        return Err(Error::invalid("the captions", captions, "none in strict mode").with_hint(hint));
+    }
+    progress.note(&format!("{captions}: only these are read (data.max_tokens)"));
+    Ok(())
 }
 
 /// How many texts have more than `limit` words.
@@ -99,5 +113,14 @@ mod tests {
         let texts = ["one two three", "one, two!", "aaaaaaaaaaaa bbbbbbbbb", ""];
         assert_eq!([0, 1, 2, 3].map(|limit| cut_texts(texts.into_iter(), limit)), [3, 3, 1, 0]);
         assert_eq!(cut_texts(texts.into_iter(), usize::MAX), 0);
+    }
+
+    #[test]
+    fn cut_texts_are_a_fault_in_strict_mode() {
+        let data = DataConfig { max_tokens: 2, ..DataConfig::default() };
+        let note = |text: &str, strict| note_cut_texts([text].into_iter(), &data, strict, &());
+        assert!(note("one two", true).is_ok() && note("one two three", false).is_ok());
+        let error = note("one two three", true).unwrap_err().to_string();
+        assert_eq!(error, "the captions: found 1 caption with more than 2 words, expected none in strict mode");
     }
 }

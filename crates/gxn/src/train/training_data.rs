@@ -83,6 +83,9 @@ impl TrainingData {
         if let Some(sample) = sample {
             dataset = dataset.subset(&sample.of(&dataset, config));
         }
+        // Before the features, which take long.
+        let texts = dataset.captions.iter().map(|caption| caption.text.as_str());
+        note_cut_texts(texts, &config.data, dataset.account.strict, progress)?;
         let input = input_for(config, saved);
         let backbone = backbone_for(config, saved, device)?;
         let (features, trained, frozen) = if config.look.finetune {
@@ -96,7 +99,6 @@ impl TrainingData {
         };
         has_enough(&dataset, config)?;
         let vocabulary = words_of_all.unwrap_or_else(|| words_of(&dataset));
-        note_cut_texts(dataset.captions.iter().map(|caption| caption.text.as_str()), &config.data, progress);
         let encode = |text: &str| vocabulary.encode_at_most(text, config.data.token_limit());
         let tokens: Vec<Vec<u32>> = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
         let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
