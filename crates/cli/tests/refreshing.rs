@@ -219,5 +219,5 @@ fn what_was_in_an_empty_folder_stays_until_the_folder_is_gone() {
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let ran = gxn(["index", text(&empty), "--index", text(&photos.join(".gxn")), "--other-source"]);
-    assert!(ran.code == 1 && ran.stderr.contains("the folder is empty: if it is a disk's, mount the disk"), "{ran:?}");
+    assert!(ran.code == 1 && ran.stderr.contains("the folder is empty; if a disk belongs there, mount it"), "{ran:?}");
 }

@@ -139,7 +139,7 @@ impl Discovery {
                 }
                 Some(Dropped { what, reason }) => error.with_hint(format!("{what}: {reason}")),
                 None if is_empty_folder(root) => {
-                    error.with_hint("the folder is empty: if it is a disk's, mount the disk")
+                    error.with_hint("the folder is empty; if a disk belongs there, mount it")
                 }
                 None => error.with_remedy(Remedy::IncludeHidden),
             });
