@@ -11,7 +11,12 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::trained::{Maps, TrainedNetwork};
 
-type HostTensor = FloatTensor<Flex>;
+pub(super) type HostTensor = FloatTensor<Flex>;
+
+/// A tensor of the host's memory without a copy.
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> HostTensor {
+    tensor.inner().try_into_primitive::<Flex>().expect("a host tensor")
+}
 
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait BackboneBackend: Backend {

@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::backend::Flex;
-use burn::backend::tensor::FloatTensor;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use super::block::Block;
+use super::extension::{HostTensor, host};
 use super::step::Step;
 
 /// The frozen blocks of the last forward pass in the form of their kernels; clones of a backbone share them.
@@ -18,7 +17,7 @@ pub(super) struct FrozenSteps(Arc<Mutex<Packed>>);
 /// tensor gets it.
 #[derive(Debug, Default)]
 struct Packed {
-    sources: Vec<FloatTensor<Flex>>,
+    sources: Vec<HostTensor>,
     steps: Arc<Vec<Step>>,
 }
 
@@ -27,7 +26,7 @@ impl FrozenSteps {
     pub(super) fn of(&self, blocks: &[Block]) -> Arc<Vec<Step>> {
         let sources = sources(blocks);
         let mut packed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = |tensor: &FloatTensor<Flex>| (tensor.bytes().as_ptr(), tensor.layout().clone());
+        let place = |tensor: &HostTensor| (tensor.bytes().as_ptr(), tensor.layout().clone());
         if packed.steps.len() != blocks.len() || !packed.sources.iter().map(place).eq(sources.iter().map(place)) {
             *packed = Packed { sources, steps: Arc::new(Step::pack_all(blocks)) };
         }
@@ -36,11 +35,11 @@ impl FrozenSteps {
 }
 
 /// Weights, scales, biases and statistics.
-fn sources(blocks: &[Block]) -> Vec<FloatTensor<Flex>> {
-    struct Sources(Vec<FloatTensor<Flex>>);
+fn sources(blocks: &[Block]) -> Vec<HostTensor> {
+    struct Sources(Vec<HostTensor>);
     impl ModuleVisitor for Sources {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push(param.val().inner().try_into_primitive::<Flex>().expect("a host tensor"));
+            self.0.push(host(param.val()));
         }
     }
     let mut sources = Sources(Vec::new());

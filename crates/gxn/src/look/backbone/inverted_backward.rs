@@ -13,8 +13,8 @@ use super::trained::TrainedLayer;
 use super::transposed::{Framed, Target, Transposed};
 use gxn_ops::pool::Buffer;
 
-/// Floats in the widened strip (256 KiB); four buffers of that size are in use at once.
-const STRIP: usize = 64 * 1024;
+/// Floats in the widened strip (256 KiB; four buffers of that size are in use at once). Tests have small images.
+const STRIP: usize = if cfg!(test) { 4 * 1024 } else { 64 * 1024 };
 
 /// The gradient of those rows of the filtered map that one strip of the widened map has seen: the strip's own, and above them
 /// as many as the kernel reaches back. The zeros around the map are part of it.

@@ -44,6 +44,7 @@ pub use map::Map;
 pub use resnet::Bottleneck;
 pub use weights::WeightFile;
 
+use extension::host;
 use frozen::FrozenSteps;
 use gxn_base::Result;
 use gxn_data::{Preprocess, ResizeFilter, ResizeRule};
@@ -258,9 +259,8 @@ impl Backbone {
             [weight.flatten::<1>(0, 3), bias]
         });
         let parameters = Tensor::cat(folded.chain([Tensor::zeros([0], &images.device())]).collect(), 0); // [P]
-        let values = parameters.to_data();
-        let values = values.as_slice::<f32>().expect("weights are f32");
-        let network = TrainedNetwork::new(self.frozen.of(frozen), trained, values);
+        let values = host(parameters.clone()).to_contiguous();
+        let network = TrainedNetwork::new(self.frozen.of(frozen), trained, values.storage());
         extension::run(images, parameters, Arc::new(network))
     }
 
