@@ -193,6 +193,14 @@ pub struct EvaluateArgs {
     /// Leave images without a caption out of the gallery; otherwise captions must be found among them too
     #[arg(long)]
     pub drop_unpaired: bool,
+    /// Also measure plausible-match R-Precision (PMRP) by the objects in the images: a file of COCO's instances
+    #[arg(long, value_name = "JSON", conflicts_with = "image_embeddings")]
+    pub object_labels: Option<PathBuf>,
+    /// Measure agreement with judgements of people instead: Kendall's tau of the model's score of each judged pair. A file with an
+    /// image's id, a caption's id and ratings, or a share with its two counts, on each line, with tabs between them. Images of
+    /// the split train are left out
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image_embeddings", "split", "protocol", "relevance", "ties", "drop_unpaired", "object_labels", "captions", "imagine", "html"])]
+    pub judgements: Option<PathBuf>,
     /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,

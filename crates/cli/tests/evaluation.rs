@@ -239,3 +239,48 @@ fn a_model_is_evaluated_on_the_split_it_was_trained_with() {
     assert_eq!(as_trained, ids(&["--split-by", rule]));
     assert_ne!(as_trained, ids(&["--split-by", "test"]));
 }
+
+#[test]
+fn scores_are_compared_with_judgements_of_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_set: Value = serde_json::from_str(&std::fs::read_to_string(data()).unwrap()).unwrap();
+    let of_split = |split: &str| -> Vec<&str> {
+        let images = data_set["images"].as_array().unwrap().iter().filter(|image| image["split"] == split);
+        images.map(|image| image["filename"].as_str().unwrap()).collect()
+    };
+    let (test, train) = (of_split("test"), of_split("train"));
+    let agreement = |name: &str, value: &dyn Fn(usize) -> usize| {
+        let pairs = test.iter().flat_map(|image| test.iter().map(move |of| (image, of)));
+        let mut lines: String = pairs
+            .enumerate()
+            .map(|(at, (image, of))| format!("{image}\t{of}#1\t{}\t{}\n", value(at), at % 2))
+            .collect();
+        lines += &format!("{}\t{}#0\t1\t1\nno-such.png\t{}#0\t1\t1\n", train[0], test[0], test[0]);
+        let (file, out) = (folder.path().join(name), folder.path().join(format!("{name}.json")));
+        std::fs::write(&file, lines).unwrap();
+        let args = ["evaluate", text(&paper().folder), text(data()), "--judgements", text(&file), "-o", text(&out)];
+        let ran = works(args);
+        assert!(ran.stdout.contains("over 12 pairs of 18 with 24 judgements\n"), "{}", ran.stdout);
+        serde_json::from_str::<Value>(&std::fs::read_to_string(out).unwrap()).unwrap()
+    };
+    let plain = agreement("plain", &|at| at % 4);
+    let left_out = serde_json::json!({
+        "the caption is the image's own": 4, "the image is in the split train": 1, "the image is not in the data": 1
+    });
+    assert_eq!(
+        (&plain["left_out"], &plain["kind"], &plain["judged_pairs"]),
+        (&left_out, &"ratings".into(), &18.into())
+    );
+    let tau = |report: &Value| report["tau_b"].as_f64().unwrap();
+    assert!((-1.0..=1.0).contains(&tau(&plain)));
+    refused!(["evaluate", text(&paper().folder), text(data()), "--judgements", "no-such-file"]);
+}
+
+#[test]
+fn strict_training_refuses_captions_that_are_cut() {
+    let logs = tempfile::tempdir().unwrap();
+    let cut = ["--dry-run", "--set", "data.max_tokens=3"];
+    assert!(works(train_args(logs.path(), "cut", &cut)).stderr.contains("with more than 3 words: only these are read"));
+    let ran = gxn(train_args(logs.path(), "cut", &[&cut[..], &["--strict"]].concat()));
+    assert!(ran.code == 1 && ran.stderr.contains("with more than 3 words, expected none in strict mode"), "{ran:?}");
+}

@@ -122,4 +122,34 @@ proptest! {
             prop_assert!(!pairs.is_empty() && pairs.iter().all(|&(image, caption)| image < 2 && caption < 3));
         }
     }
+
+    #[test]
+    fn relevance_of_other_forms(changes in damage(), kind in 0usize..2) {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = [r#"{"x": [0, "2"], "y": ["1"]}"#, "caption,image,agg_score,sampling_method\na:0,x,3.5,m\na:1,f_01.jpg,2,m\n"][kind];
+        let path = put(folder.path(), "relevance", &damaged(whole.as_bytes(), &changes));
+        let ids = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        if let Ok((RelevanceRule::Judged { pairs, .. }, _)) = RelevanceRule::read(&path, &ids(&["x", "y", "1"]), &ids(&["0", "1", "2"])) {
+            prop_assert!(!pairs.is_empty() && pairs.iter().all(|&(image, caption)| image < 3 && caption < 3));
+        }
+    }
+
+    #[test]
+    fn judgements(changes in damage(), kind in 0usize..2) {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = ["x\ty#0\t1\t2\t4\nx\tz#1\t4\t4\t3\n", "x\ty#0\t0\t0\t3\nx\tz#1\t0.25\t1\t3\n"][kind];
+        if let Ok(read) = Judgements::read(&put(folder.path(), "j.txt", &damaged(whole.as_bytes(), &changes))) {
+            prop_assert!(!read.pairs.is_empty());
+            prop_assert!(read.pairs.iter().all(|pair| !pair.values.is_empty() && pair.values.iter().all(|v| v.is_finite())));
+        }
+    }
+
+    #[test]
+    fn objects_in_images(changes in damage()) {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = br#"{"images":[{"id":1},{"id":"b"}],"annotations":[{"image_id":1,"category_id":90},{"image_id":"b","category_id":1}]}"#;
+        if let Err(error) = ObjectLabels::read(&put(folder.path(), "o.json", &damaged(whole, &changes))) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::embeddings::Relevance;
-use gxn_base::text::read_text;
+use crate::relevance_file;
 use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Result};
 
@@ -71,26 +71,25 @@ pub enum RelevanceRule {
 }
 
 impl RelevanceRule {
-    /// Reads judged pairs: on each line the id of an image, a tab and the id of a caption. Also returns a note on pairs that name
-    /// no image or caption here, such as those of other splits.
+    /// Reads judged pairs: on each line the id of an image, a tab and the id of a caption; or a file of ECCV Caption (JSON) or of
+    /// Crisscrossed Captions (`sits_*.csv`, ratings from 3 on). Several files may be named with commas between them. Also
+    /// returns a note on pairs that name no image or caption here, such as those of other splits.
     ///
     /// # Errors
-    /// When the file cannot be read, a line is of another form, or no pair is of these images and captions.
+    /// When a file cannot be read or is of another form, or no pair is of these images and captions.
     pub fn read(path: &Path, image_ids: &[String], caption_ids: &[String]) -> Result<(Self, Option<String>)> {
         let name = path.display().to_string();
-        let text = read_text(path)?;
         let [images, captions] = [image_ids, caption_ids]
             .map(|ids| ids.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect::<HashMap<_, _>>());
+        let files: Vec<&Path> = match path.to_str().filter(|text| text.contains(',') && !path.exists()) {
+            Some(list) => list.split(',').map(Path::new).collect(),
+            None => vec![path],
+        };
         let (mut pairs, mut unknown) = (Vec::new(), Vec::new());
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let Some((image, caption)) = line.split_once('\t') else {
-                let what = format!("{name}, line {}", number + 1);
-                return Err(Error::invalid(what, "no tab", "an image's id, a tab and a caption's id"));
-            };
-            match (images.get(image.trim()), captions.get(caption.trim())) {
-                (Some(&image), Some(&caption)) => pairs.push((image, caption)),
-                _ => unknown.push(format!("line {}", number + 1)),
-            }
+        for file in files {
+            let found = relevance_file::read(file, &images, &captions)?;
+            pairs.extend(found.known);
+            unknown.extend(found.unknown);
         }
         if pairs.is_empty() {
             let found =

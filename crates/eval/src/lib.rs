@@ -4,6 +4,7 @@
 //! |---|---|
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
 //! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
+//! | compare scores with judgements of people | [`Judgements::read`], [`pair_scores`], [`Agreement::new`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
 //! | show the result as a page with a chart | [`report_page()`], [`line_chart`] |
 //! | compare results on the same queries | [`compare()`], [`compare_groups`] |
@@ -45,6 +46,7 @@
 #![warn(missing_docs)]
 
 mod ablation;
+mod agreement;
 mod caption_references;
 mod caption_results;
 mod captions;
@@ -57,16 +59,21 @@ mod external_embeddings;
 #[cfg(test)]
 mod golden;
 pub mod html;
+mod judgements;
 mod judging;
 mod kernel;
 pub mod metrics;
 mod npy;
+mod plausible_match;
+mod precision;
 mod protocol;
 mod ranks;
+mod relevance_file;
 mod report;
 mod report_page;
 
 pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelRecall, VariantResult, VariantResults};
+pub use agreement::Agreement;
 pub use caption_references::ReferenceCaptions;
 pub use caption_results::{CaptionResult, CaptionResults, ImageId, ResultNames};
 pub use captions::CaptionEvaluation;
@@ -75,9 +82,12 @@ pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
 pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
+pub use judgements::{JudgedPair, JudgementKind, Judgements};
 pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};
+pub use plausible_match::{ObjectLabels, PlausibleMatch};
+pub use precision::{PrecisionAtR, Precisions};
 pub use protocol::{Evaluation, Protocol, Selection};
-pub use ranks::{Ranks, best_captions, ranks};
+pub use ranks::{Ranks, best_captions, pair_scores, ranks};
 pub use report::{About, Report};
 pub use report_page::report_page;

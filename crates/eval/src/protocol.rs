@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
-use crate::judging::Judging;
+use crate::judging::{Judging, RelevanceRule};
 use crate::metrics::{Metrics, RankedQueries};
+use crate::precision::Precisions;
 use crate::ranks::{Ranks, ranks_under};
 use gxn_base::{Error, Result};
 
@@ -140,6 +141,7 @@ impl Protocol {
         // Only the protocol without counts has images without a caption, and it has one fold.
         let distractors: &[usize] = if judging.drop_unpaired { &[] } else { &selection.without_captions };
         let mut all = Ranks::default();
+        let mut precisions = Vec::new();
         let mut first_caption = 0;
         for fold in &selection.folds {
             let owners = &selection.caption_image[first_caption..];
@@ -161,6 +163,9 @@ impl Protocol {
             let owners: Vec<usize> = owners[..count].iter().map(|image| image - fold.start).collect();
             let relevance = judging.relevance.relevance(&gallery, chosen_captions, &owners, fold.len())?;
             let embeddings = Embeddings { abstract_level, grounded_level: level(1) };
+            if judging.relevance != RelevanceRule::Own {
+                precisions.push(Precisions::of(&embeddings, &relevance, fold.len(), scoring)?);
+            }
             let found = ranks_under(judging.ties, &embeddings, &relevance, scoring)?;
             all.image_to_text.extend(&found.image_to_text[..fold.len()]);
             all.text_to_image.extend(found.text_to_image);
@@ -173,6 +178,7 @@ impl Protocol {
             ranks: all,
             metrics,
             folds,
+            precisions: Precisions::mean(&precisions),
             positives_rule: judging.relevance.words(),
             tie_rule: judging.ties.rule(),
             unpaired_in_gallery: !distractors.is_empty(),
@@ -246,6 +252,8 @@ pub struct Evaluation {
     pub metrics: Metrics,
     /// The metrics of every fold.
     pub folds: Vec<Metrics>,
+    /// R-Precision and mAP@R, the mean of the folds, where more than the own captions count.
+    pub precisions: Option<Precisions>,
     /// What counted as right.
     pub positives_rule: String,
     /// What equal scores meant.

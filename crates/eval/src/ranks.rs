@@ -166,19 +166,59 @@ pub fn best_captions(
     count: usize,
     allowed: impl Fn(usize, usize) -> bool + Sync,
 ) -> Result<Vec<Vec<usize>>> {
-    let level = embeddings.abstract_level;
-    let (images, captions) = (level.images.len() / level.dim.max(1), level.captions.len() / level.dim.max(1));
-    let parts = parts(embeddings, scoring, images, captions)?;
-    let kernel = Kernel::detect();
+    let scorer = Scorer::new(embeddings, scoring)?;
     let best = |image: usize| {
-        let mut scores: Vec<(f32, usize)> = (0..captions)
+        let mut scores: Vec<(f32, usize)> = (0..scorer.captions)
             .filter(|&caption| allowed(image, caption))
-            .map(|caption| (pair_score(&parts, kernel, scoring, image, caption), caption))
+            .map(|caption| (scorer.score(image, caption), caption))
             .collect();
         scores.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         scores.into_iter().take(count).map(|(_, caption)| caption).collect()
     };
-    Ok((0..images).into_par_iter().map(best).collect())
+    Ok((0..scorer.images).into_par_iter().map(best).collect())
+}
+
+/// The scores of pairs of an image and a caption, by their rows.
+///
+/// # Errors
+/// As [`ranks`], and when a pair names a row that is not there.
+pub fn pair_scores(embeddings: &Embeddings, scoring: Scoring, pairs: &[(usize, usize)]) -> Result<Vec<f32>> {
+    let scorer = Scorer::new(embeddings, scoring)?;
+    let (images, captions) = (scorer.images, scorer.captions);
+    if let Some((image, caption)) = pairs.iter().find(|&&(image, caption)| image >= images || caption >= captions) {
+        let expected = format!("images below {images}, captions below {captions}");
+        return Err(Error::invalid("pair to score", format!("image {image}, caption {caption}"), expected));
+    }
+    Ok(pairs.par_iter().map(|&(image, caption)| scorer.score(image, caption)).collect())
+}
+
+/// Scores of single pairs.
+pub(crate) struct Scorer<'a> {
+    parts: Vec<Part<'a>>,
+    kernel: Kernel,
+    scoring: Scoring,
+    /// Image rows.
+    pub images: usize,
+    /// Caption rows.
+    pub captions: usize,
+}
+
+impl<'a> Scorer<'a> {
+    /// Checks the embeddings.
+    ///
+    /// # Errors
+    /// As [`ranks`].
+    pub fn new(embeddings: &Embeddings<'a>, scoring: Scoring) -> Result<Self> {
+        let level = embeddings.abstract_level;
+        let (images, captions) = (level.images.len() / level.dim.max(1), level.captions.len() / level.dim.max(1));
+        let parts = parts(embeddings, scoring, images, captions)?;
+        Ok(Self { parts, kernel: Kernel::detect(), scoring, images, captions })
+    }
+
+    /// The score of an image and a caption that are there.
+    pub fn score(&self, image: usize, caption: usize) -> f32 {
+        pair_score(&self.parts, self.kernel, self.scoring, image, caption)
+    }
 }
 
 /// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.
@@ -315,6 +355,17 @@ mod tests {
         let relevance = Relevance::from_caption_image(2, &[0, 0, 1]).unwrap();
         let found = ranks(&embeddings, &relevance, Scoring { similarity: PAPER, lambda: 1.0 }).unwrap();
         assert_eq!(found, Ranks { image_to_text: vec![0, 0], text_to_image: vec![0, 1, 0] });
+    }
+
+    /// Of the same embeddings: minus the violations, and of a pair that is not there nothing.
+    #[test]
+    fn worked_pair_scores() {
+        let level =
+            LevelEmbeddings { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let of = |pairs: &[(usize, usize)]| pair_scores(&embeddings, Scoring { similarity: PAPER, lambda: 1.0 }, pairs);
+        assert_eq!(of(&[(0, 0), (0, 1), (1, 0), (1, 2)]).unwrap(), [0.0, -0.25, -1.0, 0.0]);
+        assert!(of(&[(0, 3)]).unwrap_err().to_string().contains("image 0, caption 3"));
     }
 
     /// λ moves between the levels: the abstract level is right, the grounded one swaps the images.

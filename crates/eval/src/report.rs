@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::embeddings::similarity_name;
 use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
+use crate::plausible_match::PlausibleMatch;
+use crate::precision::Precisions;
 use crate::protocol::Evaluation;
 use crate::ranks::Ranks;
 use gxn_base::fs::write_text;
@@ -47,6 +49,12 @@ pub struct Report {
     pub model: String,
     /// The metrics, for protocols with folds the mean of the folds.
     pub metrics: Metrics,
+    /// R-Precision and mAP@R, where more than the own captions count; reports of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precisions: Option<Precisions>,
+    /// PMRP, where the images' objects were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pmrp: Option<PlausibleMatch>,
     /// 95% intervals by metric (bootstrap over images with all their captions).
     pub ci95: BTreeMap<String, Interval>,
     /// Images that are queries and gallery.
@@ -106,6 +114,8 @@ impl Report {
             protocol: evaluation.protocol.name().into(),
             model: about.model,
             metrics: evaluation.metrics,
+            precisions: evaluation.precisions,
+            pmrp: None,
             ci95: METRIC_KEYS.iter().map(|&key| key.to_string()).zip(intervals).collect(),
             n_images: selection.images.len(),
             n_captions: selection.captions.len(),
@@ -258,6 +268,13 @@ impl Report {
             out += &format!("{name} {value:.1}{ends}\n");
         }
         out += &format!("mean recall (mR) {:.1}\n", self.metrics.mean_recall());
+        if let Some(Precisions { image_to_text: i, text_to_image: t }) = self.precisions {
+            out += &format!("R-Precision {:.1} image to text, {:.1} text to image\n", i.r_precision, t.r_precision);
+            out += &format!("mAP@R {:.1} image to text, {:.1} text to image\n", i.map_at_r, t.map_at_r);
+        }
+        if let Some(PlausibleMatch { image_to_text, text_to_image }) = self.pmrp {
+            out += &format!("PMRP {image_to_text:.1} image to text, {text_to_image:.1} text to image\n");
+        }
         for (what, ids) in
             [("left out, no caption", &self.left_out), ("in the gallery without a caption", &self.distractors)]
         {
@@ -282,7 +299,8 @@ fn unlike(name: &str, found: String) -> Error {
 }
 
 /// UTC to the second, RFC 3339.
-fn now() -> String {
+/// The time, UTC, RFC 3339.
+pub(crate) fn now() -> String {
     let seconds = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(seconds).expect("the time is in range without its fraction too").to_string()
 }

@@ -7,21 +7,22 @@ use anyhow::{Result, bail};
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
 use gxn::evaluate::{
-    EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, caption_page,
+    EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement, caption_page,
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{
-    About, EmbeddingPaths, ExternalEmbeddings, Judging, Protocol, RelevanceRule, Report, ResultNames, Similarity,
-    captions_of_several_images, compare_groups, report_page,
+    About, EmbeddingPaths, ExternalEmbeddings, Judgements, Judging, ObjectLabels, Protocol, RelevanceRule, Report,
+    ResultNames, Similarity, captions_of_several_images, compare_groups, report_page,
 };
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
+use crate::progress::ProgressLine;
 
 /// Images on the page of captions.
 const SHOWN_CAPTIONS: usize = 10;
@@ -37,6 +38,9 @@ struct Measured {
 
 /// Measures a model, or embeddings of another program.
 pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
+    if let Some(file) = &args.judgements {
+        return judged(args, file);
+    }
     let protocol: Protocol = args.protocol.parse()?;
     let measured = match (&args.model, &args.source) {
         (Some(model), Some(source)) if args.image_embeddings.is_none() => of_model(args, protocol, model, source)?,
@@ -59,6 +63,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
 }
 
 fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path) -> Result<Measured> {
+    let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line();
     stop_flag()?;
     let encoder = Encoder::load(model)?.with_feature_cache()?;
@@ -86,7 +91,39 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if relevance == RelevanceRule::Own {
         note_equal_captions(&texts, &encoded.caption_image);
     }
-    Ok(Measured { report: measurement.report_by(&encoded, &judging(args, relevance)?)?, more })
+    let mut report = measurement.report_by(&encoded, &judging(args, relevance)?)?;
+    if let Some(labels) = labels {
+        report.pmrp = Some(encoded.plausible_match(measurement.scoring, &labels)?);
+    }
+    Ok(Measured { report, more })
+}
+
+/// Compares a model's scores with judgements of people.
+fn judged(args: &EvaluateArgs, file: &Path) -> Result<ExitCode> {
+    let (Some(model), Some(source)) = (&args.model, &args.source) else { bail!("give a model and its data") };
+    let judgements = Judgements::read(file)?;
+    machine_line();
+    stop_flag()?;
+    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let dataset = open_for(&encoder, source, &args.reading)?;
+    let measurement = Measurement::new(&encoder, model, &dataset, split_of(&args.split));
+    let Measurement { scoring, .. } = match args.lambda {
+        Some(lambda) => measurement.with_lambda(lambda)?,
+        None => measurement,
+    };
+    let line = ProgressLine::of("encoding");
+    let found = agreement(&encoder, model, &dataset, &judgements, scoring, &line);
+    line.clear();
+    let found = found?;
+    if let Some(path) = &args.output {
+        found.write(path)?;
+        eprintln!("wrote {}", path.display());
+    }
+    print(&match args.format {
+        ReportFormat::Text => found.text(),
+        ReportFormat::Json => found.to_json()?,
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Own captions only, or also the pairs of a file.

@@ -7,6 +7,7 @@ mod cider;
 #[cfg(test)]
 mod golden;
 mod isotonic;
+mod kendall;
 mod keys;
 mod ngram;
 mod ptb;
@@ -17,6 +18,7 @@ pub use bootstrap::{Bootstrap, Interval, PairedDifference, RankedQueries};
 pub use captions::{CAPTION_KEYS, CaptionReferences, CaptionScores, ImageScores};
 pub use cider::{CiderReward, DocumentFrequencies, cider_d};
 pub use isotonic::{Isotonic, expected_calibration_error};
+pub use kendall::Kendall;
 pub use ptb::tokenize_ptb;
 pub use recall::{METRIC_KEYS, Metrics, Recall, ranks_of_scores};
 

@@ -14,7 +14,10 @@ use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Account, Caption, Dataset, Dropped, ImageLimits, ImageSource, Purpose, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
-use gxn_eval::{About, Embeddings, Judging, LevelEmbeddings, Protocol, ReferenceCaptions, Report, Scoring, write_npy};
+use gxn_eval::{
+    About, Embeddings, Judging, LevelEmbeddings, ObjectLabels, PlausibleMatch, Protocol, ReferenceCaptions, Report,
+    Scoring, write_npy,
+};
 
 /// Images encoded between two reports of progress.
 const BATCH: usize = 64;
@@ -209,6 +212,15 @@ impl EncodedDataset {
     /// When an image has no caption, or λ does not fit.
     pub fn metrics(&self, scoring: Scoring) -> Result<Metrics> {
         paired(&self.images, &self.captions).metrics(&self.caption_image, scoring)
+    }
+
+    /// PMRP over everything that was encoded.
+    ///
+    /// # Errors
+    /// As [`PlausibleMatch::of`].
+    pub fn plausible_match(&self, scoring: Scoring, labels: &ObjectLabels) -> Result<PlausibleMatch> {
+        let embeddings = paired(&self.images, &self.captions);
+        PlausibleMatch::of(&embeddings, scoring, &self.image_ids, &self.caption_image, labels)
     }
 
     /// Ranks, metrics and intervals under a protocol.
