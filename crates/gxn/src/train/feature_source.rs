@@ -43,7 +43,7 @@ pub enum FeatureSource {
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
         input: ImagePipeline,
-        /// Whether steps change the images, see [`Augmentation`].
+        /// Whether each step crops, mirrors and colours them otherwise.
         augment: bool,
     },
 }

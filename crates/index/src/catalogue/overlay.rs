@@ -14,9 +14,14 @@ pub(crate) fn check_integrity(path: &Path) -> Result<()> {
     let file = File::open(path).map_err(|e| Error::io("cannot open", path, e))?;
     let length = file.metadata().map_err(|e| Error::io("cannot read", path, e))?.len();
     let overlay = Overlay(Mutex::new(State { file, file_length: length, length, written: BTreeMap::new() }));
-    let sound =
-        guard(path, || Ok(Builder::new().set_cache_size(64 << 20).create_with_backend(overlay)?.check_integrity()?))?;
-    if sound { Ok(()) } else { Err(malformed(path, "pages whose checksums do not agree")) }
+    let mut database = guard(path, || Ok(Builder::new().set_cache_size(64 << 20).create_with_backend(overlay)?))?;
+    let sound = guard(path, || Ok(database.check_integrity()?));
+    // After a panic over damage it may panic once more when it is closed: not while the first one unwinds, which would abort.
+    let _ = guard(path, move || {
+        drop(database);
+        Ok(())
+    });
+    if sound? { Ok(()) } else { Err(malformed(path, "pages whose checksums do not agree")) }
 }
 
 /// A file whose changes stay in memory.
