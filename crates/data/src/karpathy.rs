@@ -61,7 +61,8 @@ pub(super) fn read(path: &Path, text: &str, options: &SourceOptions) -> Result<P
                 continue;
             }
         };
-        let inside = entry.filepath.as_ref().map(|folder| format!("{folder}/{}", entry.filename));
+        let folder = entry.filepath.as_ref().filter(|folder| !folder.is_empty());
+        let inside = folder.map(|folder| format!("{folder}/{}", entry.filename));
         let names: Vec<&str> = inside.iter().map(String::as_str).chain([entry.filename.as_str()]).collect();
         let source = match resolver.find(&names) {
             Ok(path) => ImageSource::File(path),

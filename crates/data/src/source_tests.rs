@@ -40,7 +40,7 @@ fn dropped(data: &Dataset) -> Vec<String> {
 const KARPATHY: &str = r#"{"images":[
  {"filename":"a.jpg","split":"train","imgid":0,"sentences":[{"raw":"A dog .","tokens":["a","dog"],"sentid":0},{"tokens":["two","dogs"],"sentid":1}]},
  {"filename":"b.jpg","filepath":"val2014","split":"val","cocoid":7,"sentences":[{"raw":"A cat"}]},
- {"filename":"c.jpg","split":"restval","sentences":[{"raw":"A cow"}]},
+ {"filename":"c.jpg","filepath":"","split":"restval","sentences":[{"raw":"A cow"}]},
  {"filename":"d.jpg","split":"test","sentences":[{"raw":"gone"},{"raw":"gone too"}]}],"dataset":"x"}"#;
 
 #[test]
