@@ -26,7 +26,7 @@ pub struct LookConfig {
     pub finetune_rate: f64,
     /// The learning rate of each group is that of the one above it times this.
     pub finetune_decay: f64,
-    /// Show a trained CNN each image cropped, mirrored and coloured otherwise in every step, instead of one of its `views`.
+    /// Show a trained CNN each image with a random crop, mirror and light change of colours, instead of one of its `views`.
     pub augment: bool,
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.

@@ -43,7 +43,7 @@ pub enum FeatureSource {
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
         input: ImagePipeline,
-        /// Whether each step crops, mirrors and colours them otherwise.
+        /// Whether a step shows them with a random crop, mirror and light change of colours.
         augment: bool,
     },
 }
