@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::embeddings::{Embeddings, Scoring};
 use crate::precision::{PrecisionAtR, of_query};
 use crate::ranks::Scorer;
+use crate::relevance_file::plain_id;
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Result};
@@ -62,19 +63,18 @@ impl ObjectLabels {
     /// When the file cannot be read or is of another form.
     pub fn read(path: &Path) -> Result<Self> {
         let instances: Instances = parse_json(&read_text(path)?, path, "COCO's layout of images and their objects")?;
-        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for instance in &instances.annotations {
             let next = places.len();
-            places.entry(plain(&instance.category_id)).or_insert(next);
+            places.entry(plain_id(&instance.category_id)).or_insert(next);
         }
         let words = places.len().div_ceil(64);
         let listed = instances.images.iter().map(|image| &image.id);
         let all = listed.chain(instances.annotations.iter().map(|instance| &instance.image_id));
-        let mut kinds: HashMap<String, Vec<u64>> = all.map(|id| (plain(id), vec![0; words])).collect();
+        let mut kinds: HashMap<String, Vec<u64>> = all.map(|id| (plain_id(id), vec![0; words])).collect();
         for instance in &instances.annotations {
-            let place = places[&plain(&instance.category_id)];
-            if let Some(bits) = kinds.get_mut(&plain(&instance.image_id)) {
+            let place = places[&plain_id(&instance.category_id)];
+            if let Some(bits) = kinds.get_mut(&plain_id(&instance.image_id)) {
                 bits[place / 64] |= 1 << (place % 64);
             }
         }
@@ -111,18 +111,14 @@ impl PlausibleMatch {
             return Err(Error::invalid("ids for the embeddings", found, expected));
         }
         let precision = |scores: &[f32], of: usize, image_at: &dyn Fn(usize) -> usize| {
-            let distance = |item: usize| distance(kinds[of], kinds[image_at(item)]);
-            let all = DISTANCES.map(|most| of_query(scores, |item| distance(item) <= most));
+            let distances: Vec<u32> =
+                (0..scores.len()).map(|item| distance(kinds[of], kinds[image_at(item)])).collect();
+            let all = DISTANCES.map(|most| of_query(scores, |item| distances[item] <= most));
             PrecisionAtR::mean(&all)
         };
-        let of_image = |image: usize| {
-            let scores: Vec<f32> = (0..scorer.captions).map(|caption| scorer.score(image, caption)).collect();
-            precision(&scores, image, &|caption| caption_image[caption])
-        };
-        let of_caption = |caption: usize| {
-            let scores: Vec<f32> = (0..scorer.images).map(|image| scorer.score(image, caption)).collect();
-            precision(&scores, caption_image[caption], &|image| image)
-        };
+        let of_image = |image: usize| precision(&scorer.of_image(image), image, &|caption| caption_image[caption]);
+        let of_caption =
+            |caption: usize| precision(&scorer.of_caption(caption), caption_image[caption], &|image| image);
         let by_image: Vec<_> = (0..scorer.images).into_par_iter().map(of_image).collect();
         let by_caption: Vec<_> = (0..scorer.captions).into_par_iter().map(of_caption).collect();
         Ok(Self {

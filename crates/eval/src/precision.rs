@@ -35,14 +35,8 @@ impl Precisions {
     /// As [`ranks`](crate::ranks()).
     pub(crate) fn of(embeddings: &Embeddings, relevance: &Relevance, queries: usize, scoring: Scoring) -> Result<Self> {
         let scorer = Scorer::new(embeddings, scoring)?;
-        let of_image = |image: usize| {
-            let scores: Vec<f32> = (0..scorer.captions).map(|caption| scorer.score(image, caption)).collect();
-            of_list(&scores, &relevance.captions_of_image[image])
-        };
-        let of_caption = |caption: usize| {
-            let scores: Vec<f32> = (0..scorer.images).map(|image| scorer.score(image, caption)).collect();
-            of_list(&scores, &relevance.images_of_caption[caption])
-        };
+        let of_image = |image: usize| of_list(&scorer.of_image(image), &relevance.captions_of_image[image]);
+        let of_caption = |caption: usize| of_list(&scorer.of_caption(caption), &relevance.images_of_caption[caption]);
         let by_image: Vec<_> = (0..queries).into_par_iter().map(of_image).collect();
         let by_caption: Vec<_> = (0..scorer.captions).into_par_iter().map(of_caption).collect();
         Ok(Self { image_to_text: PrecisionAtR::mean(&by_image), text_to_image: PrecisionAtR::mean(&by_caption) })

@@ -219,6 +219,16 @@ impl<'a> Scorer<'a> {
     pub fn score(&self, image: usize, caption: usize) -> f32 {
         pair_score(&self.parts, self.kernel, self.scoring, image, caption)
     }
+
+    /// The scores of an image that is there and every caption.
+    pub fn of_image(&self, image: usize) -> Vec<f32> {
+        (0..self.captions).map(|caption| self.score(image, caption)).collect()
+    }
+
+    /// The scores of a caption that is there and every image.
+    pub fn of_caption(&self, caption: usize) -> Vec<f32> {
+        (0..self.images).map(|image| self.score(image, caption)).collect()
+    }
 }
 
 /// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.

@@ -66,15 +66,19 @@ fn of_lines(text: &str, name: &str, images: &Ids, captions: &Ids) -> Result<Pair
     Ok(pairs)
 }
 
+/// An id as text: published files have numbers and strings.
+pub(crate) fn plain_id(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// Keys are images or captions: whichever makes more pairs of the data. Ids may be the same numbers.
 fn of_json(text: &str, name: &str, images: &Ids, captions: &Ids) -> Result<Pairs> {
     let lists: BTreeMap<String, Vec<Value>> = serde_json::from_str(text)
         .map_err(|error| Error::invalid(name, error.to_string(), "{\"id\": [ids]} of images and their captions"))?;
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let (mut by_image, mut by_caption) = (Pairs::default(), Pairs::default());
     for (key, list) in &lists {
         for value in list {
-            let value = plain(value);
+            let value = plain_id(value);
             let place = || format!("{key} and {value}");
             by_image.add(place, images.get(key.as_str()), captions.get(value.as_str()));
             by_caption.add(place, images.get(value.as_str()), captions.get(key.as_str()));

@@ -298,8 +298,7 @@ fn unlike(name: &str, found: String) -> Error {
     Error::invalid(name, found, "the JSON of an evaluation report").with_remedy(Remedy::MakeReport)
 }
 
-/// UTC to the second, RFC 3339.
-/// The time, UTC, RFC 3339.
+/// The time, UTC to the second, RFC 3339.
 pub(crate) fn now() -> String {
     let seconds = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(seconds).expect("the time is in range without its fraction too").to_string()

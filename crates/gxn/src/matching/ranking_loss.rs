@@ -58,21 +58,12 @@ impl Pairs {
         &self.belongs
     }
 
-    fn is_one_each(&self) -> bool {
-        self.rows.len() == self.images && self.rows.iter().enumerate().all(|(at, &row)| at == row)
-    }
-
     /// For each caption the scores of its image.
     ///
     /// # Shapes
     /// `[B, C]` → `[C, C]`
     fn of_own_images(&self, scores: &Tensor<2>) -> Tensor<2> {
-        if self.is_one_each() {
-            return scores.clone();
-        }
-        let rows: Vec<i64> = self.rows.iter().map(|&row| row as i64).collect();
-        let rows = Tensor::from_data(TensorData::new(rows, [self.rows.len()]), &scores.device());
-        scores.clone().select(0, rows)
+        rows_of(scores.clone(), &self.rows)
     }
 
     /// The scores of the pairs.
@@ -107,6 +98,19 @@ impl Pairs {
         };
         [tensor(by_image.collect()), tensor(by_caption.collect())]
     }
+}
+
+/// These rows of `values`, in this order; `values` itself where they are all of its rows.
+///
+/// # Shapes
+/// `[N, M]`, `K` rows → `[K, M]`
+pub(crate) fn rows_of(values: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    if rows.len() == values.dims()[0] && rows.iter().enumerate().all(|(at, &row)| at == row) {
+        return values;
+    }
+    let rows = TensorData::new(rows.iter().map(|&row| row as i64).collect(), [rows.len()]);
+    let device = values.device();
+    values.select(0, Tensor::from_data(rows, &device))
 }
 
 /// L_Rank, mean over the batch's pairs: paper Eq. 3 on combined scores, Eq. 2 on those of one level:

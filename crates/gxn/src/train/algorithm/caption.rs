@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::{LossOutput, Step, value};
 use crate::config::Update;
@@ -13,6 +13,7 @@ use crate::imagine::decoding::decode;
 use crate::imagine::scheduled_sampling::scheduled_inputs;
 use crate::imagine::{CaptionDecoder, Choice};
 use crate::look::{Phase, TokenBatch};
+use crate::matching::ranking_loss::rows_of;
 use crate::model::Gxn;
 use crate::seed::mix;
 use crate::train::metrics::NamedMetrics;
@@ -147,16 +148,6 @@ pub fn reward_reference(tokens: &[u32]) -> Vec<u32> {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-/// These rows of `features`, in this order.
-fn rows_of(features: Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    if rows.iter().enumerate().all(|(at, &row)| at == row) {
-        return features;
-    }
-    let rows = TensorData::new(rows.iter().map(|&row| row as i64).collect(), [rows.len()]);
-    let device = features.device();
-    features.select(0, Tensor::from_data(rows, &device))
 }
 
 impl Trainer {
