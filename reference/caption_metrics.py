@@ -8,7 +8,12 @@ tokens of all captions to $PTB_TOKENS, if that is set, for the same test. Then i
 
     python reference/caption_metrics.py --files RESULTS.json CAPTIONS.json
 
-does on any two files of the coco-caption shapes: totals, the largest difference of any image's score, and seconds. The
+does on any two files of the coco-caption shapes, and
+
+    python reference/caption_metrics.py --lines TEXT
+
+on the lines of any text, such as tweets: of every six lines, five describe an image, and the caption begins like the first
+of these and ends with the sixth line. It prints totals, the largest difference of any image's score, and seconds. The
 program is $GXN, else target/release/gxn; without one only the package's side is printed. Seconds are the fastest of
 three; tokens are reported apart, and the package's include the start of Java twice.
 """
@@ -122,16 +127,40 @@ def compare(results_path, captions_path):
     for ours, theirs in KEYS.items():
         print(f"{ours:8}{totals[theirs]:22.17f}{runs[0][ours]:22.17f}{abs(totals[theirs] - runs[0][ours]):12.1e}")
     assert len(own) == len(images)
-    worst = max(abs(image[key] - images[str(image["image_id"])][key]) for image in own for key in KEYS.values())
-    print(f"largest difference of an image's score: {worst:.1e}")
+    def worst(image, keys):
+        return max(abs(image[key] - images[str(image["image_id"])][key]) for key in keys)
+
+    print(f"largest difference of an image's score: {max(worst(image, KEYS.values()) for image in own):.1e}")
+    # CIDEr's document frequencies carry a difference in one image to all others; BLEU and ROUGE-L stay with the image.
+    others = [image["image_id"] for image in own if worst(image, [key for key in KEYS.values() if key != "CIDEr"]) > 1e-6]
+    if others:
+        print(f"images whose BLEU or ROUGE-L differs by more than 1e-6: {len(others)}: {others[:20]}")
     score, tokenise = (min(run[key] for run in runs) for key in ("score_s", "tokenise_s"))
     print(f"metrics: package {metrics:.4f} s, gxn {score:.4f} s, {metrics / score:.1f} times as fast")
     print(f"tokens: package {seconds['tokens']:.4f} s with Java's start, gxn {tokenise:.4f} s")
 
 
+def compare_lines(lines):
+    groups = [lines[i : i + 6] for i in range(0, len(lines) - 5, 6)]
+    half = lambda line: line[: len(line) // 2]
+    compare_captions([half(group[0]) + " " + group[5] for group in groups], [group[:5] for group in groups])
+
+
+def compare_captions(candidates, references):
+    results = [{"image_id": i, "caption": c} for i, c in enumerate(candidates)]
+    annotations = [{"image_id": i, "caption": c} for i, captions in enumerate(references) for c in captions]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder) / name for name in ("captions_test_golden_results.json", "captions.json")]
+        paths[0].write_text(json.dumps(results))
+        paths[1].write_text(json.dumps({"images": [{"id": i} for i in range(len(references))], "annotations": annotations}))
+        compare(*paths)
+
+
 def main():
     if sys.argv[1:2] == ["--files"]:
         return compare(*sys.argv[2:4])
+    if sys.argv[1:2] == ["--lines"]:
+        return compare_lines(pathlib.Path(sys.argv[2]).read_text().split("\n"))
     data = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("GXN_DATA", "data")) / "flickr8k/dataset_flickr8k.json"
     if not data.exists():
         return print("no data at", data)
@@ -150,13 +179,7 @@ def main():
     # The same in files, from the raw captions.
     raw = [[s["raw"] for s in i["sentences"]] for i in images]
     of = [i if i % 2 == 0 else (i + 1) % len(raw) for i in range(len(raw))]
-    results = [{"image_id": i, "caption": raw[of[i]][0]} for i in range(len(raw))]
-    annotations = [{"image_id": i, "caption": c} for i in range(len(raw)) for c in raw[i][1:]]
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [pathlib.Path(folder) / name for name in ("captions_test_golden_results.json", "captions.json")]
-        paths[0].write_text(json.dumps(results))
-        paths[1].write_text(json.dumps({"images": [{"id": i} for i in range(len(raw))], "annotations": annotations}))
-        compare(*paths)
+    compare_captions([raw[of[i]][0] for i in range(len(raw))], [captions[1:] for captions in raw])
 
 
 if __name__ == "__main__":

@@ -89,12 +89,10 @@ impl CaptionReferences {
     /// From captions that are tokens already, as [`tokenize_ptb`] gives them.
     pub(crate) fn of_tokens(references: &[Vec<Vec<String>>], corpus: Option<&[Vec<Vec<String>>]>) -> Self {
         let mut ids = TokenIds::default();
-        let mut numbered = |images: &[Vec<Vec<String>>]| -> Vec<Vec<Vec<u32>>> {
-            images.iter().map(|captions| captions.iter().map(|caption| ids.ids(caption)).collect()).collect()
-        };
-        let tokens = numbered(references);
-        let frequencies = corpus.map(|corpus| DocumentFrequencies::new(&numbered(corpus)));
-        let counted = Counted::all(&tokens);
+        let mut words_of = |images: &[Vec<Vec<String>>]| ids_of(images, |caption| ids.ids(&words(caption)));
+        let counted = Counted::all(&words_of(references));
+        let frequencies = corpus.map(|corpus| DocumentFrequencies::new(&words_of(corpus)));
+        let tokens = ids_of(references, |caption| ids.ids(caption));
         let cider_d = frequencies.map(|frequencies| CiderReward::of(&counted, Some(frequencies)));
         Self { cider: CiderReward::of(&counted, None), cider_d, bleu: BleuReferences::new(counted), ids, tokens }
     }
@@ -119,9 +117,10 @@ impl CaptionReferences {
             let expected = if images == 0 { "at least one image".into() } else { format!("one for each of {images}") };
             return Err(Error::invalid("captions to score", candidates.len().to_string(), expected));
         }
-        let candidates: Vec<Vec<u32>> = candidates.par_iter().map(|tokens| self.ids.look_up(tokens)).collect();
+        let tokens: Vec<Vec<u32>> = candidates.par_iter().map(|tokens| self.ids.look_up(tokens)).collect();
+        let rouge_l = rouge_l(&tokens, &self.tokens);
+        let candidates: Vec<Vec<u32>> = candidates.par_iter().map(|tokens| self.ids.look_up(&words(tokens))).collect();
         let bleu = self.bleu.score(&candidates);
-        let rouge_l = rouge_l(&candidates, &self.tokens);
         let everything: Vec<usize> = (0..images).collect();
         let cider = self.cider.rewards(&candidates, &everything);
         let cider_d = self.cider_d.as_ref().map(|reward| reward.rewards(&candidates, &everything));
@@ -146,6 +145,17 @@ impl CaptionReferences {
 /// The PTB tokens of every caption of every image, in parallel.
 pub(crate) fn tokenize_all(images: &[Vec<String>]) -> Vec<Vec<Vec<String>>> {
     images.par_iter().map(|captions| captions.iter().map(|caption| tokenize_ptb(caption)).collect()).collect()
+}
+
+/// What BLEU and CIDEr count: the package divides a token such as "1 1/2", whose space does not break, once more for these
+/// two; for ROUGE-L it does not.
+fn words(tokens: &[String]) -> Vec<&str> {
+    tokens.iter().flat_map(|token| token.split_whitespace()).collect()
+}
+
+/// The ids of every caption of every image.
+fn ids_of(images: &[Vec<Vec<String>>], mut ids: impl FnMut(&[String]) -> Vec<u32>) -> Vec<Vec<Vec<u32>>> {
+    images.iter().map(|captions| captions.iter().map(|caption| ids(caption)).collect()).collect()
 }
 
 #[cfg(test)]
@@ -175,6 +185,18 @@ mod tests {
         assert_eq!(found.cider, (found.images[0].cider + found.images[1].cider) / 2.0);
         assert_eq!(found.cider_d, None);
         assert_eq!(found.keyed().map(|(key, _)| key).collect::<Vec<_>>(), CAPTION_KEYS[..6]);
+    }
+
+    /// "1 1/2" is one token and two words: of "cups 1 2" BLEU and CIDEr find the 1, ROUGE-L does not.
+    #[test]
+    fn a_space_that_does_not_break_divides_words_and_not_tokens() {
+        let of = |candidate: &str, reference: &str| {
+            let images = [texts(&[reference]), texts(&["a dog"])];
+            CaptionScores::of(&texts(&[candidate, "a dog"]), &images, None).unwrap().images[0]
+        };
+        let found = of("cups 1 2", "1 1/2 cups");
+        assert!((found.bleu[0] - 2.0 / 3.0).abs() < 1e-6 && found.cider > 0.0, "{found:?}");
+        assert!((found.rouge_l - of("cups 3 2", "4 cups").rouge_l).abs() < 0.02, "{found:?}");
     }
 
     /// With the scored references as the corpus, CIDEr-D is the package's CIDEr; with another one it is not.
