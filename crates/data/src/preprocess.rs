@@ -98,16 +98,18 @@ impl Preprocess {
         self
     }
 
+    /// The same, `side_px` wide and high; a central crop keeps its share of the image.
+    pub fn with_side(&self, side_px: u32) -> Self {
+        let mut resize = self.resize;
+        if let ResizeRule::ShorterThenCentre { shorter_px } = &mut resize {
+            *shorter_px = *shorter_px * side_px / self.side_px;
+        }
+        Self { side_px, resize, ..self.clone() }
+    }
+
     /// How the generator's side of the model sees images: by the same rule, `side_px` wide and high, with values in [−1, 1].
     pub fn small(&self, side_px: usize) -> Self {
-        let side_px = side_px as u32;
-        let resize = match self.resize {
-            ResizeRule::Stretch => ResizeRule::Stretch,
-            ResizeRule::ShorterThenCentre { shorter_px } => {
-                ResizeRule::ShorterThenCentre { shorter_px: shorter_px * side_px / self.side_px }
-            }
-        };
-        Self { side_px, resize, filter: ResizeFilter::Bicubic, mean: [127.5; 3], std: [127.5; 3] }
+        Self { filter: ResizeFilter::Bicubic, mean: [127.5; 3], std: [127.5; 3], ..self.with_side(side_px as u32) }
     }
 
     /// `[3, S, S]` in row-major order: red, green, blue planes, normalised.

@@ -16,7 +16,7 @@ use crate::look::{Init, Phase};
 use crate::model::Gxn;
 use crate::seed::mix;
 use gxn_base::{Error, Kind, Progress, Result};
-use gxn_data::{ContentHash, ImageLimits, ImageSource, load_image};
+use gxn_data::{ContentHash, ImageLimits, ImageSource, Preprocess, load_image};
 
 /// Bytes of decoded images that are kept; beyond it an image is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
@@ -43,8 +43,8 @@ pub enum FeatureSource {
         decoded: Vec<Option<RgbImage>>,
         /// The CNN's input.
         input: ImagePipeline,
-        /// Whether a step shows them with a random crop, mirror and light change of colours.
-        augment: bool,
+        /// Where a step shows them with a random crop, mirror and light change of colours: what is done to such an image.
+        augmented: Option<Preprocess>,
     },
 }
 
@@ -57,7 +57,7 @@ impl FeatureSource {
     pub fn decode(
         sources: Vec<ImageSource>,
         input: ImagePipeline,
-        augment: bool,
+        augmented: Option<Preprocess>,
         progress: &dyn Progress,
     ) -> Result<(Self, Vec<(usize, String)>)> {
         let room = AtomicUsize::new(DECODED_BYTES);
@@ -81,7 +81,7 @@ impl FeatureSource {
                 Err(error) => bad.push((at, error.in_full())),
             }
         }
-        Ok((Self::Images { sources: kept, decoded, input, augment }, bad))
+        Ok((Self::Images { sources: kept, decoded, input, augmented }, bad))
     }
 
     /// The features of a training step: of each image one view, or one that is augmented, drawn from the step's seed.
@@ -103,15 +103,14 @@ impl FeatureSource {
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
             }
-            Self::Images { input, augment, .. } => {
-                let side = input.preprocess.side_px as usize;
+            Self::Images { input, augmented, .. } => {
+                let augmented = augmented.as_ref().filter(|_| matches!(phase, Phase::Train { .. }));
+                let side = augmented.unwrap_or(&input.preprocess).side_px as usize;
                 let planes = images.par_iter().enumerate().map(|(slot, &image)| {
                     let image = self.image(image)?;
-                    Ok(match (phase, augment) {
-                        (Phase::Train { .. }, true) => {
-                            Augmentation::drawn(drawn(slot)).apply(&image, &input.preprocess)
-                        }
-                        _ => input.preprocess.apply(&image, input.views[view_of(slot, input.views.len())]),
+                    Ok(match augmented {
+                        Some(preprocess) => Augmentation::drawn(drawn(slot)).apply(&image, preprocess),
+                        None => input.preprocess.apply(&image, input.views[view_of(slot, input.views.len())]),
                     })
                 });
                 let planes: Result<Vec<Vec<f32>>> = planes.collect();

@@ -11,10 +11,7 @@ pub(super) fn input_of(look: &LookConfig) -> ImagePipeline {
         preprocess.resize = ResizeRule::Stretch;
     }
     if look.side_px > 0 {
-        if let ResizeRule::ShorterThenCentre { shorter_px } = &mut preprocess.resize {
-            *shorter_px = *shorter_px * look.side_px / preprocess.side_px;
-        }
-        preprocess.side_px = look.side_px;
+        preprocess = preprocess.with_side(look.side_px);
     }
     ImagePipeline { preprocess, views: views_of(look.views) }
 }

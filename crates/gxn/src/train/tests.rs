@@ -297,15 +297,23 @@ fn augmented_images_are_a_function_of_the_steps_seed() {
     let mut config = tiny_config(folder.path(), Stage::Match);
     let features = folder.path().join("features");
     config.look.finetune = true;
-    let found = |augment: bool, phase| -> Vec<f32> {
-        let config = RunConfig { look: LookConfig { augment, ..config.look.clone() }, ..config.clone() };
+    let sized = |augment: bool, augment_side_px, phase| -> Vec<f32> {
+        let look = LookConfig { augment, augment_side_px, ..config.look.clone() };
+        let config = RunConfig { look, ..config.clone() };
         let (data, model) = setup(&config, Origin::New, None, &features, &Device::flex(), &()).unwrap();
         data.features.step_features(&model, &[1], phase, &Device::flex()).unwrap().into_data().iter().collect()
     };
+    let found = |augment, phase| sized(augment, 0, phase);
     let step = |seed| found(true, Phase::Train { seed });
     assert_eq!(step(1), step(1));
     assert_ne!(step(1), step(2));
     assert_eq!(found(true, Phase::Evaluate), found(false, Phase::Evaluate));
+    // A smaller side changes what a step sees, and not what an evaluation sees.
+    let smaller = config.look.backbone.preprocess().side_px / 2;
+    let seen = sized(true, smaller, Phase::Train { seed: 1 });
+    assert_eq!(seen.len(), step(1).len());
+    assert_ne!(seen, step(1));
+    assert_eq!(sized(true, smaller, Phase::Evaluate), found(false, Phase::Evaluate));
 }
 
 /// Two images have the caption "green is here".

@@ -22,7 +22,9 @@ use crate::matching::Pairs;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{ContentHash, Dataset, Dropped, Duplicates, Purpose, Split, UNKNOWN, Vocabulary, WordVectors};
+use gxn_data::{
+    ContentHash, Dataset, Dropped, Duplicates, Preprocess, Purpose, Split, UNKNOWN, Vocabulary, WordVectors,
+};
 
 /// Dropped items that are named before the rest is only counted.
 const NAMED: usize = 5;
@@ -90,7 +92,7 @@ impl TrainingData {
         let backbone = backbone_for(config, saved, device)?;
         let (features, trained, frozen) = if config.look.finetune {
             (
-                decoded_images(&mut dataset, &input, config.look.augment, progress)?,
+                decoded_images(&mut dataset, &input, augmented(&config.look, &input), progress)?,
                 Some(unlocked(backbone, &config.look)),
                 None,
             )
@@ -284,6 +286,12 @@ fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
     Backbone::load(look.backbone, &expand(&look.weights)?, device)
 }
 
+/// What is done to an image that a step shows changed, if steps do.
+fn augmented(look: &LookConfig, input: &ImagePipeline) -> Option<Preprocess> {
+    let side_px = if look.augment_side_px == 0 { input.preprocess.side_px } else { look.augment_side_px };
+    look.augment.then(|| input.preprocess.with_side(side_px))
+}
+
 /// The CNN with the groups that the configuration trains; statistics of its normalisation stay as they are.
 fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
     let cut = if look.finetune_groups == 0 { 0 } else { backbone.cut_below(look.finetune_groups) };
@@ -294,11 +302,11 @@ fn unlocked(backbone: Backbone, look: &LookConfig) -> Backbone {
 fn decoded_images(
     dataset: &mut Dataset,
     input: &ImagePipeline,
-    augment: bool,
+    augmented: Option<Preprocess>,
     progress: &dyn Progress,
 ) -> Result<FeatureSource> {
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let (features, bad) = FeatureSource::decode(sources, input.clone(), augment, progress)?;
+    let (features, bad) = FeatureSource::decode(sources, input.clone(), augmented, progress)?;
     leave_out(dataset, bad, progress)?;
     let contents = dataset.images.par_iter().map(|image| image.content.map_or_else(|| image.source.content_hash(), Ok));
     report_leaks(dataset, &contents.collect::<Result<Vec<_>>>()?, progress)?;
