@@ -88,7 +88,7 @@ pub use image::{ImageLimits, decode_image, image_size, load_image, read_limited}
 pub use image_source::{ContentHash, ImageSource, has_image_extension};
 pub use options::{CsvColumns, SourceOptions};
 pub use parquet_cell::ParquetCell;
-pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View};
+pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View, resize};
 pub use sample::{SAMPLES, Sample};
 pub use split::{Split, SplitBy};
 pub use tokenizer::tokenize;

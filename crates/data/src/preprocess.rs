@@ -19,7 +19,7 @@ pub enum ResizeRule {
     },
 }
 
-/// Interpolation kernels. Both are antialiased when shrinking (as Pillow's are).
+/// Interpolation kernels. All but the nearest pixel are antialiased when shrinking (as Pillow's are).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeFilter {
@@ -27,6 +27,10 @@ pub enum ResizeFilter {
     Bilinear,
     /// Catmull-Rom, a = −0.5.
     Bicubic,
+    /// A sinc windowed to three pixels on each side.
+    Lanczos,
+    /// The nearest pixel.
+    Nearest,
 }
 
 /// Everything between a decoded RGB image and the network's input. It belongs to the weights and travels with them.
@@ -158,23 +162,31 @@ impl Preprocess {
     }
 
     fn resized(&self, image: &RgbImage, region: Region, width: u32, height: u32) -> Vec<u8> {
-        // Typed images: the untyped call would compile every pixel type of the crate, a third of this library's build.
-        let from = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
-            .expect("an RgbImage holds three bytes a pixel");
-        let mut to = TypedImage::<U8x3>::new(width, height);
-        let filter = match self.filter {
-            ResizeFilter::Bilinear => FilterType::Bilinear,
-            ResizeFilter::Bicubic => FilterType::CatmullRom,
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
-            region.left,
-            region.top,
-            region.width,
-            region.height,
-        );
-        Resizer::new().resize_typed(&from, &mut to, &options).expect("the box lies inside the image");
-        to.pixels().iter().flat_map(|pixel| pixel.0).collect()
+        let part = [region.left, region.top, region.width, region.height];
+        resize(image, part, [width, height], self.filter)
     }
+}
+
+/// The part `left, top, width, height` of an image (in pixels, brought back inside it) at another width and height: RGB
+/// interleaved, as Pillow's `resize` with `box` makes it, up to one level.
+///
+/// No part may be empty, no image may have a side of 0.
+pub fn resize(image: &RgbImage, part: [f64; 4], [width, height]: [u32; 2], filter: ResizeFilter) -> Vec<u8> {
+    // Typed images: the untyped call would compile every pixel type of the crate, a third of this library's build.
+    let from = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
+        .expect("an RgbImage holds three bytes a pixel");
+    let mut to = TypedImage::<U8x3>::new(width, height);
+    let algorithm = match filter {
+        ResizeFilter::Nearest => ResizeAlg::Nearest,
+        ResizeFilter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+        ResizeFilter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        ResizeFilter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    };
+    let [left, top] = [part[0].max(0.0), part[1].max(0.0)];
+    let (wide, high) = (f64::from(image.width()) - left, f64::from(image.height()) - top);
+    let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, part[2].min(wide), part[3].min(high));
+    Resizer::new().resize_typed(&from, &mut to, &options).expect("the part lies inside the image");
+    to.pixels().iter().flat_map(|pixel| pixel.0).collect()
 }
 
 /// A box in pixels, inside its image.

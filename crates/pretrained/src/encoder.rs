@@ -1,0 +1,281 @@
+//! [`PretrainedEncoder`]: images and texts to vectors of length 1.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use gxn_base::{Error, Result};
+use image::RgbImage;
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::image_tower::ImageTower;
+use crate::kernel::Threads;
+use crate::text_tower::TextTower;
+use crate::towers::{self, embedding};
+use crate::weights::Weights;
+use crate::{EncoderFolder, Family, ImageProcessor, TextTokenizer, batches};
+
+/// A pretrained encoder of a folder. It is shared by threads as it is; batches run on the current rayon pool.
+///
+/// The weights of a tower are read at its first use.
+#[derive(Debug)]
+pub struct PretrainedEncoder {
+    folder: EncoderFolder,
+    config: Config,
+    images: Lazy<Images>,
+    texts: Lazy<Texts>,
+    fingerprint: Lazy<String>,
+}
+
+#[derive(Debug)]
+struct Images {
+    processor: ImageProcessor,
+    tower: ImageTower,
+}
+
+#[derive(Debug)]
+struct Texts {
+    tokenizer: TextTokenizer,
+    tower: TextTower,
+}
+
+impl PretrainedEncoder {
+    /// The encoder of a folder as model hubs lay it out.
+    ///
+    /// # Errors
+    /// A folder without `config.json`, an encoder of another family, or one with layers that are not built here.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = EncoderFolder::open(path)?;
+        let config = Config::read(folder.family(), folder.config())?;
+        Ok(Self { folder, config, images: Lazy::default(), texts: Lazy::default(), fingerprint: Lazy::default() })
+    }
+
+    /// The folder that it was opened from.
+    pub fn folder(&self) -> &EncoderFolder {
+        &self.folder
+    }
+
+    /// Which kind of encoder it is.
+    pub fn family(&self) -> Family {
+        self.folder.family()
+    }
+
+    /// Whether it embeds images.
+    pub fn has_images(&self) -> bool {
+        self.config.image().is_some()
+    }
+
+    /// Whether it embeds texts.
+    pub fn has_texts(&self) -> bool {
+        self.config.text().is_some()
+    }
+
+    /// Values of an image's embedding.
+    pub fn image_width(&self) -> Option<usize> {
+        let image = self.config.image()?;
+        Some(if let Config::Clip { embedding, .. } = self.config { embedding } else { image.stack.width })
+    }
+
+    /// Values of a text's embedding.
+    pub fn text_width(&self) -> Option<usize> {
+        let text = self.config.text()?;
+        match self.config {
+            Config::Clip { embedding, .. } | Config::Siglip { embedding, .. } => Some(embedding),
+            _ => Some(text.stack.width),
+        }
+    }
+
+    /// Values of an image's feature, see [`PretrainedEncoder::image_features`].
+    pub fn image_feature_width(&self) -> Option<usize> {
+        self.config.image().map(|image| image.stack.width)
+    }
+
+    /// Values of a text's feature, see [`PretrainedEncoder::text_features`].
+    pub fn text_feature_width(&self) -> Option<usize> {
+        self.config.text().map(|text| text.stack.width)
+    }
+
+    /// The embedding of an image, `[image_width]`, of length 1.
+    ///
+    /// # Errors
+    /// An encoder without images; files of the image tower that are missing or wrong.
+    pub fn embed_image(&self, image: &RgbImage) -> Result<Vec<f32>> {
+        self.embed_images(std::slice::from_ref(image))
+    }
+
+    /// The embeddings of images, `[N, image_width]`, each of length 1.
+    ///
+    /// # Errors
+    /// As [`PretrainedEncoder::embed_image`].
+    pub fn embed_images(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
+        let tower = &self.images()?.tower;
+        self.pool_images(images, |pooled, threads| {
+            embedding(tower.project.as_ref(), tower.tokens.width(), pooled, threads)
+        })
+    }
+
+    /// The features of images before the projection, `[N, image_feature_width]`, as they come: what a layer of one's own
+    /// is trained on.
+    ///
+    /// # Errors
+    /// As [`PretrainedEncoder::embed_image`].
+    pub fn image_features(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
+        self.pool_images(images, |pooled, _| pooled)
+    }
+
+    /// The embeddings of texts, `[N, text_width]`, each of length 1, and how many texts were cut because they are longer
+    /// than the encoder reads.
+    ///
+    /// # Errors
+    /// An encoder without texts; files of the text tower that are missing or wrong.
+    pub fn embed_texts(&self, texts: &[&str]) -> Result<(Vec<f32>, usize)> {
+        let tower = &self.texts()?.tower;
+        self.pool_texts(texts, |pooled, threads| embedding(tower.project.as_ref(), tower.width, pooled, threads))
+    }
+
+    /// The features of texts before the projection, `[N, text_feature_width]`, as they come, and how many were cut.
+    ///
+    /// # Errors
+    /// As [`PretrainedEncoder::embed_texts`].
+    pub fn text_features(&self, texts: &[&str]) -> Result<(Vec<f32>, usize)> {
+        self.pool_texts(texts, |pooled, _| pooled)
+    }
+
+    fn pool_images(
+        &self,
+        images: &[RgbImage],
+        finish: impl Fn(Vec<f32>, Threads) -> Vec<f32> + Sync,
+    ) -> Result<Vec<f32>> {
+        let Images { processor, tower } = self.images()?;
+        let tokens = tower.tokens.count();
+        batches::run(
+            images,
+            |_| tokens,
+            |images, threads| {
+                let pixels: Vec<_> = images.iter().map(|image| processor.apply(image)).collect();
+                Ok(finish(tower.pool(&pixels, threads), threads))
+            },
+        )
+    }
+
+    fn pool_texts(
+        &self,
+        texts: &[&str],
+        finish: impl Fn(Vec<f32>, Threads) -> Vec<f32> + Sync,
+    ) -> Result<(Vec<f32>, usize)> {
+        let Texts { tokenizer, tower } = self.texts()?;
+        let tokens = texts.iter().map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>>>()?;
+        let cut = tokens.iter().filter(|tokens| tokens.cut).count();
+        let tokens: Vec<_> = tokens.into_iter().map(|tokens| tower.needed(tokens.ids, tokenizer.pad_id())).collect();
+        let out = batches::run(&tokens, Vec::len, |texts, threads| Ok(finish(tower.pool(texts, threads)?, threads)))?;
+        Ok((out, cut))
+    }
+
+    /// How many of `texts` are longer than the encoder reads, and how many tokens that is.
+    ///
+    /// # Errors
+    /// As [`PretrainedEncoder::embed_texts`].
+    pub fn count_cut<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Result<(usize, usize)> {
+        let tokenizer = &self.texts()?.tokenizer;
+        let tokens = texts.map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>>>()?;
+        Ok((tokens.iter().filter(|tokens| tokens.cut).count(), tokenizer.max_tokens()))
+    }
+
+    /// A fingerprint, in hexadecimal, of what decides embeddings: configuration, preprocessing, tokens and weights.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        self.fingerprint.get(|| fingerprint(&self.folder)).cloned()
+    }
+
+    fn weights(&self) -> Result<Weights> {
+        towers::weights(&self.config, &self.folder.weights()?)
+    }
+
+    fn images(&self) -> Result<&Images> {
+        self.images.get(|| {
+            self.image_width().ok_or_else(|| self.lacks("images"))?;
+            let processor = ImageProcessor::read(&self.folder)?;
+            let tower = towers::images(&self.config, &self.weights()?, processor.size())?;
+            Ok(Images { processor, tower })
+        })
+    }
+
+    fn texts(&self) -> Result<&Texts> {
+        self.texts.get(|| {
+            self.text_width().ok_or_else(|| self.lacks("texts"))?;
+            let tokenizer = TextTokenizer::read(&self.folder)?;
+            let tower = towers::texts(&self.config, &self.weights()?, self.folder.path())?;
+            Ok(Texts { tokenizer, tower })
+        })
+    }
+
+    fn lacks(&self, what: &str) -> Error {
+        let found = format!("an encoder of family {}", self.family());
+        Error::unsupported(self.folder.path().display().to_string(), found, format!("one that embeds {what}"))
+    }
+}
+
+/// SHA-256 over the files that decide embeddings, each with its name and length.
+fn fingerprint(folder: &EncoderFolder) -> Result<String> {
+    const FILES: [&str; 11] = [
+        "config.json",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+        "modules.json",
+        "1_Pooling/config.json",
+        "sentence_bert_config.json",
+    ];
+    let mut hash = Sha256::new();
+    let small = FILES.iter().map(|name| folder.path().join(name)).filter(|path| path.exists());
+    for path in small.chain(folder.weights()?) {
+        let mut file = File::open(&path).map_err(|source| Error::io("cannot open", &path, source))?;
+        let length = file.metadata().map_err(|source| Error::io("cannot read", &path, source))?.len();
+        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.update(length.to_le_bytes());
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut piece).map_err(|source| Error::io("cannot read", &path, source))? {
+                0 => break,
+                count => hash.update(&piece[..count]),
+            }
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A value that is made at its first use; a failure is tried again at the next.
+#[derive(Debug)]
+struct Lazy<T> {
+    value: OnceLock<T>,
+    making: Mutex<()>,
+}
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Self { value: OnceLock::new(), making: Mutex::new(()) }
+    }
+}
+
+impl<T> Lazy<T> {
+    fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+        if let Some(value) = self.value.get() {
+            return Ok(value);
+        }
+        // `make` never waits for other threads of a pool: one of them may wait here.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = match self.value.get() {
+            Some(value) => return Ok(value),
+            None => make()?,
+        };
+        Ok(self.value.get_or_init(|| value))
+    }
+}
