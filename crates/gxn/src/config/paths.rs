@@ -36,6 +36,9 @@ impl RunConfig {
         if let Some(vectors) = &mut self.look.sentence.word_vectors {
             vectors.path = absolute(&vectors.path);
         }
+        if let Some(encoder) = &mut self.look.sentence.encoder {
+            encoder.path = absolute(&encoder.path);
+        }
         let starts = [&mut self.train.init_from, &mut self.train.merge_from];
         starts.into_iter().flatten().for_each(|path| *path = absolute(path));
         self
@@ -88,7 +91,9 @@ fn absolute(path: &str) -> String {
     if path.is_empty() || path.contains('$') || path.starts_with("~/") {
         return path.to_owned();
     }
-    std::path::absolute(path).map_or_else(|_| path.to_owned(), |whole| whole.display().to_string())
+    let whole = std::path::absolute(path).map_or_else(|_| path.to_owned(), |whole| whole.display().to_string());
+    // A colon at the end would run into the ones that join it to the next source.
+    if whole.ends_with(':') { whole + "/." } else { whole }
 }
 
 /// `to` as seen from the folder `from`; both absolute. None where they have nothing in common.
@@ -116,6 +121,16 @@ mod tests {
         assert_eq!(whole.data.source, sources.join("::"));
         assert_eq!(whole.data.options.images, Some(here.join("c")));
         assert_eq!((whole.look.weights.as_str(), whole.train.init_from.as_deref()), ("random", Some("$HOME/run")));
+        assert_eq!(whole.clone().with_absolute_paths(), whole);
+    }
+
+    #[test]
+    fn a_path_that_ends_in_a_colon_stays_apart_from_the_next() {
+        let mut config = RunConfig::default();
+        config.data.source = ":/.::b".into();
+        let whole = config.with_absolute_paths();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(whole.data.source, format!("{0}/:/.::{0}/b", here.display()));
         assert_eq!(whole.clone().with_absolute_paths(), whole);
     }
 
