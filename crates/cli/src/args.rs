@@ -63,8 +63,13 @@ pub enum Command {
     Index(Box<IndexArgs>),
     /// Search an index with words and images
     Search(SearchArgs),
-    /// Describe a run, a checkpoint or an index
+    /// Describe a run, a checkpoint, a pretrained encoder or an index
     Info(InfoArgs),
+    /// Pretrained encoders of others: CLIP, SigLIP, DINOv2, sentence encoders
+    Encoder {
+        #[command(subcommand)]
+        command: EncoderCommand,
+    },
     /// List and print the recipes: configurations that the program contains
     Config {
         #[command(subcommand)]
@@ -76,6 +81,24 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Write a man page for each command
     Man(ManArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EncoderCommand {
+    /// Say what a folder holds, encode a sample and measure the speed
+    ///
+    /// The folder has the files of an encoder as its publisher's page on a model hub lists them: config.json,
+    /// model.safetensors, preprocessor_config.json, tokenizer.json. Nothing is downloaded.
+    Check(EncoderCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct EncoderCheckArgs {
+    /// The folder of the encoder
+    pub folder: PathBuf,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,7 +183,7 @@ pub enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// A run or checkpoint
+    /// A run, a checkpoint, or the folder of a pretrained encoder
     #[arg(required_unless_present = "image_embeddings")]
     pub model: Option<PathBuf>,
     /// The dataset
@@ -312,7 +335,7 @@ pub enum CaptionFormat {
 
 #[derive(Debug, Args)]
 pub struct EncodeArgs {
-    /// A run or checkpoint
+    /// A run, a checkpoint, or the folder of a pretrained encoder
     pub model: PathBuf,
     /// The dataset
     pub source: PathBuf,

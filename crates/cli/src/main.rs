@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Index(args) => commands::index::index(args),
         Command::Search(args) => commands::search::search(args),
         Command::Info(args) => commands::info::info(args),
+        Command::Encoder { command } => commands::encoder::encoder(command),
         Command::Config { command } => match command {
             ConfigCommand::List => commands::config::list(),
             ConfigCommand::Show(args) => commands::config::show(args),

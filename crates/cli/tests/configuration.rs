@@ -212,7 +212,11 @@ fn long_captions_are_cut_and_counted() {
     seen!(train("cut", &[]).stderr);
     let out = folder.path().join("encoded");
     let ran = works(["encode", text(&logs.join("cut")), text(&source), "--output", text(&out)]);
-    assert!(ran.stderr.contains("1 caption with more than 60 words: only these are read"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 caption with more than 60 words (data.max_tokens): only these are read"),
+        "{}",
+        ran.stderr
+    );
     // Shorter captions are read whole: the limit changes nothing.
     let plain = |name: &str, limit: &str| {
         works(train_args(&logs, name, &["--epochs", "1", "--set", limit]));

@@ -280,7 +280,14 @@ fn scores_are_compared_with_judgements_of_people() {
 fn strict_training_refuses_captions_that_are_cut() {
     let logs = tempfile::tempdir().unwrap();
     let cut = ["--dry-run", "--set", "data.max_tokens=3"];
-    assert!(works(train_args(logs.path(), "cut", &cut)).stderr.contains("with more than 3 words: only these are read"));
+    assert!(
+        works(train_args(logs.path(), "cut", &cut))
+            .stderr
+            .contains("with more than 3 words (data.max_tokens): only these are read")
+    );
     let ran = gxn(train_args(logs.path(), "cut", &[&cut[..], &["--strict"]].concat()));
-    assert!(ran.code == 1 && ran.stderr.contains("with more than 3 words, expected none in strict mode"), "{ran:?}");
+    assert!(
+        ran.code == 1 && ran.stderr.contains("with more than 3 words (data.max_tokens), expected none in strict mode"),
+        "{ran:?}"
+    );
 }

@@ -16,6 +16,7 @@ mod indexing;
 mod manual;
 mod odd_names;
 mod other_formats;
+mod pretrained;
 mod queries;
 mod refreshing;
 mod relevance;

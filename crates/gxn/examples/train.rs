@@ -33,6 +33,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("best epoch {} after {} steps", outcome.best_epoch, outcome.step);
 
     let encoder = Encoder::load(&run)?;
-    println!("an embedding has {} values", encoder.encode_text("a red circle").joined(0).len());
+    println!("an embedding has {} values", encoder.encode_text("a red circle")?.joined(0).len());
     Ok(())
 }

@@ -39,7 +39,7 @@ fn resumed_caption_stages_equal_uninterrupted_ones() {
         let with_captions = log_lines(&whole).iter().filter(|line| line.get("caption").is_some()).count();
         assert_eq!(with_captions, 10, "every step of {name} has its caption numbers");
     }
-    let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().card().ancestry.clone();
+    let ancestry = Encoder::load(&folder.path().join("mix")).unwrap().trained().unwrap().card().ancestry.clone();
     assert_eq!(ancestry.iter().map(|a| (a.stage, a.steps)).collect::<Vec<_>>(), [(Stage::I2tXe, 10)]);
 }
 

@@ -27,9 +27,9 @@ fn a_checkpoint_embeds_the_same_after_a_copy() {
     let second = Encoder::load(&copy).unwrap();
     assert_eq!(first.fingerprint(), second.fingerprint());
     let sentences = ["a red patch at the top left", "words that were never seen", ""];
-    assert_eq!(first.encode_texts(&sentences), second.encode_texts(&sentences));
-    let alone = first.encode_texts(&sentences[..1]);
-    let together = first.encode_texts(&sentences);
+    assert_eq!(first.encode_texts(&sentences).unwrap(), second.encode_texts(&sentences).unwrap());
+    let alone = first.encode_texts(&sentences[..1]).unwrap();
+    let together = first.encode_texts(&sentences).unwrap();
     for (a, b) in alone.joined(0).iter().zip(together.joined(0)) {
         assert!((a - b).abs() < 1e-5, "a sentence's embedding depends on its neighbours");
     }

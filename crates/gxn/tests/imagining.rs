@@ -56,7 +56,7 @@ fn every_stage_resumes_bit_for_bit_and_merges_what_each_path_trained() {
     let (base, alone) = (arrays("base"), arrays("alone"));
     assert!(base.iter().all(|(name, array)| alone[name] == *array));
     // Match steps: none alone, one a step in t2i, one and then two a step in i2t_t2i.
-    let card = |name: &str| Encoder::load(&at(name)).unwrap().card().clone();
+    let card = |name: &str| Encoder::load(&at(name)).unwrap().trained().unwrap().card().clone();
     assert_eq!(["alone", "t2i", "i2t_t2i"].map(|name| card(name).match_steps), [Some(0), Some(10), Some(15)]);
     assert_eq!(card("t2i").ancestry.iter().map(|a| a.match_steps).collect::<Vec<_>>(), [5, 0]);
 

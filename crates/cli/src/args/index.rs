@@ -17,7 +17,7 @@ pub struct IndexArgs {
     /// ./info
     #[arg(required = true)]
     pub source: Option<PathBuf>,
-    /// The run or checkpoint; an index that is refreshed knows its own
+    /// The run, the checkpoint, or the folder of a pretrained encoder; an index that is refreshed knows its own
     #[arg(long, short)]
     pub model: Option<PathBuf>,
     /// Where the index goes [default: SOURCE/.gxn]

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::args::{InfoArgs, ReportFormat};
 use crate::output::{print, printable_lines};
 
-/// Describes a checkpoint, a run or an index.
+/// Describes a checkpoint, a run, a pretrained encoder or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     let is_index = |dir: &PathBuf| Index::exists(dir) && IndexMeta::is_of_index(dir) || Index::is_begun(dir);
     // Not one further up, as search would take it.
     let facts = if [args.path.clone(), args.path.join(INDEX_FOLDER)].iter().any(is_index) {
         index_facts(&Index::open(&index_at(&args.path)?)?)?
     } else {
-        model_facts(&gxn::checkpoint::resolve(&args.path)?)?
+        model_facts(&args.path)?
     };
     show(&facts, args.format)
 }
@@ -29,7 +29,7 @@ pub fn index_info(dir: &Path, format: ReportFormat) -> Result<ExitCode> {
     show(&index_facts(&Index::open(dir)?)?, format)
 }
 
-fn show(facts: &Value, format: ReportFormat) -> Result<ExitCode> {
+pub fn show(facts: &Value, format: ReportFormat) -> Result<ExitCode> {
     match format {
         ReportFormat::Json => print(&format!("{}\n", serde_json::to_string_pretty(facts)?))?,
         ReportFormat::Text => print(&printable_lines(&as_text(facts, 0)))?,
@@ -39,19 +39,23 @@ fn show(facts: &Value, format: ReportFormat) -> Result<ExitCode> {
 
 fn model_facts(folder: &Path) -> Result<Value> {
     let encoder = Encoder::load(folder)?;
-    let config = encoder.config();
+    if let Some(pretrained) = encoder.pretrained() {
+        return Ok(super::encoder::facts(pretrained, encoder.fingerprint()));
+    }
+    let trained = encoder.trained()?;
+    let config = trained.config();
     Ok(json!({
         "kind": "checkpoint",
-        "path": folder.display().to_string(),
+        "path": gxn::checkpoint::resolve(folder)?.display().to_string(),
         "fingerprint": encoder.fingerprint(),
         "backbone": config.look.backbone.to_string(),
-        "input": encoder.pipeline(),
+        "input": trained.pipeline(),
         "similarity": config.matching.similarity,
         "lambda": encoder.lambda(),
         "levels": config.matching.levels,
         "embed_dim": encoder.dim(),
-        "words": encoder.vocabulary().len(),
-        "card": encoder.card(),
+        "words": trained.vocabulary().len(),
+        "card": trained.card(),
     }))
 }
 

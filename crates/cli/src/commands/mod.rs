@@ -7,6 +7,7 @@ pub mod config;
 pub mod data;
 pub mod demo;
 pub mod encode;
+pub mod encoder;
 pub mod evaluate;
 pub mod imagine;
 pub mod index;

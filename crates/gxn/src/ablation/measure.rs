@@ -26,7 +26,7 @@ impl RunMeter {
     pub fn measure(&mut self, run: &Path, split: Split, progress: &dyn Progress) -> Result<VariantResult> {
         let encoder = Encoder::load(run)?.with_feature_cache()?;
         let dataset = open_configured(&encoder.config().data)?;
-        let cnn = encoder.cnn_fingerprint()?;
+        let cnn = encoder.trained()?.cnn_fingerprint()?;
         let mut encoded = |split| -> Result<EncodedDataset> {
             let features = match self.0.entry((cnn.clone(), split)) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -45,7 +45,7 @@ impl RunMeter {
         } else {
             None
         };
-        let card = encoder.card();
+        let card = encoder.trained()?.card();
         // The first stage's steps are no part of the budget.
         let before: u64 = card.ancestry.iter().skip(1).map(|ancestor| ancestor.match_steps).sum();
         let own_steps = if card.ancestry.is_empty() { 0 } else { card.match_steps.unwrap_or(card.step) };

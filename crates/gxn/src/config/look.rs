@@ -149,6 +149,8 @@ pub struct SentenceConfig {
     pub word_dim: usize,
     /// Pretrained word vectors.
     pub word_vectors: Option<WordVectorFile>,
+    /// A pretrained text encoder beside the GRUs or in their place; beyond the paper.
+    pub encoder: Option<TextEncoderFolder>,
     /// Width of a GRU state, `H`.
     pub hidden: usize,
     /// How the bidirectional GRU becomes t_h.
@@ -157,7 +159,7 @@ pub struct SentenceConfig {
     pub grounded_pooling: Pooling,
     /// Dropout on the word vectors.
     pub word_dropout: f64,
-    /// Dropout on the pooled states.
+    /// Dropout on the pooled states, and on the embeddings of a pretrained encoder.
     pub state_dropout: f64,
     /// Share of train words replaced by the unknown word in each step.
     pub unknown_word_rate: f64,
@@ -168,6 +170,7 @@ impl Default for SentenceConfig {
         Self {
             word_dim: 300,
             word_vectors: None,
+            encoder: None,
             hidden: 1024,
             abstract_pooling: Pooling::Mean,
             grounded_pooling: Pooling::Last,
@@ -187,4 +190,21 @@ pub struct WordVectorFile {
     /// Keep the file's width and learn a linear map from it to `word_dim`.
     #[serde(default)]
     pub map: bool,
+}
+
+/// A pretrained text encoder, whose embedding of a caption reaches t_h and t_l through a linear map each; it is not trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextEncoderFolder {
+    /// The encoder's folder, as model hubs lay it out.
+    pub path: String,
+    /// Leave the GRUs out.
+    #[serde(default)]
+    pub alone: bool,
+    /// Values of its embedding; a run stores what it found.
+    #[serde(default)]
+    pub width: usize,
+    /// Its fingerprint; a run stores what it found, and refuses another encoder later.
+    #[serde(default)]
+    pub fingerprint: String,
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use gxn_base::Similarity;
 pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
-pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, Views, WordVectorFile};
+pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, TextEncoderFolder, Views, WordVectorFile};
 pub use matching::{Levels, LossKind, MatchingConfig};
 pub use paths::DataPlaces;
 pub use renamed::former_stage_name;

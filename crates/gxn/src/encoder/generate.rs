@@ -34,9 +34,10 @@ impl Encoder {
     /// The same for images given by their features (`[N, F]`, row-major).
     ///
     /// # Errors
-    /// When the model has no caption decoder, and when `beam` is 0.
+    /// When the model has no caption decoder or is a pretrained encoder, and when `beam` is 0.
     pub fn caption_features(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<GeneratedCaption>>> {
-        let Some(decoder) = &self.model.caption_decoder else {
+        let trained = self.trained()?;
+        let Some(decoder) = &trained.model.caption_decoder else {
             let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
             return Err(Error::unsupported("the model", found, "a model that captions images")
                 .with_remedy(Remedy::TrainCaptions));
@@ -47,13 +48,13 @@ impl Encoder {
         let width = self.feature_dim();
         let most = self.config().imagine.caption.max_words;
         let mut captions = Vec::with_capacity(features.len() / width);
-        for batch in feature_batches(features, width, BATCH, &self.device) {
-            let v_l = self.model.encode_image_grounded(batch, Phase::Evaluate).ok_or_else(|| {
+        for batch in feature_batches(features, width, BATCH, &trained.device) {
+            let v_l = trained.model.encode_image_grounded(batch, Phase::Evaluate).ok_or_else(|| {
                 Error::unsupported("the model", "one level", "two levels: captions are generated from v_l")
             })?;
-            for found in beam_search(decoder, &self.model.sentence, v_l, most, beam) {
+            for found in beam_search(decoder, &trained.model.sentence, v_l, most, beam) {
                 let worded = found.into_iter().map(|generated| GeneratedCaption {
-                    caption: self.vocabulary().decode(&generated.tokens),
+                    caption: trained.vocabulary().decode(&generated.tokens),
                     log_probability: generated.log_probability,
                 });
                 captions.push(worded.collect());
@@ -68,7 +69,8 @@ impl Encoder {
     /// # Errors
     /// When the model has no generator, or there are not as many seeds as texts.
     pub fn generate_images<S: AsRef<str>>(&self, texts: &[S], seeds: &[u64]) -> Result<Vec<SmallImage>> {
-        if self.model.image_generator.is_none() {
+        let trained = self.trained()?;
+        if trained.model.image_generator.is_none() {
             let found = format!("one of stage {:?}, which has no image generator", self.config().train.stage);
             return Err(Error::unsupported("the model", found, "a model that generates images")
                 .with_remedy(Remedy::TrainGenerator));
@@ -76,9 +78,10 @@ impl Encoder {
         if texts.len() != seeds.len() {
             return Err(Error::invalid("the seeds", seeds.len().to_string(), format!("{}, one per text", texts.len())));
         }
-        let tokens = self.tokens(texts);
+        let tokens = trained.tokens(texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Ok(self.model.generate_images(&tokens, seeds, &self.config().imagine.image))
+        let features = trained.text_features(texts)?;
+        Ok(trained.model.generate_images(&tokens, features.as_ref(), seeds, &self.config().imagine.image))
     }
 
     /// A real image as the discriminator is shown it, without the random crop: the middle 64×64 pixels at
@@ -89,16 +92,23 @@ impl Encoder {
     pub fn small_image(&self, source: &ImageSource) -> Result<SmallImage> {
         let side_px = self.config().imagine.image.load_px;
         let image = gxn_data::load_image(source, &ImageLimits::default())?;
-        let values = self.pipeline().preprocess.small(side_px).apply(&image, View::FULL);
+        let values = self.trained()?.pipeline().preprocess.small(side_px).apply(&image, View::FULL);
         Ok(SmallImage::middle_of(&values, side_px))
     }
 
     /// The discriminator's logit of "a real image of this text" for each pair; none where the model has no discriminator.
-    pub fn discriminate(&self, pairs: &[(&SmallImage, &str)]) -> Option<Vec<f32>> {
-        self.model.discriminator.as_ref()?;
+    ///
+    /// # Errors
+    /// For a pretrained encoder, and when the files of a pretrained text encoder cannot be read.
+    pub fn discriminate(&self, pairs: &[(&SmallImage, &str)]) -> Result<Option<Vec<f32>>> {
+        let trained = self.trained()?;
+        if trained.model.discriminator.is_none() {
+            return Ok(None);
+        }
         let (images, texts): (Vec<&SmallImage>, Vec<&str>) = pairs.iter().copied().unzip();
-        let tokens = self.tokens(&texts);
+        let tokens = trained.tokens(&texts);
         let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        Some(self.model.discriminate(&images, &tokens))
+        let features = trained.text_features(&texts)?;
+        Ok(Some(trained.model.discriminate(&images, &tokens, features.as_ref())))
     }
 }

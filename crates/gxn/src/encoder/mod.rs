@@ -1,55 +1,57 @@
-//! [`Encoder`]: a checkpoint ready to embed images and texts, to caption images and to generate images.
+//! [`Encoder`]: a checkpoint ready to embed images and texts, to caption images and to generate images; or a pretrained
+//! encoder, which embeds as it is.
 //!
 //! Loading one reads what texts need. The CNN is read with the first image.
 
 mod generate;
 mod images;
+mod pretrained;
+mod trained;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-use burn::tensor::Device;
 
 pub use generate::GeneratedCaption;
 pub use images::{ImageFeature, ImageInput};
+pub use trained::Trained;
 
-use crate::checkpoint::{Card, StoredCheckpoint};
 use crate::config::RunConfig;
-use crate::look::ImagePipeline;
-use crate::look::backbone::Inference;
-use crate::look::features::{FeatureCache, FeatureSpec};
-use crate::model::{EmbeddingRows, Gxn};
-use gxn_base::{Error, Result};
-use gxn_data::Vocabulary;
+use crate::look::features::FeatureCache;
+use crate::model::EmbeddingRows;
+use crate::train::caption_texts::{note_cut, note_cut_texts};
+use gxn_base::{Error, Progress, Remedy, Result};
+use gxn_data::UNKNOWN;
+use gxn_pretrained::PretrainedEncoder;
+use pretrained::Pretrained;
+pub(crate) use pretrained::is_pretrained;
 
-/// A trained network ready to embed, caption and generate. All methods take `&self`; threads may share one.
+/// A model ready to embed, and, where it was trained to, to caption and generate. All methods take `&self`; threads may
+/// share one.
 #[derive(Debug)]
 pub struct Encoder {
     path: PathBuf,
-    stored: StoredCheckpoint,
-    /// Without the CNN.
-    model: Gxn,
-    inference: OnceLock<Inference>,
-    /// Held while the CNN is read.
-    loading: Mutex<()>,
-    cnn_fingerprint: OnceLock<String>,
+    network: Network,
     cache: Option<FeatureCache>,
-    device: Device,
+}
+
+#[derive(Debug)]
+enum Network {
+    Trained(Box<Trained>),
+    Pretrained(Box<Pretrained>),
 }
 
 impl Encoder {
-    /// Loads the checkpoint at `path`, which may also be a run.
+    /// Loads the checkpoint at `path`, which may also be a run, or the pretrained encoder in the folder `path`.
     ///
     /// # Errors
     /// When files are missing, damaged or of another version, and when weights do not fit. The CNN's weights are
     /// verified when they are read, with the first image.
     pub fn load(path: &Path) -> Result<Self> {
-        let device = Device::flex();
-        let stored = StoredCheckpoint::open(path)?;
-        let model = stored.network(&device)?;
-        let cnn_fingerprint = stored.cnn_fingerprint.clone().map_or_else(OnceLock::new, OnceLock::from);
-        let (inference, loading) = (OnceLock::new(), Mutex::new(()));
-        Ok(Self { path: path.to_path_buf(), stored, model, inference, loading, cnn_fingerprint, cache: None, device })
+        let network = if is_pretrained(path) {
+            Network::Pretrained(Box::new(Pretrained::open(path)?))
+        } else {
+            Network::Trained(Box::new(Trained::load(path)?))
+        };
+        Ok(Self { path: path.to_path_buf(), network, cache: None })
     }
 
     /// The same, with the features that training and other commands have cached beside the run, or that they will find
@@ -59,50 +61,55 @@ impl Encoder {
     /// # Errors
     /// When the cache is damaged, or the CNN cannot be read.
     pub fn with_feature_cache(self) -> Result<Self> {
-        let Some(folder) = FeatureCache::folder_of(&self.stored.folder) else { return Ok(self) };
-        let spec = FeatureSpec::new(self.config().look.backbone, self.pipeline().clone());
-        let cache = Some(FeatureCache::open(&folder, &spec, self.cnn_weights()?)?);
+        let cache = match &self.network {
+            Network::Trained(trained) => trained.feature_cache()?,
+            Network::Pretrained(_) => None,
+        };
         Ok(Self { cache, ..self })
     }
 
-    /// The run or checkpoint that it was loaded from.
+    /// The run, checkpoint or folder that it was loaded from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The run's configuration.
-    pub fn config(&self) -> &RunConfig {
-        &self.stored.config
-    }
-
-    /// The words it knows.
-    pub fn vocabulary(&self) -> &Vocabulary {
-        &self.stored.vocabulary
-    }
-
-    /// From image to feature.
-    pub fn pipeline(&self) -> &ImagePipeline {
-        &self.stored.pipeline
-    }
-
-    /// Where the model comes from.
-    pub fn card(&self) -> &Card {
-        &self.stored.card
-    }
-
-    /// The checkpoint's fingerprint.
-    pub fn fingerprint(&self) -> &str {
-        &self.stored.fingerprint
-    }
-
-    /// Fingerprint of the CNN and of what is done to an image before it: models in which these are equal see the same
-    /// features.
+    /// The network that gxn trained.
     ///
     /// # Errors
-    /// When the CNN cannot be read.
-    pub fn cnn_fingerprint(&self) -> Result<String> {
-        let pipeline = serde_json::to_string(self.pipeline()).expect("plain data is valid JSON");
-        Ok(format!("{} {pipeline}", self.cnn_weights()?))
+    /// For a pretrained encoder.
+    pub fn trained(&self) -> Result<&Trained> {
+        match &self.network {
+            Network::Trained(trained) => Ok(trained),
+            Network::Pretrained(_) => {
+                let found = "a pretrained encoder, which only embeds";
+                Err(Error::unsupported(self.path.display().to_string(), found, "a run or checkpoint")
+                    .with_remedy(Remedy::NameRun))
+            }
+        }
+    }
+
+    /// The encoder that others trained, if it is one.
+    pub fn pretrained(&self) -> Option<&PretrainedEncoder> {
+        match &self.network {
+            Network::Trained(_) => None,
+            Network::Pretrained(pretrained) => Some(&pretrained.encoder),
+        }
+    }
+
+    /// The run's configuration; of a pretrained encoder, one that says how it scores.
+    pub fn config(&self) -> &RunConfig {
+        match &self.network {
+            Network::Trained(trained) => trained.config(),
+            Network::Pretrained(pretrained) => &pretrained.config,
+        }
+    }
+
+    /// The fingerprint of the checkpoint or of the encoder.
+    pub fn fingerprint(&self) -> &str {
+        match &self.network {
+            Network::Trained(trained) => trained.fingerprint(),
+            Network::Pretrained(pretrained) => &pretrained.fingerprint,
+        }
     }
 
     /// λ of the combined score.
@@ -112,64 +119,73 @@ impl Encoder {
 
     /// Width of one level's embedding, `D`.
     pub fn dim(&self) -> usize {
-        self.model.image.embed_dim()
+        match &self.network {
+            Network::Trained(trained) => trained.model.image.embed_dim(),
+            Network::Pretrained(pretrained) => pretrained.dim(),
+        }
     }
 
-    /// Width of the CNN's feature, `F`.
+    /// Width of an image's feature, `F`.
     pub fn feature_dim(&self) -> usize {
-        self.config().look.backbone.feature_dim()
+        match &self.network {
+            Network::Trained(trained) => trained.feature_dim(),
+            Network::Pretrained(pretrained) => pretrained.dim(),
+        }
     }
 
     /// Whether the model has two levels.
     pub fn has_grounded_level(&self) -> bool {
-        self.model.image.has_grounded_level()
+        match &self.network {
+            Network::Trained(trained) => trained.model.image.has_grounded_level(),
+            Network::Pretrained(_) => false,
+        }
+    }
+
+    /// Whether the model knows a word. A pretrained encoder, whose tokens are parts of words, knows all.
+    pub fn knows(&self, word: &str) -> bool {
+        match &self.network {
+            Network::Trained(trained) => trained.vocabulary().number(word) != UNKNOWN,
+            Network::Pretrained(_) => true,
+        }
     }
 
     /// t_h and t_l of a text.
-    pub fn encode_text(&self, text: &str) -> EmbeddingRows {
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_texts`].
+    pub fn encode_text(&self, text: &str) -> Result<EmbeddingRows> {
         self.encode_texts(&[text])
     }
 
     /// t_h and t_l of texts, in their order.
-    pub fn encode_texts<S: AsRef<str>>(&self, texts: &[S]) -> EmbeddingRows {
-        self.model.embed_captions(&self.tokens(texts))
-    }
-
-    /// Token ids of texts.
-    fn tokens<S: AsRef<str>>(&self, texts: &[S]) -> Vec<Vec<u32>> {
-        let most = self.config().data.token_limit();
-        texts.iter().map(|text| self.vocabulary().encode_at_most(text.as_ref(), most)).collect()
-    }
-
-    /// The CNN, read at the first call.
-    fn inference(&self) -> Result<&Inference> {
-        if let Some(inference) = self.inference.get() {
-            return Ok(inference);
+    ///
+    /// # Errors
+    /// When the files of a pretrained encoder cannot be read, or it is one of images alone.
+    pub fn encode_texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<EmbeddingRows> {
+        match &self.network {
+            Network::Trained(trained) => trained.encode_texts(texts),
+            Network::Pretrained(pretrained) => pretrained.encode_texts(texts),
         }
-        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.inference.get().is_none() {
-            let inference = apart(|| Ok::<_, Error>(Inference::new(&self.stored.backbone(&self.device)?)))?;
-            return Ok(self.inference.get_or_init(|| inference));
-        }
-        self.inference()
     }
 
-    /// Fingerprint of the CNN's weights alone.
-    fn cnn_weights(&self) -> Result<&str> {
-        if let Some(fingerprint) = self.cnn_fingerprint.get() {
-            return Ok(fingerprint);
+    /// Reports texts of which the model reads a part only.
+    ///
+    /// # Errors
+    /// Where there are some and `strict` is true.
+    pub fn note_cut_texts<'a>(
+        &self,
+        texts: impl Iterator<Item = &'a str>,
+        strict: bool,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        match &self.network {
+            Network::Trained(trained) => note_cut_texts(texts, &trained.config().data, strict, progress),
+            Network::Pretrained(pretrained) => {
+                let (cut, tokens) = pretrained.encoder.count_cut(texts)?;
+                note_cut(cut, &format!("{tokens} tokens"), "shorten them", strict, progress)
+            }
         }
-        let fingerprint = self.stored.backbone(&self.device)?.fingerprint();
-        Ok(self.cnn_fingerprint.get_or_init(|| fingerprint))
     }
-}
-
-/// Runs `work` on threads of its own. A thread of the common pool that waits takes other work meanwhile, which here would
-/// wait for the lock that this thread holds.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("the system grants two threads");
-    let outcome = std::thread::scope(|scope| scope.spawn(|| pool.install(work)).join());
-    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

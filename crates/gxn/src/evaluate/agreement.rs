@@ -6,7 +6,6 @@ use std::path::Path;
 use super::encode::{DatasetFeatures, paired};
 use crate::checkpoint::short;
 use crate::encoder::Encoder;
-use crate::train::caption_texts::note_cut_texts;
 use gxn_base::{Progress, Result};
 use gxn_data::{Dataset, Split};
 use gxn_eval::{About, Agreement, JudgedPair, JudgementKind, Judgements, Scoring, pair_scores};
@@ -67,7 +66,7 @@ fn scores(
     }
     let (images, captions) = (distinct(pairs.iter().map(|pair| pair.0)), distinct(pairs.iter().map(|pair| pair.1)));
     let texts: Vec<&str> = captions.iter().map(|&at| dataset.captions[at].text.as_str()).collect();
-    note_cut_texts(texts.iter().copied(), &encoder.config().data, dataset.account.strict, progress)?;
+    encoder.note_cut_texts(texts.iter().copied(), dataset.account.strict, progress)?;
     let part = dataset.subset(&images);
     let encoded = DatasetFeatures::extract(encoder, &part, None, progress)?.encode(encoder, &part, None)?;
     let rows: HashMap<&str, usize> = encoded.image_ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
@@ -77,7 +76,7 @@ fn scores(
     };
     let found: Vec<Option<(usize, usize)>> = pairs.iter().map(row_of).collect();
     let readable: Vec<(usize, usize)> = found.iter().copied().flatten().collect();
-    let texts = encoder.encode_texts(&texts);
+    let texts = encoder.encode_texts(&texts)?;
     let mut scores = pair_scores(&paired(&encoded.images, &texts), scoring, &readable)?.into_iter();
     Ok(found.into_iter().map(|pair| pair.and_then(|_| scores.next())).collect())
 }

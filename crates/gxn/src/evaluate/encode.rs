@@ -9,7 +9,6 @@ use crate::checkpoint::pretty;
 use crate::config::RunConfig;
 use crate::encoder::{Encoder, GeneratedCaption};
 use crate::model::EmbeddingRows;
-use crate::train::caption_texts::note_cut_texts;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Account, Caption, Dataset, Dropped, ImageLimits, ImageSource, Purpose, Split};
@@ -72,7 +71,7 @@ pub fn encode_dataset(
 fn note_cut(encoder: &Encoder, dataset: &Dataset, split: Option<Split>, progress: &dyn Progress) -> Result<()> {
     let chosen = |caption: &&Caption| split.is_none_or(|split| dataset.images[caption.image].split == split);
     let texts = dataset.captions.iter().filter(chosen).map(|caption| caption.text.as_str());
-    note_cut_texts(texts, &encoder.config().data, dataset.account.strict, progress)
+    encoder.note_cut_texts(texts, dataset.account.strict, progress)
 }
 
 /// The CNN's features of a dataset's images: models that share a CNN share them.
@@ -160,7 +159,7 @@ impl DatasetFeatures {
                 caption_image.push(row);
             }
         }
-        let captions = encoder.encode_texts(&texts);
+        let captions = encoder.encode_texts(&texts)?;
         let dropped = self.dropped.clone();
         Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, generated, dropped })
     }

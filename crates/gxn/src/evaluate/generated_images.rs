@@ -83,20 +83,21 @@ impl DiscriminatorAccuracy {
         texts: &[String],
         generated: &[SmallImage],
         seed: u64,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         let judge = |images: &[SmallImage], texts: &[String]| {
             encoder.discriminate(&images.iter().zip(texts.iter().map(String::as_str)).collect::<Vec<_>>())
         };
         let others: Vec<String> = other_images(texts.len(), seed).into_iter().map(|at| texts[at].clone()).collect();
-        let (real, fake, wrong) = (judge(images, texts)?, judge(generated, texts)?, judge(images, &others)?);
+        let found = (judge(images, texts)?, judge(generated, texts)?, judge(images, &others)?);
+        let (Some(real), Some(fake), Some(wrong)) = found else { return Ok(None) };
         let share = |right: usize| right as f64 / texts.len().max(1) as f64;
         let taken_for_real = |logits: &[f32]| share(logits.iter().filter(|&&logit| logit > 0.0).count());
-        Some(Self {
+        Ok(Some(Self {
             real_right: taken_for_real(&real),
             fake_right: 1.0 - taken_for_real(&fake),
             wrong_right: 1.0 - taken_for_real(&wrong),
             prefers_own: share(real.iter().zip(&wrong).filter(|(own, other)| own > other).count()),
-        })
+        }))
     }
 
     fn text(&self) -> String {
@@ -189,7 +190,7 @@ impl GeneratedImagesEvaluation {
             same_caption: mean(&same),
             same_caption_least: same.get(same.len() / 20).copied().unwrap_or(0.0),
             other_caption: mean(&other),
-            discriminator: DiscriminatorAccuracy::new(encoder, &images, &texts, &generated, seed),
+            discriminator: DiscriminatorAccuracy::new(encoder, &images, &texts, &generated, seed)?,
             seed,
         };
         Ok((evaluation, texts, generated))

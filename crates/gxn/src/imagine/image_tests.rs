@@ -50,13 +50,13 @@ fn a_pair_is_judged_by_itself() {
     let sentences: Vec<Vec<u32>> = (0..70).map(|n| vec![START, 4 + n % 5, END]).collect();
     let sentences: Vec<&[u32]> = sentences.iter().map(Vec::as_slice).collect();
     let seeds: Vec<u64> = (0..70).collect();
-    let images = network.generate_images(&sentences, &seeds, &config().imagine.image);
+    let images = network.generate_images(&sentences, None, &seeds, &config().imagine.image);
     let images: Vec<_> = images.iter().collect();
-    let logits = network.discriminate(&images, &sentences);
+    let logits = network.discriminate(&images, &sentences, None);
     assert_eq!(logits.len(), 70);
-    let alone = network.discriminate(&images[68..69], &sentences[68..69])[0];
+    let alone = network.discriminate(&images[68..69], &sentences[68..69], None)[0];
     assert!((logits[68] - alone).abs() < 1e-5, "{} and {alone}", logits[68]);
-    let swapped = network.discriminate(&images[68..69], &sentences[69..])[0];
+    let swapped = network.discriminate(&images[68..69], &sentences[69..], None)[0];
     assert!((swapped - alone).abs() > 1e-6, "the sentence counts: {swapped} and {alone}");
 }
 
@@ -66,16 +66,16 @@ fn outside_training_the_running_statistics_count() {
     let mut network = network();
     let config = config().imagine.image;
     let sentences: [&[u32]; 2] = [&[START, 4, END], &[START, 7, 8, END]];
-    let both = network.generate_images(&sentences, &[1, 2], &config);
-    let alone = network.generate_images(&sentences[1..], &[2], &config);
+    let both = network.generate_images(&sentences, None, &[1, 2], &config);
+    let alone = network.generate_images(&sentences[1..], None, &[2], &config);
     assert!(root_mean_square(&both[1], &alone[0]) < 1e-5);
-    assert_eq!(both, network.generate_images(&sentences, &[1, 2], &config));
+    assert_eq!(both, network.generate_images(&sentences, None, &[1, 2], &config));
     assert!(root_mean_square(&both[0], &both[1]) > 0.0);
 
     let t_l = network.encode_text_grounded(&captions(), Phase::Evaluate).unwrap();
     let generator = network.image_generator.as_ref().unwrap();
     let stats = generator.forward(t_l, Noise::of_batch(&config, 4, 1, &Device::flex()), PHASE).stats;
     network.image_generator.as_mut().unwrap().update_running_stats(&stats);
-    let moved = network.generate_images(&sentences, &[1, 2], &config);
+    let moved = network.generate_images(&sentences, None, &[1, 2], &config);
     assert!(root_mean_square(&both[0], &moved[0]) > 0.0);
 }

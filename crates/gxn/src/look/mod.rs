@@ -9,6 +9,7 @@ pub mod init;
 pub mod linear;
 pub mod phase;
 pub mod sentence_encoder;
+pub mod text_encoder;
 mod unit_length;
 
 pub use image_encoder::ImageEncoder;
@@ -16,4 +17,5 @@ pub use image_pipeline::ImagePipeline;
 pub use init::Init;
 pub use phase::{Phase, Site};
 pub use sentence_encoder::{SentenceEncoder, TokenBatch};
+pub use text_encoder::{TextEncoder, TextFeatures};
 pub use unit_length::unit_length;

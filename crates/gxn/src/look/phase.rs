@@ -34,6 +34,10 @@ pub enum Site {
     GroundedState = 5,
     /// The states of the caption decoder.
     CaptionState = 6,
+    /// What the pretrained text encoder adds to t_h.
+    AbstractText = 7,
+    /// What the pretrained text encoder adds to t_l.
+    GroundedText = 8,
 }
 
 impl Phase {

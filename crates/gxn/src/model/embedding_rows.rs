@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Embedding, Gxn};
-use crate::look::{Phase, TokenBatch};
+use crate::look::{Phase, TextFeatures, TokenBatch};
 
 /// Items in a batch when only embeddings are wanted.
 const BATCH: usize = 256;
@@ -101,15 +101,17 @@ impl Gxn {
         rows
     }
 
-    /// Embeddings of captions given as token ids, in their order.
-    pub fn embed_captions<C: AsRef<[u32]>>(&self, captions: &[C]) -> EmbeddingRows {
+    /// Embeddings of captions given as token ids, in their order; with their features, where the network has a pretrained text
+    /// encoder.
+    pub fn embed_captions<C: AsRef<[u32]>>(&self, captions: &[C], features: Option<&TextFeatures>) -> EmbeddingRows {
         // Captions of about one length share a batch, so that little padding is computed.
         let mut by_length: Vec<usize> = (0..captions.len()).collect();
         by_length.sort_by_key(|&c| captions[c].as_ref().len());
         let mut rows = self.empty_rows();
         for chunk in by_length.chunks(BATCH) {
             let batch: Vec<&[u32]> = chunk.iter().map(|&c| captions[c].as_ref()).collect();
-            rows.extend(&self.encode_text(&TokenBatch::new(&batch), Phase::Evaluate));
+            let batch = TokenBatch::new(&batch).with_features(features.map(|features| features.gather(chunk)));
+            rows.extend(&self.encode_text(&batch, Phase::Evaluate));
         }
         let mut place = vec![0; captions.len()];
         for (row, &caption) in by_length.iter().enumerate() {

@@ -148,7 +148,7 @@ mod tests {
             let width = config.look.backbone.feature_dim();
             let features: Vec<f32> = (0..2 * width).map(|at| (at % 7) as f32).collect();
             let sides =
-                [model.embed_features(&features, width, &device), model.embed_captions(&[vec![1, 5, 2], vec![]])];
+                [model.embed_features(&features, width, &device), model.embed_captions(&[vec![1, 5, 2], vec![]], None)];
             for rows in sides {
                 assert_eq!((rows.count, rows.grounded_level.is_some()), (2, levels == Levels::Both));
                 for row in [Some(&rows.abstract_level), rows.grounded_level.as_ref()].into_iter().flatten() {

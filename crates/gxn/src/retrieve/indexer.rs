@@ -265,7 +265,7 @@ impl<'a> Indexer<'a> {
             return Ok(());
         }
         let texts: Vec<&str> = captions.iter().map(|caption| caption.text.as_str()).collect();
-        let rows = self.encoder.encode_texts(&texts);
+        let rows = self.encoder.encode_texts(&texts)?;
         for (row, caption) in captions.iter().enumerate() {
             self.writer.put_caption(caption, &rows.joined(row))?;
         }

@@ -16,7 +16,6 @@ use super::report::IndexReport;
 use super::shard::Shard;
 use super::source::Source;
 use crate::encoder::Encoder;
-use crate::train::caption_texts::note_cut_texts;
 
 /// Makes the index of `source` in the folder `dir`, or brings it up to date: what is new or changed is encoded, what is
 /// gone is deleted, what has another name is linked to the embedding it has. The source is a dataset or a folder of
@@ -141,7 +140,7 @@ impl Refresh {
                 let Dataset { name, format, .. } = &**dataset;
                 progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));
                 let texts = dataset.captions.iter().map(|caption| caption.text.as_str());
-                note_cut_texts(texts, &encoder.config().data, dataset.account.strict, progress)?;
+                encoder.note_cut_texts(texts, dataset.account.strict, progress)?;
                 Discovery::of_dataset(dataset, &self.source)
             }
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::{UNKNOWN, tokenize};
+use gxn_data::tokenize;
 use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions};
 
 use super::calibration::Calibration;
@@ -167,7 +167,7 @@ impl Retriever {
         for part in &query.parts {
             let rows = match &part.content {
                 Content::Text(text) if tokenize(text).is_empty() => continue,
-                Content::Text(text) => self.encoder.encode_text(text),
+                Content::Text(text) => self.encoder.encode_text(text)?,
                 Content::File(path) => self.encoder.encode_image(path.as_path())?,
                 Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
                 Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
@@ -201,17 +201,13 @@ impl Retriever {
 
     /// Whether a query has no image and no word that the model knows.
     fn says_nothing(&self, query: &Query) -> bool {
-        let vocabulary = self.encoder.vocabulary();
         let texts_only = query.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
-        !query.parts.is_empty()
-            && texts_only
-            && query.texts().flat_map(tokenize).all(|word| vocabulary.number(&word) == UNKNOWN)
+        !query.parts.is_empty() && texts_only && query.texts().flat_map(tokenize).all(|word| !self.encoder.knows(&word))
     }
 
     fn unknown_words(&self, query: &Query) -> Vec<String> {
-        let vocabulary = self.encoder.vocabulary();
         let mut seen = HashSet::new();
-        let is_new = |word: &String| vocabulary.number(word) == UNKNOWN && seen.insert(word.clone());
+        let is_new = |word: &String| !self.encoder.knows(word) && seen.insert(word.clone());
         query.texts().flat_map(tokenize).filter(is_new).collect()
     }
 }

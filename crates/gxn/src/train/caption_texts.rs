@@ -68,16 +68,23 @@ pub fn note_cut_texts<'a>(
     progress: &dyn Progress,
 ) -> Result<()> {
     let limit = data.token_limit();
-    let cut = cut_texts(texts, limit);
+    let hint = "shorten them, or train with a larger data.max_tokens: the words behind it are not read";
+    note_cut(cut_texts(texts, limit), &format!("{limit} words (data.max_tokens)"), hint, strict, progress)
+}
+
+/// Reports that `cut` captions have more than `limit`; in strict mode that is an error.
+///
+/// # Errors
+/// Where there are some and `strict` is true.
+pub fn note_cut(cut: usize, limit: &str, hint: &str, strict: bool, progress: &dyn Progress) -> Result<()> {
     if cut == 0 {
         return Ok(());
     }
-    let captions = format!("{} with more than {limit} words", counted(cut, "caption"));
+    let captions = format!("{} with more than {limit}", counted(cut, "caption"));
     if strict {
-        let hint = "shorten them, or train with a larger data.max_tokens: the words behind it are not read";
         return Err(Error::invalid("the captions", captions, "none in strict mode").with_hint(hint));
     }
-    progress.note(&format!("{captions}: only these are read (data.max_tokens)"));
+    progress.note(&format!("{captions}: only these are read"));
     Ok(())
 }
 
@@ -121,6 +128,9 @@ mod tests {
         let note = |text: &str, strict| note_cut_texts([text].into_iter(), &data, strict, &());
         assert!(note("one two", true).is_ok() && note("one two three", false).is_ok());
         let error = note("one two three", true).unwrap_err().to_string();
-        assert_eq!(error, "the captions: found 1 caption with more than 2 words, expected none in strict mode");
+        assert_eq!(
+            error,
+            "the captions: found 1 caption with more than 2 words (data.max_tokens), expected none in strict mode"
+        );
     }
 }

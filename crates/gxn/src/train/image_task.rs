@@ -101,15 +101,13 @@ impl ImageTask {
         photos: &EmbeddingRows,
         device: &Device,
     ) -> Result<(NamedMetrics, RgbImage)> {
-        let captions: Vec<&[u32]> =
-            self.sentences.iter().map(|&(_, caption)| data.tokens[caption].as_slice()).collect();
-        let image = &config.imagine.image;
-        let seeded = |seed: u64| {
-            let seeds: Vec<u64> = vec![mix(seed, 0x5a); captions.len()];
-            model.generate_images(&captions, &seeds, image)
+        let generated = |captions: &[usize], seeds: &[u64]| {
+            let tokens: Vec<&[u32]> = captions.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
+            model.generate_images(&tokens, data.text_features_of(captions).as_ref(), seeds, &config.imagine.image)
         };
-        let shown: Vec<&[u32]> = self.shown.iter().map(|&caption| data.tokens[caption].as_slice()).collect();
-        let shown = model.generate_images(&shown, &own_noise(SHEET_SEED, shown.len()), image);
+        let captions: Vec<usize> = self.sentences.iter().map(|&(_, caption)| caption).collect();
+        let seeded = |seed: u64| generated(&captions, &vec![mix(seed, 0x5a); captions.len()]);
+        let shown = generated(&self.shown, &own_noise(SHEET_SEED, self.shown.len()));
         let [first, second] = SEEDS.map(seeded);
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let same = first.iter().zip(&second).map(|(a, b)| root_mean_square(a, b)).collect();

@@ -15,9 +15,9 @@ use super::sample::Sample;
 use super::sampler::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, expand};
-use crate::look::ImagePipeline;
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::look::{ImagePipeline, TextEncoder, TextFeatures};
 use crate::matching::Pairs;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
@@ -44,6 +44,8 @@ pub struct TrainingData {
     pub features: FeatureSource,
     /// Token ids of every caption.
     pub tokens: Vec<Vec<u32>>,
+    /// What a pretrained text encoder makes of every caption, where the run has one.
+    pub text_features: Option<TextFeatures>,
     /// Which captions are the same.
     pub texts: CaptionTexts,
     /// Image of every caption.
@@ -59,7 +61,7 @@ pub struct TrainingData {
 impl TrainingData {
     /// Reads what `config` names: data, vocabulary, features; also returns the CNN, where it is trained. A checkpoint that was
     /// `saved` decides vocabulary and CNN. With a `sample` the data are some images only, see [`Sample`], and the words those
-    /// of all.
+    /// of all. Features are cached in `folder`.
     ///
     /// # Errors
     /// Everything that is wrong with data, weights or configuration.
@@ -67,7 +69,7 @@ impl TrainingData {
         config: &RunConfig,
         saved: Option<&Checkpoint>,
         sample: Option<Sample>,
-        features: &Path,
+        folder: &Path,
         device: &Device,
         progress: &dyn Progress,
     ) -> Result<(Self, Option<Backbone>)> {
@@ -97,12 +99,13 @@ impl TrainingData {
                 None,
             )
         } else {
-            (cached_features(config, &mut dataset, &input, &backbone, features, progress)?, None, Some(backbone))
+            (cached_features(config, &mut dataset, &input, &backbone, folder, progress)?, None, Some(backbone))
         };
         has_enough(&dataset, config)?;
         let vocabulary = words_of_all.unwrap_or_else(|| words_of(&dataset));
         let encode = |text: &str| vocabulary.encode_at_most(text, config.data.token_limit());
         let tokens: Vec<Vec<u32>> = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
+        let text_features = text_features(config, &dataset, folder, progress)?;
         let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
         let train_images = used_train_images(&dataset, config);
         let is_used = |caption: &usize| train_images.binary_search(&caption_image[*caption]).is_ok();
@@ -117,6 +120,7 @@ impl TrainingData {
             features,
             texts: CaptionTexts::new(&tokens),
             tokens,
+            text_features,
             caption_image,
             train_images,
             train_captions,
@@ -189,8 +193,14 @@ impl TrainingData {
 
     /// Embeddings of a split's captions, in the data's order.
     pub fn embed_captions(&self, model: &Gxn, split: Split) -> EmbeddingRows {
-        let captions: Vec<&[u32]> = self.dataset.captions_in(split).map(|c| self.tokens[c].as_slice()).collect();
-        model.embed_captions(&captions)
+        let captions: Vec<usize> = self.dataset.captions_in(split).collect();
+        let tokens: Vec<&[u32]> = captions.iter().map(|&c| self.tokens[c].as_slice()).collect();
+        model.embed_captions(&tokens, self.text_features_of(&captions).as_ref())
+    }
+
+    /// The rows of [`TrainingData::text_features`] of these captions.
+    pub fn text_features_of(&self, captions: &[usize]) -> Option<TextFeatures> {
+        self.text_features.as_ref().map(|features| features.gather(captions))
     }
 
     /// Of each of a split's captions, the row of its image among the split's images.
@@ -345,6 +355,23 @@ fn cached_features(
     report_leaks(dataset, &kept, progress)?;
     let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
     Ok(FeatureSource::Cached { store: Box::new(store), contents: kept, feature_dim, views })
+}
+
+/// What the configuration's pretrained text encoder makes of every caption; computed once and kept in `folder`.
+fn text_features(
+    config: &RunConfig,
+    dataset: &Dataset,
+    folder: &Path,
+    progress: &dyn Progress,
+) -> Result<Option<TextFeatures>> {
+    let Some(named) = &config.look.sentence.encoder else { return Ok(None) };
+    let encoder = TextEncoder::open(named)?;
+    let texts: Vec<&str> = dataset.captions.iter().map(|caption| caption.text.as_str()).collect();
+    let features = encoder.cached_features(&texts, folder, |done| {
+        progress.update("captions", done, texts.len());
+        if progress.cancelled() { Err(Error::interrupted()) } else { Ok(()) }
+    })?;
+    Ok(Some(features))
 }
 
 /// Removes images that cannot be read, with their captions, and reports it; in strict mode they are refused.

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use self::pairs::{Pairs, as_stored, scores, standard_scores};
 use self::standard::Standard;
 use crate::checkpoint::resolve;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, is_pretrained};
 use crate::evaluate::encode::EncodedDataset;
 
 pub use self::file::CALIBRATION_FILE;
@@ -258,7 +258,7 @@ impl Calibration {
     /// # Errors
     /// When there is no checkpoint, or it cannot be written to.
     pub fn save(&self, model: &Path) -> Result<PathBuf> {
-        let path = resolve(model)?.join(CALIBRATION_FILE);
+        let path = file_of(model)?;
         let bytes = self.to_bytes();
         gxn_base::fs::write_atomically(&path, |file| std::io::Write::write_all(file, &bytes))?;
         Ok(path)
@@ -269,7 +269,7 @@ impl Calibration {
     /// # Errors
     /// When its file cannot be read, is damaged, or was made for another model.
     pub fn load(model: &Path, encoder: &Encoder) -> Result<Option<Self>> {
-        let path = resolve(model)?.join(CALIBRATION_FILE);
+        let path = file_of(model)?;
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| Error::io("cannot read", &path, e))?,
@@ -289,6 +289,12 @@ impl Calibration {
 pub fn evenly_spread(count: usize, most: usize) -> Vec<usize> {
     let kept = count.min(most);
     (0..kept).map(|at| at * count / kept).collect()
+}
+
+/// Where the calibration of a model lies: in its checkpoint, or in the folder of a pretrained encoder.
+fn file_of(model: &Path) -> Result<PathBuf> {
+    let folder = if is_pretrained(model) { model.to_path_buf() } else { resolve(model)? };
+    Ok(folder.join(CALIBRATION_FILE))
 }
 
 #[cfg(test)]

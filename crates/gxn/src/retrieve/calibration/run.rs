@@ -20,7 +20,8 @@ const IMAGES: usize = 1000;
 /// When the run or its data cannot be read, the calibration cannot be written, or `progress` cancels.
 pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathBuf>> {
     let encoder = Encoder::load(run)?.with_feature_cache()?;
-    let data = encoder.config().data.clone().located(&encoder.card().data_from_run, run);
+    let trained = encoder.trained()?;
+    let data = trained.config().data.clone().located(&trained.card().data_from_run, run);
     let dataset = open_configured(&data)?;
     let val = dataset.split_indices(Split::Val);
     if val.len() < ENOUGH_IMAGES {

@@ -73,10 +73,10 @@ impl Trainer {
         let rows: Vec<usize> = step.batch.images.iter().map(|&image| self.data.train_row(image)).collect();
         let real = task.pixels.gather(&rows, config.mirror, mix(seed, 0x3f), &self.device.clone().autodiff());
         // One caption of each image: the next pair's has to be wrong.
-        let captions = step.batch.first_captions();
-        let captions: Vec<&[u32]> = captions.iter().map(|&c| self.data.tokens[c].as_slice()).collect();
+        let first = step.batch.first_captions();
+        let captions: Vec<&[u32]> = first.iter().map(|&c| self.data.tokens[c].as_slice()).collect();
+        let captions = TokenBatch::new(&captions).with_features(self.data.text_features_of(&first));
         let freeze_text_encoder = self.config.train.stage == Stage::T2iPretrain;
-        let captions = TokenBatch::new(&captions);
         let fakes = generate_fakes(&self.model, &captions, config, freeze_text_encoder, phase, mix(seed, 0x2e));
 
         let (found, stats) = discriminator_loss(&self.model, real, &fakes, config, phase);

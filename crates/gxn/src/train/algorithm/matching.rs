@@ -70,7 +70,8 @@ impl Trainer {
         let features = self.features(step, seed)?;
         let captions = self.data.step_captions(&step.batch.captions, self.config.look.sentence.unknown_word_rate, seed);
         let pairs = self.data.pairs(step.batch, self.config.matching.mask_equal_captions);
-        let batch = MatchBatch { features, captions: TokenBatch::new(&captions), pairs };
+        let captions = TokenBatch::new(&captions).with_features(self.data.text_features_of(&step.batch.captions));
+        let batch = MatchBatch { features, captions, pairs };
         let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;

@@ -1,0 +1,135 @@
+//! Pretrained encoders in the place of a model, and beside the GRUs of one. They are small, with random weights
+//! (`reference/pretrained_golden.py`); their tokens are made here.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::fixture::{copy, data, gxn, paper, text, train_args, works};
+use crate::snapshots::{refused, seen};
+
+/// Letters that the small CLIP knows; other signs are unknown to it.
+const LETTERS: &str = "abdeghilnoprst";
+
+/// One of the small encoders of gxn-pretrained, in `folder`.
+fn small(name: &str, folder: &Path) -> PathBuf {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pretrained/tests/golden").join(name);
+    copy(&golden, &folder.join(name));
+    folder.join(name)
+}
+
+/// A CLIP of images of 8×8 pixels and of texts of at most 12 tokens, each a letter.
+fn small_clip(folder: &Path) -> PathBuf {
+    let clip = small("clip", folder);
+    let letters = LETTERS.chars().flat_map(|letter| [letter.to_string(), format!("{letter}</w>")]);
+    let tokens = letters.chain(["<|startoftext|>".into(), "<|endoftext|>".into()]);
+    let vocabulary: serde_json::Map<_, _> = tokens.zip(0..).map(|(token, id)| (token, json!(id))).collect();
+    let write = |name: &str, content: String| std::fs::write(clip.join(name), content).unwrap();
+    write("vocab.json", json!(vocabulary).to_string());
+    write("merges.txt", "#version: 0.2\n".into());
+    let [mean, std] = [[0.5; 3], [0.25; 3]];
+    let settings = json!({"size": 8, "crop_size": 8, "do_resize": true, "do_center_crop": true, "do_normalize": true,
+        "resample": 3, "image_mean": mean, "image_std": std});
+    write("preprocessor_config.json", settings.to_string());
+    clip
+}
+
+/// A sentence encoder of at most 12 tokens that knows some words of the tiny dataset.
+fn small_bert(folder: &Path) -> PathBuf {
+    let bert = small("bert", folder);
+    let words = "[PAD] [UNK] [CLS] [SEP] [MASK] a the is at patch red green blue top bottom left right";
+    let mut lines: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    lines.extend((lines.len()..30).map(|unused| format!("[unused{unused}]")));
+    std::fs::write(bert.join("vocab.txt"), lines.join("\n") + "\n").unwrap();
+    bert
+}
+
+#[test]
+fn an_encoder_stands_for_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = small_clip(folder.path());
+    let checked = works(["encoder", "check", text(&clip)]);
+    seen!(checked.stdout);
+    let report = works(["evaluate", text(&clip), text(data()), "--split", "train", "--format", "json"]);
+    assert!(report.stderr.contains("with more than 12 tokens: only these are read"), "{report:?}");
+    assert!(report.json()["metrics"]["rsum"].as_f64().unwrap() > 0.0, "{report:?}");
+    let strict = gxn(["evaluate", text(&clip), text(data()), "--split", "train", "--strict"]);
+    assert!(strict.code == 1 && strict.stderr.contains("expected none in strict mode"), "{strict:?}");
+
+    let photos = folder.path().join("photos");
+    copy(&data().parent().unwrap().join("images"), &photos);
+    works(["index", text(&photos), "--model", text(&clip)]);
+    let hits = |query: &str| works(["search", query, text(&photos), "--format", "jsonl", "--top", "24"]).json_lines();
+    assert_eq!(hits("a red dog").len(), 24);
+    let like = photos.join("red_0.png");
+    let found = hits(text(&like));
+    assert!(found[0]["path"].as_str().unwrap().ends_with("red_0.png"), "{found:?}");
+    assert_eq!(works(["index", text(&photos)]).stderr.matches("encoded").count(), 0, "nothing is new");
+
+    let out = folder.path().join("out");
+    works(["encode", text(&clip), text(data()), "--output", text(&out)]);
+    let described: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("metadata.json")).unwrap()).unwrap();
+    assert_eq!((&described["dim"], &described["levels"]), (&json!(10), &json!(1)));
+    refused!(["caption", text(&clip), text(&like)]);
+}
+
+#[test]
+fn encoders_that_cannot_do_it_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bert = small_bert(folder.path());
+    seen!(works(["info", text(&bert)]).stdout);
+    refused!(["evaluate", text(&bert), text(data())]);
+    std::fs::remove_file(bert.join("model.safetensors")).unwrap();
+    refused!(["encoder", "check", text(&bert)]);
+}
+
+#[test]
+fn a_text_encoder_stands_beside_the_grus() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bert, other) = (small_bert(folder.path()), small_bert(&folder.path().join("other")));
+    let encoder = format!("look.sentence.encoder.path={}", text(&bert));
+    let rsum = |name: &str, more: &[&str]| {
+        let run = folder.path().join(name);
+        works(train_args(folder.path(), name, &[&["--set", &encoder, "--seed", "3"], more].concat()));
+        let report = works(["evaluate", text(&run), text(data()), "--split", "train", "--format", "json"]).json();
+        report["metrics"]["rsum"].as_f64().unwrap()
+    };
+    let beside = rsum("beside", &[]);
+    let alone = rsum("alone", &["--set", "look.sentence.encoder.alone=true"]);
+    assert_ne!(beside, alone);
+    let run = folder.path().join("beside");
+    let metrics = || works(["evaluate", text(&run), text(data()), "--format", "json"]).json()["metrics"].clone();
+    let before = metrics();
+
+    // Stages on top go on with it.
+    let speaking = ["--stage", "i2t_xe", "--init-from", text(&run), "--set", "imagine.caption.hidden=8"];
+    works(train_args(folder.path(), "speaking", &[&speaking[..], &["--set", "imagine.caption.min_count=1"]].concat()));
+
+    // Another encoder is refused, with both fingerprints; and so is none.
+    let weights = bert.join("model.safetensors");
+    let own = std::fs::read(&weights).unwrap();
+    let mut changed = own.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, changed).unwrap();
+    refused!(["evaluate", text(&run), text(data())]);
+    std::fs::rename(&bert, folder.path().join("away")).unwrap();
+    refused!(["evaluate", text(&run), text(data())]);
+    std::fs::rename(other, &bert).unwrap();
+    assert_eq!(metrics(), before);
+}
+
+/// The tiny dataset's model reads 60 words.
+#[test]
+fn an_index_counts_captions_that_are_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data().parent().unwrap().join("images"), &folder.path().join("images"));
+    let table = folder.path().join("captions.csv");
+    std::fs::write(&table, format!("image,caption\nimages/red_0.png,{}\nimages/red_1.png,red\n", "red ".repeat(61)))
+        .unwrap();
+    let args = ["index", text(&table), "--model", text(&paper().folder)];
+    let ran = works([&args[..], &["--index", text(&folder.path().join("index"))]].concat());
+    assert!(ran.stderr.contains("1 caption with more than 60 words (data.max_tokens): only these are read"), "{ran:?}");
+    let ran = gxn([&args[..], &["--index", text(&folder.path().join("strict")), "--strict"]].concat());
+    assert!(ran.code == 1 && ran.stderr.contains("expected none in strict mode"), "{ran:?}");
+}

@@ -1,0 +1,131 @@
+//! [`TextEncoder`]: a pretrained text encoder beside the GRUs of the sentence side. Beyond the paper.
+
+use std::io::Write;
+use std::path::Path;
+
+use gxn_base::fs::write_atomically;
+use gxn_base::words::hex;
+use gxn_base::{Error, Kind, Remedy, Result};
+use gxn_pretrained::PretrainedEncoder;
+use sha2::{Digest, Sha256};
+
+use crate::config::{TextEncoderFolder, expand};
+
+/// Texts that are encoded between two reports of progress.
+const BATCH: usize = 512;
+
+/// Advice where the files are others than in training.
+const PUT_BACK: &str = "put the files that the model was trained with into that folder";
+
+/// A frozen text encoder; its weights are read with the first text.
+#[derive(Debug)]
+pub struct TextEncoder {
+    encoder: PretrainedEncoder,
+    width: usize,
+}
+
+/// What a [`TextEncoder`] makes of texts: one row each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextFeatures {
+    /// Values of a row, `W`.
+    pub width: usize,
+    /// `[N, W]`, row-major.
+    pub values: Vec<f32>,
+}
+
+impl TextFeatures {
+    /// The rows at these positions, in this order.
+    pub fn gather(&self, rows: &[usize]) -> Self {
+        let values = rows.iter().flat_map(|&row| &self.values[row * self.width..(row + 1) * self.width]).copied();
+        Self { width: self.width, values: values.collect() }
+    }
+}
+
+impl TextEncoder {
+    /// Opens the encoder that a configuration names.
+    ///
+    /// # Errors
+    /// When its files are missing or cannot be read, it has no texts, or it is not the one that the run was trained with.
+    pub fn open(config: &TextEncoderFolder) -> Result<Self> {
+        let path = expand(&config.path)?;
+        let known = !config.fingerprint.is_empty();
+        if known && !path.exists() {
+            let (what, expected) = (format!("the text encoder in {}", path.display()), &config.fingerprint);
+            return Err(Error::not_found(what, "no such folder", format!("the encoder with fingerprint {expected}"))
+                .with_remedy(Remedy::Advice(PUT_BACK.into())));
+        }
+        let encoder = PretrainedEncoder::open(&path)?;
+        let Some(width) = encoder.text_width() else {
+            let found = format!("an encoder of family {}", encoder.family());
+            return Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"));
+        };
+        let found = encoder.fingerprint()?;
+        if known && config.fingerprint != found {
+            let what = format!("the text encoder in {}", path.display());
+            let [found, expected] = [&found, &config.fingerprint].map(|print| format!("fingerprint {print}"));
+            return Err(Error::new(Kind::Conflict, what, found, format!("{expected}, as in training"))
+                .with_remedy(Remedy::Advice(PUT_BACK.into())));
+        }
+        Ok(Self { encoder, width })
+    }
+
+    /// The configuration with what the encoder's files say of it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn described(&self, config: &TextEncoderFolder) -> Result<TextEncoderFolder> {
+        Ok(TextEncoderFolder { width: self.width, fingerprint: self.encoder.fingerprint()?, ..config.clone() })
+    }
+
+    /// [`TextEncoder::features`] from a file in `folder` that holds them for these very texts; it is written where it is absent.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::features`], and when the file cannot be read or written.
+    pub fn cached_features(
+        &self,
+        texts: &[&str],
+        folder: &Path,
+        done: impl FnMut(usize) -> Result<()>,
+    ) -> Result<TextFeatures> {
+        let path = folder.join(format!("texts-{}.f32", self.key(texts)?));
+        let bytes = texts.len() * self.width * size_of::<f32>();
+        if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes as u64) {
+            let read = std::fs::read(&path).map_err(|e| Error::io("cannot read", &path, e))?;
+            let values = read.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect();
+            return Ok(TextFeatures { width: self.width, values });
+        }
+        let features = self.features(texts, done)?;
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot make", folder, e))?;
+        write_atomically(&path, |file| {
+            features.values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
+        })?;
+        Ok(features)
+    }
+
+    /// What the features of these texts depend on, as a name.
+    fn key(&self, texts: &[&str]) -> Result<String> {
+        let mut hasher = Sha256::new();
+        hasher.update(self.encoder.fingerprint()?);
+        for text in texts {
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        Ok(hex(&hasher.finalize()[..8]))
+    }
+
+    /// The features of texts: their embeddings, of length √W so that a value is about 1 in size. `done` is told how many are
+    /// done after every few hundred, and stops the work with an error.
+    ///
+    /// # Errors
+    /// When the encoder's files cannot be read.
+    pub fn features(&self, texts: &[&str], mut done: impl FnMut(usize) -> Result<()>) -> Result<TextFeatures> {
+        let scale = (self.width as f32).sqrt();
+        let mut values = Vec::with_capacity(texts.len() * self.width);
+        for (number, texts) in texts.chunks(BATCH).enumerate() {
+            let (embedded, _) = self.encoder.embed_texts(texts)?;
+            values.extend(embedded.into_iter().map(|value| value * scale));
+            done(number * BATCH + texts.len())?;
+        }
+        Ok(TextFeatures { width: self.width, values })
+    }
+}
