@@ -129,9 +129,11 @@ impl ParquetCell {
         }
         let group = metadata.row_group(self.group);
         let rows = usize::try_from(group.num_rows()).unwrap_or(0);
-        let pages = SerializedPageReader::new(Arc::new(file), group.column(*leaf), rows, None)
-            .map_err(|error| damaged(self.to_string(), &error))?;
-        let reader = ColumnReaderImpl::new(group.column(*leaf).column_descr_ptr(), Box::new(pages));
+        let reader = guarded(|| {
+            let pages = SerializedPageReader::new(Arc::new(file), group.column(*leaf), rows, None)?;
+            Ok(ColumnReaderImpl::new(group.column(*leaf).column_descr_ptr(), Box::new(pages)))
+        });
+        let reader = reader.map_err(|error| damaged(self.to_string(), &error))?;
         Ok(Cursor { column: self.column.clone(), group: self.group, next_row: 0, reader })
     }
 }

@@ -197,6 +197,22 @@ proptest! {
     }
 }
 
+/// Byte 835 is part of where the images' column begins: with another value that lies before the file.
+#[test]
+fn a_column_that_begins_before_the_file_is_damage() {
+    let mut bytes = fs::read(golden("rows.parquet")).unwrap();
+    bytes[835] = 43;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.parquet");
+    fs::write(&path, bytes).unwrap();
+    let data = open(&path).unwrap();
+    assert!(!data.images.is_empty());
+    for image in &data.images {
+        let error = image.source.read().unwrap_err().to_string();
+        assert!(error.contains("damaged data"), "{error}");
+    }
+}
+
 /// Ids: the path where no other image has it, else shard and row.
 #[test]
 fn ids_of_equal_paths() {
