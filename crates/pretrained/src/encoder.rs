@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::image_tower::ImageTower;
-use crate::kernel::Threads;
 use crate::text_tower::TextTower;
 use crate::towers::{self, embedding};
 use crate::weights::Weights;
@@ -62,16 +62,6 @@ impl PretrainedEncoder {
         self.folder.family()
     }
 
-    /// Whether it embeds images.
-    pub fn has_images(&self) -> bool {
-        self.config.image().is_some()
-    }
-
-    /// Whether it embeds texts.
-    pub fn has_texts(&self) -> bool {
-        self.config.text().is_some()
-    }
-
     /// Values of an image's embedding.
     pub fn image_width(&self) -> Option<usize> {
         let image = self.config.image()?;
@@ -87,16 +77,6 @@ impl PretrainedEncoder {
         }
     }
 
-    /// Values of an image's feature, see [`PretrainedEncoder::image_features`].
-    pub fn image_feature_width(&self) -> Option<usize> {
-        self.config.image().map(|image| image.stack.width)
-    }
-
-    /// Values of a text's feature, see [`PretrainedEncoder::text_features`].
-    pub fn text_feature_width(&self) -> Option<usize> {
-        self.config.text().map(|text| text.stack.width)
-    }
-
     /// The embedding of an image, `[image_width]`, of length 1.
     ///
     /// # Errors
@@ -110,19 +90,17 @@ impl PretrainedEncoder {
     /// # Errors
     /// As [`PretrainedEncoder::embed_image`].
     pub fn embed_images(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
-        let tower = &self.images()?.tower;
-        self.pool_images(images, |pooled, threads| {
-            embedding(tower.project.as_ref(), tower.tokens.width(), pooled, threads)
-        })
-    }
-
-    /// The features of images before the projection, `[N, image_feature_width]`, as they come: what a layer of one's own
-    /// is trained on.
-    ///
-    /// # Errors
-    /// As [`PretrainedEncoder::embed_image`].
-    pub fn image_features(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
-        self.pool_images(images, |pooled, _| pooled)
+        let Images { processor, tower } = self.images()?;
+        let tokens = tower.tokens.count();
+        batches::run(
+            images,
+            |_| tokens,
+            |images, threads| {
+                let pixels: Vec<_> = images.iter().map(|image| processor.apply(image)).collect();
+                let pooled = tower.pool(&pixels, threads);
+                Ok(embedding(tower.project.as_ref(), tower.tokens.width(), pooled, threads))
+            },
+        )
     }
 
     /// The embeddings of texts, `[N, text_width]`, each of length 1, and how many texts were cut because they are longer
@@ -131,45 +109,13 @@ impl PretrainedEncoder {
     /// # Errors
     /// An encoder without texts; files of the text tower that are missing or wrong.
     pub fn embed_texts(&self, texts: &[&str]) -> Result<(Vec<f32>, usize)> {
-        let tower = &self.texts()?.tower;
-        self.pool_texts(texts, |pooled, threads| embedding(tower.project.as_ref(), tower.width, pooled, threads))
-    }
-
-    /// The features of texts before the projection, `[N, text_feature_width]`, as they come, and how many were cut.
-    ///
-    /// # Errors
-    /// As [`PretrainedEncoder::embed_texts`].
-    pub fn text_features(&self, texts: &[&str]) -> Result<(Vec<f32>, usize)> {
-        self.pool_texts(texts, |pooled, _| pooled)
-    }
-
-    fn pool_images(
-        &self,
-        images: &[RgbImage],
-        finish: impl Fn(Vec<f32>, Threads) -> Vec<f32> + Sync,
-    ) -> Result<Vec<f32>> {
-        let Images { processor, tower } = self.images()?;
-        let tokens = tower.tokens.count();
-        batches::run(
-            images,
-            |_| tokens,
-            |images, threads| {
-                let pixels: Vec<_> = images.iter().map(|image| processor.apply(image)).collect();
-                Ok(finish(tower.pool(&pixels, threads), threads))
-            },
-        )
-    }
-
-    fn pool_texts(
-        &self,
-        texts: &[&str],
-        finish: impl Fn(Vec<f32>, Threads) -> Vec<f32> + Sync,
-    ) -> Result<(Vec<f32>, usize)> {
         let Texts { tokenizer, tower } = self.texts()?;
         let tokens = texts.iter().map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>>>()?;
         let cut = tokens.iter().filter(|tokens| tokens.cut).count();
         let tokens: Vec<_> = tokens.into_iter().map(|tokens| tower.needed(tokens.ids, tokenizer.pad_id())).collect();
-        let out = batches::run(&tokens, Vec::len, |texts, threads| Ok(finish(tower.pool(texts, threads)?, threads)))?;
+        let out = batches::run(&tokens, Vec::len, |texts, threads| {
+            Ok(embedding(tower.project.as_ref(), tower.width, tower.pool(texts, threads)?, threads))
+        })?;
         Ok((out, cut))
     }
 
@@ -249,7 +195,7 @@ fn fingerprint(folder: &EncoderFolder) -> Result<String> {
             }
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash.finalize()))
 }
 
 /// A value that is made at its first use; a failure is tried again at the next.
