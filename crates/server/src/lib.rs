@@ -1,0 +1,1 @@
+//! HTTP API and search page over the `gxn` library.
