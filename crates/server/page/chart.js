@@ -1,8 +1,9 @@
 // Line charts in SVG: drawn once, read with the pointer; the numbers also stand in a table.
 import { element, svg, table } from './dom.js';
 
-const WIDTH = 560;
-const HEIGHT = 260;
+// Text keeps its size on a phone.
+const WIDTH = Math.max(280, Math.min(560, innerWidth - 60));
+const HEIGHT = 240;
 const LEFT = 48;
 const BOTTOM = 26;
 const TOP = 8;

@@ -22,7 +22,7 @@ export function failures(report, name, signal) {
   extend();
   const confused = element('div');
   return element('div', { class: 'panel' }, element('h2', {}, 'Worst queries'),
-    element('p', { class: 'muted small' }, 'Captions whose own image stands far down. Ranks are those of the report.'),
+    element('p', { class: 'muted small' }, 'Captions whose own image ranks low, as the report has it.'),
     button(`Which images stand in the way of the worst ${Math.min(COMPARED, worst.length)}?`, () => confusions(worst, report, confused, signal)),
     confused, marks.place, list, more);
 }
@@ -51,7 +51,7 @@ function entry(query, marks, signal) {
   return element('li', { class: 'failure' }, img, text, open, before);
 }
 
-const rank = (query) => element('span', { class: 'muted' }, ` its image is number ${query.rank + 1}`);
+const rank = (query) => element('span', { class: 'muted' }, ` its own image has rank ${query.rank + 1}`);
 
 const items = new Map();
 
@@ -77,8 +77,8 @@ async function showBefore(query, place, marks, signal) {
   const own = hits.findIndex((hit) => hit.id === query.image);
   const before = hits.slice(0, own < 0 ? 6 : Math.min(own, 6));
   const shown = own < 0 ? before : [...before, hits[own]];
-  const now = own < 0 ? `not among the first ${DEEP}` : `number ${own + 1}`;
-  place.replaceChildren(element('p', { class: 'small muted' }, `In this index its own image is ${now}.`),
+  const now = own < 0 ? `is not among the first ${DEEP}` : `has rank ${own + 1}`;
+  place.replaceChildren(element('p', { class: 'small muted' }, `In this index its own image ${now}.`),
     element('ul', { class: 'thumbs' }, shown.map((hit) => wrong(hit, hits.indexOf(hit), query, caption, marks))));
 }
 

@@ -53,8 +53,8 @@ function tile(hit) {
     hit.caption ? element('p', { class: 'caption' }, hit.caption) : null,
     relevance(hit),
     element('div', { class: 'tools' },
-      button('More', () => addPart('id', imageOf(hit), FEEDBACK), { title: 'More like this', 'aria-label': `More like ${name}` }),
-      button('Less', () => addPart('id', imageOf(hit), -FEEDBACK), { title: 'Less like this', 'aria-label': `Less like ${name}` }),
+      button('More like', () => addPart('id', imageOf(hit), FEEDBACK), { title: 'More like this', 'aria-label': `More like ${name}` }),
+      button('Less like', () => addPart('id', imageOf(hit), -FEEDBACK), { title: 'Less like this', 'aria-label': `Less like ${name}` }),
       details(hit)));
 }
 

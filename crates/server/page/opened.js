@@ -46,8 +46,9 @@ function move(step) {
 function fill(hit, query) {
   const id = imageOf(hit);
   const img = element('img', { alt: hit.caption ?? '', class: 'large' });
-  showImage(img, itemPath(id, '/original'));
   const photo = element('div', { class: 'photo' }, img);
+  img.addEventListener('load', () => photo.style.setProperty('--ratio', img.naturalWidth / img.naturalHeight));
+  showImage(img, itemPath(id, '/original'));
   const facts = element('div', { class: 'facts' });
   const position = shown().indexOf(hit);
   $('opened').replaceChildren(
@@ -55,7 +56,7 @@ function fill(hit, query) {
       element('h2', { id: 'opened-name' }, hit.path ? nameOf(hit.path) : hit.id),
       button('‹', () => move(-1), { 'aria-label': 'Previous hit', disabled: position < 1 }),
       button('›', () => move(1), { 'aria-label': 'Next hit', disabled: position < 0 || position + 1 >= shown().length }),
-      button('×', close, { 'aria-label': 'Close' })),
+      button('×', close, { 'aria-label': 'Close', autofocus: true })),
     element('div', { class: 'opened-body' }, photo, facts));
   fillFacts(facts, photo, img, hit, query).catch((error) => facts.append(problem(error)));
 }

@@ -19,6 +19,8 @@ let running = new AbortController();
 
 /** Connects the form; called once. */
 export function startSearch() {
+  // On a phone the options would fill the screen.
+  $('options').open = innerWidth > 600;
   $('query').addEventListener('submit', (event) => { event.preventDefault(); submit(); });
   $('filter').addEventListener('change', submit);
   $('least').addEventListener('input', labelLeast);
@@ -76,6 +78,7 @@ function fillForm() {
   $('filter').value = query.filter;
   $('least').value = query.least;
   labelLeast();
+  if (query.filter || query.least || query.target === 'text') $('options').open = true;
   showChips(query.parts, search);
 }
 

@@ -1,5 +1,5 @@
 // The tab Train: the runs, and the curves, alarms and samples of one, live while it trains.
-import { $, element, problem } from './dom.js';
+import { $, counted, element, problem } from './dom.js';
 import { get, listen, showImage } from './api.js';
 import { chart } from './chart.js';
 import { picker } from './picker.js';
@@ -32,7 +32,8 @@ async function follow(view, name, state, signal) {
   const path = `/v1/runs/${encodeURIComponent(name)}`;
   const run = await get(path, { signal });
   let waiting = null;
-  const draw = () => { waiting = null; if (!signal.aborted) show(view, run, state); };
+  const parts = frame(view, run);
+  const draw = () => { waiting = null; if (!signal.aborted) show(parts, run, state); };
   draw();
   if (state !== 'running') return;
   await listen(`${path}/events`, signal, (data) => {
@@ -48,17 +49,26 @@ function add(run, line) {
   else if (line.loss !== undefined) run.steps.push(line);
 }
 
-function show(view, run, state) {
-  const last = run.epochs.at(-1);
-  const panel = (...content) => element('div', { class: 'panel' }, ...content);
-  const charts = [lossChart(run), ...metricCharts(run), ...otherCharts(run)];
-  view.replaceChildren(
-    element('p', {}, element('span', { class: `state ${state}` }, state ?? 'unknown'),
-      last ? ` epoch ${epochOf(last)}, step ${last.step}` : ' no epoch is finished yet'),
-    ...(run.alarms ?? []).map((alarm) => element('p', { class: 'alarm', role: 'alert' }, alarm.message ?? String(alarm))),
-    element('div', { class: 'panels' }, charts.map((drawn) => panel(drawn))),
-    ...samples(run.samples ?? []),
+/** The parts of a run's page: what changes while it trains, and what does not. */
+function frame(view, run) {
+  const parts = { state: element('p'), alarms: element('div', { role: 'status' }), charts: element('div', { class: 'panels' }) };
+  view.replaceChildren(...Object.values(parts), ...samples(run.samples ?? []),
     element('details', { class: 'panel' }, element('summary', {}, 'Configuration'), element('pre', { tabindex: '0' }, run.config ?? '')));
+  return parts;
+}
+
+function show(parts, run, state) {
+  const step = run.steps.at(-1)?.step ?? run.epochs.at(-1)?.step;
+  const epoch = run.epochs.at(-1);
+  parts.state.replaceChildren(element('span', { class: `state ${state}` }, state ?? 'unknown'),
+    epoch ? ` ${counted(epochOf(epoch), 'finished epoch')}, step ${step}` : ' no epoch is finished yet');
+  const alarms = run.alarms ?? [];
+  if (parts.alarms.children.length !== alarms.length) parts.alarms.replaceChildren(...alarms.map((alarm) => element('p', { class: 'alarm' }, alarm.message ?? String(alarm))));
+  [lossChart(run), ...metricCharts(run), ...otherCharts(run)].forEach((drawn, at) => {
+    const panel = parts.charts.children[at] ?? parts.charts.appendChild(element('div', { class: 'panel' }));
+    // A chart that is being read stays as it is.
+    if (!panel.matches(':hover, :has(details[open])')) panel.replaceChildren(drawn);
+  });
 }
 
 const epochOf = (line) => line.finished_epoch ?? line.epoch;
