@@ -42,7 +42,7 @@ export function toRequest(query, top, cursor = null) {
     top,
     cursor,
     filter: query.filter.trim() || null,
-    min_relevance: query.least || null,
+    min_relevance: (hasRelevance(query) && query.least) || null,
     group_duplicates: true,
   };
 }
@@ -54,6 +54,13 @@ function asRequested({ kind, value, weight }) {
 }
 
 export const isEmpty = (query) => !query.words.trim() && query.parts.length === 0;
+
+/** Calibration covers one sentence that searches for images and one image that searches for captions. */
+export function hasRelevance(query) {
+  const kinds = query.parts.map((part) => part.kind);
+  if (query.words.trim()) kinds.push('text');
+  return kinds.length === 1 && (kinds[0] === 'text') === (query.target === 'image');
+}
 
 /** The sentence, if the query is one and nothing else: only such a query can be explained and imagined. */
 export function sentenceOf(query) {

@@ -3,7 +3,7 @@ import { $, counted, element, problem } from './dom.js';
 import { post } from './api.js';
 import { go, params as address } from './address.js';
 import { server } from './server.js';
-import { fromAddress, isEmpty, toAddress, toRequest } from './query.js';
+import { fromAddress, hasRelevance, isEmpty, toAddress, toRequest } from './query.js';
 import { imagesOf, keep } from './uploads.js';
 import { showChips } from './chips.js';
 import { appendHits, focusFirst, hitsPerScreen, shown, showHits } from './hits.js';
@@ -84,7 +84,9 @@ function fillForm() {
 
 function labelLeast() {
   const least = Number($('least').value);
-  $('least-text').textContent = least ? `${Math.round(100 * least)} % relevant` : 'any relevance';
+  const known = isEmpty(query) || hasRelevance(query);
+  $('least').disabled = !known;
+  $('least-text').textContent = !known ? 'needs one sentence' : least ? `${Math.round(100 * least)} % relevant` : 'any relevance';
 }
 
 function submit() {
@@ -212,10 +214,11 @@ function say({ took_ms: took }) {
 
 /** Nothing passed: says so, and shows what is nearest without the relevance that was asked for. */
 async function showNearest(signal) {
-  const because = query.least ? ` with a relevance of at least ${Math.round(100 * query.least)} %` : '';
+  const least = hasRelevance(query) && query.least;
+  const because = least ? ` with a relevance of at least ${Math.round(100 * least)} %` : '';
   const filtered = query.filter.trim() ? ' and passes the filter' : '';
   $('status').textContent = 'No hits.';
-  const found = query.least ? await post('/v1/search', { ...toRequest(query, NEAREST), min_relevance: null }, { signal }) : null;
+  const found = least ? await post('/v1/search', { ...toRequest(query, NEAREST), min_relevance: null }, { signal }) : null;
   const nearest = found?.hits.length ? ' The nearest are:' : '';
   $('empty').replaceChildren(nothingMatches(`Nothing here matches${because}${filtered}.${nearest}`));
   if (nearest) showHits(found.hits, query);
