@@ -43,7 +43,7 @@ function show(report, name, signal) {
 function metrics({ metrics: values, ci95, precisions }) {
   const cell = (key) => {
     const [low, high] = ci95?.[key] ?? [];
-    return element('span', {}, element('b', {}, values[key]?.toFixed(1) ?? '–'), low === undefined ? '' : ` [${low.toFixed(1)}, ${high.toFixed(1)}]`);
+    return element('span', {}, element('b', {}, values[key]?.toFixed(1) ?? '–'), low === undefined ? null : element('small', {}, ` [${low.toFixed(1)}, ${high.toFixed(1)}]`));
   };
   const rows = ROWS.map(([key, name]) => [name, cell(`i2t_${key}`), cell(`t2i_${key}`)]);
   const precise = (key, label) => [label, ...['i2t', 't2i'].map((side) => precisions[side][key].toFixed(1))];

@@ -31,6 +31,7 @@ files! {
     "search.css": CSS,
     "address.js": SCRIPT,
     "api.js": SCRIPT,
+    "asked.js": SCRIPT,
     "chart.js": SCRIPT,
     "chips.js": SCRIPT,
     "data.js": SCRIPT,
