@@ -6,6 +6,7 @@ import { can, server } from './server.js';
 import { sentenceOf } from './query.js';
 import { explanation } from './explained.js';
 import { imageOf, relevance, shown } from './hits.js';
+import { copyText } from './save.js';
 import { addPart } from './search.js';
 
 let openId = null;
@@ -71,7 +72,7 @@ async function fillFacts(facts, photo, img, hit, query) {
     ...(hit.score === undefined ? [] : [relevance(hit)]),
     element('div', { class: 'tools' },
       button('More like this', () => addPart('id', id, 0.5)), button('Less like this', () => addPart('id', id, -0.5)),
-      button('Copy path', () => navigator.clipboard.writeText(item.path))),
+      button('Copy path', () => copyText(item.path))),
     element('p', { class: 'path' }, item.path),
     element('p', { class: 'muted small' }, `${item.width} × ${item.height} pixels`));
   if (texts(item).length) facts.append(element('h3', {}, 'Captions'), element('ul', {}, texts(item).map((text) => element('li', {}, text))));

@@ -7,10 +7,20 @@ const COLUMNS = ['rank', 'id', 'path', 'score', 'relevance', 'abstract', 'ground
 export function startSaving() {
   $('copy').addEventListener('click', async () => {
     const paths = shown().flatMap((hit) => [hit, ...(hit.duplicates ?? [])]).map(({ path }) => path);
-    await navigator.clipboard.writeText(paths.join('\n'));
+    await copyText(paths.join('\n'));
     $('status').textContent = `${counted(paths.length, 'path')} copied.`;
   });
   $('csv').addEventListener('click', () => download('hits.csv', csv(shown())));
+}
+
+/** Copies also where the browser gives no clipboard, as at an address that is neither local nor https. */
+export async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = element('textarea', { class: 'hidden' }, text);
+  (document.querySelector('dialog[open]') ?? document.body).append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
 }
 
 function csv(hits) {

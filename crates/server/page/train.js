@@ -5,6 +5,7 @@ import { chart } from './chart.js';
 import { picker } from './picker.js';
 
 const REDRAW_MS = 1000;
+const RETRY_MS = 3000;
 const LOSS_POINTS = 400;
 
 export async function showTrain(params, signal) {
@@ -35,11 +36,18 @@ async function follow(view, name, state, signal) {
   const parts = frame(view, run);
   const draw = () => { waiting = null; if (!signal.aborted) show(parts, run, state); };
   draw();
-  if (state !== 'running') return;
-  await listen(`${path}/events`, signal, (data) => {
-    add(run, JSON.parse(data));
-    waiting ??= setTimeout(draw, REDRAW_MS);
-  });
+  while (state === 'running' && !signal.aborted) {
+    await listen(`${path}/events`, signal, (data) => {
+      add(run, JSON.parse(data));
+      waiting ??= setTimeout(draw, REDRAW_MS);
+    }).catch(() => {});
+    // The run ended, or the connection did: what is true now is asked for.
+    await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+    const { runs } = await get('/v1/runs', { signal });
+    state = runs.find((other) => other.name === name)?.state;
+    Object.assign(run, await get(path, { signal }));
+    draw();
+  }
 }
 
 /** Takes in a line of the run's log. */
