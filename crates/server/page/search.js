@@ -1,5 +1,5 @@
 // The tab Search: the form, the request, what is said about the answer.
-import { $, counted, element, problem } from './dom.js';
+import { $, counted, element, percent, problem } from './dom.js';
 import { post } from './api.js';
 import { go, params as address } from './address.js';
 import { server } from './server.js';
@@ -86,7 +86,9 @@ function labelLeast() {
   const least = Number($('least').value);
   const known = isEmpty(query) || hasRelevance(query);
   $('least').disabled = !known;
-  $('least-text').textContent = !known ? 'needs one sentence' : least ? `${Math.round(100 * least)} % relevant` : 'any relevance';
+  const needs = query.target === 'image' ? 'needs one sentence' : 'needs one image';
+  const chosen = least ? `${percent(least)} relevant` : 'any relevance';
+  $('least-text').textContent = known ? chosen : needs;
 }
 
 function submit() {
@@ -215,7 +217,7 @@ function say({ took_ms: took }) {
 /** Nothing passed: says so, and shows what is nearest without the relevance that was asked for. */
 async function showNearest(signal) {
   const least = hasRelevance(query) && query.least;
-  const because = least ? ` with a relevance of at least ${Math.round(100 * least)} %` : '';
+  const because = least ? ` with a relevance of at least ${percent(least)}` : '';
   const filtered = query.filter.trim() ? ' and passes the filter' : '';
   $('status').textContent = 'No hits.';
   const found = least ? await post('/v1/search', { ...toRequest(query, NEAREST), min_relevance: null }, { signal }) : null;
