@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod documented_tests;
 mod index;
+mod serve;
 mod train;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use gxn_base::Modality;
 use gxn_data::{DecodeCommand, SourceOptions};
 
 pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
+pub use serve::ServeArgs;
 pub use train::{AblateArgs, TrainArgs};
 
 /// Look, Imagine and Match: train an image–text retrieval model on your own captioned images, measure it, and search with
@@ -63,6 +65,11 @@ pub enum Command {
     Index(Box<IndexArgs>),
     /// Search an index with words and images
     Search(SearchArgs),
+    /// Serve an index over HTTP: a search page and an API
+    ///
+    /// Only this machine can reach it unless --listen says otherwise, which needs a key. The page is at /, the API's description
+    /// at /openapi.json.
+    Serve(ServeArgs),
     /// Describe a run, a checkpoint, a pretrained encoder or an index
     Info(InfoArgs),
     /// Pretrained encoders of others: CLIP, SigLIP, DINOv2, sentence encoders

@@ -16,6 +16,7 @@ pub mod info;
 pub mod manual;
 pub mod score_captions;
 pub mod search;
+pub mod serve;
 pub mod train;
 
 use std::path::Path;

@@ -141,6 +141,26 @@ impl Encoder {
         }
     }
 
+    /// Whether the model embeds texts; of pretrained encoders some read images alone.
+    pub fn can_embed_texts(&self) -> bool {
+        self.pretrained().is_none_or(|encoder| encoder.text_width().is_some())
+    }
+
+    /// Whether the model embeds images.
+    pub fn can_embed_images(&self) -> bool {
+        self.pretrained().is_none_or(|encoder| encoder.image_width().is_some())
+    }
+
+    /// Whether the model generates captions.
+    pub fn can_caption(&self) -> bool {
+        self.trained().is_ok_and(|trained| trained.model.caption_decoder.is_some())
+    }
+
+    /// Whether the model generates images.
+    pub fn can_generate_images(&self) -> bool {
+        self.trained().is_ok_and(|trained| trained.model.image_generator.is_some())
+    }
+
     /// Whether the model knows a word. A pretrained encoder, whose tokens are parts of words, knows all.
     pub fn knows(&self, word: &str) -> bool {
         match &self.network {

@@ -31,6 +31,9 @@ pub struct RankedHit {
     pub relevance: Option<f32>,
     /// The levels' shares in the score.
     pub parts: ScoreParts,
+    /// Its row in the index; items of equal content have the same.
+    #[serde(skip)]
+    pub row: usize,
     /// The caption, if captions were searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,

@@ -20,6 +20,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// A decoded image.
     Pixels(RgbImage),
+    /// An image of the index, by its id.
+    Item(String),
 }
 
 /// One part of a query.
@@ -133,7 +135,7 @@ impl Query {
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match &part.content {
             Content::Text(text) => Some(text.as_str()),
-            Content::File(_) | Content::Bytes(_) | Content::Pixels(_) => None,
+            Content::File(_) | Content::Bytes(_) | Content::Pixels(_) | Content::Item(_) => None,
         })
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::tokenize;
-use gxn_index::{Hit, Index, Modality, PartKind, QueryPart, SearchOptions};
+use gxn_index::{Hit, ImageItem, Index, Modality, PartKind, QueryPart, SearchOptions};
 
 use super::calibration::Calibration;
 use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
-use super::provenance::{shown_path, stored_model, stored_root};
-use super::query::{Content, Query};
+use super::location::real;
+use super::provenance::{Provenance, shown_path, stored_model, stored_root};
+use super::query::{Content, Part, Query};
 use crate::encoder::Encoder;
 
 /// A model and an index made with it. Several of one model share the [`Encoder`]; threads share a retriever by reference.
@@ -20,7 +21,7 @@ pub struct Retriever {
     encoder: Arc<Encoder>,
     index: Index,
     root: Option<PathBuf>,
-    calibration: Option<Calibration>,
+    calibration: Option<Arc<Calibration>>,
 }
 
 /// A part of a query, encoded.
@@ -65,7 +66,7 @@ impl Retriever {
 
     fn assemble(encoder: Arc<Encoder>, index: Index) -> Result<Self> {
         index.require_model(encoder.fingerprint())?;
-        let calibration = Calibration::load(encoder.path(), &encoder)?;
+        let calibration = Calibration::load(encoder.path(), &encoder)?.map(Arc::new);
         let root = stored_root(index.dir(), index.meta());
         Ok(Self { encoder, index, root, calibration })
     }
@@ -76,18 +77,32 @@ impl Retriever {
     /// # Errors
     /// When the index cannot be opened any more, or another model's has taken its place; the retriever is as it was then.
     pub fn refresh(&mut self) -> Result<bool> {
+        let refreshed = self.refreshed()?;
+        let is_changed = refreshed.is_some();
+        if let Some(refreshed) = refreshed {
+            *self = refreshed;
+        }
+        Ok(is_changed)
+    }
+
+    /// A retriever for the index as it is now, if it was changed since this one was opened: for threads that share one and
+    /// go on with it meanwhile.
+    ///
+    /// # Errors
+    /// As [`Retriever::refresh`].
+    pub fn refreshed(&self) -> Result<Option<Self>> {
         if self.index.is_current() {
-            return Ok(false);
+            return Ok(None);
         }
         let index = Index::open(self.index.dir())?;
         index.require_model(self.encoder.fingerprint())?;
-        (self.root, self.index) = (stored_root(index.dir(), index.meta()), index);
-        Ok(true)
+        let root = stored_root(index.dir(), index.meta());
+        Ok(Some(Self { encoder: self.encoder.clone(), index, root, calibration: self.calibration.clone() }))
     }
 
     /// How scores become probabilities, if the model was calibrated.
     pub fn calibration(&self) -> Option<&Calibration> {
-        self.calibration.as_ref()
+        self.calibration.as_deref()
     }
 
     /// The index.
@@ -100,6 +115,32 @@ impl Retriever {
         &self.encoder
     }
 
+    /// The folder that the paths of the index's items are relative to, if they are.
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// The file of an image of the index, links resolved.
+    ///
+    /// # Errors
+    /// When it is not a file of its own, is gone, or does not lie in the folder, or folders, that were indexed: a link may lead
+    /// out of them.
+    pub fn file_of(&self, item: &ImageItem) -> Result<PathBuf> {
+        let path = PathBuf::from(shown_path(self.root.as_deref(), &item.path));
+        let missing = |found: &str| Error::not_found(format!("the file of image {}", item.id), found, "a file");
+        let Ok(file) = std::fs::canonicalize(&path) else {
+            return Err(missing("none").with_hint("if it was moved, index again; images in archives have no file"));
+        };
+        let images = Provenance::of(self.index.dir(), self.index.meta())?.options()?.and_then(|o| o.source.images);
+        let is_inside = self.root.iter().chain(&images).any(|folder| file.starts_with(real(folder)));
+        match (is_inside, file.is_file()) {
+            (true, true) => Ok(file),
+            (true, false) => Err(missing("no file")),
+            (false, _) => Err(missing("a place outside the indexed folder")
+                .with_hint("only files in the indexed folder are given out: links do not lead out of it")),
+        }
+    }
+
     /// The best items of `options.target`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image by the model's combined
     /// score, and like meets like by the cosine of `[h ; l]`. Equal parts count as one with the sum of their weights; texts
     /// without words are left out. Equal captions of one image are one hit. Paths of hits are absolute.
@@ -107,6 +148,20 @@ impl Retriever {
     /// # Errors
     /// When an image of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
     pub fn search(&self, query: &Query, options: &SearchOptions<'_>) -> Result<Found> {
+        self.search_by(query, options, |_, part| self.embedding(&part.content))
+    }
+
+    /// [`Retriever::search`] with embeddings from elsewhere, such as [`Retriever::embedding`] on another thread. `encode` is
+    /// called with a part and its place, not for texts without words.
+    ///
+    /// # Errors
+    /// As [`Retriever::search`], and those of `encode`.
+    pub fn search_by(
+        &self,
+        query: &Query,
+        options: &SearchOptions<'_>,
+        encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
+    ) -> Result<Found> {
         let target = options.target;
         if target == Modality::Text && self.index.meta().captions.is_none() {
             return Err(Error::unsupported("captions of the index", "none", "an index with captions")
@@ -125,7 +180,7 @@ impl Retriever {
             // Any hit would be chance.
             return Ok(found);
         }
-        let vectors = self.embed(query)?;
+        let vectors = embed(query, encode)?;
         found.cancels_out = vectors.is_empty() && found.without_words.len() < query.parts.len();
         if vectors.is_empty() && !query.parts.is_empty() {
             return Ok(found);
@@ -159,28 +214,24 @@ impl Retriever {
         Ok(found)
     }
 
-    /// The parts of the query that have something to say, equal ones as one with the sum of their weights.
-    fn embed(&self, query: &Query) -> Result<Vec<Embedded>> {
-        /// Share of the weights below which their sum is a rounding error.
-        const CANCELLED: f32 = 1e-6;
-        let mut embedded: Vec<(Embedded, f32)> = Vec::new();
-        for part in &query.parts {
-            let rows = match &part.content {
-                Content::Text(text) if tokenize(text).is_empty() => continue,
-                Content::Text(text) => self.encoder.encode_text(text)?,
-                Content::File(path) => self.encoder.encode_image(path.as_path())?,
-                Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
-                Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
-            };
-            let modality = if matches!(part.content, Content::Text(_)) { Modality::Text } else { Modality::Image };
-            let (vector, weight) = (rows.joined(0), part.weight);
-            match embedded.iter_mut().find(|(other, _)| (&other.vector, other.modality) == (&vector, modality)) {
-                Some((other, size)) => (other.weight, *size) = (other.weight + weight, *size + weight.abs()),
-                None => embedded.push((Embedded { vector, modality, weight }, weight.abs())),
+    /// The embedding `[h ; l]` of what a part asks for.
+    ///
+    /// # Errors
+    /// When an image cannot be read, or the index has no image of that id.
+    pub fn embedding(&self, content: &Content) -> Result<Vec<f32>> {
+        let rows = match content {
+            Content::Text(text) => self.encoder.encode_text(text)?,
+            Content::File(path) => self.encoder.encode_image(path.as_path())?,
+            Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
+            Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
+            Content::Item(id) => {
+                let row = self.index.row_of(Modality::Image, id)?.ok_or_else(|| {
+                    Error::not_found(format!("image {id}"), "no such id", "an image of the index")
+                })?;
+                return self.index.row(Modality::Image, row);
             }
-        }
-        embedded.retain(|(part, size)| part.weight.abs() > CANCELLED * size);
-        Ok(embedded.into_iter().map(|(part, _)| part).collect())
+        };
+        Ok(rows.joined(0))
     }
 
     fn ranked(&self, rank: usize, hit: Hit, relevance: Option<f32>) -> RankedHit {
@@ -188,6 +239,7 @@ impl Retriever {
         let (caption, image_id) = hit.caption.map(|caption| (caption.text, caption.image_id)).unzip();
         RankedHit {
             rank,
+            row: hit.row,
             id: hit.id,
             path: shown_path(self.root.as_deref(), &hit.path),
             score: hit.score,
@@ -210,4 +262,25 @@ impl Retriever {
         let is_new = |word: &String| !self.encoder.knows(word) && seen.insert(word.clone());
         query.texts().flat_map(tokenize).filter(is_new).collect()
     }
+}
+
+/// The parts of the query that have something to say, equal ones as one with the sum of their weights.
+fn embed(query: &Query, mut encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>) -> Result<Vec<Embedded>> {
+    /// Share of the weights below which their sum is a rounding error.
+    const CANCELLED: f32 = 1e-6;
+    let mut embedded: Vec<(Embedded, f32)> = Vec::new();
+    for (place, part) in query.parts.iter().enumerate() {
+        let modality = match &part.content {
+            Content::Text(text) if tokenize(text).is_empty() => continue,
+            Content::Text(_) => Modality::Text,
+            _ => Modality::Image,
+        };
+        let (vector, weight) = (encode(place, part)?, part.weight);
+        match embedded.iter_mut().find(|(other, _)| (&other.vector, other.modality) == (&vector, modality)) {
+            Some((other, size)) => (other.weight, *size) = (other.weight + weight, *size + weight.abs()),
+            None => embedded.push((Embedded { vector, modality, weight }, weight.abs())),
+        }
+    }
+    embedded.retain(|(part, size)| part.weight.abs() > CANCELLED * size);
+    Ok(embedded.into_iter().map(|(part, _)| part).collect())
 }

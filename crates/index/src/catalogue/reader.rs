@@ -33,6 +33,7 @@ struct Tables {
     ids: ReadOnlyTable<&'static str, u64>,
     items: ReadOnlyTable<(u64, &'static str), &'static [u8]>,
     contents: ReadOnlyTable<&'static str, u64>,
+    of_image: ReadOnlyTable<(&'static str, &'static str), ()>,
     segments: ReadOnlyTable<u64, &'static [u8]>,
     dead: ReadOnlyTable<u64, &'static [u8]>,
 }
@@ -134,6 +135,23 @@ impl Catalogue {
         Ok(Some(StoredItem { row, id: id.to_string(), json }))
     }
 
+    /// Ids of the captions of an image, sorted.
+    pub(crate) fn captions_of(&self, image: &str) -> Result<Vec<String>> {
+        let Some(tables) = self.tables(Modality::Text) else { return Ok(Vec::new()) };
+        guard(&self.path, || {
+            let mut found = Vec::new();
+            for entry in tables.of_image.range::<(&str, &str)>((image, "")..)? {
+                let key = entry?.0;
+                let (of, caption) = key.value();
+                if of != image {
+                    break;
+                }
+                found.push(caption.to_string());
+            }
+            Ok(found)
+        })
+    }
+
     /// All items of the rows `rows`, by row and id.
     pub(crate) fn items_in(&self, modality: Modality, rows: Range<u64>) -> Result<Vec<StoredItem>> {
         let Some(tables) = self.tables(modality) else { return Ok(Vec::new()) };
@@ -177,6 +195,7 @@ impl Tables {
             ids: transaction.open_table(names.ids())?,
             items: transaction.open_table(names.items())?,
             contents: transaction.open_table(names.contents())?,
+            of_image: transaction.open_table(names.of_image())?,
             segments: transaction.open_table(names.segments())?,
             dead: transaction.open_table(names.dead())?,
         })

@@ -210,6 +210,28 @@ impl Index {
         self.items_of(row)
     }
 
+    /// The image with this id, if there is one.
+    ///
+    /// # Errors
+    /// If the item is damaged.
+    pub fn image_of_id(&self, id: &str) -> Result<Option<ImageItem>> {
+        self.catalogue.item_of(Modality::Image, id)?.map(|item| self.catalogue.parse(&item)).transpose()
+    }
+
+    /// The captions of the image with this id, by their ids; none if there is no such image or no captions were indexed.
+    ///
+    /// # Errors
+    /// If an item is damaged.
+    pub fn captions_of_image(&self, id: &str) -> Result<Vec<CaptionItem>> {
+        let mut captions = Vec::new();
+        for caption in self.catalogue.captions_of(id)? {
+            if let Some(item) = self.catalogue.item_of(Modality::Text, &caption)? {
+                captions.push(self.catalogue.parse(&item)?);
+            }
+        }
+        Ok(captions)
+    }
+
     /// Every item of a modality with its record, by row.
     pub(crate) fn each_record<T: Item>(&self, mut visit: impl FnMut(T, &[u8]) -> Result<()>) -> Result<()> {
         self.each_stored(T::MODALITY, |stored| {

@@ -1,0 +1,38 @@
+//! Arguments of `gxn serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The index, or the folder whose `.gxn` it is, or a folder below
+    #[arg(default_value = ".", value_name = "INDEX | FOLDER")]
+    pub place: PathBuf,
+    /// The run or checkpoint, if it is no longer where it was when it made the index
+    #[arg(long, short)]
+    pub model: Option<PathBuf>,
+    /// Address and port; beyond this machine a key is needed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The key that callers have to send as `Authorization: Bearer KEY`; better in the environment, where other users do not see
+    /// it
+    #[arg(long, value_name = "KEY", env = "GXN_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// Listen beyond this machine without a key
+    #[arg(long)]
+    pub insecure: bool,
+    /// Refuse to add and remove images and to write judgements
+    #[arg(long)]
+    pub read_only: bool,
+    /// Folder of the runs and reports to show
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Dataset whose check to show
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<PathBuf>,
+    /// Write the log as JSON lines; GXN_LOG=debug adds a line for each request
+    #[arg(long)]
+    pub json_log: bool,
+}

@@ -1,0 +1,26 @@
+//! `gxn serve`
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use gxn::retrieve::find_index;
+use gxn_server::ServeOptions;
+
+use crate::args::ServeArgs;
+
+/// Serves an index until Ctrl-C.
+pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
+    let options = ServeOptions {
+        model: args.model.clone(),
+        listen: args.listen,
+        api_key: args.api_key.clone(),
+        insecure: args.insecure,
+        read_only: args.read_only,
+        runs: args.runs.clone(),
+        data: args.data.clone(),
+        json_log: args.json_log,
+        ..ServeOptions::new(find_index(&args.place)?)
+    };
+    gxn_server::serve(options, |line| eprintln!("{line}"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,122 @@
+//! [`App`]: what requests share, and the routes.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use gxn_base::Result;
+use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::guard;
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::options::ServeOptions;
+use crate::problem::{Answer, Problem};
+use crate::routes::{health, index, items, models, openapi, page, search};
+use crate::thumbs::Thumbs;
+
+/// What all requests share. It is cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: ServeOptions,
+    library: OnceLock<Library>,
+    metrics: Metrics,
+    thumbs: Thumbs,
+    requests: Arc<Semaphore>,
+    /// True when the server is asked to stop: streams end then.
+    stop: watch::Sender<bool>,
+}
+
+impl App {
+    /// An app that answers 503 until [`App::warm_up`] is done.
+    ///
+    /// # Errors
+    /// As [`ServeOptions::check`].
+    pub fn new(options: ServeOptions) -> Result<Self> {
+        options.check()?;
+        let requests = Arc::new(Semaphore::new(options.limits.requests));
+        let (library, metrics, thumbs) = (OnceLock::new(), Metrics::new()?, Thumbs::default());
+        let stop = watch::Sender::new(false);
+        Ok(Self(Arc::new(Shared { options, library, metrics, thumbs, requests, stop })))
+    }
+
+    /// Opens model and index; returns the number of images.
+    ///
+    /// # Errors
+    /// When either cannot be opened, or another model made the index.
+    pub fn warm_up(&self) -> Result<usize> {
+        let library = Library::open(&self.0.options)?;
+        let images = library.retriever().index().count(gxn_index::Modality::Image);
+        // Of two that race, the first serves.
+        let _ = self.0.library.set(library);
+        Ok(images)
+    }
+
+    /// What is served.
+    pub fn options(&self) -> &ServeOptions {
+        &self.0.options
+    }
+
+    /// All routes, with their guards.
+    pub fn router(&self) -> Router {
+        let routes = Router::new()
+            .route("/", get(page::index))
+            .route("/page.css", get(page::css))
+            .route("/page.js", get(page::js))
+            .route("/assets/{name}", get(page::named))
+            .route("/health", get(health::health))
+            .route("/metrics", get(health::metrics))
+            .route("/openapi.json", get(openapi::document))
+            .route("/v1/models", get(models::models))
+            .route("/v1/index", get(index::index))
+            .route("/v1/search", post(search::search))
+            .route("/v1/items/{id}", get(items::item))
+            .route("/v1/items/{id}/thumb", get(items::thumb))
+            .route("/v1/items/{id}/original", get(items::original));
+        routes
+            .fallback(|| async { Problem::not_found("the path: found none of the routes").with_remedy("see /openapi.json") })
+            .method_not_allowed_fallback(|| async { Problem::method("the method").with_remedy("see /openapi.json") })
+            .layer(CatchPanicLayer::custom(|_| {
+                tracing::error!("a handler panicked");
+                Problem::internal("a handler gave up").into_response()
+            }))
+            .layer(from_fn_with_state(self.clone(), guard::admit))
+            .layer(from_fn(guard::secure))
+            .layer(from_fn_with_state(self.clone(), guard::account))
+            .with_state(self.clone())
+    }
+
+    /// Lets streams end.
+    pub(crate) fn stop(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn thumbs(&self) -> &Thumbs {
+        &self.0.thumbs
+    }
+
+    pub(crate) fn requests(&self) -> &Arc<Semaphore> {
+        &self.0.requests
+    }
+
+    /// Model and index, once they are warm.
+    pub(crate) fn library(&self) -> Answer<&Library> {
+        self.0.library.get().ok_or_else(|| Problem::busy("model and index are being opened"))
+    }
+
+    /// Does what blocks, away from the threads that answer.
+    pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|_| Err(Problem::internal("a piece of work gave up")))
+    }
+}

@@ -1,0 +1,59 @@
+//! What handlers take from a request, with problems as rejections.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// A body of `application/json`.
+pub(crate) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
+        let essence = found.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::media_type(format!("the content type: found {found:?}, expected application/json")));
+        }
+        let most = app.options().limits.body_bytes;
+        let bytes = to_bytes(request.into_body(), most).await.map_err(|_| {
+            Problem::too_large(format!("the body: found more than it may have, or a part of it; at most {most} bytes"))
+        })?;
+        let parsed = serde_json::from_slice(&bytes);
+        parsed.map(Self).map_err(|error| Problem::invalid(format!("the body: {error}")))
+    }
+}
+
+/// The last variable part of a path.
+pub(crate) struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::invalid(format!("the path: {}", error.body_text())))?;
+        Ok(Self(id))
+    }
+}
+
+/// Parameters behind the `?`.
+pub(crate) struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(found) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::invalid(format!("the parameters: {}", error.body_text())))?;
+        Ok(Self(found))
+    }
+}
