@@ -53,7 +53,7 @@ async function follow(view, name, state, signal) {
 /** Takes in a line of the run's log. */
 function add(run, line) {
   if (line.finished_epoch !== undefined || line.val) run.epochs.push(line);
-  else if (line.alarm) run.alarms.push(line.alarm);
+  else if (line.alarm) run.alarms.push(line);
   else if (line.loss !== undefined) run.steps.push(line);
 }
 
@@ -70,8 +70,8 @@ function show(parts, run, state) {
   const epoch = run.epochs.at(-1);
   parts.state.replaceChildren(element('span', { class: `state ${state}` }, state ?? 'unknown'),
     epoch ? ` ${counted(epochOf(epoch), 'finished epoch')}, step ${step}` : ' no epoch is finished yet');
-  const alarms = run.alarms ?? [];
-  if (parts.alarms.children.length !== alarms.length) parts.alarms.replaceChildren(...alarms.map((alarm) => element('p', { class: 'alarm' }, alarm.message ?? String(alarm))));
+  const { alarms } = run;
+  if (parts.alarms.children.length !== alarms.length) parts.alarms.replaceChildren(...alarms.map((alarm) => element('p', { class: 'alarm' }, `After step ${alarm.step}: ${alarm.alarm}`)));
   [lossChart(run), ...metricCharts(run), ...otherCharts(run)].forEach((drawn, at) => {
     const panel = parts.charts.children[at] ?? parts.charts.appendChild(element('div', { class: 'panel' }));
     // A chart that is being read stays as it is.

@@ -1,4 +1,4 @@
-//! `log.jsonl`: one line a step and one an epoch.
+//! `log.jsonl`: one line a step, one an epoch and one an alarm.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::event::{EpochReport, StepReport};
+use super::health::Alarm;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
 
@@ -64,6 +65,14 @@ impl Log {
         self.line(&json!({"step": step, "finished_epoch": epoch, "mean_loss": loss, "val": val, "seconds": seconds}))
     }
 
+    /// Adds the line of an alarm that the epoch which ended with `step` raised.
+    ///
+    /// # Errors
+    /// When the line cannot be written.
+    pub fn alarm(&mut self, step: u64, alarm: &Alarm) -> Result<()> {
+        self.line(&json!({"step": step, "alarm": alarm.to_string()}))
+    }
+
     fn line(&mut self, value: &Value) -> Result<()> {
         writeln!(self.file, "{value}").map_err(|e| Error::io("cannot write", &self.path, e))
     }
@@ -100,5 +109,9 @@ mod tests {
         let expected =
             r#"{"step":3,"epoch":1,"loss":0.25,"grad_norm":1.0,"lr":0.001,"caption":{"loss":2.0,"reward":0.5}}"#;
         assert_eq!(text.lines().last(), Some(expected));
+        log.alarm(3, &Alarm::Plateau { loss: 0.2, plateau: 0.2 }).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with(r#"{"step":3,"alarm":"the loss 0.2000 stands at 0.2000"#), "{last}");
     }
 }

@@ -29,6 +29,8 @@ impl History {
         for line in log.lines() {
             match serde_json::from_str(line) {
                 Ok(Value::Object(line)) if line.contains_key("finished_epoch") => history.epochs.push(line),
+                // The program said it when it happened.
+                Ok(Value::Object(line)) if line.contains_key("alarm") => {}
                 Ok(Value::Object(line)) => history.steps.push(line),
                 _ => history.unreadable += 1,
             }

@@ -299,6 +299,7 @@ impl Trainer {
         let equal_captions = self.data.texts.equal_captions(batches);
         let checks = Checks { updates: &self.checked_updates(), plateau, equal_captions };
         for alarm in self.position.health.check(&report, checks) {
+            log.alarm(step, &alarm)?;
             observer.event(&Event::Alarm(alarm));
         }
         log.epoch(&report)?;
