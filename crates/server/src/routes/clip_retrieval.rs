@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use gxn::retrieve::{Content, Part, Query};
+use gxn::retrieve::{Content, Part, Query, RankedHit, Retriever};
 use gxn_base::Modality;
 use gxn_index::{PartKind, QueryPart, SearchOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::percent_encoded;
 use super::query::{Encoded, base64_bytes, check_text, image_bytes};
 use crate::app::App;
 use crate::extract::Body;
@@ -80,10 +81,11 @@ pub(crate) async fn knn_service(State(app): State<App>, Body(request): Body<KnnR
             let kind = if target == Modality::Image { PartKind::Cross } else { PartKind::Same };
             let part = QueryPart { vector: &vector, weight: 1.0, kind };
             let hits = retriever.index().search_with(&[&[part]], &SearchOptions::new(target, top))?.remove(0);
-            Ok(Json(hits.into_iter().map(|hit| {
+            let hit = |hit: gxn_index::Hit| {
                 let (caption, image) = hit.caption.map_or((String::new(), hit.id), |c| (c.text, c.image_id));
-                knn_hit(hit.row, hit.score, caption, &image, hit.path)
-            }).collect()))
+                knn_hit(&retriever, hit.score, caption, &image, hit.path)
+            };
+            hits.into_iter().map(hit).collect::<Answer<_>>().map(Json)
         })
         .await;
     }
@@ -105,30 +107,21 @@ pub(crate) async fn knn_service(State(app): State<App>, Body(request): Body<KnnR
     App::blocking(move || {
         let vector = |place: usize, part: &_| encoded.vector(&retriever, place, part);
         let found = retriever.search_by(&encoded.query, &SearchOptions::new(target, top), vector)?;
-        let hit = |hit: gxn::retrieve::RankedHit| {
+        let hit = |hit: RankedHit| {
             let image = hit.image_id.unwrap_or(hit.id);
-            knn_hit(hit.row, hit.score, hit.caption.unwrap_or_default(), &image, hit.path)
+            knn_hit(&retriever, hit.score, hit.caption.unwrap_or_default(), &image, hit.path)
         };
-        Ok(Json(found.hits.into_iter().map(hit).collect()))
+        found.hits.into_iter().map(hit).collect::<Answer<_>>().map(Json)
     })
     .await
 }
 
-fn knn_hit(row: usize, similarity: f32, caption: String, image: &str, path: String) -> KnnHit {
+/// A hit under its image's row, by which its metadata are asked for.
+fn knn_hit(retriever: &Retriever, similarity: f32, caption: String, image: &str, image_path: String) -> Answer<KnnHit> {
+    let row = retriever.index().row_of(Modality::Image, image)?;
+    let id = row.ok_or_else(|| Problem::internal("a hit without an image"))?;
     let url = format!("/v1/items/{}/original", percent_encoded(image));
-    KnnHit { id: row, similarity, caption, url, image_path: path }
-}
-
-/// An id as a part of a path.
-fn percent_encoded(id: &str) -> String {
-    id.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-        out
-    })
+    Ok(KnnHit { id, similarity, caption, url, image_path })
 }
 
 /// `[h ; l]` of what `/v1/embeddings` gave.
