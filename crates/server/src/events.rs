@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -16,13 +17,10 @@ const EVERY: Duration = Duration::from_millis(500);
 const WAITING: usize = 64;
 
 /// A stream of what `next` finds each half second; it ends when `next` says so.
-pub(crate) fn follow(
-    app: &App,
-    mut next: impl FnMut() -> (Vec<String>, Next) + Send + 'static,
-) -> Answer<Sse<ReceiverStream<Result<Event, Infallible>>>> {
+pub(crate) fn follow(app: &App, mut next: impl FnMut() -> (Vec<String>, Next) + Send + 'static) -> Answer<Response> {
     let place = app.streams().clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::busy("as many streams are open as may be"))?;
-    let (events, stream) = mpsc::channel(WAITING);
+    let (events, stream) = mpsc::channel::<Result<Event, Infallible>>(WAITING);
     let mut stop = app.stopped();
     tokio::spawn(async move {
         let _place = place;
@@ -44,7 +42,7 @@ pub(crate) fn follow(
             }
         }
     });
-    Ok(Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(ReceiverStream::new(stream)).keep_alive(KeepAlive::default()).into_response())
 }
 
 /// Whether more may come.

@@ -1,18 +1,16 @@
 //! Adding and removing images as jobs, and where a job is.
 
-use std::convert::Infallible;
 use std::path::Path;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::sse::{Event, Sse};
-use gxn::retrieve::{add_image, remove_image};
+use axum::response::Response;
+use gxn::retrieve::{Provenance, SourceKind, add_image, remove_image};
 use gxn_base::fs::write_synced;
 use gxn_base::{Error, Result};
 use gxn_data::{ImageLimits, decode_image, has_image_extension};
 use serde::{Deserialize, Serialize};
-use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 
 use super::items::find;
@@ -60,12 +58,16 @@ pub(crate) async fn add(State(app): State<App>, Body(item): Body<NewItem>) -> An
     check_name(&item.name)?;
     let bytes = image_bytes(&item.image)?;
     let limits = ImageLimits { max_pixels: app.options().limits.pixels, ..ImageLimits::default() };
+    let retriever = library.retriever();
+    if Provenance::of(retriever.index().dir(), retriever.index().meta())?.kind == Some(SourceKind::Dataset) {
+        return Err(Problem::conflict("the index: found that of a dataset, expected that of a folder of images")
+            .with_remedy("add the image to the dataset and index it again"));
+    }
     let checked = App::blocking(move || {
         decode_image(&bytes, "the image", &limits)?;
         Ok(bytes)
     });
     let bytes = checked.await?;
-    let retriever = library.retriever();
     let root = retriever.root().ok_or_else(|| Problem::conflict("the index: found no folder that it is of"))?;
     let file = root.join(&item.name);
     if file.symlink_metadata().is_ok() {
@@ -150,10 +152,7 @@ pub(crate) async fn job(State(app): State<App>, Id(id): Id) -> Answer<Json<JobSt
     (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn job_events(
-    State(app): State<App>,
-    Id(id): Id,
-) -> Answer<Sse<ReceiverStream<std::result::Result<Event, Infallible>>>> {
+pub(crate) async fn job_events(State(app): State<App>, Id(id): Id) -> Answer<Response> {
     state(&app, &id)?;
     let (of_job, mut last) = (app.clone(), None);
     follow(&app, move || {

@@ -1,6 +1,5 @@
 //! `GET /v1/runs`, one run, its log as it grows, its samples.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -8,14 +7,12 @@ use std::path::{Path, PathBuf};
 use axum::Json;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use gxn::config::RunConfig;
 use gxn::train::is_training;
 use gxn_base::Error;
 use serde::Serialize;
 use serde_json::Value;
-use tokio_stream::wrappers::ReceiverStream;
 use utoipa::ToSchema;
 
 use super::items::content_type;
@@ -218,10 +215,7 @@ pub(crate) async fn sample(
     (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn run_events(
-    State(app): State<App>,
-    Id(name): Id,
-) -> Answer<Sse<ReceiverStream<Result<Event, Infallible>>>> {
+pub(crate) async fn run_events(State(app): State<App>, Id(name): Id) -> Answer<Response> {
     let run = folder(&app.options().runs, &name)?;
     let path = run.join(LOG);
     let mut at = path.metadata().map_or(0, |meta| meta.len());
