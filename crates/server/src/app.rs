@@ -78,8 +78,6 @@ impl App {
     pub fn router(&self) -> Router {
         let routes = Router::new()
             .route("/", get(page::index))
-            .route("/page.css", get(page::css))
-            .route("/page.js", get(page::js))
             .route("/assets/{name}", get(page::named))
             .route("/health", get(health::health))
             .route("/metrics", get(health::metrics))

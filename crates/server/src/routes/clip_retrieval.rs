@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::percent_encoded;
 use super::query::{Encoded, base64_bytes, check_text, image_bytes};
 use crate::app::App;
-use crate::extract::Body;
+use crate::extract::UntypedBody;
 use crate::problem::{Answer, Problem};
 
 /// Ids whose metadata are asked for at once.
@@ -59,7 +59,10 @@ pub(crate) struct KnnHit {
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn knn_service(State(app): State<App>, Body(request): Body<KnnRequest>) -> Answer<Json<Vec<KnnHit>>> {
+pub(crate) async fn knn_service(
+    State(app): State<App>,
+    UntypedBody(request): UntypedBody<KnnRequest>,
+) -> Answer<Json<Vec<KnnHit>>> {
     let library = app.library()?;
     let limits = &app.options().limits;
     check_name(request.indice_name.as_deref(), &library.model.name)?;
@@ -181,7 +184,7 @@ pub(crate) struct MetadataEntry {
 ))]
 pub(crate) async fn metadata(
     State(app): State<App>,
-    Body(request): Body<MetadataRequest>,
+    UntypedBody(request): UntypedBody<MetadataRequest>,
 ) -> Answer<Json<Vec<MetadataEntry>>> {
     let library = app.library()?;
     check_name(request.indice_name.as_deref(), &library.model.name)?;

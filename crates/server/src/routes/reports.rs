@@ -71,6 +71,16 @@ fn file(place: &Path, name: &str) -> Answer<PathBuf> {
         .ok_or_else(|| Problem::not_found(format!("the report: found {name:?}, expected the name of one")))
 }
 
+/// The report where there is one alone.
+fn only_report(place: &Path) -> Answer<PathBuf> {
+    let mut found = files(place).into_iter().map(|(_, path)| path).filter(|path| Report::read(path).is_ok());
+    match (found.next(), found.next()) {
+        (Some(path), None) => Ok(path),
+        (None, _) => Err(Problem::not_found("the report: found none in the folder of runs")),
+        _ => Err(Problem::invalid("report: found none in the request, expected the name of one of several")),
+    }
+}
+
 /// All reports.
 #[utoipa::path(get, path = "/v1/reports", tag = "evaluation", responses((status = 200, body = Reports)))]
 pub(crate) async fn reports(State(app): State<App>) -> Answer<Json<Reports>> {
@@ -107,8 +117,8 @@ pub(crate) async fn report(State(app): State<App>, Id(name): Id) -> Answer<Json<
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Judgement {
-    /// The report's name.
-    report: String,
+    /// The report's name; it may be absent where there is one report.
+    report: Option<String>,
     /// The caption's id.
     query: String,
     /// The image's id.
@@ -141,7 +151,10 @@ pub(crate) async fn judge(State(app): State<App>, Body(judgement): Body<Judgemen
         return Err(Problem::invalid("an id: found a tab or a line break, which the file cannot hold"));
     }
     App::blocking(move || {
-        let report = file(&place, &report)?;
+        let report = match report {
+            Some(name) => file(&place, &name)?,
+            None => only_report(&place)?,
+        };
         find(&retriever, &id)?;
         if retriever.index().row_of(Modality::Text, &query)?.is_none() {
             return Err(Problem::not_found(format!(

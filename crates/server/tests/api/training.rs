@@ -60,6 +60,8 @@ async fn reports_and_pairs_that_are_right_as_well() {
     for _ in 0..2 {
         assert_eq!(posted(&app, "/v1/relevance", pair.clone()).await, json!({"file": "relevance.tsv", "pairs": 1}));
     }
+    let unnamed = json!({"query": caption, "id": report.image_ids[1]});
+    assert_eq!(posted(&app, "/v1/relevance", unnamed).await["pairs"], 1);
     let written = std::fs::read_to_string(place.path().join("eval/relevance.tsv")).unwrap();
     assert_eq!(written, format!("{}\t{}\n", report.image_ids[1], caption.as_str().unwrap()));
     for (key, value, status) in

@@ -1,10 +1,12 @@
 //! Shapes of others: OpenAI's embeddings, clip-retrieval's routes, the OpenAPI document.
 
+use axum::body::Body;
+use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::fixture::{got, ids, patch, post, posted, problem, tiny, uri};
+use crate::fixture::{got, ids, patch, post, posted, problem, send, tiny, uri};
 
 fn vector(entry: &Value) -> Vec<f32> {
     entry["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32).collect()
@@ -93,6 +95,9 @@ async fn clip_retrievals_client_finds_its_routes() {
     let known = posted(&app, "/metadata", json!({"ids": [hits[1]["id"], hits[0]["id"]], "indice_name": "joint"})).await;
     assert_eq!((&known[0]["id"], &known[1]["id"]), (&hits[1]["id"], &hits[0]["id"]));
     assert!(known[0]["metadata"]["caption"].is_string() && known[0]["metadata"]["split"].is_string());
+    // Its client names no content type.
+    let untyped = Request::post("/knn-service").body(Body::from(r#"{"text": "red", "num_images": 1}"#)).unwrap();
+    assert_eq!(send(&app, untyped).await.json().as_array().unwrap().len(), 1);
     for (path, body, status) in [
         ("/knn-service", json!({"image_url": "http://127.0.0.1:9/x.png"}), 400),
         ("/knn-service", json!({}), 400),
@@ -108,9 +113,9 @@ async fn clip_retrievals_client_finds_its_routes() {
 #[tokio::test]
 async fn the_document_describes_every_route() {
     let document = got(&tiny(), "/openapi.json").await;
-    let source = include_str!("../src/app.rs");
+    let source = include_str!("../../src/app.rs");
     let routes: Vec<&str> = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    let of_page = ["/", "/page.css", "/page.js", "/assets/{name}", "/openapi.json"];
+    let of_page = ["/", "/assets/{name}", "/openapi.json"];
     let described = document["paths"].as_object().unwrap();
     assert!(routes.len() > 25);
     for route in routes {

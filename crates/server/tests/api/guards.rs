@@ -1,12 +1,12 @@
 //! Keys, origins, limits and headers; the socket.
 
+use std::io::Write;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use gxn_server::{App, ServeOptions};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::{get, options, post, problem, request, send, tiny, warm};
 
@@ -130,10 +130,12 @@ async fn a_socket_answers() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, tiny()).await });
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let sent = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(sent.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let ask = move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let sent = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(sent.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    let answer = tokio::task::spawn_blocking(ask).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains(r#""status":"ok","images":24"#), "{answer}");
 }
