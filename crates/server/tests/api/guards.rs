@@ -100,9 +100,11 @@ async fn too_much_to_do_is_said_at_once() {
         warm(options)
     };
     let none_at_once = busy(|options| options.limits.requests = 0);
-    let no_time = busy(|options| options.limits.time = Duration::ZERO);
+    let no_time = busy(|options| options.limits.time = Duration::from_millis(1));
+    // Ninety texts and seventeen images to encode.
+    let long = json!({"query": "red ".repeat(90), "id": "red_1.png"});
     for app in [none_at_once, no_time] {
-        let answer = post(&app, "/v1/search", json!({"query": [{"text": "red"}]})).await;
+        let answer = post(&app, "/v1/explain", long.clone()).await;
         assert!(problem(&answer, 503).contains("try again"));
         assert_eq!(answer.header(header::RETRY_AFTER), "1");
     }
