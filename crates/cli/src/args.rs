@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod documented_tests;
+mod explain;
 mod index;
 mod serve;
 mod train;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 use gxn_base::Modality;
 use gxn_data::{DecodeCommand, SourceOptions};
 
+pub use explain::ExplainArgs;
 pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
 pub use serve::ServeArgs;
 pub use train::{AblateArgs, TrainArgs};
@@ -65,6 +67,11 @@ pub enum Command {
     Index(Box<IndexArgs>),
     /// Search an index with words and images
     Search(SearchArgs),
+    /// Say which words and which parts of an image their score rests on
+    ///
+    /// A word's number is what the score loses without it, that of a part of the image what it loses where that part is painted
+    /// over. The numbers need not add up to the score.
+    Explain(ExplainArgs),
     /// Serve an index over HTTP: a search page and an API
     ///
     /// Only this machine can reach it unless --listen says otherwise, which needs a key. The page is at /, the API's description

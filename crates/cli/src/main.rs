@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => commands::calibrate::calibrate(args),
         Command::Index(args) => commands::index::index(args),
         Command::Search(args) => commands::search::search(args),
+        Command::Explain(args) => commands::explain::explain(args),
         Command::Serve(args) => commands::serve::serve(args),
         Command::Info(args) => commands::info::info(args),
         Command::Encoder { command } => commands::encoder::encoder(command),

@@ -24,4 +24,5 @@ mod repairing;
 mod resuming;
 mod score_captions;
 mod searching;
+mod serving;
 mod snapshots;

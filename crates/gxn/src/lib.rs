@@ -40,6 +40,7 @@
 //! | [`train`] | the training loop, Algorithm 1 |
 //! | [`ablation`] | several stages and their controls, trained, measured and compared |
 //! | [`retrieve`] | indexes of images and captions, search with words and images |
+//! | [`explain`] | why a text and an image have their score |
 //! | [`seed`] | randomness as a function of seed, epoch and step |
 //! | [`prelude`] | what most programs need, of all crates |
 //!
@@ -61,6 +62,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod encoder;
 pub mod evaluate;
+pub mod explain;
 pub mod imagine;
 pub mod look;
 pub mod matching;

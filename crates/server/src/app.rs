@@ -5,17 +5,22 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use gxn_base::Result;
-use tokio::sync::{Semaphore, watch};
+use serde_json::Value;
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::guard;
+use crate::jobs::Jobs;
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 use crate::problem::{Answer, Problem};
-use crate::routes::{health, index, items, models, openapi, page, search};
+use crate::routes::{
+    clip_retrieval, data, edit, embeddings, explain, generate, health, index, items, models, openapi, page, reports,
+    runs, search,
+};
 use crate::thumbs::Thumbs;
 
 /// What all requests share. It is cheap to clone.
@@ -28,7 +33,11 @@ struct Shared {
     library: OnceLock<Library>,
     metrics: Metrics,
     thumbs: Thumbs,
+    jobs: Jobs,
+    /// The check of the dataset.
+    account: OnceCell<Value>,
     requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     /// True when the server is asked to stop: streams end then.
     stop: watch::Sender<bool>,
 }
@@ -41,9 +50,11 @@ impl App {
     pub fn new(options: ServeOptions) -> Result<Self> {
         options.check()?;
         let requests = Arc::new(Semaphore::new(options.limits.requests));
+        let streams = Arc::new(Semaphore::new(options.limits.streams));
         let (library, metrics, thumbs) = (OnceLock::new(), Metrics::new()?, Thumbs::default());
+        let (jobs, account) = (Jobs::start(options.limits.queue)?, OnceCell::new());
         let stop = watch::Sender::new(false);
-        Ok(Self(Arc::new(Shared { options, library, metrics, thumbs, requests, stop })))
+        Ok(Self(Arc::new(Shared { options, library, metrics, thumbs, jobs, account, requests, streams, stop })))
     }
 
     /// Opens model and index; returns the number of images.
@@ -67,8 +78,6 @@ impl App {
     pub fn router(&self) -> Router {
         let routes = Router::new()
             .route("/", get(page::index))
-            .route("/page.css", get(page::css))
-            .route("/page.js", get(page::js))
             .route("/assets/{name}", get(page::named))
             .route("/health", get(health::health))
             .route("/metrics", get(health::metrics))
@@ -76,11 +85,32 @@ impl App {
             .route("/v1/models", get(models::models))
             .route("/v1/index", get(index::index))
             .route("/v1/search", post(search::search))
+            .route("/v1/explain", post(explain::explain))
+            .route("/v1/embeddings", post(embeddings::embeddings))
+            .route("/v1/caption", post(generate::caption))
+            .route("/v1/imagine", post(generate::imagine))
             .route("/v1/items/{id}", get(items::item))
             .route("/v1/items/{id}/thumb", get(items::thumb))
-            .route("/v1/items/{id}/original", get(items::original));
+            .route("/v1/items/{id}/original", get(items::original))
+            .route("/v1/index/items", post(edit::add))
+            .route("/v1/index/items/{id}", delete(edit::remove))
+            .route("/v1/jobs/{id}", get(edit::job))
+            .route("/v1/jobs/{id}/events", get(edit::job_events))
+            .route("/v1/runs", get(runs::runs))
+            .route("/v1/runs/{name}", get(runs::run))
+            .route("/v1/runs/{name}/events", get(runs::run_events))
+            .route("/v1/runs/{name}/samples/{file}", get(runs::sample))
+            .route("/v1/reports", get(reports::reports))
+            .route("/v1/reports/{name}", get(reports::report))
+            .route("/v1/relevance", post(reports::judge))
+            .route("/v1/data", get(data::data))
+            .route("/knn-service", post(clip_retrieval::knn_service))
+            .route("/metadata", post(clip_retrieval::metadata))
+            .route("/indices-list", get(clip_retrieval::indices_list));
         routes
-            .fallback(|| async { Problem::not_found("the path: found none of the routes").with_remedy("see /openapi.json") })
+            .fallback(|| async {
+                Problem::not_found("the path: found none of the routes").with_remedy("see /openapi.json")
+            })
             .method_not_allowed_fallback(|| async { Problem::method("the method").with_remedy("see /openapi.json") })
             .layer(CatchPanicLayer::custom(|_| {
                 tracing::error!("a handler panicked");
@@ -103,6 +133,23 @@ impl App {
 
     pub(crate) fn thumbs(&self) -> &Thumbs {
         &self.0.thumbs
+    }
+
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    pub(crate) fn account(&self) -> &OnceCell<Value> {
+        &self.0.account
+    }
+
+    pub(crate) fn streams(&self) -> &Arc<Semaphore> {
+        &self.0.streams
+    }
+
+    /// Becomes true when the server is asked to stop.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.0.stop.subscribe()
     }
 
     pub(crate) fn requests(&self) -> &Arc<Semaphore> {

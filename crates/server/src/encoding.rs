@@ -78,10 +78,7 @@ impl Encoding {
     }
 
     /// What `work` makes of the model, one piece of work after the other.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Encoder) -> Result<T> + Send + 'static,
-    ) -> Answer<T> {
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Encoder) -> Result<T> + Send + 'static) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
         self.other.submit(Box::new(move |encoder| {
             // Nobody waits any more where a client has gone.

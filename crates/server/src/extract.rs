@@ -12,22 +12,44 @@ use crate::problem::Problem;
 /// A body of `application/json`.
 pub(crate) struct Body<T>(pub T);
 
+/// A body of JSON that need not say so, as clip-retrieval's client sends it. For routes that change nothing.
+pub(crate) struct UntypedBody<T>(pub T);
+
 impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
-        let essence = found.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::media_type(format!("the content type: found {found:?}, expected application/json")));
-        }
-        let most = app.options().limits.body_bytes;
-        let bytes = to_bytes(request.into_body(), most).await.map_err(|_| {
-            Problem::too_large(format!("the body: found more than it may have, or a part of it; at most {most} bytes"))
-        })?;
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Self).map_err(|error| Problem::invalid(format!("the body: {error}")))
+        check_type(&request)?;
+        read(request, app).await.map(Self)
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for UntypedBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if request.headers().contains_key(CONTENT_TYPE) {
+            check_type(&request)?;
+        }
+        read(request, app).await.map(Self)
+    }
+}
+
+fn check_type(request: &Request) -> Result<(), Problem> {
+    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::media_type(format!("the content type: found {found:?}, expected application/json")))
+}
+
+async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
+    let most = app.options().limits.body_bytes;
+    let bytes = to_bytes(request.into_body(), most).await.map_err(|_| {
+        Problem::too_large(format!("the body: found more than it may have, or a part of it; at most {most} bytes"))
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
 }
 
 /// The last variable part of a path.

@@ -29,7 +29,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// Paths that need no key: the page asks for it, and nothing in them is of the index.
-const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/health", "/openapi.json"];
+const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
 
 /// Lets a request pass if it may, and if it is answered in time.
 pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {

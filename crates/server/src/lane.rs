@@ -60,7 +60,9 @@ impl<J: Send + 'static> Lane<J> {
         self.queue.try_send(job).map_err(|error| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             match error {
-                TrySendError::Full(_) => Problem::busy(format!("{} pieces of work of {} wait", self.capacity, self.name)),
+                TrySendError::Full(_) => {
+                    Problem::busy(format!("{} pieces of work of {} wait", self.capacity, self.name))
+                }
                 TrySendError::Closed(_) => Problem::internal(format!("the thread of {} has ended", self.name)),
             }
         })

@@ -12,6 +12,7 @@
 //! | `extract` | bodies, ids and parameters of requests, checked |
 //! | `guard` | keys, origins, time limits, headers, the log line |
 //! | `lane` | work on threads of its own, in batches, behind a bounded queue |
+//! | `jobs`, `events` | changes of the index one after the other; streams of events |
 //! | `library` | model and index, refreshed when the index was changed |
 //! | `page` | the files of the page |
 //! | `routes` | one file for each group of routes |
@@ -19,8 +20,10 @@
 
 pub mod app;
 mod encoding;
+mod events;
 mod extract;
 mod guard;
+mod jobs;
 mod lane;
 mod library;
 mod metrics;

@@ -61,7 +61,10 @@ impl Library {
             }
             Ok(None) => current,
             Err(error) => {
-                tracing::warn!(error = error.in_full(), "the index was changed and cannot be opened; the former one serves");
+                tracing::warn!(
+                    error = error.in_full(),
+                    "the index was changed and cannot be opened; the former one serves"
+                );
                 current
             }
         }

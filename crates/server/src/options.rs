@@ -50,12 +50,15 @@ pub struct Limits {
     pub queue: usize,
     /// Requests that are answered at once.
     pub requests: usize,
+    /// Streams of events that are open at once.
+    pub streams: usize,
     /// Time of a request.
     pub time: Duration,
 }
 
 impl Default for Limits {
-    /// 32 MiB, 50 megapixels, 16 parts, 512 inputs, 2,000 characters, 200 hits, 256 waiting, 512 requests, 60 seconds.
+    /// 32 MiB, 50 megapixels, 16 parts, 512 inputs, 2,000 characters, 200 hits, 256 waiting, 512 requests, 64
+    /// streams, 60 seconds.
     fn default() -> Self {
         Self {
             body_bytes: 32 << 20,
@@ -66,6 +69,7 @@ impl Default for Limits {
             top: 200,
             queue: 256,
             requests: 512,
+            streams: 64,
             time: Duration::from_secs(60),
         }
     }

@@ -107,8 +107,10 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         use Remedy as R;
         // What another model or index could do, but not this one.
-        let lacks_ability =
-            matches!(error.remedy(), Some(R::TrainCaptions | R::TrainGenerator | R::IndexDataset | R::Calibrate | R::NameRun));
+        let lacks_ability = matches!(
+            error.remedy(),
+            Some(R::TrainCaptions | R::TrainGenerator | R::IndexDataset | R::Calibrate | R::NameRun)
+        );
         let detail = error.to_string();
         let problem = match error.kind() {
             _ if lacks_ability => Self::conflict(detail),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod encode;
 pub mod encoder;
 pub mod evaluate;
+pub mod explain;
 pub mod imagine;
 pub mod index;
 pub mod index_options;

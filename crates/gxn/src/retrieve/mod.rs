@@ -12,12 +12,14 @@
 //! | [`provenance`], [`location`] | what an index stores of its origin, and where it lies |
 //! | [`merge`] | several indexes → one |
 //! | [`export`] | an index → npy and JSON lines |
+//! | [`edit`] | one image added or removed |
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`retriever`], [`found`] | model + index + query → hits |
 //! | [`calibration`] | scores → probability of being relevant |
 
 pub mod calibration;
 pub mod discovery;
+pub mod edit;
 mod empty_folders;
 pub mod export;
 pub mod found;
@@ -35,6 +37,7 @@ mod source;
 mod space;
 
 pub use calibration::{Calibration, CalibrationFigures, CalibrationReport, Relevance};
+pub use edit::{add_image, remove_image};
 pub use export::export_index;
 pub use found::{Found, RankedHit, ScoreParts};
 pub use location::{INDEX_FOLDER, default_index, find_index, index_at};

@@ -225,9 +225,10 @@ impl Retriever {
             Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
             Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
             Content::Item(id) => {
-                let row = self.index.row_of(Modality::Image, id)?.ok_or_else(|| {
-                    Error::not_found(format!("image {id}"), "no such id", "an image of the index")
-                })?;
+                let row = self
+                    .index
+                    .row_of(Modality::Image, id)?
+                    .ok_or_else(|| Error::not_found(format!("image {id}"), "no such id", "an image of the index"))?;
                 return self.index.row(Modality::Image, row);
             }
         };

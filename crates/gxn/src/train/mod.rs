@@ -60,6 +60,7 @@ pub use health::Alarm;
 pub use init_from::configuration;
 pub use page::training_page;
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
+pub use run_lock::is_training;
 pub use trainer::{Outcome, Trainer};
 
 use crate::config::{DataConfig, RunConfig};

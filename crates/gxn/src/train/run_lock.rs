@@ -55,6 +55,12 @@ impl Drop for RunLock {
     }
 }
 
+/// Whether a process trains the run in this folder.
+pub fn is_training(run: &Path) -> bool {
+    let Ok(file) = File::open(run.join(LOCK_FILE)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 fn lock(run: &Path) -> Result<Option<File>> {
     let path = run.join(LOCK_FILE);
     let open = || OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
@@ -104,10 +110,11 @@ mod tests {
         let first = RunLock::claim(&run).unwrap();
         let second = RunLock::claim(&run).unwrap_err();
         assert_eq!(second.kind(), Kind::Busy);
+        assert!(is_training(&run) && !is_training(folder.path()));
         assert!(second.found().unwrap().starts_with(&format!("process {}", std::process::id())), "{second}");
         std::fs::write(run.join("config.toml"), "").unwrap();
         drop(first);
-        assert!(RunLock::is_there(&run), "what was written stays, and the lock with it");
+        assert!(RunLock::is_there(&run) && !is_training(&run), "what was written stays, and the lock with it");
         drop(RunLock::claim(&run).unwrap());
         assert!(run.join("config.toml").is_file());
     }

@@ -142,7 +142,8 @@ pub(crate) async fn thumb(
             copy
         }
     };
-    let headers = [(CONTENT_TYPE, "image/jpeg".to_owned()), (ETAG, tag), (CACHE_CONTROL, "private, max-age=300".into())];
+    let headers =
+        [(CONTENT_TYPE, "image/jpeg".to_owned()), (ETAG, tag), (CACHE_CONTROL, "private, max-age=300".into())];
     Ok((headers, copy).into_response())
 }
 

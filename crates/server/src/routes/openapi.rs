@@ -3,7 +3,9 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use crate::routes::{health, index, items, models, search};
+use crate::routes::{
+    clip_retrieval, data, edit, embeddings, explain, generate, health, index, items, models, reports, runs, search,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +19,25 @@ use crate::routes::{health, index, items, models, search};
         items::item,
         items::thumb,
         items::original,
+        explain::explain,
+        embeddings::embeddings,
+        generate::caption,
+        generate::imagine,
+        edit::add,
+        edit::remove,
+        edit::job,
+        edit::job_events,
+        runs::runs,
+        runs::run,
+        runs::run_events,
+        runs::sample,
+        reports::reports,
+        reports::report,
+        reports::judge,
+        data::data,
+        clip_retrieval::knn_service,
+        clip_retrieval::metadata,
+        clip_retrieval::indices_list,
     )
 )]
 struct Document;

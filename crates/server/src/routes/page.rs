@@ -16,14 +16,6 @@ pub(crate) async fn index() -> Answer<Response> {
     file("index.html")
 }
 
-pub(crate) async fn css() -> Answer<Response> {
-    file("page.css")
-}
-
-pub(crate) async fn js() -> Answer<Response> {
-    file("page.js")
-}
-
 pub(crate) async fn named(Id(name): Id) -> Answer<Response> {
     file(&name)
 }

@@ -105,7 +105,9 @@ pub(crate) async fn encode(app: &App, library: &Library, parts: Vec<QueryPart>) 
     for (place, part) in parts.into_iter().enumerate() {
         let weight = part.weight;
         if !(weight.is_finite() && weight.abs() <= MOST_WEIGHT) {
-            return Err(Problem::invalid(format!("a weight: found {weight}, expected -{MOST_WEIGHT} to {MOST_WEIGHT}")));
+            return Err(Problem::invalid(format!(
+                "a weight: found {weight}, expected -{MOST_WEIGHT} to {MOST_WEIGHT}"
+            )));
         }
         let content = match (part.text, part.image, part.id) {
             (Some(text), None, None) => {
@@ -122,9 +124,7 @@ pub(crate) async fn encode(app: &App, library: &Library, parts: Vec<QueryPart>) 
             }
             (None, None, Some(id)) => Content::Item(id),
             _ => {
-                return Err(Problem::invalid(
-                    "a part of the query: expected exactly one of `text`, `image` and `id`",
-                ));
+                return Err(Problem::invalid("a part of the query: expected exactly one of `text`, `image` and `id`"));
             }
         };
         query.parts.push(Part { content, weight, is_weight_written: false });
@@ -149,7 +149,16 @@ mod tests {
     fn only_data_uris_of_images_are_read() {
         assert_eq!(image_bytes("data:image/png;base64,aGk=").unwrap(), b"hi");
         assert_eq!(image_bytes("DATA:image/PNG;charset=x;BASE64,aGk").unwrap(), b"hi");
-        for bad in ["", "http://x/y.png", "file:///etc/passwd", "data:", "data:image/png,hi", "data:text/html;base64,aGk=", "data:image/png;base64,%%", "dätä:"] {
+        for bad in [
+            "",
+            "http://x/y.png",
+            "file:///etc/passwd",
+            "data:",
+            "data:image/png,hi",
+            "data:text/html;base64,aGk=",
+            "data:image/png;base64,%%",
+            "dätä:",
+        ] {
             assert_eq!(image_bytes(bad).unwrap_err().status.as_u16(), 400, "{bad}");
         }
         assert!(image_bytes("https://a/b.jpg").unwrap_err().remedy.unwrap().contains("nothing is fetched"));

@@ -160,10 +160,7 @@ pub(crate) struct Took {
     (status = 422, description = "An image that cannot be decoded here", body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn search(
-    State(app): State<App>,
-    Body(request): Body<SearchRequest>,
-) -> Answer<Json<SearchResponse>> {
+pub(crate) async fn search(State(app): State<App>, Body(request): Body<SearchRequest>) -> Answer<Json<SearchResponse>> {
     let start = Instant::now();
     let library = app.library()?;
     let page = Page::of(&request, app.options().limits.top)?;

@@ -1,0 +1,11 @@
+//! The routes as clients meet them: requests in; status, headers and bodies out.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic")]
+
+mod compatible;
+mod editing;
+mod fixture;
+mod generating;
+mod guards;
+mod items;
+mod searching;
+mod training;
