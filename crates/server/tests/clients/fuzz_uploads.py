@@ -97,14 +97,14 @@ def damaged(rng, sound):
     return bytes(data)
 
 
-def request(rng, data):
+def request(rng, data, model):
     """A path and a body that carry the file."""
     kind = rng.choice(["png", "jpeg", "gif", "webp", "svg+xml", "../x", "png\"; x"])
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     bodies = [
         ("/v1/search", {"query": [{"image": uri}], "top": 3}),
         ("/v1/search", {"query": [{"text": "red"}, {"image": uri, "weight": -0.5}], "top": 3}),
-        ("/v1/embeddings", {"model": "any", "input": [uri], "modality": "image"}),
+        ("/v1/embeddings", {"model": model, "input": [uri], "modality": "image"}),
         ("/v1/caption", {"image": uri}),
         ("/knn-service", {"image": base64.b64encode(data).decode(), "modality": "image", "num_images": 2}),
     ]
@@ -118,14 +118,14 @@ def resident_mib(pid):
 
 def fuzz(url, count, pid=None):
     """Sends `count` files; returns how often each status came, and what is wrong."""
-    sound = samples()
+    sound, model = samples(), requests.get(url + "/v1/models", timeout=10).json()["data"][0]["id"]
     special = bombs(sound) + polyglots(sound)
     statuses, wrong = collections.Counter(), []
 
     def send(number):
         rng = random.Random(number)
         data = special[number % len(special)] if number % 3 == 0 else damaged(rng, sound)
-        path, body = request(rng, data)
+        path, body = request(rng, data, model)
         answer = requests.post(url + path, json=body, timeout=60)
         statuses[answer.status_code] += 1
         if answer.status_code == 503 and answer.headers.get("Retry-After"):
