@@ -2,25 +2,21 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use gxn_base::fs::write_atomically;
 use gxn_base::words::hex;
-use gxn_base::{Error, Kind, Remedy, Result};
+use gxn_base::{Error, Result};
 use gxn_pretrained::PretrainedEncoder;
 use sha2::{Digest, Sha256};
-
-use crate::config::{TextEncoderFolder, expand};
 
 /// Texts that are encoded between two reports of progress.
 const BATCH: usize = 512;
 
-/// Advice where the files are others than in training.
-const PUT_BACK: &str = "put the files that the model was trained with into that folder";
-
-/// A frozen text encoder; its weights are read with the first text.
-#[derive(Debug)]
+/// The text side of a frozen encoder; its weights are read with the first text.
+#[derive(Debug, Clone)]
 pub struct TextEncoder {
-    encoder: PretrainedEncoder,
+    encoder: Arc<PretrainedEncoder>,
     width: usize,
 }
 
@@ -42,39 +38,31 @@ impl TextFeatures {
 }
 
 impl TextEncoder {
-    /// Opens the encoder that a configuration names.
+    /// The text side of an encoder.
     ///
     /// # Errors
-    /// When its files are missing or cannot be read, it has no texts, or it is not the one that the run was trained with.
-    pub fn open(config: &TextEncoderFolder) -> Result<Self> {
-        let path = expand(&config.path)?;
-        let known = !config.fingerprint.is_empty();
-        if known && !path.exists() {
-            let (what, expected) = (format!("the text encoder in {}", path.display()), &config.fingerprint);
-            return Err(Error::not_found(what, "no such folder", format!("the encoder with fingerprint {expected}"))
-                .with_remedy(Remedy::Advice(PUT_BACK.into())));
+    /// When it has none.
+    pub(super) fn new(encoder: Arc<PretrainedEncoder>) -> Result<Self> {
+        match encoder.text_width() {
+            Some(width) => Ok(Self { encoder, width }),
+            None => {
+                let found = format!("an encoder of family {}", encoder.family());
+                Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"))
+            }
         }
-        let encoder = PretrainedEncoder::open(&path)?;
-        let Some(width) = encoder.text_width() else {
-            let found = format!("an encoder of family {}", encoder.family());
-            return Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"));
-        };
-        let found = encoder.fingerprint()?;
-        if known && config.fingerprint != found {
-            let what = format!("the text encoder in {}", path.display());
-            let [found, expected] = [&found, &config.fingerprint].map(|print| format!("fingerprint {print}"));
-            return Err(Error::new(Kind::Conflict, what, found, format!("{expected}, as in training"))
-                .with_remedy(Remedy::Advice(PUT_BACK.into())));
-        }
-        Ok(Self { encoder, width })
     }
 
-    /// The configuration with what the encoder's files say of it.
+    /// Values of a row, `W`.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// What decides its features, as a hash.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn described(&self, config: &TextEncoderFolder) -> Result<TextEncoderFolder> {
-        Ok(TextEncoderFolder { width: self.width, fingerprint: self.encoder.fingerprint()?, ..config.clone() })
+    /// When its files cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        self.encoder.fingerprint()
     }
 
     /// [`TextEncoder::features`] from a file in `folder` that holds them for these very texts; it is written where it is absent.

@@ -1,4 +1,4 @@
-//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen CNN, or images through a CNN that is
+//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen network, or images through a CNN that is
 //! trained.
 
 use std::borrow::Cow;
@@ -24,16 +24,12 @@ const DECODED_BYTES: usize = 2 << 30;
 /// The features of a dataset's images, by their position in it.
 #[derive(Debug)]
 pub enum FeatureSource {
-    /// Features of a frozen CNN.
+    /// Features of a network that is not trained.
     Cached {
         /// The cache.
         store: Box<FeatureStore>,
         /// Content of each image.
         contents: Vec<ContentHash>,
-        /// Width `F`.
-        feature_dim: usize,
-        /// Views of an image.
-        views: usize,
     },
     /// Images for a CNN that is trained.
     Images {
@@ -98,10 +94,11 @@ impl FeatureSource {
         };
         let view_of = |slot: usize, views: usize| (drawn(slot) % views as u64) as usize;
         match self {
-            Self::Cached { store, contents, feature_dim, views } => {
-                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, *views)).collect();
+            Self::Cached { store, contents } => {
+                let [views, feature_dim] = store.shape();
+                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, views)).collect();
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
-                Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
+                Ok(Tensor::from_data(TensorData::new(values, [images.len(), feature_dim]), device))
             }
             Self::Images { input, augmented, .. } => {
                 let augmented = augmented.as_ref().filter(|_| matches!(phase, Phase::Train { .. }));
@@ -127,7 +124,7 @@ impl FeatureSource {
     /// When an image can no longer be read.
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
-            Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
+            Self::Cached { store, contents } => store.gather(&of(contents, images), ViewChoice::Mean),
             Self::Images { input, .. } => {
                 let inference = Inference::new(trained_backbone(model));
                 let feature = |&image: &usize| input.mean_feature(&inference, &*self.image(image)?);
@@ -147,10 +144,10 @@ impl FeatureSource {
             return Ok(());
         }
         match self {
-            Self::Cached { store, contents, feature_dim, .. } => {
+            Self::Cached { store, contents } => {
                 let row = |&image: &usize| store.row(&contents[image]).unwrap_or_default();
                 let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
-                model.image.fit(values, *feature_dim, init);
+                model.image.fit(values, store.shape()[1], init);
             }
             Self::Images { .. } => {
                 let width = trained_backbone(model).kind().feature_dim();
