@@ -119,6 +119,10 @@ fn a_text_encoder_stands_beside_the_grus() {
     assert_eq!(metrics(), before);
 }
 
+/// Settings of a run that begins as its encoder scores.
+const PRIOR: [&str; 4] =
+    ["matching.prior=true", "matching.similarity=cosine", "matching.absolute=false", "matching.loss=info_nce"];
+
 /// Settings under which the small CNN of the tiny configuration gives way to an encoder.
 fn on_encoder(folder: &Path) -> Vec<String> {
     let pairs = [
@@ -205,10 +209,8 @@ fn a_run_begins_as_the_encoder_scores() {
     let folder = tempfile::tempdir().unwrap();
     let clip = small_clip(folder.path());
     let texts = format!("look.sentence.encoder.path={}", text(&clip));
-    let prior =
-        ["matching.prior=true", "matching.similarity=cosine", "matching.absolute=false", "matching.loss=info_nce"];
     let mut more = vec!["--set", texts.as_str()];
-    prior.iter().for_each(|pair| more.extend(["--set", pair]));
+    PRIOR.iter().for_each(|pair| more.extend(["--set", pair]));
     let run = trained_on(folder.path(), "prior", &clip, &more);
     let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
@@ -232,8 +234,44 @@ fn a_run_begins_as_the_encoder_scores() {
     let texts = format!("look.sentence.encoder.path={}", text(&bert));
     let pairs = on_encoder(&clip);
     let mut args: Vec<&str> = pairs.iter().map(String::as_str).chain(["--set", &texts]).collect();
-    prior.iter().for_each(|pair| args.extend(["--set", pair]));
+    PRIOR.iter().for_each(|pair| args.extend(["--set", pair]));
     refused!(train_args(folder.path(), "two", &args));
+}
+
+/// Embeddings that `gxn encode`, or any other program, wrote stand for the encoder, for what they are of.
+#[test]
+fn a_run_begins_as_embeddings_in_files_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = small_clip(folder.path());
+    let files = folder.path().join("files");
+    works(["encode", text(&clip), text(data()), "--output", text(&files)]);
+    let texts = format!("look.sentence.encoder.path={}", text(&files));
+    let mut more = vec!["--set", texts.as_str()];
+    PRIOR.iter().for_each(|pair| more.extend(["--set", pair]));
+    let run = trained_on(folder.path(), "files", &files, &more);
+    let metrics = |model: &Path| works(["evaluate", text(model), text(data()), "--format", "json"]).json();
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(first["val"]["rsum"], metrics(&clip)["metrics"]["rsum"]);
+    let report = metrics(&run);
+    assert!(report["model"].as_str().is_some_and(|model| model.ends_with("on embeddings from files")), "{report}");
+    works(["train", "--resume", text(&run)]);
+
+    // There is no network for anything else.
+    let photos = folder.path().join("photos");
+    copy(&data().parent().unwrap().join("images"), &photos);
+    refused!(["index", text(&photos), "--model", text(&run)]);
+    let gan: Vec<&str> = more.iter().copied().chain(["--stage", "t2i_pretrain", "--init-from", text(&run)]).collect();
+    refused!(train_args(
+        folder.path(),
+        "gan",
+        &[&gan[..], &["--set", "look.finetune=false", "--set", "look.weights=''", "--set", "look.side_px=0"]].concat()
+    ));
+    let ids = files.join("image_ids.txt");
+    let changed = std::fs::read_to_string(&ids).unwrap().replacen('0', "zero", 1);
+    std::fs::write(&ids, changed).unwrap();
+    let ran = gxn(["evaluate", text(&run), text(data())]);
+    assert_eq!(ran.code, 1, "{ran:?}");
 }
 
 /// The tiny dataset's model reads 60 words.

@@ -19,7 +19,7 @@ use crate::look::features::FeatureCache;
 use crate::model::EmbeddingRows;
 use crate::train::caption_texts::{note_cut, note_cut_texts};
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::UNKNOWN;
+use gxn_data::{Dataset, UNKNOWN};
 use gxn_pretrained::PretrainedEncoder;
 use pretrained::Pretrained;
 pub(crate) use pretrained::is_pretrained;
@@ -165,6 +165,20 @@ impl Encoder {
         match &self.network {
             Network::Trained(trained) => trained.encode_texts(texts),
             Network::Pretrained(pretrained) => pretrained.encode_texts(texts),
+        }
+    }
+
+    /// t_h and t_l of a dataset's captions at these positions, in this order.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_texts`]; and for a model on files of embeddings, when a caption has no row there.
+    pub fn encode_captions(&self, dataset: &Dataset, captions: &[usize]) -> Result<EmbeddingRows> {
+        match &self.network {
+            Network::Trained(trained) => trained.encode_captions(dataset, captions),
+            Network::Pretrained(pretrained) => {
+                let texts: Vec<&str> = captions.iter().map(|&at| dataset.captions[at].text.as_str()).collect();
+                pretrained.encode_texts(&texts)
+            }
         }
     }
 

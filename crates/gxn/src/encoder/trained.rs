@@ -8,10 +8,12 @@ use burn::tensor::Device;
 use crate::checkpoint::{Card, StoredCheckpoint};
 use crate::config::RunConfig;
 use crate::look::features::{FeatureCache, FeatureSpec};
-use crate::look::{FeatureNetwork, ImagePipeline, PretrainedEncoders, TextFeatures};
+use crate::look::{
+    EmbeddingFiles, FeatureNetwork, ImagePipeline, ImageTower, PretrainedEncoders, TextEncoder, TextFeatures,
+};
 use crate::model::{EmbeddingRows, Gxn};
 use gxn_base::{Error, Result};
-use gxn_data::Vocabulary;
+use gxn_data::{Dataset, Vocabulary};
 use image::RgbImage;
 
 /// A network that gxn trained, with what its checkpoint says of it.
@@ -42,6 +44,9 @@ impl Trained {
     /// The cache beside the run that the checkpoint is part of, if it is part of one.
     pub(super) fn feature_cache(&self) -> Result<Option<FeatureCache>> {
         let Some(folder) = FeatureCache::folder_of(&self.stored.folder) else { return Ok(None) };
+        if self.image_files().is_some() {
+            return Ok(None);
+        }
         let spec = match &self.encoders.images {
             Some(tower) => FeatureSpec::encoder(tower.width()),
             None => FeatureSpec::cnn(self.config().look.backbone, self.pipeline().clone()),
@@ -85,6 +90,21 @@ impl Trained {
         }
         let pipeline = serde_json::to_string(self.pipeline()).expect("plain data is valid JSON");
         Ok(format!("{weights} {pipeline}"))
+    }
+
+    /// Embeddings of another program in the place of image features, if the model was trained on such.
+    pub fn image_files(&self) -> Option<&EmbeddingFiles> {
+        self.encoders.images.as_ref().and_then(ImageTower::files)
+    }
+
+    /// t_h and t_l of a dataset's captions at these positions.
+    pub(super) fn encode_captions(&self, dataset: &Dataset, captions: &[usize]) -> Result<EmbeddingRows> {
+        let texts: Vec<&str> = captions.iter().map(|&at| dataset.captions[at].text.as_str()).collect();
+        let features = match self.encoders.texts.as_ref().and_then(TextEncoder::files) {
+            Some(files) => Some(files.text_features(dataset, captions)?),
+            None => self.text_features(&texts)?,
+        };
+        Ok(self.model.embed_captions(&self.tokens(&texts), features.as_ref()))
     }
 
     /// Width of an image's feature, `F`.

@@ -1,12 +1,14 @@
 //! [`PretrainedEncoders`]: the pretrained encoders of a configuration, of images in the CNN's place and of texts beside the
 //! GRUs. Beyond the paper.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use gxn_base::{Error, Kind, Remedy, Result};
 use gxn_pretrained::PretrainedEncoder;
 use image::RgbImage;
 
+use super::EmbeddingFiles;
 use super::text_encoder::TextEncoder;
 use crate::config::{ImageEncoderFolder, RunConfig, TextEncoderFolder, expand};
 
@@ -22,11 +24,43 @@ pub struct PretrainedEncoders {
     pub texts: Option<TextEncoder>,
 }
 
-/// The image side of a frozen encoder; its weights are read with the first image.
+/// The image side of a frozen encoder; its weights are read with the first image. Or what one made of a dataset's images.
 #[derive(Debug, Clone)]
 pub struct ImageTower {
-    encoder: Arc<PretrainedEncoder>,
+    source: EncoderSource,
     width: usize,
+}
+
+/// A frozen encoder, or embeddings that one made.
+#[derive(Debug, Clone)]
+pub(super) enum EncoderSource {
+    Network(Arc<PretrainedEncoder>),
+    Files(Arc<EmbeddingFiles>),
+}
+
+impl EncoderSource {
+    fn open(path: &Path) -> Result<Self> {
+        if EmbeddingFiles::are_in(path) {
+            return Ok(Self::Files(Arc::new(EmbeddingFiles::read(path)?)));
+        }
+        PretrainedEncoder::open(path).map(Arc::new).map(Self::Network)
+    }
+
+    /// What decides its embeddings, as a hash.
+    pub(super) fn fingerprint(&self) -> Result<String> {
+        match self {
+            Self::Network(encoder) => encoder.fingerprint(),
+            Self::Files(files) => Ok(files.fingerprint().to_owned()),
+        }
+    }
+
+    /// The files, if it has no network.
+    pub(super) fn files(&self) -> Option<&EmbeddingFiles> {
+        match self {
+            Self::Network(_) => None,
+            Self::Files(files) => Some(files),
+        }
+    }
 }
 
 impl PretrainedEncoders {
@@ -89,13 +123,14 @@ impl PretrainedEncoders {
 }
 
 impl ImageTower {
-    fn new(encoder: Arc<PretrainedEncoder>) -> Result<Self> {
-        match encoder.image_width() {
-            Some(width) => Ok(Self { encoder, width }),
-            None => {
-                let found = format!("an encoder of family {}", encoder.family());
-                Err(Error::unsupported("look.encoder", found, "an encoder of images"))
-            }
+    fn new(source: EncoderSource) -> Result<Self> {
+        let width = match &source {
+            EncoderSource::Files(files) => Some(files.width()),
+            EncoderSource::Network(encoder) => encoder.image_width(),
+        };
+        match width {
+            Some(width) => Ok(Self { source, width }),
+            None => Err(Error::unsupported("look.encoder", "an encoder of texts alone", "an encoder of images")),
         }
     }
 
@@ -109,15 +144,23 @@ impl ImageTower {
     /// # Errors
     /// When its files cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        self.encoder.fingerprint()
+        self.source.fingerprint()
+    }
+
+    /// The rows by a dataset's ids that stand in the place of a network, if they do.
+    pub fn files(&self) -> Option<&EmbeddingFiles> {
+        self.source.files()
     }
 
     /// The features of images, `[N, F]`, each of length 1; computed together.
     ///
     /// # Errors
-    /// When its files cannot be read.
+    /// When its files cannot be read, or there is no network.
     pub fn features(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
-        self.encoder.embed_images(images)
+        match &self.source {
+            EncoderSource::Network(encoder) => encoder.embed_images(images),
+            EncoderSource::Files(files) => Err(files.refusal("an image")),
+        }
     }
 }
 
@@ -132,7 +175,7 @@ struct Named<'a> {
 
 impl Named<'_> {
     /// The encoder in it, which is `same` where that was opened from this path.
-    fn open(&self, same: Option<&Arc<PretrainedEncoder>>) -> Result<Arc<PretrainedEncoder>> {
+    fn open(&self, same: Option<&EncoderSource>) -> Result<EncoderSource> {
         let path = expand(self.path)?;
         let what = || format!("the {} in {}", self.side, path.display());
         let expected = format!("fingerprint {}", self.fingerprint);
@@ -141,7 +184,7 @@ impl Named<'_> {
             return Err(Error::not_found(what(), "no such folder", format!("the encoder with {expected}"))
                 .with_remedy(Remedy::Advice(PUT_BACK.into())));
         }
-        let encoder = same.map_or_else(|| PretrainedEncoder::open(&path).map(Arc::new), |same| Ok(Arc::clone(same)))?;
+        let encoder = same.map_or_else(|| EncoderSource::open(&path), |same| Ok(same.clone()))?;
         if is_known && encoder.fingerprint()? != self.fingerprint {
             let found = format!("fingerprint {}", encoder.fingerprint()?);
             return Err(Error::new(Kind::Conflict, what(), found, format!("{expected}, as in training"))

@@ -2,21 +2,22 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use gxn_base::fs::write_atomically;
 use gxn_base::words::hex;
 use gxn_base::{Error, Result};
-use gxn_pretrained::PretrainedEncoder;
 use sha2::{Digest, Sha256};
+
+use super::EmbeddingFiles;
+use super::pretrained_encoders::EncoderSource;
 
 /// Texts that are encoded between two reports of progress.
 const BATCH: usize = 512;
 
-/// The text side of a frozen encoder; its weights are read with the first text.
+/// The text side of a frozen encoder; its weights are read with the first text. Or what one made of a dataset's captions.
 #[derive(Debug, Clone)]
 pub struct TextEncoder {
-    encoder: Arc<PretrainedEncoder>,
+    source: EncoderSource,
     width: usize,
 }
 
@@ -42,11 +43,15 @@ impl TextEncoder {
     ///
     /// # Errors
     /// When it has none.
-    pub(super) fn new(encoder: Arc<PretrainedEncoder>) -> Result<Self> {
-        match encoder.text_width() {
-            Some(width) => Ok(Self { encoder, width }),
+    pub(super) fn new(source: EncoderSource) -> Result<Self> {
+        let width = match &source {
+            EncoderSource::Files(files) => Some(files.width()),
+            EncoderSource::Network(encoder) => encoder.text_width(),
+        };
+        match width {
+            Some(width) => Ok(Self { source, width }),
             None => {
-                let found = format!("an encoder of family {}", encoder.family());
+                let found = "an encoder of images alone";
                 Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"))
             }
         }
@@ -62,7 +67,12 @@ impl TextEncoder {
     /// # Errors
     /// When its files cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        self.encoder.fingerprint()
+        self.source.fingerprint()
+    }
+
+    /// The rows by a dataset's ids that stand in the place of a network, if they do.
+    pub fn files(&self) -> Option<&EmbeddingFiles> {
+        self.source.files()
     }
 
     /// [`TextEncoder::features`] from a file in `folder` that holds them for these very texts; it is written where it is absent.
@@ -93,7 +103,7 @@ impl TextEncoder {
     /// What the features of these texts depend on, as a name.
     fn key(&self, texts: &[&str]) -> Result<String> {
         let mut hasher = Sha256::new();
-        hasher.update(self.encoder.fingerprint()?);
+        hasher.update(self.fingerprint()?);
         for text in texts {
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);
@@ -105,12 +115,16 @@ impl TextEncoder {
     /// done after every few hundred, and stops the work with an error.
     ///
     /// # Errors
-    /// When the encoder's files cannot be read.
+    /// When the encoder's files cannot be read, or there is no network.
     pub fn features(&self, texts: &[&str], mut done: impl FnMut(usize) -> Result<()>) -> Result<TextFeatures> {
+        let encoder = match &self.source {
+            EncoderSource::Network(encoder) => encoder,
+            EncoderSource::Files(files) => return Err(files.refusal("a text")),
+        };
         let scale = (self.width as f32).sqrt();
         let mut values = Vec::with_capacity(texts.len() * self.width);
         for (number, texts) in texts.chunks(BATCH).enumerate() {
-            let (embedded, _) = self.encoder.embed_texts(texts)?;
+            let (embedded, _) = encoder.embed_texts(texts)?;
             values.extend(embedded.into_iter().map(|value| value * scale));
             done(number * BATCH + texts.len())?;
         }

@@ -1,5 +1,5 @@
-//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen network, or images through a CNN that is
-//! trained.
+//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen network, rows of another program, or
+//! images through a CNN that is trained.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +30,13 @@ pub enum FeatureSource {
         store: Box<FeatureStore>,
         /// Content of each image.
         contents: Vec<ContentHash>,
+    },
+    /// Rows that another program made.
+    Stored {
+        /// `[N, F]`, row-major.
+        rows: Vec<f32>,
+        /// `F`.
+        width: usize,
     },
     /// Images for a CNN that is trained.
     Images {
@@ -100,6 +107,10 @@ impl FeatureSource {
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), feature_dim]), device))
             }
+            Self::Stored { rows, width } => {
+                let values = TensorData::new(rows_at(rows, *width, images), [images.len(), *width]);
+                Ok(Tensor::from_data(values, device))
+            }
             Self::Images { input, augmented, .. } => {
                 let augmented = augmented.as_ref().filter(|_| matches!(phase, Phase::Train { .. }));
                 let side = augmented.unwrap_or(&input.preprocess).side_px as usize;
@@ -125,6 +136,7 @@ impl FeatureSource {
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
             Self::Cached { store, contents } => store.gather(&of(contents, images), ViewChoice::Mean),
+            Self::Stored { rows, width } => Ok(rows_at(rows, *width, images)),
             Self::Images { input, .. } => {
                 let inference = Inference::new(trained_backbone(model));
                 let feature = |&image: &usize| input.mean_feature(&inference, &*self.image(image)?);
@@ -149,6 +161,9 @@ impl FeatureSource {
                 let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
                 model.image.fit(values, store.shape()[1], init);
             }
+            Self::Stored { rows, width } => {
+                model.image.fit(std::iter::once(rows_at(rows, *width, images)), *width, init);
+            }
             Self::Images { .. } => {
                 let width = trained_backbone(model).kind().feature_dim();
                 let features = self.mean_features(model, images)?;
@@ -168,6 +183,11 @@ impl FeatureSource {
             None => load_image(&sources[at], &ImageLimits::default()).map(Cow::Owned),
         }
     }
+}
+
+/// The rows at these positions.
+fn rows_at(rows: &[f32], width: usize, images: &[usize]) -> Vec<f32> {
+    images.iter().flat_map(|&image| &rows[image * width..(image + 1) * width]).copied().collect()
 }
 
 /// The contents of the images at these positions.

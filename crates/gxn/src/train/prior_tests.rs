@@ -122,7 +122,12 @@ fn own_embeddings(data: &TrainingData, model: &Gxn) -> [Vec<f32>; 2] {
     let captions: Vec<usize> = data.dataset.captions_in(Split::Val).collect();
     let texts = data.text_features_of(&captions).unwrap();
     let scale = (texts.width as f32).sqrt();
-    let images = data.split_features(model, Split::Val).unwrap().0;
+    let mut images = data.split_features(model, Split::Val).unwrap().0;
+    // Stored in half precision, they are of length 1 to four digits only.
+    for row in images.chunks_mut(texts.width) {
+        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter_mut().for_each(|x| *x /= length);
+    }
     [images, texts.values.iter().map(|x| x / scale).collect()]
 }
 

@@ -73,11 +73,7 @@ pub fn rehearse(config: RunConfig, steps: usize, features: &Path, observer: &dyn
     let dataset = open_configured(&config.data)?;
     check_dataset(&dataset, &config)?;
     let sample = Sample { train: config.train.batch_size.max(TRAIN_IMAGES), val: VAL_IMAGES };
-    let estimate = if config.look.finetune {
-        None
-    } else {
-        Some(feature_estimate(&config, &dataset, sample, [features, scratch.path()], observer)?)
-    };
+    let estimate = feature_estimate(&config, &dataset, sample, [features, scratch.path()], observer)?;
     let steps_per_epoch = steps_per_epoch(&dataset, &config);
     let folder = RunFolder(scratch.path().join("run"));
     let mut trainer = Trainer::begin(config, folder, Some(sample), scratch.path(), observer)?;
@@ -92,17 +88,21 @@ fn steps_per_epoch(dataset: &Dataset, config: &RunConfig) -> usize {
     epoch_batches(&captions, &image_of, [t.batch_size, t.captions_per_image], t.seed, 0).len()
 }
 
-/// Computes the features of a sample in the folder `scratch`.
+/// Computes the features of a sample in the folder `scratch`; none where a CNN is trained or features are given.
 fn feature_estimate(
     config: &RunConfig,
     dataset: &Dataset,
     sample: Sample,
     [features, scratch]: [&Path; 2],
     progress: &dyn Progress,
-) -> Result<FeatureEstimate> {
+) -> Result<Option<FeatureEstimate>> {
+    let encoders = PretrainedEncoders::open(config)?;
+    if config.look.finetune || encoders.images.as_ref().is_some_and(|tower| tower.files().is_some()) {
+        return Ok(None);
+    }
     let device = Device::flex();
     let first = initial_checkpoint(config, &device)?.map(|(first, _)| first);
-    let (encoders, backbone) = (PretrainedEncoders::open(config)?, backbone_for(config, first.as_ref(), &device)?);
+    let backbone = backbone_for(config, first.as_ref(), &device)?;
     let network = feature_network(&encoders, backbone.as_ref(), &input_for(config, first.as_ref()))?;
     network.load()?; // no part of an image's time
     let chosen = sample.of(dataset, config);
@@ -117,5 +117,5 @@ fn feature_estimate(
     let known = FeatureStore::cached(features, &network)?;
     let cached = contents.iter().flatten().filter(|content| known.contains(content)).count();
     let cached = cached as f64 / contents.len().max(1) as f64;
-    Ok(FeatureEstimate { images: dataset.images.len(), cached, seconds_per_image })
+    Ok(Some(FeatureEstimate { images: dataset.images.len(), cached, seconds_per_image }))
 }

@@ -435,10 +435,18 @@ impl Trainer {
                 match_steps: Some(self.position.match_steps),
                 ancestry: self.ancestry.clone(),
                 validation,
-                licence_note: "the model inherits the terms of its images, captions, CNN weights and word vectors"
-                    .into(),
+                licence_note: self.licence_note(),
             },
         }
+    }
+
+    fn licence_note(&self) -> String {
+        let images = match &self.data.encoders.images {
+            Some(tower) if tower.files().is_some() => "embeddings from files",
+            Some(_) => "pretrained encoder",
+            None => "CNN weights",
+        };
+        format!("the model inherits the terms of its images, captions, {images} and word vectors")
     }
 
     /// Refuses to save weights that no program could read again.

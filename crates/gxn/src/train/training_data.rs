@@ -14,10 +14,12 @@ use super::image_pipeline::input_of;
 use super::sample::Sample;
 use super::sampler::Batch;
 use crate::checkpoint::Checkpoint;
-use crate::config::{DataConfig, LookConfig, RunConfig, expand};
+use crate::config::{DataConfig, LookConfig, RunConfig, Update, expand};
 use crate::look::backbone::Backbone;
 use crate::look::features::FeatureStore;
-use crate::look::{FeatureNetwork, ImagePipeline, PretrainedEncoders, TextEncoder, TextFeatures};
+use crate::look::{
+    EmbeddingFiles, FeatureNetwork, ImagePipeline, ImageTower, PretrainedEncoders, TextEncoder, TextFeatures,
+};
 use crate::matching::Pairs;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
@@ -99,6 +101,11 @@ impl TrainingData {
             Some(backbone) if config.look.finetune => {
                 let images = decoded_images(&mut dataset, &input, augmented(&config.look, &input), progress)?;
                 (images, Some(unlocked(backbone, &config.look)), None)
+            }
+            None if let Some(files) = encoders.images.as_ref().and_then(ImageTower::files) => {
+                refuse_generator(config, files)?;
+                let rows = files.image_features(&dataset, 0..dataset.images.len())?;
+                (FeatureSource::Stored { rows, width: files.width() }, None, None)
             }
             frozen => {
                 let network = feature_network(&encoders, frozen.as_ref(), &input)?;
@@ -293,6 +300,11 @@ pub(super) fn backbone_for(
     }
 }
 
+/// Refuses to generate images that nothing could encode.
+fn refuse_generator(config: &RunConfig, files: &EmbeddingFiles) -> Result<()> {
+    if config.train.stage.has(Update::Generator) { Err(files.refusal("a generated image")) } else { Ok(()) }
+}
+
 /// What makes the features of images where it is not trained.
 pub(super) fn feature_network(
     encoders: &PretrainedEncoders,
@@ -386,6 +398,9 @@ fn text_features(
     progress: &dyn Progress,
 ) -> Result<Option<TextFeatures>> {
     let Some(encoder) = encoder else { return Ok(None) };
+    if let Some(files) = encoder.files() {
+        return files.text_features(dataset, &(0..dataset.captions.len()).collect::<Vec<_>>()).map(Some);
+    }
     let texts: Vec<&str> = dataset.captions.iter().map(|caption| caption.text.as_str()).collect();
     let features = encoder.cached_features(&texts, folder, |done| {
         progress.update("captions", done, texts.len());
