@@ -4,7 +4,7 @@ Its image rows are a random projection of cached CNN features, its text rows tho
 of the dataset as it is, it writes the dataset with the captions of train images shuffled, and the teacher of that: a caption's
 row follows the caption.
 
-    python reference/never_below.py dataset_flickr8k.json IMAGES runs/features/KEY OUT [--noise 4] [--dim 256]
+    python reference/never_below.py dataset_flickr8k.json IMAGES runs/features/KEY OUT [--noise 5] [--dim 256]
 
 writes OUT/teacher, OUT/shuffled.json and OUT/teacher-shuffled. Needs NumPy.
 """
@@ -48,7 +48,7 @@ def main():
     parser.add_argument("images", type=Path)
     parser.add_argument("features", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--noise", type=float, default=4.0, help="length of the noise; rows have length 1")
+    parser.add_argument("--noise", type=float, default=5.0, help="length of the noise; rows have length 1")
     parser.add_argument("--dim", type=int, default=256)
     args = parser.parse_args()
 
@@ -58,7 +58,7 @@ def main():
     features = cached_features(args.features, [args.images / image["filename"] for image in images])
     projection = random.standard_normal((features.shape[1], args.dim)).astype("f4")
     rows = unit(features @ projection)
-    ids = [str(image["imgid"]) for image in images]
+    ids = [image["filename"] for image in images]
 
     owner = np.repeat(np.arange(len(images)), [len(image["sentences"]) for image in images])
     noise = random.standard_normal((len(owner), args.dim)).astype("f4") / np.sqrt(args.dim)

@@ -220,6 +220,11 @@ fn a_run_begins_as_the_encoder_scores() {
     let own = rsum(&clip);
     assert!((first["val"]["rsum"].as_f64().unwrap() - own).abs() < 1e-6, "{first} {own}");
     assert!(rsum(&run) >= own);
+    let cut = "with more than 12 tokens (look.sentence.encoder): only these are read";
+    let ran = works(["evaluate", text(&run), text(data())]);
+    assert!(ran.stderr.contains(cut), "{ran:?}");
+    let ran = gxn(["evaluate", text(&run), text(data()), "--strict"]);
+    assert!(ran.code == 1 && ran.stderr.contains("expected none in strict mode"), "{ran:?}");
     seen!(
         works(["info", text(&run)])
             .stdout

@@ -75,6 +75,17 @@ impl TextEncoder {
         self.source.files()
     }
 
+    /// How many texts are longer than the encoder reads, and how many tokens that is; none for files, whose texts nobody knows.
+    ///
+    /// # Errors
+    /// When the encoder's files cannot be read.
+    pub fn count_cut(&self, texts: &[&str]) -> Result<Option<(usize, usize)>> {
+        match &self.source {
+            EncoderSource::Network(encoder) => encoder.count_cut(texts.iter().copied()).map(Some),
+            EncoderSource::Files(_) => Ok(None),
+        }
+    }
+
     /// [`TextEncoder::features`] from a file in `folder` that holds them for these very texts; it is written where it is absent.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::caption_texts::{CaptionTexts, note_cut_texts};
+use super::caption_texts::{CaptionTexts, note_cut_by_encoder, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
 use super::sample::Sample;
@@ -402,6 +402,7 @@ fn text_features(
         return files.text_features(dataset, &(0..dataset.captions.len()).collect::<Vec<_>>()).map(Some);
     }
     let texts: Vec<&str> = dataset.captions.iter().map(|caption| caption.text.as_str()).collect();
+    note_cut_by_encoder(encoder, &texts, dataset.account.strict, progress)?;
     let features = encoder.cached_features(&texts, folder, |done| {
         progress.update("captions", done, texts.len());
         if progress.cancelled() { Err(Error::interrupted()) } else { Ok(()) }
