@@ -119,6 +119,166 @@ fn a_text_encoder_stands_beside_the_grus() {
     assert_eq!(metrics(), before);
 }
 
+/// Settings of a run that begins as its encoder scores.
+const PRIOR: [&str; 4] =
+    ["matching.prior=true", "matching.similarity=cosine", "matching.absolute=false", "matching.loss=info_nce"];
+
+/// Settings under which the small CNN of the tiny configuration gives way to an encoder.
+fn on_encoder(folder: &Path) -> Vec<String> {
+    let pairs = [
+        format!("look.encoder.path={}", text(folder)),
+        "look.finetune=false".into(),
+        "look.weights=''".into(),
+        "look.side_px=0".into(),
+    ];
+    pairs.into_iter().flat_map(|pair| ["--set".to_owned(), pair]).collect()
+}
+
+fn trained_on(logs: &Path, name: &str, encoder: &Path, more: &[&str]) -> PathBuf {
+    let pairs = on_encoder(encoder);
+    let pairs: Vec<&str> = pairs.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    works(train_args(logs, name, &pairs));
+    logs.join(name)
+}
+
+#[test]
+fn an_image_encoder_stands_in_the_place_of_the_cnn() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clip, other) = (small_clip(folder.path()), small_clip(&folder.path().join("other")));
+    let run = trained_on(folder.path(), "images", &clip, &["--seed", "3"]);
+    assert!(!run.join("best/backbone.safetensors").exists(), "the encoder stays where it is");
+    let info = works(["info", text(&run), "--format", "json"]).json();
+    assert_eq!((&info["image_encoder"]["width"], &info["backbone"]), (&json!(10), &serde_json::Value::Null));
+
+    // Cached features are those that are computed: a copy outside the folder of runs has no cache.
+    let copied = folder.path().join("copied");
+    copy(&run.join("best"), &copied);
+    let metrics =
+        |model: &Path| works(["evaluate", text(model), text(data()), "--format", "json"]).json()["metrics"].clone();
+    assert_eq!(metrics(&run), metrics(&copied));
+    let photos = folder.path().join("photos");
+    copy(&data().parent().unwrap().join("images"), &photos);
+    works(["index", text(&photos), "--model", text(&run)]);
+    let like = photos.join("red_0.png");
+    let hits = works(["search", text(&like), text(&photos), "--format", "jsonl", "--top", "1"]).json_lines();
+    assert!(hits[0]["path"].as_str().unwrap().ends_with("red_0.png"), "{hits:?}");
+
+    // A finished run is resumed to its end, also with the configuration that it was given; later stages go on with it.
+    works(["train", "--resume", text(&run)]);
+    let speaking = ["--stage", "i2t_xe", "--init-from", text(&run), "--set", "imagine.caption.hidden=8"];
+    works(train_args(
+        folder.path(),
+        "speaking",
+        &[
+            &speaking[..],
+            &[
+                "--set",
+                "imagine.caption.min_count=1",
+                "--set",
+                "look.finetune=false",
+                "--set",
+                "look.weights=''",
+                "--set",
+                "look.side_px=0",
+            ],
+        ]
+        .concat(),
+    ));
+
+    let before = metrics(&run);
+    let weights = clip.join("model-00001-of-00002.safetensors");
+    let mut changed = std::fs::read(&weights).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, changed).unwrap();
+    refused!(["evaluate", text(&run), text(data())]);
+    refused!(["train", "--resume", text(&run)]);
+    std::fs::remove_dir_all(&clip).unwrap();
+    refused!(["search", "red", text(&photos)]);
+    std::fs::rename(other, &clip).unwrap();
+    assert_eq!(metrics(&run), before);
+    refused!(train_args(
+        folder.path(),
+        "bert",
+        &[&on_encoder(&small_bert(folder.path())).iter().map(String::as_str).collect::<Vec<_>>()[..], &[]].concat()
+    ));
+}
+
+/// The first line of the log is the encoder's own result; what the run keeps is no worse.
+#[test]
+fn a_run_begins_as_the_encoder_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = small_clip(folder.path());
+    let texts = format!("look.sentence.encoder.path={}", text(&clip));
+    let mut more = vec!["--set", texts.as_str()];
+    PRIOR.iter().for_each(|pair| more.extend(["--set", pair]));
+    let run = trained_on(folder.path(), "prior", &clip, &more);
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    let rsum = |model: &Path| {
+        works(["evaluate", text(model), text(data()), "--format", "json"]).json()["metrics"]["rsum"].as_f64().unwrap()
+    };
+    let own = rsum(&clip);
+    assert!((first["val"]["rsum"].as_f64().unwrap() - own).abs() < 1e-6, "{first} {own}");
+    assert!(rsum(&run) >= own);
+    let cut = "with more than 12 tokens (look.sentence.encoder): only these are read";
+    let ran = works(["evaluate", text(&run), text(data())]);
+    assert!(ran.stderr.contains(cut), "{ran:?}");
+    let ran = gxn(["evaluate", text(&run), text(data()), "--strict"]);
+    assert!(ran.code == 1 && ran.stderr.contains("expected none in strict mode"), "{ran:?}");
+    seen!(
+        works(["info", text(&run)])
+            .stdout
+            .lines()
+            .take_while(|line| !line.starts_with("card"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+
+    // The encoder's files are asked for by every command, and two encoders have no common scores.
+    let bert = small_bert(folder.path());
+    let texts = format!("look.sentence.encoder.path={}", text(&bert));
+    let pairs = on_encoder(&clip);
+    let mut args: Vec<&str> = pairs.iter().map(String::as_str).chain(["--set", &texts]).collect();
+    PRIOR.iter().for_each(|pair| args.extend(["--set", pair]));
+    refused!(train_args(folder.path(), "two", &args));
+}
+
+/// Embeddings that `gxn encode`, or any other program, wrote stand for the encoder, for what they are of.
+#[test]
+fn a_run_begins_as_embeddings_in_files_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = small_clip(folder.path());
+    let files = folder.path().join("files");
+    works(["encode", text(&clip), text(data()), "--output", text(&files)]);
+    let texts = format!("look.sentence.encoder.path={}", text(&files));
+    let mut more = vec!["--set", texts.as_str()];
+    PRIOR.iter().for_each(|pair| more.extend(["--set", pair]));
+    let run = trained_on(folder.path(), "files", &files, &more);
+    let metrics = |model: &Path| works(["evaluate", text(model), text(data()), "--format", "json"]).json();
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(first["val"]["rsum"], metrics(&clip)["metrics"]["rsum"]);
+    let report = metrics(&run);
+    assert!(report["model"].as_str().is_some_and(|model| model.ends_with("on embeddings from files")), "{report}");
+    works(["train", "--resume", text(&run)]);
+
+    // There is no network for anything else.
+    let photos = folder.path().join("photos");
+    copy(&data().parent().unwrap().join("images"), &photos);
+    refused!(["index", text(&photos), "--model", text(&run)]);
+    let gan: Vec<&str> = more.iter().copied().chain(["--stage", "t2i_pretrain", "--init-from", text(&run)]).collect();
+    refused!(train_args(
+        folder.path(),
+        "gan",
+        &[&gan[..], &["--set", "look.finetune=false", "--set", "look.weights=''", "--set", "look.side_px=0"]].concat()
+    ));
+    let ids = files.join("image_ids.txt");
+    let changed = std::fs::read_to_string(&ids).unwrap().replacen('0', "zero", 1);
+    std::fs::write(&ids, changed).unwrap();
+    let ran = gxn(["evaluate", text(&run), text(data())]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+}
+
 /// The tiny dataset's model reads 60 words.
 #[test]
 fn an_index_counts_captions_that_are_cut() {

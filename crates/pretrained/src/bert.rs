@@ -1,12 +1,12 @@
 //! BERT's text tower (Devlin et al., 2019), by its names in transformers, pooled as sentence encoders do.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Result};
 use serde_json::Value;
 
 use crate::config::TextConfig;
+use crate::folder::{read_json, read_value};
 use crate::kernel::Mask;
 use crate::text_tower::{TextPooling, TextTower};
 use crate::transformer::{Names, Order, Transformer, norm};
@@ -20,6 +20,9 @@ const NAMES: Names = Names {
     feed: ["intermediate.dense", "output.dense"],
     scales: None,
 };
+
+/// What `modules.json` holds.
+const MODULES: &str = "a JSON list of modules";
 
 /// The text tower. Every text is one segment, the first of `segments`.
 ///
@@ -60,8 +63,8 @@ pub(crate) fn pooling(folder: &Path) -> Result<TextPooling> {
         return Ok(TextPooling::Mean);
     }
     let mut pooling = TextPooling::Mean;
-    for module in read(&path)?.as_array().into_iter().flatten() {
-        let text = |key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default();
+    for module in read_value(&path, MODULES)?.as_array().into_iter().flatten() {
+        let text = |key: &str| text_of(module, key);
         match text("type").rsplit('.').next() {
             Some("Pooling") => pooling = pooling_mode(&folder.join(text("path")).join("config.json"))?,
             // Embeddings are of length 1 in any case.
@@ -75,6 +78,22 @@ pub(crate) fn pooling(folder: &Path) -> Result<TextPooling> {
     Ok(pooling)
 }
 
+/// The file that [`pooling`] reads beside `modules.json`, where there is one.
+pub(crate) fn pooling_file(folder: &Path) -> Result<Option<PathBuf>> {
+    let path = folder.join("modules.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let modules = read_value(&path, MODULES)?;
+    let is_pooling = |module: &&Value| text_of(module, "type").ends_with(".Pooling");
+    let last = modules.as_array().into_iter().flatten().rfind(is_pooling);
+    Ok(last.map(|module| folder.join(text_of(module, "path")).join("config.json")))
+}
+
+fn text_of<'a>(module: &'a Value, key: &str) -> &'a str {
+    module.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn pooling_mode(path: &Path) -> Result<TextPooling> {
     const MODES: [(&str, TextPooling); 4] = [
         ("pooling_mode_cls_token", TextPooling::First),
@@ -83,7 +102,7 @@ fn pooling_mode(path: &Path) -> Result<TextPooling> {
         // A mean over the root of the length: the same after scaling to length 1.
         ("pooling_mode_mean_sqrt_len_tokens", TextPooling::Mean),
     ];
-    let config = read(path)?;
+    let config = read_json(path)?;
     let on = |(key, value): (&String, &Value)| (key.starts_with("pooling_mode_") && value == true).then(|| key.clone());
     let found: Vec<_> = config.as_object().into_iter().flatten().filter_map(on).collect();
     // Newer files name one mode in place of a flag for each.
@@ -96,9 +115,4 @@ fn pooling_mode(path: &Path) -> Result<TextPooling> {
         let expected = "one of pooling_mode_cls_token, _mean_tokens, _max_tokens and _mean_sqrt_len_tokens";
         Error::unsupported(path.display().to_string(), format!("{found:?} on"), expected)
     })
-}
-
-fn read(path: &Path) -> Result<Value> {
-    let text = fs::read_to_string(path).map_err(|source| Error::io("cannot read", path, source))?;
-    serde_json::from_str(&text).map_err(|error| Error::invalid(path.display().to_string(), error.to_string(), "JSON"))
 }

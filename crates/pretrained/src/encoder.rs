@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use gxn_base::words::hex;
@@ -10,6 +10,7 @@ use gxn_base::{Error, Result};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
+use crate::bert;
 use crate::config::Config;
 use crate::image_tower::ImageTower;
 use crate::text_tower::TextTower;
@@ -165,9 +166,9 @@ impl PretrainedEncoder {
     }
 }
 
-/// SHA-256 over the files that decide embeddings, each with its name and length.
-fn fingerprint(folder: &EncoderFolder) -> Result<String> {
-    const FILES: [&str; 11] = [
+/// The small files that decide embeddings, as far as they are there.
+fn small_files(folder: &EncoderFolder) -> Result<Vec<PathBuf>> {
+    const BEFORE: [&str; 9] = [
         "config.json",
         "preprocessor_config.json",
         "tokenizer.json",
@@ -177,12 +178,22 @@ fn fingerprint(folder: &EncoderFolder) -> Result<String> {
         "merges.txt",
         "vocab.txt",
         "modules.json",
-        "1_Pooling/config.json",
-        "sentence_bert_config.json",
     ];
+    let at = |name: &str| folder.path().join(name);
+    let mut files: Vec<PathBuf> = BEFORE.into_iter().map(at).collect();
+    files.extend(bert::pooling_file(folder.path())?);
+    files.push(at("sentence_bert_config.json"));
+    if !at("preprocessor_config.json").exists() {
+        files.push(at("processor_config.json")); // read in its place
+    }
+    files.retain(|path| path.exists());
+    Ok(files)
+}
+
+/// SHA-256 over the files that decide embeddings, each with its name and length.
+fn fingerprint(folder: &EncoderFolder) -> Result<String> {
     let mut hash = Sha256::new();
-    let small = FILES.iter().map(|name| folder.path().join(name)).filter(|path| path.exists());
-    for path in small.chain(folder.weights()?) {
+    for path in small_files(folder)?.into_iter().chain(folder.weights()?) {
         let mut file = File::open(&path).map_err(|source| Error::io("cannot open", &path, source))?;
         let length = file.metadata().map_err(|source| Error::io("cannot read", &path, source))?.len();
         hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
@@ -223,5 +234,37 @@ impl<T> Lazy<T> {
             None => make()?,
         };
         Ok(self.value.get_or_init(|| value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever decides an embedding is part of the fingerprint, wherever a folder has it.
+    #[test]
+    fn the_fingerprint_covers_a_pooling_of_any_name_and_either_file_of_image_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let print = || PretrainedEncoder::open(folder.path()).unwrap().fingerprint().unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bert_cls");
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(golden.join(name), folder.path().join(name)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("mean")).unwrap();
+        write("modules.json", r#"[{"type": "sentence_transformers.models.Pooling", "path": "mean"}]"#);
+        write("mean/config.json", r#"{"pooling_mode": "mean"}"#);
+        let mean = print();
+        assert_eq!(print(), mean);
+        write("mean/config.json", r#"{"pooling_mode": "max_"}"#);
+        assert_ne!(print(), mean);
+        let before = print();
+        write("processor_config.json", "{}");
+        let newer = print();
+        assert_ne!(newer, before);
+        write("preprocessor_config.json", "{}");
+        let older = print();
+        write("processor_config.json", "{ }");
+        assert_eq!(print(), older, "the older file counts where both are there");
     }
 }

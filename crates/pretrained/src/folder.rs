@@ -183,10 +183,17 @@ fn family_of(path: &Path, config: &Value) -> Result<Family> {
 
 /// The JSON object in a file.
 pub(crate) fn read_json(path: &Path) -> Result<Value> {
+    let value = read_value(path, "a JSON object")?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(Error::invalid(path.display().to_string(), "another value", "a JSON object"))
+}
+
+/// What a JSON file holds; `expected` stands in errors.
+pub(crate) fn read_value(path: &Path, expected: &str) -> Result<Value> {
     let text = read_text(path)?;
-    let wrong = |found: String| Error::invalid(path.display().to_string(), found, "a JSON object");
-    let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    if value.is_object() { Ok(value) } else { Err(wrong("another value".to_owned())) }
+    serde_json::from_str(&text).map_err(|error| Error::invalid(path.display().to_string(), error.to_string(), expected))
 }
 
 fn read_text(path: &Path) -> Result<String> {

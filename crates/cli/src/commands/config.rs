@@ -11,8 +11,9 @@ use crate::args::RecipeArgs;
 use crate::output::print;
 
 /// Name and text of each recipe.
-const RECIPES: [(&str, &str); 9] = [
+const RECIPES: [(&str, &str); 10] = [
     ("own", include_str!("../../configs/own.toml")),
+    ("on-encoder", include_str!("../../configs/on-encoder.toml")),
     ("finetune", include_str!("../../configs/finetune.toml")),
     ("demo", include_str!("../../configs/demo.toml")),
     ("flickr8k", include_str!("../../configs/flickr8k.toml")),

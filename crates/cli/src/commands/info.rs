@@ -44,12 +44,18 @@ fn model_facts(folder: &Path) -> Result<Value> {
     }
     let trained = encoder.trained()?;
     let config = trained.config();
+    let (look, prior) = (&config.look, config.matching.prior);
+    // Of the images, either a CNN or an encoder says something.
+    let of_cnn = |value: Value| if look.encoder.is_some() { Value::Null } else { value };
     Ok(json!({
         "kind": "checkpoint",
         "path": gxn::checkpoint::resolve(folder)?.display().to_string(),
         "fingerprint": encoder.fingerprint(),
-        "backbone": config.look.backbone.to_string(),
-        "input": trained.pipeline(),
+        "image_encoder": look.encoder,
+        "text_encoder": look.sentence.encoder,
+        "begins_as_encoder": prior.then_some(true),
+        "backbone": of_cnn(look.backbone.to_string().into()),
+        "input": of_cnn(json!(trained.pipeline())),
         "similarity": config.matching.similarity,
         "lambda": encoder.lambda(),
         "levels": config.matching.levels,

@@ -356,7 +356,8 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>
         Some(config) => gxn::train::configuration(Some(&config_text(config)?), &asked)?,
         None => RunConfig::load_stored_with(&kept, &asked)?,
     }
-    .with_absolute_paths();
+    .with_absolute_paths()
+    .filled_from(&own);
     let data = wanted.data.clone();
     wanted.data.source.clone_from(&own.data.source);
     wanted.data.options.images.clone_from(&own.data.options.images);

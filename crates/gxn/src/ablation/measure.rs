@@ -14,7 +14,7 @@ use gxn_eval::{LevelRecall, Scoring, VariantResult};
 /// λ is swept on val in steps of 1 / `LAMBDA_STEPS`.
 const LAMBDA_STEPS: u8 = 20;
 
-/// Measures runs. Runs that share a CNN share its features of a split.
+/// Measures runs. Runs that share a CNN or image encoder share its features of a split.
 #[derive(Debug, Default)]
 pub struct RunMeter(HashMap<(String, Split), DatasetFeatures>);
 
@@ -26,9 +26,9 @@ impl RunMeter {
     pub fn measure(&mut self, run: &Path, split: Split, progress: &dyn Progress) -> Result<VariantResult> {
         let encoder = Encoder::load(run)?.with_feature_cache()?;
         let dataset = open_configured(&encoder.config().data)?;
-        let cnn = encoder.trained()?.cnn_fingerprint()?;
+        let network = encoder.trained()?.feature_fingerprint()?;
         let mut encoded = |split| -> Result<EncodedDataset> {
-            let features = match self.0.entry((cnn.clone(), split)) {
+            let features = match self.0.entry((network.clone(), split)) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {
                     place.insert(DatasetFeatures::extract(&encoder, &dataset, Some(split), progress)?)

@@ -7,8 +7,10 @@
 //! | `vocab.json` | the vocabulary |
 //! | `preprocess.json` | how an image becomes the CNN's input, and the views whose features are averaged |
 //! | `model.safetensors` | encoders (and the CNN, where it was trained) |
-//! | `backbone.safetensors` | the frozen CNN, where it was not |
+//! | `backbone.safetensors` | the frozen CNN, where it was not and no pretrained encoder stands in its place |
 //! | `card.json` | where the model comes from: data hash, seed, step, validation result |
+//!
+//! A pretrained encoder is not inside: `config.toml` has its path and fingerprint.
 
 mod stored;
 pub mod weights;
@@ -106,7 +108,7 @@ pub struct Checkpoint {
     pub pipeline: ImagePipeline,
     /// The network.
     pub model: Gxn,
-    /// The CNN, where it is not part of the network.
+    /// The CNN, where there is one that is not part of the network.
     pub frozen: Option<Backbone>,
     /// Where it comes from.
     pub card: Card,

@@ -160,7 +160,7 @@ impl StoredCheckpoint {
             require_hash(&folder, &hex(whole.finalize()), &meta.fingerprint)?;
         }
         let config = RunConfig::load_stored(&folder.join("config.toml"))?;
-        if frozen.is_none() && !config.look.finetune {
+        if frozen.is_none() && !config.look.finetune && config.look.encoder.is_none() {
             let what = folder.display().to_string();
             return Err(Error::damaged(what, format!("no {BACKBONE}"), "the weights of the CNN").with_hint(DAMAGED));
         }
@@ -186,7 +186,7 @@ impl StoredCheckpoint {
         weights::assign(skeleton(self, &arrays, device)?, arrays, &self.model.path.display().to_string())
     }
 
-    /// The CNN.
+    /// The CNN, in a checkpoint that has one.
     ///
     /// # Errors
     /// As [`StoredCheckpoint::network`].
@@ -207,13 +207,13 @@ impl StoredCheckpoint {
     /// # Errors
     /// As [`StoredCheckpoint::network`].
     pub fn load(self, device: &Device) -> Result<Checkpoint> {
-        let backbone = self.backbone(device)?;
+        let backbone = if self.config.look.encoder.is_some() { None } else { Some(self.backbone(device)?) };
         let mut model = self.network(device)?;
         let frozen = if self.config.look.finetune {
-            model.backbone = Some(backbone);
+            model.backbone = backbone;
             None
         } else {
-            Some(backbone)
+            backbone
         };
         let Self { config, vocabulary, pipeline, card, .. } = self;
         Ok(Checkpoint { config, vocabulary, pipeline, model, frozen, card })

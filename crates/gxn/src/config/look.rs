@@ -13,6 +13,8 @@ const MAX_SIDE_PX: u32 = 4096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LookConfig {
+    /// A pretrained encoder whose image tower makes the features of images in the CNN's place; beyond the paper.
+    pub encoder: Option<ImageEncoderFolder>,
     /// The CNN.
     pub backbone: BackboneKind,
     /// Its weight file, or "random". Empty is right for a backbone without published weights only.
@@ -51,6 +53,7 @@ pub struct LookConfig {
 impl Default for LookConfig {
     fn default() -> Self {
         Self {
+            encoder: None,
             backbone: BackboneKind::EfficientNetLite2,
             weights: String::new(),
             finetune: false,
@@ -71,7 +74,42 @@ impl Default for LookConfig {
 }
 
 impl LookConfig {
+    /// Width of an image's feature, `F`.
+    pub fn feature_dim(&self) -> usize {
+        self.encoder.as_ref().map_or_else(|| self.backbone.feature_dim(), |encoder| encoder.width)
+    }
+
+    /// Fills in what a run found of the encoders in the same folders, as `found` has it.
+    pub(super) fn fill_encoders(&mut self, found: &Self) {
+        if let (Some(own), Some(found)) = (&mut self.encoder, &found.encoder)
+            && (own.path == found.path && own.fingerprint.is_empty())
+        {
+            own.clone_from(found);
+        }
+        if let (Some(own), Some(found)) = (&mut self.sentence.encoder, &found.sentence.encoder)
+            && (own.path == found.path && own.fingerprint.is_empty())
+        {
+            (own.width, own.fingerprint) = (found.width, found.fingerprint.clone());
+        }
+    }
+
+    /// Refuses what is for a CNN where there is none: nothing is passed over.
+    fn validate_encoder(&self) -> Result<()> {
+        if self.encoder.is_none() {
+            return Ok(());
+        }
+        let with = |expected: &str| format!("{expected}, with look.encoder");
+        require(!self.finetune, "look.finetune", "true", &with("false: an encoder of others is not trained"))?;
+        require(self.weights.is_empty(), "look.weights", &self.weights, &with("nothing"))?;
+        require(self.views == Views::Full, "look.views", "several views", &with("full"))?;
+        require(!self.stretch, "look.stretch", "true", &with("false: the encoder has its own preprocessing"))?;
+        require(self.side_px == 0, "look.side_px", self.side_px, &with("0: the encoder has its own preprocessing"))?;
+        let has_root = self.transform == FeatureTransform::SqrtStandardise;
+        require(!has_root, "look.transform", "sqrt_standardise", &with("l2 or standardise: its features have a sign"))
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
+        self.validate_encoder()?;
         let rate = self.finetune_rate;
         require(rate == 0.0 || is_positive(rate), "look.finetune_rate", rate, "0 or a number above")?;
         let decay = self.finetune_decay;
@@ -190,6 +228,20 @@ pub struct WordVectorFile {
     /// Keep the file's width and learn a linear map from it to `word_dim`.
     #[serde(default)]
     pub map: bool,
+}
+
+/// A pretrained encoder, whose embedding of an image is the image's feature; it is not trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageEncoderFolder {
+    /// The encoder's folder, as model hubs lay it out.
+    pub path: String,
+    /// Values of its embedding; a run stores what it found.
+    #[serde(default)]
+    pub width: usize,
+    /// Its fingerprint; a run stores what it found, and refuses another encoder later.
+    #[serde(default)]
+    pub fingerprint: String,
 }
 
 /// A pretrained text encoder, whose embedding of a caption reaches t_h and t_l through a linear map each; it is not trained.

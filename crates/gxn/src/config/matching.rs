@@ -23,8 +23,12 @@ pub struct MatchingConfig {
     pub margin: f64,
     /// Epochs of summed negatives before `hardest` takes over.
     pub sum_epochs: usize,
-    /// First temperature of `info_nce`; it is learned, and bounded below by 0.01.
+    /// First temperature of `info_nce`; it is learned, and bounded below by 0.01. With `prior` the one that fits the encoder's
+    /// own scores of train pairs takes its place.
     pub temperature: f64,
+    /// Both levels begin as the pretrained encoder's own embeddings, so that the untrained network scores as the encoder does.
+    /// Image and text encoder have to be one; the joint space gets its width. Beyond the paper.
+    pub prior: bool,
     /// An image and a caption that is, word by word, one of the image's own captions are no negatives of each other, though
     /// the caption is another image's.
     pub mask_equal_captions: bool,
@@ -41,6 +45,7 @@ impl Default for MatchingConfig {
             margin: 0.05,
             sum_epochs: 1,
             temperature: 0.07,
+            prior: false,
             mask_equal_captions: false,
         }
     }
@@ -50,6 +55,12 @@ impl MatchingConfig {
     pub(super) fn validate(&self) -> Result<()> {
         for (key, x) in [("margin", self.margin), ("temperature", self.temperature)] {
             require(is_positive(x), &format!("matching.{key}"), x, "a number above 0")?;
+        }
+        if self.prior {
+            let cosine = self.similarity == Similarity::Cosine;
+            let found = if cosine { "absolute values" } else { "another similarity" };
+            let expected = "similarity cosine and absolute = false: the scores begin as an encoder's cosines";
+            require(cosine && !self.absolute, "matching.prior", format!("true with {found}"), expected)?;
         }
         require((0.0..=1.0).contains(&self.lambda), "matching.lambda", self.lambda, "a number in [0, 1]")
     }

@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use gxn_base::Similarity;
 pub use imagine::{CaptionConfig, ImageConfig, ImagineConfig, Injection, SIDE_PX};
-pub use look::{FeatureTransform, LookConfig, Pooling, SentenceConfig, TextEncoderFolder, Views, WordVectorFile};
+pub use look::{
+    FeatureTransform, ImageEncoderFolder, LookConfig, Pooling, SentenceConfig, TextEncoderFolder, Views, WordVectorFile,
+};
 pub use matching::{Levels, LossKind, MatchingConfig};
 pub use paths::DataPlaces;
 pub use renamed::former_stage_name;
@@ -174,6 +176,16 @@ impl RunConfig {
         toml::to_string_pretty(self).expect("plain data always serialises")
     }
 
+    /// The same with what a run of the configuration `stored` found of the pretrained encoders that both name: a configuration
+    /// as it was written then equals the stored one.
+    pub fn filled_from(mut self, stored: &Self) -> Self {
+        self.look.fill_encoders(&stored.look);
+        if self.matching.prior && stored.matching.prior {
+            self.look.embed_dim = stored.look.embed_dim;
+        }
+        self
+    }
+
     /// Checks ranges that types cannot express.
     ///
     /// # Errors
@@ -183,6 +195,13 @@ impl RunConfig {
         self.matching.validate()?;
         self.imagine.validate()?;
         self.train.validate()?;
+        let has_encoders = self.look.encoder.is_some() && self.look.sentence.encoder.is_some();
+        require(
+            has_encoders || !self.matching.prior,
+            "matching.prior",
+            "true",
+            "false, unless look.encoder and look.sentence.encoder name one encoder of images and texts",
+        )?;
         let stage = self.train.stage;
         require(
             !(stage.has(Update::Caption) || stage.has(Update::Generator)) || self.matching.levels == Levels::Both,
@@ -331,6 +350,51 @@ mod tests {
             let error = RunConfig::load(None, &[pair.into()]).unwrap_err().to_string();
             assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
         }
+    }
+
+    /// What only a CNN has is refused beside an encoder, and a prior without one encoder for both sides.
+    #[test]
+    fn keys_that_do_not_go_with_an_encoder_are_refused_by_name() {
+        let read = |pairs: &[&str]| {
+            let encoders = ["look.encoder.path=a", "look.sentence.encoder.path=a", "matching.similarity=cosine"];
+            let pairs: Vec<String> = encoders.iter().chain(pairs).map(|pair| pair.to_string()).collect();
+            RunConfig::load(None, &pairs)
+        };
+        let fine = read(&["matching.absolute=false", "matching.prior=true"]).unwrap();
+        assert_eq!((fine.look.feature_dim(), RunConfig::default().look.feature_dim()), (0, 1280));
+        for pair in [
+            "look.finetune=true",
+            "look.weights=w",
+            "look.views=flip",
+            "look.stretch=true",
+            "look.side_px=64",
+            "look.transform=sqrt_standardise",
+            "matching.prior=true", // absolute values
+        ] {
+            let error = read(&[pair]).unwrap_err().to_string();
+            assert!(error.contains(pair.split_once('=').unwrap().0), "{pair}: {error}");
+        }
+        let cosine = ["matching.prior=true", "matching.similarity=cosine", "matching.absolute=false"].map(String::from);
+        let error = RunConfig::load(None, &cosine).unwrap_err().to_string();
+        assert!(error.contains("look.sentence.encoder"), "{error}");
+    }
+
+    /// A resumed run may be given its configuration as it was written.
+    #[test]
+    fn what_a_run_found_of_its_encoders_is_filled_in() {
+        let read = |path: &str| {
+            RunConfig::load(None, &[format!("look.encoder.path={path}"), format!("look.sentence.encoder.path={path}")])
+                .unwrap()
+        };
+        let mut stored = read("a");
+        let found = ImageEncoderFolder { path: "a".into(), width: 5, fingerprint: "f".into() };
+        stored.look.encoder = Some(found.clone());
+        let filled = read("a").filled_from(&stored);
+        assert_eq!(
+            (filled.look.encoder, filled.look.sentence.encoder),
+            (Some(found), stored.look.sentence.encoder.clone())
+        );
+        assert_eq!(read("b").filled_from(&stored), read("b"));
     }
 
     /// Whatever stands in a file, an override or a path, there is an answer.

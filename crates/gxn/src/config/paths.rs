@@ -36,6 +36,9 @@ impl RunConfig {
         if let Some(vectors) = &mut self.look.sentence.word_vectors {
             vectors.path = absolute(&vectors.path);
         }
+        if let Some(encoder) = &mut self.look.encoder {
+            encoder.path = absolute(&encoder.path);
+        }
         if let Some(encoder) = &mut self.look.sentence.encoder {
             encoder.path = absolute(&encoder.path);
         }

@@ -10,7 +10,6 @@ use super::{Encoder, Network};
 use crate::model::EmbeddingRows;
 use gxn_base::{Error, Result};
 use gxn_data::{ContentHash, ImageLimits, ImageSource, decode_image, image_size, read_limited};
-use gxn_pretrained::PretrainedEncoder;
 
 /// An image: a file, a file's bytes, or pixels.
 #[derive(Debug, Clone, Copy)]
@@ -136,28 +135,42 @@ impl Encoder {
         limits: &ImageLimits,
     ) -> Result<Vec<Result<ImageFeature>>> {
         match &self.network {
-            Network::Trained(trained) => {
+            Network::Trained(trained) if trained.encoders.images.is_none() => {
                 let feature = |&image: &I| self.image_feature(image, limits);
                 let found: Vec<_> = images.par_iter().with_max_len(1).map(feature).collect();
                 if found.iter().any(Result::is_err) {
-                    trained.inference()?; // the images may be sound
+                    trained.features()?; // the images may be sound
                 }
                 Ok(found)
+            }
+            Network::Trained(trained) => {
+                let network = trained.features()?;
+                self.in_batches(&|pixels| network.mean_features(pixels), images, limits)
             }
             Network::Pretrained(pretrained) => {
-                let mut found = Vec::with_capacity(images.len());
-                for images in images.chunks(TOGETHER) {
-                    found.extend(self.features_together(&pretrained.encoder, images, limits)?);
-                }
-                Ok(found)
+                self.in_batches(&|pixels| pretrained.encoder.embed_images(pixels), images, limits)
             }
         }
+    }
+
+    /// The features of images, which `embed` sees a few at a time.
+    fn in_batches<'a, I: Into<ImageInput<'a>> + Copy + Sync>(
+        &self,
+        embed: &dyn Fn(&[RgbImage]) -> Result<Vec<f32>>,
+        images: &[I],
+        limits: &ImageLimits,
+    ) -> Result<Vec<Result<ImageFeature>>> {
+        let mut found = Vec::with_capacity(images.len());
+        for images in images.chunks(TOGETHER) {
+            found.extend(self.features_together(embed, images, limits)?);
+        }
+        Ok(found)
     }
 
     /// The features of a few images, which a pretrained encoder sees as one batch.
     fn features_together<'a, I: Into<ImageInput<'a>> + Copy + Sync>(
         &self,
-        encoder: &PretrainedEncoder,
+        embed: &dyn Fn(&[RgbImage]) -> Result<Vec<f32>>,
         images: &[I],
         limits: &ImageLimits,
     ) -> Result<Vec<Result<ImageFeature>>> {
@@ -174,7 +187,7 @@ impl Encoder {
                 }
             }));
         }
-        let embedded = encoder.embed_images(&pixels)?;
+        let embedded = embed(&pixels)?;
         let mut rows = embedded.chunks_exact(self.feature_dim());
         for feature in found.iter_mut().flatten().filter(|feature| feature.feature.is_empty()) {
             feature.feature = rows.next().expect("one row for each image").to_vec();

@@ -17,9 +17,9 @@ pub use trained::Trained;
 use crate::config::RunConfig;
 use crate::look::features::FeatureCache;
 use crate::model::EmbeddingRows;
-use crate::train::caption_texts::{note_cut, note_cut_texts};
+use crate::train::caption_texts::{note_cut, note_cut_by_encoder, note_cut_texts};
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::UNKNOWN;
+use gxn_data::{Dataset, UNKNOWN};
 use gxn_pretrained::PretrainedEncoder;
 use pretrained::Pretrained;
 pub(crate) use pretrained::is_pretrained;
@@ -188,10 +188,24 @@ impl Encoder {
         }
     }
 
+    /// t_h and t_l of a dataset's captions at these positions, in this order.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_texts`]; and for a model on files of embeddings, when a caption has no row there.
+    pub fn encode_captions(&self, dataset: &Dataset, captions: &[usize]) -> Result<EmbeddingRows> {
+        match &self.network {
+            Network::Trained(trained) => trained.encode_captions(dataset, captions),
+            Network::Pretrained(pretrained) => {
+                let texts: Vec<&str> = captions.iter().map(|&at| dataset.captions[at].text.as_str()).collect();
+                pretrained.encode_texts(&texts)
+            }
+        }
+    }
+
     /// Reports texts of which the model reads a part only.
     ///
     /// # Errors
-    /// Where there are some and `strict` is true.
+    /// Where there are some and `strict` is true, and when the files of a pretrained encoder cannot be read.
     pub fn note_cut_texts<'a>(
         &self,
         texts: impl Iterator<Item = &'a str>,
@@ -199,7 +213,12 @@ impl Encoder {
         progress: &dyn Progress,
     ) -> Result<()> {
         match &self.network {
-            Network::Trained(trained) => note_cut_texts(texts, &trained.config().data, strict, progress),
+            Network::Trained(trained) => {
+                let texts: Vec<&str> = texts.collect();
+                note_cut_texts(texts.iter().copied(), &trained.config().data, strict, progress)?;
+                let encoder = trained.encoders.texts.as_ref();
+                encoder.map_or(Ok(()), |encoder| note_cut_by_encoder(encoder, &texts, strict, progress))
+            }
             Network::Pretrained(pretrained) => {
                 let (cut, tokens) = pretrained.encoder.count_cut(texts)?;
                 note_cut(cut, &format!("{tokens} tokens"), "shorten them", strict, progress)

@@ -119,7 +119,7 @@ fn older_checkpoints_are_verified_whole() {
     json.as_object_mut().unwrap().retain(|key, _| ["format", "kind", "fingerprint"].contains(&key.as_str()));
     fs::write(&meta, json.to_string()).unwrap();
     let old = Encoder::load(&checkpoint).unwrap();
-    let cnn = |encoder: &Encoder| encoder.trained().unwrap().cnn_fingerprint().unwrap();
+    let cnn = |encoder: &Encoder| encoder.trained().unwrap().feature_fingerprint().unwrap();
     assert_eq!((old.fingerprint(), cnn(&old)), (new.fingerprint(), cnn(&new)));
     assert_eq!(old.encode_image(path.as_path()).unwrap(), new.encode_image(path.as_path()).unwrap());
     let mut bytes = fs::read(checkpoint.join("backbone.safetensors")).unwrap();
@@ -150,7 +150,7 @@ fn cached_features_are_bit_by_bit_the_computed_ones_and_need_no_cnn() {
     .unwrap();
     let second = Encoder::load(&checkpoint).unwrap().with_feature_cache().unwrap();
     assert_eq!(features(&second), plain);
-    assert!(second.trained().unwrap().inference.get().is_none());
+    assert!(second.trained().unwrap().features.get().is_none());
     let small = ImageLimits { max_pixels: 100, ..ImageLimits::default() };
     assert!(second.image_feature(files[0], &small).is_err(), "limits hold for cached images too");
 }

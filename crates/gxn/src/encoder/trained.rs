@@ -1,4 +1,4 @@
-//! [`Trained`]: a checkpoint, whose CNN is read with the first image.
+//! [`Trained`]: a checkpoint, whose CNN or image encoder is read with the first image.
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -7,12 +7,13 @@ use burn::tensor::Device;
 
 use crate::checkpoint::{Card, StoredCheckpoint};
 use crate::config::RunConfig;
-use crate::look::backbone::Inference;
 use crate::look::features::{FeatureCache, FeatureSpec};
-use crate::look::{ImagePipeline, TextEncoder, TextFeatures};
+use crate::look::{
+    EmbeddingFiles, FeatureNetwork, ImagePipeline, ImageTower, PretrainedEncoders, TextEncoder, TextFeatures,
+};
 use crate::model::{EmbeddingRows, Gxn};
 use gxn_base::{Error, Result};
-use gxn_data::Vocabulary;
+use gxn_data::{Dataset, Vocabulary};
 use image::RgbImage;
 
 /// A network that gxn trained, with what its checkpoint says of it.
@@ -21,12 +22,12 @@ pub struct Trained {
     stored: StoredCheckpoint,
     /// Without the CNN.
     pub(super) model: Gxn,
-    pub(super) inference: OnceLock<Inference>,
+    pub(super) features: OnceLock<FeatureNetwork>,
     /// Held while the CNN is read.
     loading: Mutex<()>,
     cnn_fingerprint: OnceLock<String>,
     pub(super) device: Device,
-    text_encoder: Option<TextEncoder>,
+    pub(super) encoders: PretrainedEncoders,
 }
 
 impl Trained {
@@ -35,16 +36,22 @@ impl Trained {
         let stored = StoredCheckpoint::open(path)?;
         let model = stored.network(&device)?;
         let cnn_fingerprint = stored.cnn_fingerprint.clone().map_or_else(OnceLock::new, OnceLock::from);
-        let (inference, loading) = (OnceLock::new(), Mutex::new(()));
-        let text_encoder = stored.config.look.sentence.encoder.as_ref().map(TextEncoder::open).transpose()?;
-        Ok(Self { stored, model, inference, loading, cnn_fingerprint, device, text_encoder })
+        let (features, loading) = (OnceLock::new(), Mutex::new(()));
+        let encoders = PretrainedEncoders::open(&stored.config)?;
+        Ok(Self { stored, model, features, loading, cnn_fingerprint, device, encoders })
     }
 
     /// The cache beside the run that the checkpoint is part of, if it is part of one.
     pub(super) fn feature_cache(&self) -> Result<Option<FeatureCache>> {
         let Some(folder) = FeatureCache::folder_of(&self.stored.folder) else { return Ok(None) };
-        let spec = FeatureSpec::new(self.config().look.backbone, self.pipeline().clone());
-        FeatureCache::open(&folder, &spec, self.cnn_weights()?).map(Some)
+        if self.image_files().is_some() {
+            return Ok(None);
+        }
+        let spec = match &self.encoders.images {
+            Some(tower) => FeatureSpec::encoder(tower.width()),
+            None => FeatureSpec::cnn(self.config().look.backbone, self.pipeline().clone()),
+        };
+        FeatureCache::open(&folder, &spec, &self.weights_fingerprint()?).map(Some)
     }
 
     /// The run's configuration.
@@ -71,24 +78,43 @@ impl Trained {
         &self.stored.fingerprint
     }
 
-    /// Fingerprint of the CNN and of what is done to an image before it: models in which these are equal see the same
-    /// features.
+    /// Fingerprint of the CNN and of what is done to an image before it, or of the pretrained encoder: models in which these
+    /// are equal see the same features.
     ///
     /// # Errors
     /// When the CNN cannot be read.
-    pub fn cnn_fingerprint(&self) -> Result<String> {
+    pub fn feature_fingerprint(&self) -> Result<String> {
+        let weights = self.weights_fingerprint()?;
+        if self.encoders.images.is_some() {
+            return Ok(weights);
+        }
         let pipeline = serde_json::to_string(self.pipeline()).expect("plain data is valid JSON");
-        Ok(format!("{} {pipeline}", self.cnn_weights()?))
+        Ok(format!("{weights} {pipeline}"))
     }
 
-    /// Width of the CNN's feature, `F`.
+    /// Embeddings of another program in the place of image features, if the model was trained on such.
+    pub fn image_files(&self) -> Option<&EmbeddingFiles> {
+        self.encoders.images.as_ref().and_then(ImageTower::files)
+    }
+
+    /// t_h and t_l of a dataset's captions at these positions.
+    pub(super) fn encode_captions(&self, dataset: &Dataset, captions: &[usize]) -> Result<EmbeddingRows> {
+        let texts: Vec<&str> = captions.iter().map(|&at| dataset.captions[at].text.as_str()).collect();
+        let features = match self.encoders.texts.as_ref().and_then(TextEncoder::files) {
+            Some(files) => Some(files.text_features(dataset, captions)?),
+            None => self.text_features(&texts)?,
+        };
+        Ok(self.model.embed_captions(&self.tokens(&texts), features.as_ref()))
+    }
+
+    /// Width of an image's feature, `F`.
     pub(super) fn feature_dim(&self) -> usize {
-        self.config().look.backbone.feature_dim()
+        self.config().look.feature_dim()
     }
 
-    /// The CNN's feature of an image, mean over the model's views, `[F]`.
+    /// The feature of an image, mean over the model's views, `[F]`.
     pub(super) fn feature(&self, image: &RgbImage) -> Result<Vec<f32>> {
-        self.pipeline().mean_feature(self.inference()?, image)
+        self.features()?.mean_features(std::slice::from_ref(image))
     }
 
     pub(super) fn encode_features(&self, features: &[f32]) -> EmbeddingRows {
@@ -102,7 +128,7 @@ impl Trained {
     /// What the pretrained text encoder makes of texts, where the model has one.
     pub(super) fn text_features<S: AsRef<str>>(&self, texts: &[S]) -> Result<Option<TextFeatures>> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        self.text_encoder.as_ref().map(|encoder| encoder.features(&texts, |_| Ok(()))).transpose()
+        self.encoders.texts.as_ref().map(|encoder| encoder.features(&texts, |_| Ok(()))).transpose()
     }
 
     /// Token ids of texts.
@@ -111,26 +137,36 @@ impl Trained {
         texts.iter().map(|text| self.vocabulary().encode_at_most(text.as_ref(), most)).collect()
     }
 
-    /// The CNN, read at the first call.
-    pub(super) fn inference(&self) -> Result<&Inference> {
-        if let Some(inference) = self.inference.get() {
-            return Ok(inference);
+    /// What makes features, read at the first call.
+    pub(super) fn features(&self) -> Result<&FeatureNetwork> {
+        if let Some(features) = self.features.get() {
+            return Ok(features);
+        }
+        if let Some(tower) = &self.encoders.images {
+            let tower = FeatureNetwork::Tower(tower.clone());
+            tower.load()?;
+            return Ok(self.features.get_or_init(|| tower));
         }
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.inference.get().is_none() {
-            let inference = apart(|| Ok::<_, Error>(Inference::new(&self.stored.backbone(&self.device)?)))?;
-            return Ok(self.inference.get_or_init(|| inference));
+        if self.features.get().is_none() {
+            let read =
+                || Ok::<_, Error>(FeatureNetwork::cnn(&self.stored.backbone(&self.device)?, self.pipeline().clone()));
+            let features = apart(read)?;
+            return Ok(self.features.get_or_init(|| features));
         }
-        self.inference()
+        self.features()
     }
 
-    /// Fingerprint of the CNN's weights alone.
-    fn cnn_weights(&self) -> Result<&str> {
+    /// Fingerprint of the CNN's weights alone, or of the pretrained encoder.
+    fn weights_fingerprint(&self) -> Result<String> {
+        if let Some(tower) = &self.encoders.images {
+            return tower.fingerprint();
+        }
         if let Some(fingerprint) = self.cnn_fingerprint.get() {
-            return Ok(fingerprint);
+            return Ok(fingerprint.clone());
         }
         let fingerprint = self.stored.backbone(&self.device)?.fingerprint();
-        Ok(self.cnn_fingerprint.get_or_init(|| fingerprint))
+        Ok(self.cnn_fingerprint.get_or_init(|| fingerprint).clone())
     }
 }
 

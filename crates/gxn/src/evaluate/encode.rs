@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::checkpoint::pretty;
 use crate::config::RunConfig;
-use crate::encoder::{Encoder, GeneratedCaption};
+use crate::encoder::{Encoder, GeneratedCaption, Trained};
 use crate::model::EmbeddingRows;
 use gxn_base::fs::{build_folder_atomically, write_synced};
 use gxn_base::{Error, Progress, Result};
@@ -101,6 +101,11 @@ impl DatasetFeatures {
         let chosen: Vec<usize> =
             (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
         let mut found = Self { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
+        if let Some(files) = encoder.trained().ok().and_then(Trained::image_files) {
+            found.features = files.image_features(dataset, chosen.iter().copied())?;
+            chosen.iter().enumerate().for_each(|(row, &at)| found.row_of[at] = Some(row));
+            return Ok(found);
+        }
         let (mut done, mut rows) = (0, 0);
         for chunk in chosen.chunks(BATCH) {
             let sources: Vec<&ImageSource> = chunk.iter().map(|&at| &dataset.images[at].source).collect();
@@ -151,15 +156,15 @@ impl DatasetFeatures {
                 generated.extend(captions.into_iter().filter_map(|best| best.into_iter().next()));
             }
         }
-        let (mut texts, mut caption_ids, mut caption_image) = (Vec::new(), Vec::new(), Vec::new());
-        for caption in &dataset.captions {
+        let (mut chosen, mut caption_ids, mut caption_image) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, caption) in dataset.captions.iter().enumerate() {
             if let Some(row) = self.row_of[caption.image] {
-                texts.push(caption.text.as_str());
+                chosen.push(at);
                 caption_ids.push(caption.id.clone());
                 caption_image.push(row);
             }
         }
-        let captions = encoder.encode_texts(&texts)?;
+        let captions = encoder.encode_captions(dataset, &chosen)?;
         let dropped = self.dropped.clone();
         Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, generated, dropped })
     }

@@ -76,10 +76,12 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`EncodedDataset::report`].
     pub fn report_by(&self, encoded: &EncodedDataset, judging: &Judging) -> Result<Report> {
+        let is_on_files = self.encoder.trained().is_ok_and(|trained| trained.image_files().is_some());
+        let on_files = if is_on_files { ", on embeddings from files" } else { "" };
         let about = About {
             dataset: self.dataset.name.clone(),
             split: self.split.to_string(),
-            model: format!("{} {}", self.model.display(), short(self.encoder.fingerprint())),
+            model: format!("{} {}{on_files}", self.model.display(), short(self.encoder.fingerprint())),
             data_sha: Some(self.dataset.hash()),
         };
         encoded.report(self.protocol, self.scoring, judging, about, self.bootstrap)

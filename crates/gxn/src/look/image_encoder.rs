@@ -1,4 +1,4 @@
-//! P_v^h and P_v^l: a CNN feature becomes v_h and v_l (paper Eq. 1, spec §3).
+//! P_v^h and P_v^l: a feature becomes v_h and v_l (paper Eq. 1, spec §3).
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 use super::init::Init;
 use super::linear::LinearMap;
 use super::phase::{Phase, Site};
+use super::prior::Prior;
 use super::unit_length::unit_length;
-use crate::config::{FeatureTransform, Levels, LookConfig};
+use crate::config::{FeatureTransform, Levels, LookConfig, MatchingConfig};
 
 /// Features whose standard deviation over the train images is smaller count as constant.
 const LEAST_DEVIATION: f32 = 1e-3;
@@ -21,6 +22,9 @@ pub struct ImageEncoder {
     feature_scale: Option<Param<Tensor<1>>>,
     abstract_map: LinearMap,
     grounded_map: Option<LinearMap>,
+    /// Where the levels begin as the feature itself, a pretrained encoder's embedding.
+    abstract_prior: Option<Prior>,
+    grounded_prior: Option<Prior>,
     #[module(skip)]
     transform: FeatureTransform,
     #[module(skip)]
@@ -29,14 +33,16 @@ pub struct ImageEncoder {
 
 impl ImageEncoder {
     /// A new encoder for features of width `feature_dim`; standardising transforms start as mean 0, deviation 1.
-    pub fn new(init: &Init, config: &LookConfig, levels: Levels, feature_dim: usize) -> Self {
+    pub fn new(init: &Init, config: &LookConfig, matching: &MatchingConfig, feature_dim: usize) -> Self {
         let standardises = config.transform != FeatureTransform::L2;
+        let both = matching.levels == Levels::Both;
         Self {
             feature_mean: standardises.then(|| init.fixed(vec![0.0; feature_dim], [feature_dim])),
             feature_scale: standardises.then(|| init.fixed(vec![1.0; feature_dim], [feature_dim])),
             abstract_map: LinearMap::new(init, "abstract_image_map", feature_dim, config.embed_dim),
-            grounded_map: (levels == Levels::Both)
-                .then(|| LinearMap::new(init, "grounded_image_map", feature_dim, config.embed_dim)),
+            grounded_map: both.then(|| LinearMap::new(init, "grounded_image_map", feature_dim, config.embed_dim)),
+            abstract_prior: matching.prior.then(|| Prior::new(init)),
+            grounded_prior: (matching.prior && both).then(|| Prior::new(init)),
             transform: config.transform,
             feature_dropout: config.feature_dropout,
         }
@@ -107,9 +113,10 @@ impl ImageEncoder {
     /// # Shapes
     /// `[B, F]` → `[B, D]`, `[B, D]`
     pub fn forward(&self, feature: Tensor<2>, phase: Phase) -> (Tensor<2>, Option<Tensor<2>>) {
-        let x = self.read(feature, phase);
+        let x = self.read(feature.clone(), phase);
         let v_l = self.grounded_map.as_ref().map(|map| map.forward(x.clone()));
-        (self.abstract_map.forward(x), v_l)
+        let v_h = self.abstract_map.forward(x);
+        (moved(self.abstract_prior.as_ref(), &feature, v_h), v_l.map(|v_l| self.grounded(&feature, v_l)))
     }
 
     /// v_l alone, before normalisation; none where the model has one level.
@@ -117,11 +124,24 @@ impl ImageEncoder {
     /// # Shapes
     /// `[B, F]` → `[B, D]`
     pub fn ground(&self, feature: Tensor<2>, phase: Phase) -> Option<Tensor<2>> {
-        self.grounded_map.as_ref().map(|map| map.forward(self.read(feature, phase)))
+        let v_l = self.grounded_map.as_ref().map(|map| map.forward(self.read(feature.clone(), phase)))?;
+        Some(self.grounded(&feature, v_l))
+    }
+
+    fn grounded(&self, feature: &Tensor<2>, learned: Tensor<2>) -> Tensor<2> {
+        moved(self.grounded_prior.as_ref(), feature, learned)
     }
 
     fn read(&self, feature: Tensor<2>, phase: Phase) -> Tensor<2> {
         phase.dropout(self.transformed(feature), self.feature_dropout, Site::Feature)
+    }
+}
+
+/// What a level is made of: what it learned, on top of the prior where there is one.
+fn moved(prior: Option<&Prior>, feature: &Tensor<2>, learned: Tensor<2>) -> Tensor<2> {
+    match prior {
+        Some(prior) => prior.moved(unit_length(feature.clone()), learned),
+        None => learned,
     }
 }
 
@@ -132,7 +152,7 @@ mod tests {
 
     fn encoder(transform: FeatureTransform, device: &Device) -> ImageEncoder {
         let config = LookConfig { transform, embed_dim: 3, ..LookConfig::default() };
-        ImageEncoder::new(&Init::new(1, device), &config, Levels::Both, 2)
+        ImageEncoder::new(&Init::new(1, device), &config, &MatchingConfig::default(), 2)
     }
 
     fn transformed(encoder: &ImageEncoder, rows: [[f32; 2]; 2]) -> Vec<f32> {

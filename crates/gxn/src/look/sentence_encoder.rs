@@ -8,8 +8,10 @@ use super::gru::{BiGru, Gru, pool};
 use super::init::Init;
 use super::linear::LinearMap;
 use super::phase::{Phase, Site};
+use super::prior::Prior;
 use super::text_encoder::TextFeatures;
-use crate::config::{Levels, Pooling, SentenceConfig};
+use super::unit_length::unit_length;
+use crate::config::{Levels, MatchingConfig, Pooling, SentenceConfig};
 use gxn_ops::gru::Direction;
 
 /// A batch of captions as padded token ids, with their features where a pretrained text encoder reads them too.
@@ -72,6 +74,9 @@ pub struct SentenceEncoder {
     /// From the features of a pretrained encoder.
     abstract_text_feature_map: Option<LinearMap>,
     grounded_text_feature_map: Option<LinearMap>,
+    /// Where the levels begin as that encoder's embedding.
+    abstract_prior: Option<Prior>,
+    grounded_prior: Option<Prior>,
     #[module(skip)]
     settings: Settings,
 }
@@ -91,7 +96,7 @@ impl SentenceEncoder {
     pub fn new(
         init: &Init,
         config: &SentenceConfig,
-        levels: Levels,
+        matching: &MatchingConfig,
         embed_dim: usize,
         vocabulary: usize,
         vectors: Option<(Vec<f32>, usize)>,
@@ -103,7 +108,7 @@ impl SentenceEncoder {
         };
         let width = if map { config.word_dim } else { stored };
         let hidden = config.hidden;
-        let both = levels == Levels::Both;
+        let both = matching.levels == Levels::Both;
         let gru = config.encoder.as_ref().is_none_or(|encoder| !encoder.alone);
         let features = |name| config.encoder.as_ref().map(|e| LinearMap::new(init, name, e.width, embed_dim));
         Self {
@@ -115,6 +120,8 @@ impl SentenceEncoder {
             grounded_map: (gru && both).then(|| LinearMap::new(init, "grounded_text_map", hidden, embed_dim)),
             abstract_text_feature_map: features("abstract_text_feature_map"),
             grounded_text_feature_map: features("grounded_text_feature_map").filter(|_| both),
+            abstract_prior: matching.prior.then(|| Prior::new(init)),
+            grounded_prior: (matching.prior && both).then(|| Prior::new(init)),
             settings: Settings {
                 abstract_pooling: config.abstract_pooling,
                 grounded_pooling: config.grounded_pooling,
@@ -168,7 +175,7 @@ impl SentenceEncoder {
         let from_text =
             self.text_encoders_part(self.abstract_text_feature_map.as_ref(), batch, phase, Site::AbstractText);
         let t_h = sum(from_words, from_text).expect("a network has GRUs, a text encoder or both");
-        (t_h, self.grounded(words, batch, phase))
+        (self.moved(self.abstract_prior.as_ref(), batch, t_h), self.grounded(words, batch, phase))
     }
 
     /// t_l alone, before normalisation; none where the model has one level.
@@ -191,10 +198,17 @@ impl SentenceEncoder {
             let pooled = pool(states, lengths, s.grounded_pooling);
             map.forward(phase.dropout(pooled, s.state_dropout, Site::GroundedState))
         });
-        sum(
-            from_words,
-            self.text_encoders_part(self.grounded_text_feature_map.as_ref(), batch, phase, Site::GroundedText),
-        )
+        let from_text =
+            self.text_encoders_part(self.grounded_text_feature_map.as_ref(), batch, phase, Site::GroundedText);
+        Some(self.moved(self.grounded_prior.as_ref(), batch, sum(from_words, from_text)?))
+    }
+
+    /// What a level is made of: what it learned, on top of the prior where there is one.
+    fn moved(&self, prior: Option<&Prior>, batch: &TokenBatch, learned: Tensor<2>) -> Tensor<2> {
+        match prior {
+            Some(prior) => prior.moved(unit_length(self.text_features(batch)), learned),
+            None => learned,
+        }
     }
 
     /// What a pretrained text encoder adds to a level, `[B, D]`.
@@ -206,11 +220,14 @@ impl SentenceEncoder {
         site: Site,
     ) -> Option<Tensor<2>> {
         let map = map?;
+        Some(map.forward(phase.dropout(self.text_features(batch), self.settings.state_dropout, site)))
+    }
+
+    /// The features of a batch's captions, `[B, W]`.
+    fn text_features(&self, batch: &TokenBatch) -> Tensor<2> {
         let TextFeatures { width, values } =
             batch.features.as_ref().expect("a network with a text encoder gets features");
-        let shape = [batch.len(), *width];
-        let features = Tensor::from_data(TensorData::new(values.clone(), shape), &self.words.val().device());
-        Some(map.forward(phase.dropout(features, self.settings.state_dropout, site)))
+        Tensor::from_data(TensorData::new(values.clone(), [batch.len(), *width]), &self.words.val().device())
     }
 }
 
@@ -237,7 +254,8 @@ mod tests {
             state_dropout: dropout,
             ..SentenceConfig::default()
         };
-        let network = SentenceEncoder::new(&Init::new(1, &Device::flex()), &config, Levels::Both, 5, 9, None);
+        let network =
+            SentenceEncoder::new(&Init::new(1, &Device::flex()), &config, &MatchingConfig::default(), 5, 9, None);
         let features = TextFeatures { width: 3, values: feature.to_vec() };
         let (t_h, t_l) = network.forward(&TokenBatch::new(&[words]).with_features(Some(features)), phase);
         [t_h, t_l.expect("two levels")].map(|level| level.into_data().iter().collect())

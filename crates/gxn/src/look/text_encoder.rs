@@ -5,22 +5,19 @@ use std::path::Path;
 
 use gxn_base::fs::write_atomically;
 use gxn_base::words::hex;
-use gxn_base::{Error, Kind, Remedy, Result};
-use gxn_pretrained::PretrainedEncoder;
+use gxn_base::{Error, Result};
 use sha2::{Digest, Sha256};
 
-use crate::config::{TextEncoderFolder, expand};
+use super::EmbeddingFiles;
+use super::pretrained_encoders::EncoderSource;
 
 /// Texts that are encoded between two reports of progress.
 const BATCH: usize = 512;
 
-/// Advice where the files are others than in training.
-const PUT_BACK: &str = "put the files that the model was trained with into that folder";
-
-/// A frozen text encoder; its weights are read with the first text.
-#[derive(Debug)]
+/// The text side of a frozen encoder; its weights are read with the first text. Or what one made of a dataset's captions.
+#[derive(Debug, Clone)]
 pub struct TextEncoder {
-    encoder: PretrainedEncoder,
+    source: EncoderSource,
     width: usize,
 }
 
@@ -42,39 +39,51 @@ impl TextFeatures {
 }
 
 impl TextEncoder {
-    /// Opens the encoder that a configuration names.
+    /// The text side of an encoder.
     ///
     /// # Errors
-    /// When its files are missing or cannot be read, it has no texts, or it is not the one that the run was trained with.
-    pub fn open(config: &TextEncoderFolder) -> Result<Self> {
-        let path = expand(&config.path)?;
-        let known = !config.fingerprint.is_empty();
-        if known && !path.exists() {
-            let (what, expected) = (format!("the text encoder in {}", path.display()), &config.fingerprint);
-            return Err(Error::not_found(what, "no such folder", format!("the encoder with fingerprint {expected}"))
-                .with_remedy(Remedy::Advice(PUT_BACK.into())));
-        }
-        let encoder = PretrainedEncoder::open(&path)?;
-        let Some(width) = encoder.text_width() else {
-            let found = format!("an encoder of family {}", encoder.family());
-            return Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"));
+    /// When it has none.
+    pub(super) fn new(source: EncoderSource) -> Result<Self> {
+        let width = match &source {
+            EncoderSource::Files(files) => Some(files.width()),
+            EncoderSource::Network(encoder) => encoder.text_width(),
         };
-        let found = encoder.fingerprint()?;
-        if known && config.fingerprint != found {
-            let what = format!("the text encoder in {}", path.display());
-            let [found, expected] = [&found, &config.fingerprint].map(|print| format!("fingerprint {print}"));
-            return Err(Error::new(Kind::Conflict, what, found, format!("{expected}, as in training"))
-                .with_remedy(Remedy::Advice(PUT_BACK.into())));
+        match width {
+            Some(width) => Ok(Self { source, width }),
+            None => {
+                let found = "an encoder of images alone";
+                Err(Error::unsupported("look.sentence.encoder", found, "an encoder of texts"))
+            }
         }
-        Ok(Self { encoder, width })
     }
 
-    /// The configuration with what the encoder's files say of it.
+    /// Values of a row, `W`.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// What decides its features, as a hash.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn described(&self, config: &TextEncoderFolder) -> Result<TextEncoderFolder> {
-        Ok(TextEncoderFolder { width: self.width, fingerprint: self.encoder.fingerprint()?, ..config.clone() })
+    /// When its files cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        self.source.fingerprint()
+    }
+
+    /// The rows by a dataset's ids that stand in the place of a network, if they do.
+    pub fn files(&self) -> Option<&EmbeddingFiles> {
+        self.source.files()
+    }
+
+    /// How many texts are longer than the encoder reads, and how many tokens that is; none for files, whose texts nobody knows.
+    ///
+    /// # Errors
+    /// When the encoder's files cannot be read.
+    pub fn count_cut(&self, texts: &[&str]) -> Result<Option<(usize, usize)>> {
+        match &self.source {
+            EncoderSource::Network(encoder) => encoder.count_cut(texts.iter().copied()).map(Some),
+            EncoderSource::Files(_) => Ok(None),
+        }
     }
 
     /// [`TextEncoder::features`] from a file in `folder` that holds them for these very texts; it is written where it is absent.
@@ -105,7 +114,7 @@ impl TextEncoder {
     /// What the features of these texts depend on, as a name.
     fn key(&self, texts: &[&str]) -> Result<String> {
         let mut hasher = Sha256::new();
-        hasher.update(self.encoder.fingerprint()?);
+        hasher.update(self.fingerprint()?);
         for text in texts {
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);
@@ -117,12 +126,16 @@ impl TextEncoder {
     /// done after every few hundred, and stops the work with an error.
     ///
     /// # Errors
-    /// When the encoder's files cannot be read.
+    /// When the encoder's files cannot be read, or there is no network.
     pub fn features(&self, texts: &[&str], mut done: impl FnMut(usize) -> Result<()>) -> Result<TextFeatures> {
+        let encoder = match &self.source {
+            EncoderSource::Network(encoder) => encoder,
+            EncoderSource::Files(files) => return Err(files.refusal("a text")),
+        };
         let scale = (self.width as f32).sqrt();
         let mut values = Vec::with_capacity(texts.len() * self.width);
         for (number, texts) in texts.chunks(BATCH).enumerate() {
-            let (embedded, _) = self.encoder.embed_texts(texts)?;
+            let (embedded, _) = encoder.embed_texts(texts)?;
             values.extend(embedded.into_iter().map(|value| value * scale));
             done(number * BATCH + texts.len())?;
         }

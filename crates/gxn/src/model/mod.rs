@@ -65,24 +65,24 @@ impl Gxn {
         backbone: Option<Backbone>,
         generators: Generators,
     ) -> Self {
-        let (look, levels) = (&config.look, config.matching.levels);
-        let sentence = SentenceEncoder::new(init, &look.sentence, levels, look.embed_dim, vocabulary, vectors);
+        let (look, matching) = (&config.look, &config.matching);
+        let sentence = SentenceEncoder::new(init, &look.sentence, matching, look.embed_dim, vocabulary, vectors);
         let (words, images) = (&config.imagine.caption, &config.imagine.image);
         Self {
             backbone,
-            image: ImageEncoder::new(init, look, levels, look.backbone.feature_dim()),
+            image: ImageEncoder::new(init, look, matching, look.feature_dim()),
             caption_decoder: generators
                 .words
                 .map(|outputs| CaptionDecoder::new(init, words, look.embed_dim, sentence.word_width(), outputs)),
             image_generator: generators.images.then(|| ImageGenerator::new(init, images, look.embed_dim)),
             discriminator: generators.images.then(|| Discriminator::new(init, images, look.embed_dim)),
             sentence,
-            log_scale: init.constant((1.0 / config.matching.temperature).ln() as f32, [1]),
-            absolute: config.matching.absolute,
+            log_scale: init.constant((1.0 / matching.temperature).ln() as f32, [1]),
+            absolute: matching.absolute,
         }
     }
 
-    /// v_h and v_l of CNN features.
+    /// v_h and v_l of features.
     ///
     /// # Shapes
     /// `[B, F]` → `[B, D]` each

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::sampler::Batch;
 use crate::config::DataConfig;
+use crate::look::TextEncoder;
 use gxn_base::words::counted;
 use gxn_base::{Error, Progress, Result};
 use gxn_data::tokenize;
@@ -70,6 +71,19 @@ pub fn note_cut_texts<'a>(
     let limit = data.token_limit();
     let hint = "shorten them, or train with a larger data.max_tokens: the words behind it are not read";
     note_cut(cut_texts(texts, limit), &format!("{limit} words (data.max_tokens)"), hint, strict, progress)
+}
+
+/// Reports captions that are longer than what a pretrained encoder reads of them.
+///
+/// # Errors
+/// Where there are some and `strict` is true, and when the encoder's files cannot be read.
+pub fn note_cut_by_encoder(encoder: &TextEncoder, texts: &[&str], strict: bool, progress: &dyn Progress) -> Result<()> {
+    match encoder.count_cut(texts)? {
+        Some((cut, tokens)) => {
+            note_cut(cut, &format!("{tokens} tokens (look.sentence.encoder)"), "shorten them", strict, progress)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reports that `cut` captions have more than `limit`; in strict mode that is an error.

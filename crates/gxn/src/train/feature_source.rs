@@ -1,5 +1,5 @@
-//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen CNN, or images through a CNN that is
-//! trained.
+//! [`FeatureSource`]: where a step's image features come from: the cache of a frozen network, rows of another program, or
+//! images through a CNN that is trained.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,16 +24,19 @@ const DECODED_BYTES: usize = 2 << 30;
 /// The features of a dataset's images, by their position in it.
 #[derive(Debug)]
 pub enum FeatureSource {
-    /// Features of a frozen CNN.
+    /// Features of a network that is not trained.
     Cached {
         /// The cache.
         store: Box<FeatureStore>,
         /// Content of each image.
         contents: Vec<ContentHash>,
-        /// Width `F`.
-        feature_dim: usize,
-        /// Views of an image.
-        views: usize,
+    },
+    /// Rows that another program made.
+    Stored {
+        /// `[N, F]`, row-major.
+        rows: Vec<f32>,
+        /// `F`.
+        width: usize,
     },
     /// Images for a CNN that is trained.
     Images {
@@ -98,10 +101,15 @@ impl FeatureSource {
         };
         let view_of = |slot: usize, views: usize| (drawn(slot) % views as u64) as usize;
         match self {
-            Self::Cached { store, contents, feature_dim, views } => {
-                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, *views)).collect();
+            Self::Cached { store, contents } => {
+                let [views, feature_dim] = store.shape();
+                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(slot, views)).collect();
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
-                Ok(Tensor::from_data(TensorData::new(values, [images.len(), *feature_dim]), device))
+                Ok(Tensor::from_data(TensorData::new(values, [images.len(), feature_dim]), device))
+            }
+            Self::Stored { rows, width } => {
+                let values = TensorData::new(rows_at(rows, *width, images), [images.len(), *width]);
+                Ok(Tensor::from_data(values, device))
             }
             Self::Images { input, augmented, .. } => {
                 let augmented = augmented.as_ref().filter(|_| matches!(phase, Phase::Train { .. }));
@@ -127,7 +135,8 @@ impl FeatureSource {
     /// When an image can no longer be read.
     pub fn mean_features(&self, model: &Gxn, images: &[usize]) -> Result<Vec<f32>> {
         match self {
-            Self::Cached { store, contents, .. } => store.gather(&of(contents, images), ViewChoice::Mean),
+            Self::Cached { store, contents } => store.gather(&of(contents, images), ViewChoice::Mean),
+            Self::Stored { rows, width } => Ok(rows_at(rows, *width, images)),
             Self::Images { input, .. } => {
                 let inference = Inference::new(trained_backbone(model));
                 let feature = |&image: &usize| input.mean_feature(&inference, &*self.image(image)?);
@@ -147,10 +156,13 @@ impl FeatureSource {
             return Ok(());
         }
         match self {
-            Self::Cached { store, contents, feature_dim, .. } => {
+            Self::Cached { store, contents } => {
                 let row = |&image: &usize| store.row(&contents[image]).unwrap_or_default();
                 let values = images.iter().map(row).map(|row| row.iter().map(|x| x.to_f32()).collect());
-                model.image.fit(values, *feature_dim, init);
+                model.image.fit(values, store.shape()[1], init);
+            }
+            Self::Stored { rows, width } => {
+                model.image.fit(std::iter::once(rows_at(rows, *width, images)), *width, init);
             }
             Self::Images { .. } => {
                 let width = trained_backbone(model).kind().feature_dim();
@@ -171,6 +183,11 @@ impl FeatureSource {
             None => load_image(&sources[at], &ImageLimits::default()).map(Cow::Owned),
         }
     }
+}
+
+/// The rows at these positions.
+fn rows_at(rows: &[f32], width: usize, images: &[usize]) -> Vec<f32> {
+    images.iter().flat_map(|&image| &rows[image * width..(image + 1) * width]).copied().collect()
 }
 
 /// The contents of the images at these positions.

@@ -2,11 +2,15 @@
 
 use crate::config::{LookConfig, Views};
 use crate::look::ImagePipeline;
-use gxn_data::{ResizeRule, View};
+use gxn_data::{Preprocess, ResizeRule, View};
 
 /// The input of a new run's CNN.
 pub(super) fn input_of(look: &LookConfig) -> ImagePipeline {
-    let mut preprocess = look.backbone.preprocess();
+    // Beside an encoder, which has its own, it says how the generator's photos are made: captions speak of the whole image.
+    let mut preprocess = match &look.encoder {
+        Some(_) => Preprocess::imagenet_224().with_resize(ResizeRule::Stretch),
+        None => look.backbone.preprocess(),
+    };
     if look.stretch {
         preprocess.resize = ResizeRule::Stretch;
     }

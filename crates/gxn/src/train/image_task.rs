@@ -9,11 +9,11 @@ use image::RgbImage;
 use super::feature_source::FeatureSource;
 use super::metrics::NamedMetrics;
 use super::pixel_cache::PixelCache;
-use super::training_data::TrainingData;
+use super::training_data::{TrainingData, feature_network};
 use crate::config::{RunConfig, Update};
 use crate::evaluate::generated_images::{own_image_ranks, own_noise};
 use crate::imagine::small_image::{SmallImage, contact_sheet, root_mean_square};
-use crate::look::backbone::Inference;
+use crate::look::FeatureNetwork;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
 use gxn_base::{Progress, Result};
@@ -65,7 +65,7 @@ impl ImageTask {
         let (images, used) = (&data.dataset.images, &data.captioned);
         let contents: Vec<ContentHash> = match &data.features {
             FeatureSource::Cached { contents, .. } => used.iter().map(|&image| contents[image]).collect(),
-            FeatureSource::Images { .. } => {
+            FeatureSource::Images { .. } | FeatureSource::Stored { .. } => {
                 used.iter().map(|&image| images[image].source.content_hash()).collect::<Result<_>>()?
             }
         };
@@ -92,7 +92,7 @@ impl ImageTask {
     /// every epoch and in the evaluation.
     ///
     /// # Errors
-    /// When the CNN cannot take an image.
+    /// When the CNN cannot take an image, or the files of a pretrained encoder cannot be read.
     pub fn validate(
         &self,
         model: &Gxn,
@@ -115,8 +115,9 @@ impl ImageTask {
 
         let rows: Vec<usize> = self.sentences.iter().map(|&(row, _)| row).collect();
         let photos = photos.permuted(&rows);
-        let backbone = data.frozen.as_ref().or(model.backbone.as_ref()).expect("a run has a CNN");
-        let encoded = encoded(model, &Inference::new(backbone), data, &first, device)?;
+        let backbone = data.frozen.as_ref().or(model.backbone.as_ref());
+        let network = feature_network(&data.encoders, backbone, &data.input)?;
+        let encoded = encoded(model, &network, &first, device)?;
         let ranks = own_image_ranks(&encoded, &photos)?;
         let found = [(SAME_SENTENCE, mean(same)), (OTHER_SENTENCE, mean(other)), (OWN_PHOTO, mean(ranks))];
         let sheet: Vec<RgbImage> = shown.iter().map(|image| image.to_rgb()).collect();
@@ -125,17 +126,9 @@ impl ImageTask {
 }
 
 /// v_h and v_l of generated images, encoded as photos are.
-fn encoded(
-    model: &Gxn,
-    inference: &Inference,
-    data: &TrainingData,
-    images: &[SmallImage],
-    device: &Device,
-) -> Result<EmbeddingRows> {
-    use rayon::prelude::*;
-    let features: Result<Vec<Vec<f32>>> =
-        images.par_iter().map(|image| data.input.mean_feature(inference, &image.to_rgb())).collect();
-    let features = features?.concat();
+fn encoded(model: &Gxn, network: &FeatureNetwork, images: &[SmallImage], device: &Device) -> Result<EmbeddingRows> {
+    let images: Vec<RgbImage> = images.iter().map(SmallImage::to_rgb).collect();
+    let features = network.mean_features(&images)?;
     let width = features.len() / images.len().max(1);
     Ok(model.embed_features(&features, width.max(1), device))
 }

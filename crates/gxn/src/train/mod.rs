@@ -40,10 +40,13 @@ pub mod optimisers;
 mod page;
 pub mod pixel_cache;
 pub mod preflight;
+#[cfg(test)]
+mod prior_tests;
 pub mod rehearsal;
 mod run_lock;
 pub mod sample;
 pub mod sampler;
+mod scale;
 pub mod schedule;
 pub mod setup;
 pub mod state;

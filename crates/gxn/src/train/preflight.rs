@@ -7,16 +7,18 @@ use burn::tensor::Device;
 use super::training_data::{backbone_for, check_dataset, open_configured};
 use crate::checkpoint::resolve;
 use crate::config::{RunConfig, expand};
+use crate::look::PretrainedEncoders;
 use gxn_base::{Error, Result};
 
 /// Opens all that a run of `config` reads, as far as it is there before the runs that it begins with: dataset, word vectors,
-/// CNN. Nothing is kept; it takes as long as reading the dataset.
+/// CNN or pretrained encoders. Nothing is kept; it takes as long as reading the dataset.
 ///
 /// # Errors
 /// As [`Trainer::new`](super::Trainer::new), but for what features and checkpoints tell.
 pub fn check_inputs(config: &RunConfig) -> Result<()> {
     let dataset = open_configured(&config.data)?;
     check_dataset(&dataset, config)?;
+    PretrainedEncoders::open(config)?;
     if config.train.init_from.is_none() {
         backbone_for(config, None, &Device::flex())?;
     }

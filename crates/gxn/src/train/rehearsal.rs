@@ -14,9 +14,12 @@ use super::sample::Sample;
 use super::sampler::epoch_batches;
 use super::state::RunFolder;
 use super::trainer::Trainer;
-use super::training_data::{backbone_for, check_dataset, input_for, open_configured, used_train_images};
+use super::training_data::{
+    backbone_for, check_dataset, feature_network, input_for, open_configured, used_train_images,
+};
 use crate::config::RunConfig;
-use crate::look::features::{FeatureSpec, FeatureStore};
+use crate::look::PretrainedEncoders;
+use crate::look::features::FeatureStore;
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Dataset, ImageSource};
 
@@ -31,7 +34,7 @@ pub struct Rehearsal {
     pub steps: Vec<StepReport>,
     /// Steps of an epoch of the whole data.
     pub steps_per_epoch: usize,
-    /// The features of a frozen CNN, which come before the first step.
+    /// The features of a network that is not trained, which come before the first step.
     pub features: Option<FeatureEstimate>,
 }
 
@@ -70,11 +73,7 @@ pub fn rehearse(config: RunConfig, steps: usize, features: &Path, observer: &dyn
     let dataset = open_configured(&config.data)?;
     check_dataset(&dataset, &config)?;
     let sample = Sample { train: config.train.batch_size.max(TRAIN_IMAGES), val: VAL_IMAGES };
-    let estimate = if config.look.finetune {
-        None
-    } else {
-        Some(feature_estimate(&config, &dataset, sample, [features, scratch.path()], observer)?)
-    };
+    let estimate = feature_estimate(&config, &dataset, sample, [features, scratch.path()], observer)?;
     let steps_per_epoch = steps_per_epoch(&dataset, &config);
     let folder = RunFolder(scratch.path().join("run"));
     let mut trainer = Trainer::begin(config, folder, Some(sample), scratch.path(), observer)?;
@@ -89,29 +88,34 @@ fn steps_per_epoch(dataset: &Dataset, config: &RunConfig) -> usize {
     epoch_batches(&captions, &image_of, [t.batch_size, t.captions_per_image], t.seed, 0).len()
 }
 
-/// Computes the features of a sample in the folder `scratch`.
+/// Computes the features of a sample in the folder `scratch`; none where a CNN is trained or features are given.
 fn feature_estimate(
     config: &RunConfig,
     dataset: &Dataset,
     sample: Sample,
     [features, scratch]: [&Path; 2],
     progress: &dyn Progress,
-) -> Result<FeatureEstimate> {
+) -> Result<Option<FeatureEstimate>> {
+    let encoders = PretrainedEncoders::open(config)?;
+    if config.look.finetune || encoders.images.as_ref().is_some_and(|tower| tower.files().is_some()) {
+        return Ok(None);
+    }
     let device = Device::flex();
     let first = initial_checkpoint(config, &device)?.map(|(first, _)| first);
     let backbone = backbone_for(config, first.as_ref(), &device)?;
-    let spec = FeatureSpec::new(config.look.backbone, input_for(config, first.as_ref()));
+    let network = feature_network(&encoders, backbone.as_ref(), &input_for(config, first.as_ref()))?;
+    network.load()?; // no part of an image's time
     let chosen = sample.of(dataset, config);
     let sources: Vec<ImageSource> = chosen.into_iter().map(|at| dataset.images[at].source.clone()).collect();
     let begun = Instant::now();
-    let (_, contents, _) = FeatureStore::build(scratch, &spec, &backbone, &sources, &mut |state| {
+    let (_, contents, _) = FeatureStore::build(scratch, &network, &sources, &mut |state| {
         progress.update("images", state.done, state.total);
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     let computed: HashSet<_> = contents.iter().flatten().collect();
     let seconds_per_image = begun.elapsed().as_secs_f64() / computed.len().max(1) as f64;
-    let known = FeatureStore::cached(features, &spec, &backbone)?;
+    let known = FeatureStore::cached(features, &network)?;
     let cached = contents.iter().flatten().filter(|content| known.contains(content)).count();
     let cached = cached as f64 / contents.len().max(1) as f64;
-    Ok(FeatureEstimate { images: dataset.images.len(), cached, seconds_per_image })
+    Ok(Some(FeatureEstimate { images: dataset.images.len(), cached, seconds_per_image }))
 }

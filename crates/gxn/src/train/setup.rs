@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use rand::RngExt;
 
 use super::sample::Sample;
+use super::scale::fitted_scale;
 use super::training_data::TrainingData;
 use crate::checkpoint::{Checkpoint, weights};
 use crate::config::{RunConfig, Update, expand};
@@ -21,7 +22,7 @@ const UNSEEN_WORD_BOUND: f32 = 0.3;
 /// Parts that one network may have and another not.
 const OPTIONAL: [&str; 4] = ["backbone.", "caption_decoder.", "image_generator.", "discriminator."];
 /// What comes from the second of two merged networks (spec §9.2): what the text-to-image path trained.
-const MERGED: [&str; 4] = ["sentence.grounded_gru.", "sentence.grounded_map.", "image_generator.", "discriminator."];
+const MERGED: [&str; 3] = ["sentence.grounded_", "image_generator.", "discriminator."];
 
 /// Where a run's first weights come from.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,7 @@ pub fn setup(
         Origin::InitFrom(saved, _) | Origin::Resumed(saved) => Some(saved),
     };
     let (data, trained) = TrainingData::load(config, saved, sample, features, device, progress)?;
+    let config = &described(config, &data, progress)?;
     let model = match origin {
         Origin::New => new_network(config, &data, trained, device, progress)?,
         Origin::InitFrom(first, second) => initialised_network(config, &data, trained, first, second, device)?,
@@ -60,6 +62,16 @@ pub fn setup(
     let name = if sample.is_some() { "a sample of " } else { "" };
     progress.note(&format!("{name}{}", data.summary()));
     Ok((data, model))
+}
+
+/// The configuration with what the files say of its encoders.
+fn described(config: &RunConfig, data: &TrainingData, progress: &dyn Progress) -> Result<RunConfig> {
+    let described = data.encoders.described(config.clone())?;
+    let (asked, given) = (config.look.embed_dim, described.look.embed_dim);
+    if asked != given {
+        progress.note(&format!("the joint space is {given} wide, as the encoder is (matching.prior), not {asked}"));
+    }
+    Ok(described)
 }
 
 /// A network of first weights. Word vectors come from a file where the configuration names one, the transform of features is
@@ -79,6 +91,9 @@ fn new_network(
     let generators = generators_of(config, data, None);
     let mut model = Gxn::new(&init, config, data.vocabulary.len(), vectors, trained, generators);
     data.features.fit_transform(&mut model, &data.train_images, &init)?;
+    if config.matching.prior {
+        model.log_scale = init.constant(fitted_scale(&model, data, config, device)?.ln(), [1]);
+    }
     Ok(model)
 }
 

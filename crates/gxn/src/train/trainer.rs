@@ -26,7 +26,6 @@ use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, short, weights};
 use crate::config::{DataConfig, RunConfig, SelectBy, Update};
-use crate::look::TextEncoder;
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{Split, Vocabulary};
@@ -185,8 +184,8 @@ impl Trainer {
         first_weights: impl FnOnce(&TrainingData, Gxn) -> Result<Gxn>,
     ) -> Result<Self> {
         let device = Device::flex();
-        let config = with_text_encoder(config)?;
         let (data, model) = setup(&config, origin, sample, features, &device, observer)?;
+        let config = data.encoders.described(config)?;
         let model = first_weights(&data, model)?;
         Ok(Self {
             optimisers: Optimisers::new(&config),
@@ -437,10 +436,18 @@ impl Trainer {
                 match_steps: Some(self.position.match_steps),
                 ancestry: self.ancestry.clone(),
                 validation,
-                licence_note: "the model inherits the terms of its images, captions, CNN weights and word vectors"
-                    .into(),
+                licence_note: self.licence_note(),
             },
         }
+    }
+
+    fn licence_note(&self) -> String {
+        let images = match &self.data.encoders.images {
+            Some(tower) if tower.files().is_some() => "embeddings from files",
+            Some(_) => "pretrained encoder",
+            None => "CNN weights",
+        };
+        format!("the model inherits the terms of its images, captions, {images} and word vectors")
     }
 
     /// Refuses to save weights that no program could read again.
@@ -487,12 +494,4 @@ fn same_data(position: &Position, data: &TrainingData) -> Result<()> {
     let expected = format!("{}, as when the run began", short(&position.data_sha));
     Err(Error::conflict("the dataset", short(&found), expected)
         .with_hint("captions, ids or splits changed; start a new run"))
-}
-
-/// The configuration with what the files of its pretrained text encoder say of it.
-fn with_text_encoder(mut config: RunConfig) -> Result<RunConfig> {
-    if let Some(named) = &mut config.look.sentence.encoder {
-        *named = TextEncoder::open(named)?.described(named)?;
-    }
-    Ok(config)
 }

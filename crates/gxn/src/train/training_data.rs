@@ -8,16 +8,18 @@ use burn::tensor::Device;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::caption_texts::{CaptionTexts, note_cut_texts};
+use super::caption_texts::{CaptionTexts, note_cut_by_encoder, note_cut_texts};
 use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
 use super::sample::Sample;
 use super::sampler::Batch;
 use crate::checkpoint::Checkpoint;
-use crate::config::{DataConfig, LookConfig, RunConfig, expand};
+use crate::config::{DataConfig, LookConfig, RunConfig, Update, expand};
 use crate::look::backbone::Backbone;
-use crate::look::features::{FeatureSpec, FeatureStore};
-use crate::look::{ImagePipeline, TextEncoder, TextFeatures};
+use crate::look::features::FeatureStore;
+use crate::look::{
+    EmbeddingFiles, FeatureNetwork, ImagePipeline, ImageTower, PretrainedEncoders, TextEncoder, TextFeatures,
+};
 use crate::matching::Pairs;
 use crate::model::{EmbeddingRows, Gxn};
 use crate::seed::mix;
@@ -38,8 +40,10 @@ pub struct TrainingData {
     pub vocabulary: Vocabulary,
     /// The CNN's input.
     pub input: ImagePipeline,
-    /// The CNN, where it is not trained.
+    /// The CNN, where there is one and it is not trained.
     pub frozen: Option<Backbone>,
+    /// The pretrained encoders of the run.
+    pub encoders: PretrainedEncoders,
     /// Where the features of images come from.
     pub features: FeatureSource,
     /// Token ids of every caption.
@@ -91,21 +95,28 @@ impl TrainingData {
         let texts = dataset.captions.iter().map(|caption| caption.text.as_str());
         note_cut_texts(texts, &config.data, dataset.account.strict, progress)?;
         let input = input_for(config, saved);
+        let encoders = PretrainedEncoders::open(config)?;
         let backbone = backbone_for(config, saved, device)?;
-        let (features, trained, frozen) = if config.look.finetune {
-            (
-                decoded_images(&mut dataset, &input, augmented(&config.look, &input), progress)?,
-                Some(unlocked(backbone, &config.look)),
-                None,
-            )
-        } else {
-            (cached_features(config, &mut dataset, &input, &backbone, folder, progress)?, None, Some(backbone))
+        let (features, trained, frozen) = match backbone {
+            Some(backbone) if config.look.finetune => {
+                let images = decoded_images(&mut dataset, &input, augmented(&config.look, &input), progress)?;
+                (images, Some(unlocked(backbone, &config.look)), None)
+            }
+            None if let Some(files) = encoders.images.as_ref().and_then(ImageTower::files) => {
+                refuse_generator(config, files)?;
+                let rows = files.image_features(&dataset, 0..dataset.images.len())?;
+                (FeatureSource::Stored { rows, width: files.width() }, None, None)
+            }
+            frozen => {
+                let network = feature_network(&encoders, frozen.as_ref(), &input)?;
+                (cached_features(&mut dataset, &network, folder, progress)?, None, frozen)
+            }
         };
         has_enough(&dataset, config)?;
         let vocabulary = words_of_all.unwrap_or_else(|| words_of(&dataset));
         let encode = |text: &str| vocabulary.encode_at_most(text, config.data.token_limit());
         let tokens: Vec<Vec<u32>> = dataset.captions.iter().map(|caption| encode(&caption.text)).collect();
-        let text_features = text_features(config, &dataset, folder, progress)?;
+        let text_features = text_features(encoders.texts.as_ref(), &dataset, folder, progress)?;
         let caption_image: Vec<usize> = dataset.captions.iter().map(|caption| caption.image).collect();
         let train_images = used_train_images(&dataset, config);
         let is_used = |caption: &usize| train_images.binary_search(&caption_image[*caption]).is_ok();
@@ -117,6 +128,7 @@ impl TrainingData {
             vocabulary,
             input,
             frozen,
+            encoders,
             features,
             texts: CaptionTexts::new(&tokens),
             tokens,
@@ -180,7 +192,7 @@ impl TrainingData {
         self.captioned.binary_search(&image).expect("a step draws train images with captions")
     }
 
-    /// CNN features of a split's images, in the data's order (`[N, F]`, row-major), and their width.
+    /// Features of a split's images, in the data's order (`[N, F]`, row-major), and their width.
     ///
     /// # Errors
     /// When an image can no longer be read.
@@ -273,11 +285,36 @@ pub(super) fn input_for(config: &RunConfig, saved: Option<&Checkpoint>) -> Image
     saved.map_or_else(|| input.clone(), |saved| ImagePipeline { views: input.views.clone(), ..saved.pipeline.clone() })
 }
 
-/// The CNN of the checkpoint that was `saved`, else the one that the configuration names.
-pub(super) fn backbone_for(config: &RunConfig, saved: Option<&Checkpoint>, device: &Device) -> Result<Backbone> {
+/// The CNN of the checkpoint that was `saved`, else the one that the configuration names; none where it names an encoder.
+pub(super) fn backbone_for(
+    config: &RunConfig,
+    saved: Option<&Checkpoint>,
+    device: &Device,
+) -> Result<Option<Backbone>> {
+    if config.look.encoder.is_some() {
+        return Ok(None);
+    }
     match saved.and_then(|s| s.frozen.clone().or_else(|| s.model.backbone.clone())) {
-        Some(backbone) => Ok(backbone),
-        None => first_backbone(config, device),
+        Some(backbone) => Ok(Some(backbone)),
+        None => first_backbone(config, device).map(Some),
+    }
+}
+
+/// Refuses to generate images that nothing could encode.
+fn refuse_generator(config: &RunConfig, files: &EmbeddingFiles) -> Result<()> {
+    if config.train.stage.has(Update::Generator) { Err(files.refusal("a generated image")) } else { Ok(()) }
+}
+
+/// What makes the features of images where it is not trained.
+pub(super) fn feature_network(
+    encoders: &PretrainedEncoders,
+    backbone: Option<&Backbone>,
+    input: &ImagePipeline,
+) -> Result<FeatureNetwork> {
+    match (&encoders.images, backbone) {
+        (Some(tower), _) => Ok(FeatureNetwork::Tower(tower.clone())),
+        (None, Some(backbone)) => Ok(FeatureNetwork::cnn(backbone, input.clone())),
+        (None, None) => Err(Error::invalid("the features of images", "no network", "a CNN or a pretrained encoder")),
     }
 }
 
@@ -323,19 +360,16 @@ fn decoded_images(
     Ok(features)
 }
 
-/// Features of a frozen CNN from the cache in the folder `features`; missing ones are computed. Images that cannot be read
-/// leave the dataset.
+/// Features from the cache in the folder `features`; missing ones are computed by `network`. Images that cannot be read leave
+/// the dataset.
 fn cached_features(
-    config: &RunConfig,
     dataset: &mut Dataset,
-    input: &ImagePipeline,
-    backbone: &Backbone,
+    network: &FeatureNetwork,
     features: &Path,
     progress: &dyn Progress,
 ) -> Result<FeatureSource> {
     let sources: Vec<_> = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let spec = FeatureSpec::new(config.look.backbone, input.clone());
-    let built = FeatureStore::build(features, &spec, backbone, &sources, &mut |state| {
+    let built = FeatureStore::build(features, network, &sources, &mut |state| {
         progress.update("images", state.done, state.total);
         if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -353,20 +387,22 @@ fn cached_features(
     }
     leave_out(dataset, bad, progress)?;
     report_leaks(dataset, &kept, progress)?;
-    let (feature_dim, views) = (config.look.backbone.feature_dim(), input.views.len());
-    Ok(FeatureSource::Cached { store: Box::new(store), contents: kept, feature_dim, views })
+    Ok(FeatureSource::Cached { store: Box::new(store), contents: kept })
 }
 
-/// What the configuration's pretrained text encoder makes of every caption; computed once and kept in `folder`.
+/// What a pretrained text encoder makes of every caption; computed once and kept in `folder`.
 fn text_features(
-    config: &RunConfig,
+    encoder: Option<&TextEncoder>,
     dataset: &Dataset,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<Option<TextFeatures>> {
-    let Some(named) = &config.look.sentence.encoder else { return Ok(None) };
-    let encoder = TextEncoder::open(named)?;
+    let Some(encoder) = encoder else { return Ok(None) };
+    if let Some(files) = encoder.files() {
+        return files.text_features(dataset, &(0..dataset.captions.len()).collect::<Vec<_>>()).map(Some);
+    }
     let texts: Vec<&str> = dataset.captions.iter().map(|caption| caption.text.as_str()).collect();
+    note_cut_by_encoder(encoder, &texts, dataset.account.strict, progress)?;
     let features = encoder.cached_features(&texts, folder, |done| {
         progress.update("captions", done, texts.len());
         if progress.cancelled() { Err(Error::interrupted()) } else { Ok(()) }

@@ -1,17 +1,19 @@
-//! Filling a feature store: every core takes an image from bytes to row, one thread writes.
+//! Filling a feature store: every core takes an image from bytes to row, or a few images go through an encoder together; one
+//! thread writes.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use half::f16;
+use image::RgbImage;
 use rayon::prelude::*;
 
 use super::rows::Writer;
-use super::{FeatureCache, FeatureProgress, FeatureSpec};
-use crate::look::backbone::Inference;
+use super::{FeatureCache, FeatureProgress};
+use crate::look::{FeatureNetwork, ImageTower};
 use gxn_base::{Error, Result};
 use gxn_data::{ContentHash, Dropped, ImageLimits, ImageSource, decode_image, read_limited};
 
@@ -20,13 +22,14 @@ const COMMIT_ROWS: usize = 512;
 const COMMIT_AFTER: Duration = Duration::from_secs(20);
 /// Finished rows that may wait for the writer.
 const WAITING: usize = 64;
+/// Images that a pretrained encoder sees together, at least; all are decoded at once.
+const TOGETHER: usize = 16;
 /// Between calls of the progress function while images take longer.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// How rows are computed, and where the means over the views go.
 pub(super) struct Work<'a> {
-    pub spec: &'a FeatureSpec,
-    pub inference: &'a Inference,
+    pub network: &'a FeatureNetwork,
     pub means: &'a FeatureCache,
 }
 
@@ -84,18 +87,13 @@ fn compute(
     if missing.is_empty() {
         return Ok(bad);
     }
+    // An encoder that cannot be read is no fault of the images.
+    work.network.load()?;
     let stop = AtomicBool::new(false);
-    let (sender, receiver) = sync_channel::<(ContentHash, Result<Vec<f16>>)>(WAITING);
+    let (sender, receiver) = sync_channel::<Finished>(WAITING);
     let written = std::thread::scope(|scope| {
         let stop = &stop;
-        scope.spawn(move || {
-            missing.par_iter().with_max_len(1).for_each_with(sender, |sender, (image, hash)| {
-                if !stop.load(Ordering::Relaxed) {
-                    // The receiver is only gone after an error of its own.
-                    let _ = sender.send((*hash, row_of(work, image, hash)));
-                }
-            });
-        });
+        scope.spawn(move || make_rows(work, missing, stop, sender));
         let mut write = || -> Result<()> {
             let (start, mut finished, mut committed) = (Instant::now(), 0, (0, Instant::now()));
             loop {
@@ -104,8 +102,8 @@ fn compute(
                         places.insert(hash, rows.append(&hash, &row)?);
                         finished += 1;
                     }
-                    Ok((hash, Err(error))) => {
-                        bad.insert(hash, error.in_full());
+                    Ok((hash, Err(reason))) => {
+                        bad.insert(hash, reason);
                         finished += 1;
                     }
                     Err(RecvTimeoutError::Timeout) => {}
@@ -131,21 +129,80 @@ fn compute(
     written.map(|()| bad)
 }
 
-/// One image from bytes to row.
-fn row_of(work: &Work<'_>, image: &ImageSource, hash: &ContentHash) -> Result<Vec<f16>> {
+/// A finished row, or why there is none.
+type Finished = (ContentHash, std::result::Result<Vec<f16>, String>);
+
+/// Sends the row of each image until `stop` is set.
+fn make_rows(
+    work: &Work<'_>,
+    missing: &[(&ImageSource, ContentHash)],
+    stop: &AtomicBool,
+    sender: SyncSender<Finished>,
+) {
+    // The receiver is only gone after an error of its own.
+    let goes_on = || !stop.load(Ordering::Relaxed);
+    match work.network {
+        FeatureNetwork::Cnn { network, pipeline, .. } => {
+            missing.par_iter().with_max_len(1).for_each_with(sender, |sender, (image, hash)| {
+                if goes_on() {
+                    let views = pixels_of(image, hash).and_then(|pixels| pipeline.features(network, &pixels));
+                    let row = views.and_then(|views| row_of(work, image, hash, &views, &pipeline.mean(&views)));
+                    let _ = sender.send((*hash, row.map_err(|error| error.in_full())));
+                }
+            });
+        }
+        FeatureNetwork::Tower(tower) => {
+            for images in missing.chunks(TOGETHER.max(4 * rayon::current_num_threads())).take_while(|_| goes_on()) {
+                for finished in rows_together(work, tower, images) {
+                    let _ = sender.send(finished);
+                }
+            }
+        }
+    }
+}
+
+/// The rows of a few images, which an encoder sees as one batch.
+fn rows_together(work: &Work<'_>, tower: &ImageTower, images: &[(&ImageSource, ContentHash)]) -> Vec<Finished> {
+    let read: Vec<_> = images.par_iter().map(|(image, hash)| pixels_of(image, hash)).collect();
+    let (mut pixels, mut readable, mut finished) = (Vec::new(), Vec::new(), Vec::new());
+    for (&(image, hash), outcome) in images.iter().zip(read) {
+        match outcome {
+            Ok(image_pixels) => {
+                pixels.push(image_pixels);
+                readable.push((image, hash));
+            }
+            Err(error) => finished.push((hash, Err(error.in_full()))),
+        }
+    }
+    match tower.features(&pixels) {
+        Ok(rows) => finished.extend(readable.into_iter().zip(rows.chunks_exact(tower.width())).map(
+            |((image, hash), feature)| {
+                (hash, row_of(work, image, &hash, feature, feature).map_err(|error| error.in_full()))
+            },
+        )),
+        Err(error) => finished.extend(readable.into_iter().map(|(_, hash)| (hash, Err(error.in_full())))),
+    }
+    finished
+}
+
+/// An image from its file.
+fn pixels_of(image: &ImageSource, hash: &ContentHash) -> Result<RgbImage> {
     let limits = ImageLimits::default();
     let name = image.to_string();
     let bytes = read_limited(image, &limits)?;
     if ContentHash::of(&bytes) != *hash {
         return Err(Error::conflict(name, "a file that changed while it was read", "one that stays as it is"));
     }
-    let pixels = decode_image(&bytes, &name, &limits)?;
-    let views = work.spec.pipeline.features(work.inference, &pixels)?;
+    decode_image(&bytes, &name, &limits)
+}
+
+/// The row of an image; its mean over the views goes to the other store.
+fn row_of(work: &Work<'_>, image: &ImageSource, hash: &ContentHash, views: &[f32], mean: &[f32]) -> Result<Vec<f16>> {
     let row: Vec<f16> = views.iter().map(|&value| f16::from_f32(value)).collect();
     match row.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(Error::invalid(name, format!("a feature of {value}"), "numbers within ±65504")),
+        Some(value) => Err(Error::invalid(image.to_string(), format!("a feature of {value}"), "numbers within ±65504")),
         None => {
-            work.means.insert(*hash, &work.spec.pipeline.mean(&views));
+            work.means.insert(*hash, mean);
             Ok(row)
         }
     }

@@ -42,15 +42,15 @@ impl FeatureCache {
         Some(checkpoints.parent()?.parent()?.join("features"))
     }
 
-    /// The cache below `folder` for features by `spec` and the CNN with this fingerprint. Nothing is written before the
+    /// The cache below `folder` for features by `spec` and the network with this fingerprint. Nothing is written before the
     /// first feature is added.
     ///
     /// # Errors
     /// When it cannot be read or is damaged.
-    pub fn open(folder: &Path, spec: &FeatureSpec, cnn_fingerprint: &str) -> Result<Self> {
-        let key = spec.key(cnn_fingerprint);
+    pub fn open(folder: &Path, spec: &FeatureSpec, fingerprint: &str) -> Result<Self> {
+        let key = spec.key(fingerprint);
         let folder = folder.join(&key[..16]).join("mean");
-        let place = Place { folder, key, spec: spec.clone(), length: spec.kind.feature_dim(), file: "rows.f32" };
+        let place = Place { folder, key, spec: spec.clone(), length: spec.width(), file: "rows.f32" };
         let (rows, contents) = place.read()?;
         let places = contents.into_iter().zip(0..).collect();
         let state = State { rows, places, fresh: HashMap::new(), written: Instant::now(), writable: true };

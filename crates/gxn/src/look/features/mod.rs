@@ -1,7 +1,7 @@
-//! Features of a frozen backbone, computed once: [`FeatureStore`] for training, [`FeatureCache`] for all else.
+//! Features of a frozen network, computed once: [`FeatureStore`] for training, [`FeatureCache`] for all else.
 //!
-//! A store is a folder named after what its rows were made with (backbone, preprocessing, views), so that one cache
-//! folder serves many settings and none is ever mistaken for another. Rows are found by the content of the image's file:
+//! A store is a folder named after what its rows were made with (CNN, preprocessing, views; or a pretrained encoder), so that
+//! one cache folder serves many settings and none is ever mistaken for another. Rows are found by the content of the image's file:
 //! renamed, moved and duplicated images cost nothing.
 //!
 //! | file | holds |
@@ -30,20 +30,33 @@ use sha2::{Digest, Sha256};
 
 pub use cache::FeatureCache;
 
-use crate::look::ImagePipeline;
-use crate::look::backbone::{Backbone, BackboneKind, Inference};
+use crate::look::backbone::BackboneKind;
+use crate::look::{FeatureNetwork, ImagePipeline};
 use gxn_base::{Error, Result};
 use gxn_data::{ContentHash, Dropped, ImageSource};
 use rows::{Place, Rows};
 
-/// What a row is made of. Together with the backbone's fingerprint it is the key of a store.
+/// What a row is made of. Together with the network's fingerprint it is the key of a store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FeatureSpec {
+#[serde(untagged)]
+pub enum FeatureSpec {
+    /// Features of a CNN.
+    Cnn(CnnFeatures),
+    /// Embeddings of a pretrained encoder, whose fingerprint says the rest.
+    Encoder {
+        /// Values of an embedding.
+        encoder_width: usize,
+    },
+}
+
+/// Which features of a CNN a row holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CnnFeatures {
     /// The network.
-    pub kind: BackboneKind,
+    kind: BackboneKind,
     /// From image to input; it has at least one view.
     #[serde(flatten)]
-    pub pipeline: ImagePipeline,
+    pipeline: ImagePipeline,
     /// Part of keys since grids could be kept instead of means.
     #[serde(default)]
     pooling: Mean,
@@ -90,58 +103,53 @@ pub struct FeatureStore {
 pub type Built = (FeatureStore, Vec<Option<ContentHash>>, Vec<Dropped>);
 
 impl FeatureStore {
-    /// The store of `spec` below `folder` with a row for each of `images`. Rows that are there already are kept, the
-    /// others are computed on all cores, one image on each, and committed every few seconds.
+    /// The store of what `network` makes, below `folder`, with a row for each of `images`. Rows that are there already are
+    /// kept, the others are computed on all cores and committed every few seconds.
     ///
     /// Images that cannot be read are dropped and named; the rest goes on.
     ///
     /// # Errors
-    /// When `spec` and `backbone` disagree, the files cannot be written (a full disk, another process at it), or with
-    /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when `progress` says to stop: what was computed is then saved.
+    /// When there are no views, the files cannot be written (a full disk, another process at it), an encoder's files cannot be
+    /// read, or with [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when `progress` says to stop: what was computed is
+    /// then saved.
     pub fn build(
         folder: &Path,
-        spec: &FeatureSpec,
-        backbone: &Backbone,
+        network: &FeatureNetwork,
         images: &[ImageSource],
         progress: &mut dyn FnMut(FeatureProgress) -> ControlFlow<()>,
     ) -> Result<Built> {
-        if spec.kind != backbone.kind() {
-            let (found, expected) = (backbone.kind().to_string(), spec.kind.to_string());
-            return Err(Error::invalid("the backbone of the features", found, expected));
-        }
-        if spec.pipeline.views.is_empty() {
+        let (spec, fingerprint) = (network.spec(), network.fingerprint()?);
+        if spec.views() == 0 {
             return Err(Error::invalid("the views of the features", "none", "at least one"));
         }
-        let fingerprint = backbone.fingerprint();
-        let inference = Inference::new(backbone);
-        let place = Self::place(folder, spec, &fingerprint);
+        let place = Self::place(folder, &spec, &fingerprint);
         let mut writer = place.write::<f16>(false)?;
         let mut places: HashMap<_, _> = place.read::<f16>()?.1.into_iter().zip(0..).collect();
-        let means = FeatureCache::open(folder, spec, &fingerprint)?;
-        let work = build::Work { spec, inference: &inference, means: &means };
+        let means = FeatureCache::open(folder, &spec, &fingerprint)?;
+        let work = build::Work { network, means: &means };
         let (of_images, dropped) = build::complete(&mut writer, &mut places, &work, images, progress)?;
         let (rows, _) = place.read()?;
-        Ok((Self { spec: spec.clone(), rows, places }, of_images, dropped))
+        Ok((Self { spec, rows, places }, of_images, dropped))
     }
 
     /// The images that have a row below `folder`. Nothing is written there.
     ///
     /// # Errors
     /// When the store is damaged.
-    pub fn cached(folder: &Path, spec: &FeatureSpec, backbone: &Backbone) -> Result<HashSet<ContentHash>> {
-        let place = Self::place(folder, spec, &backbone.fingerprint());
+    pub fn cached(folder: &Path, network: &FeatureNetwork) -> Result<HashSet<ContentHash>> {
+        let place = Self::place(folder, &network.spec(), &network.fingerprint()?);
         Ok(place.read::<f16>()?.1.into_iter().collect())
     }
 
     fn place(folder: &Path, spec: &FeatureSpec, fingerprint: &str) -> Place {
         let key = spec.key(fingerprint);
-        let length = spec.pipeline.views.len() * spec.kind.feature_dim();
+        let length = spec.views() * spec.width();
         Place { folder: folder.join(&key[..16]), key, spec: spec.clone(), length, file: "rows.f16" }
     }
 
     /// Number of views, and the width of each one's feature: the shape of a row.
-    fn shape(&self) -> [usize; 2] {
-        [self.spec.pipeline.views.len(), self.spec.kind.feature_dim()]
+    pub fn shape(&self) -> [usize; 2] {
+        [self.spec.views(), self.spec.width()]
     }
 
     /// The features of one image, `[views, F]`; none when it is not in the store.
@@ -189,11 +197,32 @@ impl FeatureStore {
 
 impl FeatureSpec {
     /// Features of `kind` through `pipeline`.
-    pub fn new(kind: BackboneKind, pipeline: ImagePipeline) -> Self {
-        Self { kind, pipeline, pooling: Mean::Mean }
+    pub fn cnn(kind: BackboneKind, pipeline: ImagePipeline) -> Self {
+        Self::Cnn(CnnFeatures { kind, pipeline, pooling: Mean::Mean })
     }
 
-    /// SHA-256 of this and the backbone's fingerprint, in hexadecimal.
+    /// Embeddings of a pretrained encoder, of this width.
+    pub fn encoder(width: usize) -> Self {
+        Self::Encoder { encoder_width: width }
+    }
+
+    /// Views of an image, each of which has a feature.
+    fn views(&self) -> usize {
+        match self {
+            Self::Cnn(cnn) => cnn.pipeline.views.len(),
+            Self::Encoder { .. } => 1,
+        }
+    }
+
+    /// Values of a feature, `F`.
+    fn width(&self) -> usize {
+        match self {
+            Self::Cnn(cnn) => cnn.kind.feature_dim(),
+            Self::Encoder { encoder_width } => *encoder_width,
+        }
+    }
+
+    /// SHA-256 of this and the network's fingerprint, in hexadecimal.
     fn key(&self, fingerprint: &str) -> String {
         let text = serde_json::json!({ "format": rows::FORMAT, "backbone": fingerprint, "spec": self }).to_string();
         gxn_base::words::hex(Sha256::digest(text))

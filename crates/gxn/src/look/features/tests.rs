@@ -7,15 +7,20 @@ use burn::tensor::Device;
 use image::RgbImage;
 
 use super::*;
+use crate::look::backbone::Backbone;
 use gxn_data::View;
 
-fn spec(views: &[View]) -> FeatureSpec {
-    let kind = BackboneKind::Small;
-    FeatureSpec::new(kind, ImagePipeline { preprocess: kind.preprocess(), views: views.to_vec() })
+fn pipeline(views: &[View]) -> ImagePipeline {
+    ImagePipeline { preprocess: BackboneKind::Small.preprocess(), views: views.to_vec() }
 }
 
-fn backbone(seed: u64) -> Backbone {
-    Backbone::random(BackboneKind::Small, &Device::flex(), seed)
+fn spec(views: &[View]) -> FeatureSpec {
+    FeatureSpec::cnn(BackboneKind::Small, pipeline(views))
+}
+
+/// A CNN with weights drawn from `seed` that reads these views.
+fn network(views: &[View], seed: u64) -> FeatureNetwork {
+    FeatureNetwork::cnn(&Backbone::random(BackboneKind::Small, &Device::flex(), seed), pipeline(views))
 }
 
 /// Six different images as PNG files.
@@ -33,8 +38,8 @@ fn images(folder: &Path) -> Vec<ImageSource> {
 }
 
 /// Builds without interest in progress; returns how many images were computed, too.
-fn build(folder: &Path, spec: &FeatureSpec, backbone: &Backbone, images: &[ImageSource]) -> Built {
-    FeatureStore::build(folder, spec, backbone, images, &mut |_| ControlFlow::Continue(())).unwrap()
+fn build(folder: &Path, network: &FeatureNetwork, images: &[ImageSource]) -> Built {
+    FeatureStore::build(folder, network, images, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn files(folder: &Path, name: &str) -> PathBuf {
@@ -60,23 +65,22 @@ fn the_text_of_a_specification_never_changes() {
 fn rows_are_the_backbone_s_features_of_every_view() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
-    let backbone = backbone(1);
     let corner = View { crop: [0.0, 0.0, 0.5, 0.5], flip: false };
     let views = [View::FULL, FLIPPED, corner];
-    let spec = spec(&views);
-    let (store, contents, dropped) = build(&folder.path().join("f"), &spec, &backbone, &images);
+    let network = network(&views, 1);
+    let (store, contents, dropped) = build(&folder.path().join("f"), &network, &images);
     assert!(dropped.is_empty());
     assert_eq!((store.shape(), store.places.len()), ([3, 256], 6));
-    let means = FeatureCache::open(&folder.path().join("f"), &spec, &backbone.fingerprint()).unwrap();
+    let means = FeatureCache::open(&folder.path().join("f"), &spec(&views), &network.fingerprint().unwrap()).unwrap();
     assert_eq!(means.len(), 6);
-    let inference = Inference::new(&backbone);
+    let FeatureNetwork::Cnn { network: inference, pipeline, .. } = &network else { panic!("a CNN") };
     let hashes: Vec<ContentHash> = contents.into_iter().flatten().collect();
     for (number, (source, hash)) in images.iter().zip(&hashes).enumerate() {
         let image = gxn_data::load_image(source, &Default::default()).unwrap();
-        let mean = spec.pipeline.mean_feature(&inference, &image).unwrap();
+        let mean = pipeline.mean_feature(inference, &image).unwrap();
         assert_eq!(means.get(hash), Some(mean), "image {number}");
         for (view, row) in views.iter().zip(store.row(hash).unwrap().chunks(256)) {
-            let expected = inference.feature(&spec.pipeline.preprocess.apply(&image, *view)).unwrap();
+            let expected = inference.feature(&pipeline.preprocess.apply(&image, *view)).unwrap();
             assert_eq!(row, expected.into_iter().map(f16::from_f32).collect::<Vec<_>>(), "image {number}");
         }
     }
@@ -97,11 +101,11 @@ fn only_new_contents_are_computed() {
     let folder = tempfile::tempdir().unwrap();
     let mut images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
+    let network = network(&[View::FULL], 1);
     let mut calls = Vec::new();
     let mut count = |images: &[ImageSource]| {
         calls.clear();
-        let built = FeatureStore::build(&cache, &spec, &backbone, images, &mut |progress| {
+        let built = FeatureStore::build(&cache, &network, images, &mut |progress| {
             calls.push(progress);
             ControlFlow::Continue(())
         });
@@ -123,9 +127,9 @@ fn other_weights_and_other_settings_are_other_stores() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
     let cache = folder.path().join("f");
-    let first = build(&cache, &spec(&[View::FULL]), &backbone(1), &images).0;
-    let weights = build(&cache, &spec(&[View::FULL]), &backbone(2), &images).0;
-    let views = build(&cache, &spec(&[FLIPPED]), &backbone(1), &images).0;
+    let first = build(&cache, &network(&[View::FULL], 1), &images).0;
+    let weights = build(&cache, &network(&[View::FULL], 2), &images).0;
+    let views = build(&cache, &network(&[FLIPPED], 1), &images).0;
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 3);
     let hash = images[0].content_hash().unwrap();
     assert_ne!(first.row(&hash), weights.row(&hash));
@@ -148,7 +152,7 @@ fn bad_images_are_named_and_the_rest_goes_on() {
         images.insert(2, ImageSource::File(path));
     }
     images.push(ImageSource::File(folder.path().join("absent.png")));
-    let (store, contents, dropped) = build(&folder.path().join("f"), &spec(&[View::FULL]), &backbone(1), &images);
+    let (store, contents, dropped) = build(&folder.path().join("f"), &network(&[View::FULL], 1), &images);
     assert_eq!(store.places.len(), 6);
     let present: Vec<bool> = contents.iter().map(Option::is_some).collect();
     assert_eq!(present, [true, true, false, false, true, true, true, true, false]);
@@ -162,13 +166,13 @@ fn stopping_saves_what_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
-    let stopped = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
+    let network = network(&[View::FULL], 1);
+    let stopped = FeatureStore::build(&cache, &network, &images, &mut |progress| {
         if progress.done >= 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(stopped.is_err_and(|error| error.kind() == gxn_base::Kind::Interrupted));
     let mut first = None;
-    let built = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |progress| {
+    let built = FeatureStore::build(&cache, &network, &images, &mut |progress| {
         first.get_or_insert(progress.done);
         ControlFlow::Continue(())
     });
@@ -182,8 +186,8 @@ fn a_torn_tail_is_cut_and_computed_again() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
-    let whole = build(&cache, &spec, &backbone, &images).0;
+    let network = network(&[View::FULL], 1);
+    let whole = build(&cache, &network, &images).0;
     let hashes: Vec<_> = images.iter().map(|image| image.content_hash().unwrap()).collect();
     let expected = whole.gather(&hashes, ViewChoice::Mean).unwrap();
     drop(whole);
@@ -194,11 +198,11 @@ fn a_torn_tail_is_cut_and_computed_again() {
         let mut torn = full.clone();
         torn.resize(length, 0xab);
         fs::write(&rows, torn).unwrap();
-        let again = build(&cache, &spec, &backbone, &images).0;
+        let again = build(&cache, &network, &images).0;
         assert_eq!(again.gather(&hashes, ViewChoice::Mean).unwrap(), expected, "rows of {length} bytes");
     }
     fs::write(&contents, &fs::read(&contents).unwrap()[..70]).unwrap();
-    let again = build(&cache, &spec, &backbone, &images).0;
+    let again = build(&cache, &network, &images).0;
     assert_eq!(again.gather(&hashes, ViewChoice::Mean).unwrap(), expected);
 }
 
@@ -207,11 +211,11 @@ fn one_process_writes_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path());
     let cache = folder.path().join("f");
-    let (spec, backbone) = (spec(&[View::FULL]), backbone(1));
+    let network = network(&[View::FULL], 1);
     let mut inner = None;
-    let outer = FeatureStore::build(&cache, &spec, &backbone, &images, &mut |_| {
+    let outer = FeatureStore::build(&cache, &network, &images, &mut |_| {
         inner.get_or_insert_with(|| {
-            FeatureStore::build(&cache, &spec, &backbone, &images, &mut |_| ControlFlow::Continue(()))
+            FeatureStore::build(&cache, &network, &images, &mut |_| ControlFlow::Continue(()))
                 .map(|_| ())
                 .unwrap_err()
                 .to_string()
