@@ -16,7 +16,11 @@ fn the_demo_does_the_whole_job() {
     seen!(ran.stderr);
     // What it left is an ordinary dataset, run and index.
     works(["search", "a blue star", text(&demo.join("images"))]);
-    works(["evaluate", text(&demo.join("runs/demo")), text(&demo.join("images"))]);
+    works(["evaluate", text(&demo.join("runs/captions")), text(&demo.join("images"))]);
+    let report = std::fs::read_to_string(demo.join("report.html")).unwrap();
+    // Three hits for each of three searches, and four test images with captions.
+    assert_eq!(report.matches("<figure>").count(), 9 + 4, "{report}");
+    assert!(report.matches("<svg").count() > 10 && !report.contains("{{") && !report.contains("<script"), "{report}");
 
     refused!(args);
     let foreign = folder.path().join("home");

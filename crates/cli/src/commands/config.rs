@@ -11,11 +11,12 @@ use crate::args::RecipeArgs;
 use crate::output::print;
 
 /// Name and text of each recipe.
-const RECIPES: [(&str, &str); 10] = [
+const RECIPES: [(&str, &str); 11] = [
     ("own", include_str!("../../configs/own.toml")),
     ("on-encoder", include_str!("../../configs/on-encoder.toml")),
     ("finetune", include_str!("../../configs/finetune.toml")),
     ("demo", include_str!("../../configs/demo.toml")),
+    ("demo-captions", include_str!("../../configs/demo-captions.toml")),
     ("flickr8k", include_str!("../../configs/flickr8k.toml")),
     ("flickr8k-vsepp", include_str!("../../configs/flickr8k-vsepp.toml")),
     ("flickr8k-best", include_str!("../../configs/flickr8k-best.toml")),

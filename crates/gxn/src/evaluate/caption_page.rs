@@ -50,8 +50,11 @@ pub fn caption_page(
     Ok(page(PAGE, &[("title", &title), ("model", &model), ("count", &count), ("figures", &figures)]))
 }
 
-/// A small JPEG as a data URL.
-fn thumbnail(pixels: &RgbImage, name: &str) -> Result<String> {
+/// A JPEG as a data URL, its longer side 224 pixels. `name` names the image in an error.
+///
+/// # Errors
+/// When it cannot be written as JPEG.
+pub fn thumbnail(pixels: &RgbImage, name: &str) -> Result<String> {
     let (width, height) = pixels.dimensions();
     let scale = f64::from(SIDE_PX) / f64::from(width.max(height));
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);

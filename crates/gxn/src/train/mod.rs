@@ -61,7 +61,7 @@ use std::path::Path;
 pub use event::{Event, TrainObserver};
 pub use health::Alarm;
 pub use init_from::configuration;
-pub use page::training_page;
+pub use page::{training_charts, training_page};
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use run_lock::is_training;
 pub use trainer::{Outcome, Trainer};

@@ -24,6 +24,17 @@ struct History {
 }
 
 impl History {
+    /// # Errors
+    /// When the log cannot be read or has no step.
+    fn read(run: &Path) -> Result<Self> {
+        let log = run.join("log.jsonl");
+        let history = Self::of(&read_text(&log)?);
+        if history.steps.is_empty() && history.epochs.is_empty() {
+            return Err(Error::invalid(log.display().to_string(), "no step", "the log of a run that trained"));
+        }
+        Ok(history)
+    }
+
     fn of(log: &str) -> Self {
         let mut history = Self::default();
         for line in log.lines() {
@@ -55,11 +66,7 @@ impl History {
 /// # Errors
 /// When the log cannot be read or has no step.
 pub fn training_page(run: &Path) -> Result<String> {
-    let log = run.join("log.jsonl");
-    let history = History::of(&read_text(&log)?);
-    if history.steps.is_empty() && history.epochs.is_empty() {
-        return Err(Error::invalid(log.display().to_string(), "no step", "the log of a run that trained"));
-    }
+    let history = History::read(run)?;
     let name = run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into_owned());
     let values = [
         ("title", escape(&format!("Training of {name}"))),
@@ -69,6 +76,14 @@ pub fn training_page(run: &Path) -> Result<String> {
         ("config", escape(&read_text(&run.join("config.toml")).unwrap_or_default())),
     ];
     Ok(page(PAGE, &values.each_ref().map(|(name, value)| (*name, value.as_str()))))
+}
+
+/// The curves of [`training_page`] alone, as SVG.
+///
+/// # Errors
+/// When the log cannot be read or has no step.
+pub fn training_charts(run: &Path) -> Result<String> {
+    charts(&History::read(run)?)
 }
 
 fn number(line: &Map<String, Value>, name: &str) -> Option<f64> {
