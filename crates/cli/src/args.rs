@@ -484,7 +484,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
     /// Images to render
-    #[arg(long, alias = "pictures", default_value_t = 2000, value_name = "N")]
+    #[arg(long, alias = "pictures", default_value_t = 4000, value_name = "N")]
     pub images: usize,
     /// Replace an earlier demo in DIR
     #[arg(long)]

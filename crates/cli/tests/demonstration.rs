@@ -13,7 +13,9 @@ fn the_demo_does_the_whole_job() {
     let is_hit = |line: &&str| line.starts_with("   ");
     assert_eq!(ran.stdout.lines().filter(is_hit).filter(|line| line.contains("scene_")).count(), 9, "{}", ran.stdout);
     seen!(ran.stdout.lines().filter(|line| !is_hit(line)).collect::<Vec<_>>().join("\n"));
-    seen!(ran.stderr);
+    // So does what is wrong with a decoder that has hardly begun to learn.
+    let is_warning = |line: &&str| line.starts_with("warning: ");
+    seen!(ran.stderr.lines().filter(|line| !is_warning(line)).collect::<Vec<_>>().join("\n"));
     // What it left is an ordinary dataset, run and index.
     works(["search", "a blue star", text(&demo.join("images"))]);
     works(["evaluate", text(&demo.join("runs/captions")), text(&demo.join("images"))]);
