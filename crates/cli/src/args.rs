@@ -197,7 +197,8 @@ pub enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// A run, a checkpoint, or the folder of a pretrained encoder
+    /// A run, a checkpoint, or the folder of a pretrained encoder. Several with commas between them are an ensemble: the mean of
+    /// their scores
     #[arg(required_unless_present = "image_embeddings")]
     pub model: Option<PathBuf>,
     /// The dataset
@@ -238,6 +239,12 @@ pub struct EvaluateArgs {
     /// the split train are left out
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image_embeddings", "split", "protocol", "relevance", "ties", "drop_unpaired", "object_labels", "captions", "imagine", "html"])]
     pub judgements: Option<PathBuf>,
+    /// Rank the N best images of each caption once more, by score + W · ln p(caption | image) of the caption decoder
+    #[arg(long, value_name = "N", conflicts_with_all = ["image_embeddings", "judgements"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Option<u32>,
+    /// W of --rerank; without it the best one on these queries is taken, which is right for val only
+    #[arg(long, value_name = "W", requires = "rerank")]
+    pub rerank_weight: Option<f32>,
     /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,
@@ -440,6 +447,12 @@ pub struct SearchArgs {
     /// that searches images or one image that searches captions
     #[arg(long, value_name = "P")]
     pub min_relevance: Option<f32>,
+    /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rerank: Option<u32>,
+    /// W of --rerank; choose it on val with `gxn evaluate --rerank`
+    #[arg(long, value_name = "W", default_value_t = 0.015)]
+    pub rerank_weight: f32,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,
     /// The same as --format paths

@@ -128,3 +128,43 @@ fn names_are_escaped_and_other_formats_decoded() {
     let caption = |text: &str| text.split_once('\t').unwrap().1.to_owned();
     assert_eq!(caption(&decoded.stdout), caption(&plain.stdout));
 }
+
+#[test]
+fn the_decoder_ranks_the_best_images_once_more() {
+    let (model, data) = (text(&speaking().folder), text(data()));
+    let evaluate = |more: &[&str]| works([&["evaluate", model, data, "--format", "json"], more].concat()).json();
+    let (plain, none) = (evaluate(&[]), evaluate(&["--rerank", "3", "--rerank-weight", "0"]));
+    assert_eq!((&none["metrics"], &none["ranks"]), (&plain["metrics"], &plain["ranks"]));
+    assert_eq!(plain.get("reranked"), None);
+    let strong = evaluate(&["--rerank", "100", "--rerank-weight", "100"]);
+    assert_eq!((&strong["ranks"]["i2t"], &strong["reranked"]["chosen_here"]), (&plain["ranks"]["i2t"], &false.into()));
+    assert_ne!(strong["ranks"]["t2i"], plain["ranks"]["t2i"]);
+    let chosen = works(["evaluate", model, data, "--rerank", "3"]).stdout;
+    assert!(chosen.contains("re-ranked: the 3 best images of a caption, weight") && chosen.contains("chosen on these"));
+    refused!(["evaluate", text(&paper().folder), data, "--rerank", "3"]);
+    refused!(["evaluate", model, data, "--rerank", "3", "--relevance", "verbatim"]);
+}
+
+#[test]
+fn a_search_can_be_ordered_by_the_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    works(["index", text(data()), "--model", text(&speaking().folder), "--index", text(&index)]);
+    let search = |query: &str, more: &[&str]| {
+        let args = ["search", "--index", text(&index), query, "--format", "jsonl"];
+        works([&args[..], more].concat()).json_lines()
+    };
+    let plain = search("a red patch", &["--top", "24"]);
+    assert_eq!(search("a red patch", &["--top", "24", "--rerank", "24", "--rerank-weight", "0"]), plain);
+    let ordered = search("a red patch", &["--top", "24", "--rerank", "24", "--rerank-weight", "10"]);
+    let scores: Vec<f64> = ordered.iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b) && ordered != plain, "{scores:?}");
+    // ln p of a caption is far below zero, and pages are parts of one list; what is behind the five best stays.
+    assert!(scores[0] < -10.0, "{scores:?}");
+    let paged = search("a red patch", &["--top", "4", "--offset", "3", "--rerank", "5", "--rerank-weight", "10"]);
+    let ids = |hits: &[serde_json::Value]| hits.iter().map(|hit| hit["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&paged)[2..], ids(&plain)[5..7]);
+    assert_eq!(paged.iter().map(|hit| hit["rank"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 5, 6, 7]);
+    refused!(["search", "--index", text(&index), "red + blue", "--rerank", "5", "--target", "text"]);
+    refused!(["search", "--index", text(&index), "a", "+", "b", "--rerank", "5"]);
+}

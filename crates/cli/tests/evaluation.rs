@@ -291,3 +291,18 @@ fn strict_training_refuses_captions_that_are_cut() {
         "{ran:?}"
     );
 }
+
+/// Twice the same model is that model; with another one, the mean of the scores ranks otherwise.
+#[test]
+fn several_models_are_an_ensemble() {
+    let evaluate = |model: &str| works(["evaluate", model, text(data()), "--format", "json"]).json();
+    let (one, other) = (text(&cosine().folder), text(&other_seed().folder));
+    let [alone, twice, mixed] =
+        [one.to_owned(), format!("{one},{one}"), format!("{one},{other}")].map(|m| evaluate(&m));
+    assert_eq!((&twice["metrics"], &twice["ranks"]), (&alone["metrics"], &alone["ranks"]));
+    assert_eq!(mixed["model"], format!("the mean score of {one},{other}"));
+    assert_ne!(mixed["ranks"], alone["ranks"]);
+    // Order similarity and cosine have no mean, and captions are one model's.
+    refused!(["evaluate", &format!("{one},{}", text(&paper().folder)), text(data())]);
+    refused!(["evaluate", &format!("{one},{other}"), text(data()), "--rerank", "3"]);
+}

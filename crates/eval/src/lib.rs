@@ -4,6 +4,7 @@
 //! |---|---|
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
 //! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
+//! | rank the best images of a caption by a second score | [`Protocol::evaluate_reranked`], [`Reranking`] |
 //! | compare scores with judgements of people | [`Judgements::read`], [`pair_scores`], [`Agreement::new`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
 //! | show the result as a page with a chart | [`report_page()`], [`line_chart`] |
@@ -71,6 +72,7 @@ mod ranks;
 mod relevance_file;
 mod report;
 mod report_page;
+mod rerank;
 
 pub use ablation::{AblationRow, AblationTable, ControlComparison, LevelRecall, VariantResult, VariantResults};
 pub use agreement::Agreement;
@@ -91,3 +93,4 @@ pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Ranks, best_captions, pair_scores, ranks};
 pub use report::{About, Report};
 pub use report_page::report_page;
+pub use rerank::{Reranked, Reranking};

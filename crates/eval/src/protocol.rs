@@ -11,6 +11,7 @@ use crate::judging::{Judging, RelevanceRule};
 use crate::metrics::{Metrics, RankedQueries};
 use crate::precision::Precisions;
 use crate::ranks::{Ranks, ranks_under};
+use crate::rerank::{Reranked, Reranking};
 use gxn_base::{Error, Result};
 
 /// A way to score a split that others use too, so that numbers can be compared.
@@ -132,7 +133,28 @@ impl Protocol {
         scoring: Scoring,
         judging: &Judging,
     ) -> Result<Evaluation> {
+        self.evaluate_reranked(images, caption_image, embeddings, scoring, judging, None)
+    }
+
+    /// [`Protocol::evaluate_by`], with the images of a caption ranked once more by a second score.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate_by`], and when a second score fails, there is no weight for it and several folds, or more than the
+    /// own captions count: R-Precision of a re-ranked list is not defined here.
+    pub fn evaluate_reranked(
+        self,
+        images: usize,
+        caption_image: &[usize],
+        embeddings: &Embeddings,
+        scoring: Scoring,
+        judging: &Judging,
+        reranking: Option<Reranking<'_>>,
+    ) -> Result<Evaluation> {
         let selection = self.select(images, caption_image)?;
+        if let Some(reranking) = &reranking {
+            refuse(reranking, judging, selection.folds.len())?;
+        }
+        let mut reranked = None;
         let levels = [Some(embeddings.abstract_level), embeddings.grounded_level];
         for level in levels.iter().flatten() {
             check_rows("image embeddings", level.images, level.dim, images)?;
@@ -166,7 +188,11 @@ impl Protocol {
             if judging.relevance != RelevanceRule::Own {
                 precisions.push(Precisions::of(&embeddings, &relevance, fold.len(), scoring)?);
             }
-            let found = ranks_under(judging.ties, &embeddings, &relevance, scoring)?;
+            let mut found = ranks_under(judging.ties, &embeddings, &relevance, scoring)?;
+            if let Some(reranking) = &reranking {
+                let places = [gallery.as_slice(), chosen_captions];
+                reranked = Some(reranking.apply(&embeddings, &relevance, scoring, places, &mut found.text_to_image)?);
+            }
             all.image_to_text.extend(&found.image_to_text[..fold.len()]);
             all.text_to_image.extend(found.text_to_image);
         }
@@ -182,6 +208,7 @@ impl Protocol {
             positives_rule: judging.relevance.words(),
             tie_rule: judging.ties.rule(),
             unpaired_in_gallery: !distractors.is_empty(),
+            reranked,
             selection,
         })
     }
@@ -260,6 +287,22 @@ pub struct Evaluation {
     pub tie_rule: &'static str,
     /// Whether images without a caption were distractors for the captions; else they were left out.
     pub unpaired_in_gallery: bool,
+    /// How the images of a caption were ranked once more, where they were.
+    pub reranked: Option<Reranked>,
+}
+
+/// Refuses what re-ranking cannot report.
+fn refuse(reranking: &Reranking<'_>, judging: &Judging, folds: usize) -> Result<()> {
+    if reranking.candidates == 0 {
+        return Err(Error::invalid("re-ranking", "0 images of each caption", "at least 1"));
+    }
+    if judging.relevance != RelevanceRule::Own {
+        return Err(Error::invalid("re-ranking", "more than the own captions as right", "the own captions"));
+    }
+    if folds > 1 && reranking.weight.is_none() {
+        return Err(Error::invalid("re-ranking", format!("{folds} folds and no weight"), "a weight chosen elsewhere"));
+    }
+    Ok(())
 }
 
 /// The chosen rows, without a copy where they are consecutive.

@@ -11,6 +11,7 @@ use crate::plausible_match::PlausibleMatch;
 use crate::precision::Precisions;
 use crate::protocol::Evaluation;
 use crate::ranks::Ranks;
+use crate::rerank::Reranked;
 use gxn_base::fs::write_text;
 use gxn_base::text::read_text;
 use gxn_base::words::first_few;
@@ -77,6 +78,9 @@ pub struct Report {
     pub similarity: String,
     /// Weight of the abstract level.
     pub lambda: f32,
+    /// How the images of a caption were ranked once more, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<Reranked>,
     /// Ids of images that were left out because they have no caption.
     pub left_out: Vec<String>,
     /// Ids of images without a caption among which captions had to find theirs; reports of earlier versions have none.
@@ -127,6 +131,7 @@ impl Report {
             created: now(),
             similarity: similarity_name(evaluation.scoring.similarity).into(),
             lambda: evaluation.scoring.lambda,
+            reranked: evaluation.reranked,
             left_out: if evaluation.unpaired_in_gallery { Vec::new() } else { unpaired.clone() },
             distractors: if evaluation.unpaired_in_gallery { unpaired } else { Vec::new() },
             fold_images: selection.folds.iter().map(ExactSizeIterator::len).collect(),
@@ -251,6 +256,11 @@ impl Report {
             self.positives_rule,
             self.tie_rule
         );
+        if let Some(Reranked { candidates, weight, chosen_here }) = self.reranked {
+            let chosen = if chosen_here { ", chosen on these queries" } else { "" };
+            out.pop();
+            out += &format!("re-ranked: the {candidates} best images of a caption, weight {weight}{chosen}\n\n");
+        }
         out += "                  R@1     R@5    R@10  median    mean\n";
         let values = self.metrics.values();
         for (name, first) in [("image to text", 0), ("text to image", 5)] {

@@ -1,6 +1,6 @@
 //! `gxn evaluate` and `gxn compare`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -66,15 +66,19 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line();
     stop_flag()?;
-    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let (first, others) = members(args, model)?;
+    let encoder = Encoder::load(&first)?.with_feature_cache()?;
     let dataset = open_for(&encoder, source, &args.reading)?;
-    let measurement = Measurement::new(&encoder, model, &dataset, split_of(&args.split));
+    let measurement = Measurement::new(&encoder, &first, &dataset, split_of(&args.split));
     let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
     if let Some(lambda) = args.lambda {
         measurement = measurement.with_lambda(lambda)?;
     }
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
-    let encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
+    let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
+    for other in &others {
+        encoded = encoded.beside(&of_member(other, &measurement)?)?;
+    }
     report_dropped(&encoded.dropped);
     let mut more = String::new();
     if let Some(folder) = &args.captions {
@@ -91,11 +95,56 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if relevance == RelevanceRule::Own {
         note_equal_captions(&texts, &encoded.caption_image);
     }
-    let mut report = measurement.report_by(&encoded, &judging(args, relevance)?)?;
+    let judging = judging(args, relevance)?;
+    let mut report = match args.rerank {
+        Some(candidates) => reranked(&measurement, &encoded, &judging, candidates as usize, args.rerank_weight)?,
+        None => measurement.report_by(&encoded, &judging)?,
+    };
+    if !others.is_empty() {
+        report.model = format!("the mean score of {}", model.display());
+    }
     if let Some(labels) = labels {
         report.pmrp = Some(encoded.plausible_match(measurement.scoring, &labels)?);
     }
     Ok(Measured { report, more })
+}
+
+/// The models of an ensemble, or the one model; of an ensemble nothing but recall is measured.
+fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let mut all = listed(model).into_iter();
+    let first = all.next().unwrap_or_default();
+    let others: Vec<PathBuf> = all.collect();
+    if !others.is_empty() && (args.captions.is_some() || args.imagine.is_some() || args.rerank.is_some()) {
+        bail!("--captions, --imagine and --rerank need one model; {} are named: {}", others.len() + 1, model.display());
+    }
+    Ok((first, others))
+}
+
+/// The embeddings of a further model of an ensemble.
+fn of_member(path: &Path, first: &Measurement) -> Result<EncodedDataset> {
+    let encoder = Encoder::load(path)?.with_feature_cache()?;
+    let other = Measurement::new(&encoder, path, first.dataset, first.split);
+    if other.scoring.similarity != first.scoring.similarity {
+        bail!(
+            "{} and {} compare embeddings differently: their scores have no mean",
+            first.model.display(),
+            path.display()
+        );
+    }
+    encode::with_progress(&encoder, first.dataset, Some(first.split), None)
+}
+
+fn reranked(
+    measurement: &Measurement,
+    encoded: &EncodedDataset,
+    judging: &Judging,
+    candidates: usize,
+    weight: Option<f32>,
+) -> Result<Report> {
+    let line = ProgressLine::of("re-ranking");
+    let report = measurement.report_reranked(encoded, judging, candidates, weight, &line);
+    line.clear();
+    Ok(report?)
 }
 
 /// Compares a model's scores with judgements of people.
@@ -253,8 +302,13 @@ pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
 
 /// The reports of one argument: a file, or several with commas between them.
 fn group(files: &Path) -> gxn::Result<Vec<Report>> {
-    match files.to_str().filter(|text| text.contains(',') && !files.exists()) {
-        Some(list) => list.split(',').map(|file| Report::read(Path::new(file))).collect(),
-        None => Ok(vec![Report::read(files)?]),
+    listed(files).iter().map(|file| Report::read(file)).collect()
+}
+
+/// A path, or several with commas between them.
+fn listed(paths: &Path) -> Vec<PathBuf> {
+    match paths.to_str().filter(|text| text.contains(',') && !paths.exists()) {
+        Some(list) => list.split(',').map(PathBuf::from).collect(),
+        None => vec![paths.to_path_buf()],
     }
 }

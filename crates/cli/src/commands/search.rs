@@ -45,7 +45,10 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         method: if args.exact { Method::Exact } else { Method::Auto },
         ..SearchOptions::new(args.target, args.top)
     };
-    let mut found = retriever.search(&query, &options)?;
+    let mut found = match args.rerank {
+        Some(candidates) => reranked(&retriever, &query, options, candidates as usize, args.rerank_weight)?,
+        None => retriever.search(&query, &options)?,
+    };
     note(&found);
     let best = args.min_relevance.map(|least| found.keep_relevant(least)).transpose()?.flatten();
     if args.min_relevance.is_none() && found.probably_none {
@@ -57,6 +60,25 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(NOTHING_FOUND));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page that `options` asks for, of the hits among the `candidates` best in the order of the second score; behind them the others
+/// follow as they are.
+fn reranked(
+    retriever: &Retriever,
+    query: &Query,
+    options: SearchOptions<'_>,
+    candidates: usize,
+    weight: f32,
+) -> Result<Found> {
+    let SearchOptions { offset, top, .. } = options;
+    let best = SearchOptions { offset: 0, top: candidates.max(offset + top), ..options };
+    let mut found = retriever.search(query, &best)?;
+    let behind = found.hits.split_off(candidates.min(found.hits.len()));
+    retriever.rerank(query, &mut found, weight)?;
+    found.hits.extend(behind);
+    found.hits = found.hits.into_iter().skip(offset).take(top).collect();
+    Ok(found)
 }
 
 /// The query of all arguments. A number that was taken as a weight is reported: it may have been meant as words.

@@ -37,11 +37,7 @@ impl Encoder {
     /// When the model has no caption decoder or is a pretrained encoder, and when `beam` is 0.
     pub fn caption_features(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<GeneratedCaption>>> {
         let trained = self.trained()?;
-        let Some(decoder) = &trained.model.caption_decoder else {
-            let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
-            return Err(Error::unsupported("the model", found, "a model that captions images")
-                .with_remedy(Remedy::TrainCaptions));
-        };
+        let decoder = trained.model.caption_decoder.as_ref().ok_or_else(|| self.without_decoder())?;
         if beam == 0 {
             return Err(Error::invalid("the beam", "width 0", "at least 1"));
         }

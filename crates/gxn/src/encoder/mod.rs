@@ -5,6 +5,7 @@
 
 mod generate;
 mod images;
+mod likelihood;
 mod pretrained;
 mod trained;
 

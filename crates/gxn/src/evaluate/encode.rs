@@ -15,7 +15,7 @@ use gxn_data::{Account, Caption, Dataset, Dropped, ImageLimits, ImageSource, Pur
 use gxn_eval::metrics::{Bootstrap, Metrics};
 use gxn_eval::{
     About, Embeddings, Judging, LevelEmbeddings, ObjectLabels, PlausibleMatch, Protocol, ReferenceCaptions, Report,
-    Scoring, write_npy,
+    Reranking, Scoring, write_npy,
 };
 
 /// Images encoded between two reports of progress.
@@ -210,6 +210,24 @@ impl EncodedDataset {
         self.image_ids.iter().filter_map(|id| by_id.get(id.as_str()).copied()).collect()
     }
 
+    /// These embeddings with another model's of the same data beside them: a score is then the mean of both models' cosines, or
+    /// the sum of their order similarities.
+    ///
+    /// # Errors
+    /// When the models did not encode the same items, or have different numbers of levels.
+    pub fn beside(&self, other: &Self) -> Result<Self> {
+        let items = |one: &Self| (one.image_ids.clone(), one.caption_ids.clone());
+        if items(self) != items(other) {
+            return Err(Error::conflict(
+                "the models' embeddings",
+                "other images or captions",
+                "the same of each model",
+            ));
+        }
+        let (images, captions) = (self.images.beside(&other.images)?, self.captions.beside(&other.captions)?);
+        Ok(Self { images, captions, ..self.clone() })
+    }
+
     /// Recall and ranks over everything that was encoded, without intervals.
     ///
     /// # Errors
@@ -239,8 +257,25 @@ impl EncodedDataset {
         about: About,
         bootstrap: Bootstrap,
     ) -> Result<Report> {
-        let embeddings = paired(&self.images, &self.captions);
-        let evaluation = protocol.evaluate_by(self.images.count, &self.caption_image, &embeddings, scoring, judging)?;
+        self.report_reranked(protocol, scoring, judging, None, about, bootstrap)
+    }
+
+    /// [`EncodedDataset::report`] with a second score. Its positions are rows.
+    ///
+    /// # Errors
+    /// As [`Protocol::evaluate_reranked`].
+    pub(super) fn report_reranked(
+        &self,
+        protocol: Protocol,
+        scoring: Scoring,
+        judging: &Judging,
+        reranking: Option<Reranking<'_>>,
+        about: About,
+        bootstrap: Bootstrap,
+    ) -> Result<Report> {
+        let (embeddings, count) = (paired(&self.images, &self.captions), self.images.count);
+        let evaluation =
+            protocol.evaluate_reranked(count, &self.caption_image, &embeddings, scoring, judging, reranking)?;
         Report::new(&evaluation, &self.image_ids, about, bootstrap)
     }
 

@@ -8,7 +8,7 @@ use crate::encoder::Encoder;
 use gxn_base::{Error, Progress, Remedy, Result};
 use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;
-use gxn_eval::{About, Judging, Protocol, Report, Scoring};
+use gxn_eval::{About, Judging, Protocol, Report, Reranking, Scoring};
 
 /// What is measured, and how.
 #[derive(Debug, Clone, Copy)]
@@ -76,14 +76,38 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`EncodedDataset::report`].
     pub fn report_by(&self, encoded: &EncodedDataset, judging: &Judging) -> Result<Report> {
+        encoded.report(self.protocol, self.scoring, judging, self.about(), self.bootstrap)
+    }
+
+    /// [`Measurement::report_by`], with the `candidates` best images of each caption ranked once more by score + weight · ln p(caption
+    /// | image), the caption decoder's. Without a weight the best one on these queries is taken, which the report says. `progress`
+    /// counts pairs of an image and a caption.
+    ///
+    /// # Errors
+    /// As [`Measurement::report_by`]; when the model has no caption decoder; and when `progress` is cancelled.
+    pub fn report_reranked(
+        &self,
+        encoded: &EncodedDataset,
+        judging: &Judging,
+        candidates: usize,
+        weight: Option<f32>,
+        progress: &dyn Progress,
+    ) -> Result<Report> {
+        let texts = encoded.caption_texts(self.dataset);
+        let grounded = encoded.images.grounded_level.as_deref().unwrap_or_default();
+        let second = |pairs: &[(usize, usize)]| self.encoder.caption_log_likelihoods(grounded, &texts, pairs, progress);
+        let reranking = Some(Reranking { candidates, weight, second: &second });
+        encoded.report_reranked(self.protocol, self.scoring, judging, reranking, self.about(), self.bootstrap)
+    }
+
+    fn about(&self) -> About {
         let is_on_files = self.encoder.trained().is_ok_and(|trained| trained.image_files().is_some());
         let on_files = if is_on_files { ", on embeddings from files" } else { "" };
-        let about = About {
+        About {
             dataset: self.dataset.name.clone(),
             split: self.split.to_string(),
             model: format!("{} {}{on_files}", self.model.display(), short(self.encoder.fingerprint())),
             data_sha: Some(self.dataset.hash()),
-        };
-        encoded.report(self.protocol, self.scoring, judging, about, self.bootstrap)
+        }
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Embedding, Gxn};
 use crate::look::{Phase, TextFeatures, TokenBatch};
+use gxn_base::{Error, Result};
 
 /// Items in a batch when only embeddings are wanted.
 const BATCH: usize = 256;
@@ -43,6 +44,28 @@ impl EmbeddingRows {
         if let (Some(rows), Some(more)) = (&mut self.grounded_level, other.grounded_level) {
             rows.extend(more);
         }
+    }
+
+    /// Each item's rows with those of the same item in `other` behind them, level by level.
+    ///
+    /// # Errors
+    /// When the numbers of items or levels differ.
+    pub fn beside(&self, other: &Self) -> Result<Self> {
+        let shape = |rows: &Self| format!("{} items, grounded level: {}", rows.count, rows.grounded_level.is_some());
+        if shape(self) != shape(other) {
+            return Err(Error::conflict("embeddings side by side", shape(other), shape(self)));
+        }
+        let level = |own: &[f32], others: &[f32]| -> Vec<f32> {
+            let pairs = own.chunks_exact(self.dim).zip(others.chunks_exact(other.dim));
+            pairs.flat_map(|(own, other)| own.iter().chain(other).copied()).collect()
+        };
+        let grounded = self.grounded_level.as_ref().zip(other.grounded_level.as_ref());
+        Ok(Self {
+            count: self.count,
+            dim: self.dim + other.dim,
+            abstract_level: level(&self.abstract_level, &other.abstract_level),
+            grounded_level: grounded.map(|(own, other)| level(own, other)),
+        })
     }
 
     /// Width of [`EmbeddingRows::joined`].

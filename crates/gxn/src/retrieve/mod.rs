@@ -15,6 +15,7 @@
 //! | [`edit`] | one image added or removed |
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`retriever`], [`found`] | model + index + query → hits |
+//! | `rerank` | hits in the order of a second score, the caption decoder's |
 //! | [`calibration`] | scores → probability of being relevant |
 
 pub mod calibration;
@@ -31,6 +32,7 @@ pub mod provenance;
 pub mod query;
 pub mod refresh;
 pub mod report;
+mod rerank;
 pub mod retriever;
 pub mod shard;
 mod source;

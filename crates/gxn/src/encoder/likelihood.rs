@@ -1,0 +1,65 @@
+//! How likely the caption decoder finds captions of images.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::Encoder;
+use crate::look::{Phase, TokenBatch};
+use gxn_base::{Error, Progress, Remedy, Result};
+
+/// Pairs that are read together.
+const BATCH: usize = 256;
+
+impl Encoder {
+    /// ln p(caption | image) by the caption decoder (Eq. 4), the sum over the caption's words and its end, for pairs of an
+    /// image and a caption: rows of `grounded` (v_l, `[N, D]` row-major) and of `texts`. A word that the decoder cannot generate
+    /// counts as the unknown word. `progress` counts pairs.
+    ///
+    /// # Errors
+    /// When the model has no caption decoder, a pair names a row that is not there, or `progress` is cancelled.
+    pub fn caption_log_likelihoods<S: AsRef<str>>(
+        &self,
+        grounded: &[f32],
+        texts: &[S],
+        pairs: &[(usize, usize)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<f32>> {
+        let trained = self.trained()?;
+        let decoder = trained.model.caption_decoder.as_ref().ok_or_else(|| self.without_decoder())?;
+        let (dim, sentence) = (self.dim(), &trained.model.sentence);
+        let images = grounded.len() / dim;
+        if let Some((image, text)) = pairs.iter().find(|&&(image, text)| image >= images || text >= texts.len()) {
+            let expected = format!("images below {images}, captions below {}", texts.len());
+            return Err(Error::invalid("pair to score", format!("image {image}, caption {text}"), expected));
+        }
+        let tokens = trained.tokens(texts);
+        // Captions of one length fill a batch without padding.
+        let mut order: Vec<usize> = (0..pairs.len()).collect();
+        order.sort_by_key(|&at| tokens[pairs[at].1].len());
+        let mut found = vec![0.0; pairs.len()];
+        for (done, batch) in order.chunks(BATCH).enumerate() {
+            let rows = batch.iter().flat_map(|&at| &grounded[pairs[at].0 * dim..][..dim]).copied().collect();
+            let v_l = Tensor::<2>::from_data(TensorData::new(rows, [batch.len(), dim]), &trained.device);
+            let captions = || batch.iter().map(|&at| tokens[pairs[at].1].as_slice());
+            let inputs: Vec<&[u32]> = captions().map(|caption| &caption[..caption.len() - 1]).collect();
+            let targets = captions().flat_map(|caption| caption[1..].iter().map(|&token| decoder.output_of(token)));
+            let inputs = TokenBatch::new(&inputs);
+            let words = sentence.word_vectors(&inputs);
+            let each = decoder.log_probabilities(v_l, words, inputs.lengths(), targets.collect(), Phase::Evaluate);
+            let mut each = each.into_data().iter::<f32>().collect::<Vec<_>>().into_iter();
+            for (&at, &words) in batch.iter().zip(inputs.lengths()) {
+                found[at] = each.by_ref().take(words).sum();
+            }
+            progress.update("pairs", (done * BATCH + batch.len()).min(pairs.len()), pairs.len());
+            if progress.cancelled() {
+                return Err(Error::interrupted());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Why a model cannot caption.
+    pub(super) fn without_decoder(&self) -> Error {
+        let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
+        Error::unsupported("the model", found, "a model that captions images").with_remedy(Remedy::TrainCaptions)
+    }
+}
