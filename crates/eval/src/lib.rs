@@ -93,4 +93,4 @@ pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Ranks, best_captions, pair_scores, ranks};
 pub use report::{About, Report};
 pub use report_page::report_page;
-pub use rerank::{Reranked, Reranking};
+pub use rerank::{PairScores, Reranked, Reranking};

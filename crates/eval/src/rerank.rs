@@ -13,6 +13,9 @@ use gxn_base::{Error, Result};
 /// Weights of which the best is taken where none is given.
 const WEIGHTS: [f32; 10] = [0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2];
 
+/// The scores of pairs of an image and a caption, positions in the data.
+pub type PairScores<'a> = &'a dyn Fn(&[(usize, usize)]) -> Result<Vec<f32>>;
+
 /// Text→image with a second score: the `candidates` best images of each caption are ordered by score + weight · second.
 #[derive(Clone, Copy)]
 pub struct Reranking<'a> {
@@ -20,8 +23,8 @@ pub struct Reranking<'a> {
     pub candidates: usize,
     /// The weight; without one, that with the highest R@1 + R@5 + R@10 on the queries themselves.
     pub weight: Option<f32>,
-    /// The second scores of pairs of an image and a caption, positions in the data.
-    pub second: &'a dyn Fn(&[(usize, usize)]) -> Result<Vec<f32>>,
+    /// The second score.
+    pub second: PairScores<'a>,
 }
 
 /// How a report was re-ranked.
