@@ -245,6 +245,10 @@ pub struct EvaluateArgs {
     /// W of --rerank; without it the best one on these queries is taken, which is right for val only
     #[arg(long, value_name = "W", requires = "rerank")]
     pub rerank_weight: Option<f32>,
+    /// Put each caption into this template before a pretrained encoder reads it, such as "a photo of {}"; with several, the mean
+    /// of their embeddings counts
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "image_embeddings")]
+    pub prompt: Vec<String>,
     /// Ids of the image rows, one per line
     #[arg(long, value_name = "TXT", requires = "caption_image_ids")]
     pub image_ids: Option<PathBuf>,
@@ -365,6 +369,10 @@ pub struct EncodeArgs {
     /// Encode one split only
     #[arg(long, value_parser = ["train", "val", "test"])]
     pub split: Option<String>,
+    /// Put each caption into this template before a pretrained encoder reads it, such as "a photo of {}"; with several, the mean
+    /// of their embeddings counts
+    #[arg(long, value_name = "TEMPLATE")]
+    pub prompt: Vec<String>,
     /// Where to write; must not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
@@ -447,6 +455,10 @@ pub struct SearchArgs {
     /// that searches images or one image that searches captions
     #[arg(long, value_name = "P")]
     pub min_relevance: Option<f32>,
+    /// Put each text of the query into this template before a pretrained encoder reads it, such as "a photo of {}"; with several, the mean
+    /// of their embeddings counts
+    #[arg(long, value_name = "TEMPLATE")]
+    pub prompt: Vec<String>,
     /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,

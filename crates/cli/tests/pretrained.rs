@@ -66,6 +66,17 @@ fn an_encoder_stands_for_a_model() {
     assert!(found[0]["path"].as_str().unwrap().ends_with("red_0.png"), "{found:?}");
     assert_eq!(works(["index", text(&photos)]).stderr.matches("encoded").count(), 0, "nothing is new");
 
+    // One template that adds nothing changes nothing; a run knows no templates.
+    let rsum = |prompts: &[&str]| {
+        let args = [&["evaluate", text(&clip), text(data()), "--split", "train", "--format", "json"], prompts].concat();
+        works(args).json()["metrics"]["rsum"].as_f64().unwrap()
+    };
+    assert_eq!(rsum(&["--prompt", "{}"]), rsum(&[]));
+    assert_ne!(rsum(&["--prompt", "a dog {}", "--prompt", "{} at the side"]), rsum(&[]));
+    let best = |query: &[&str]| works([&["search", "-C", text(&photos), "-f"], query].concat()).stdout;
+    assert_eq!(best(&["red", "--prompt", "a dog {}"]), best(&["a dog red"]));
+    refused!(["search", "red", text(&photos), "--prompt", "a dog"]);
+
     let out = folder.path().join("out");
     works(["encode", text(&clip), text(data()), "--output", text(&out)]);
     let described: serde_json::Value =
@@ -292,4 +303,31 @@ fn an_index_counts_captions_that_are_cut() {
     assert!(ran.stderr.contains("1 caption with more than 60 words (data.max_tokens): only these are read"), "{ran:?}");
     let ran = gxn([&args[..], &["--index", text(&folder.path().join("strict")), "--strict"]].concat());
     assert!(ran.code == 1 && ran.stderr.contains("expected none in strict mode"), "{ran:?}");
+}
+
+/// A checkpoint that holds its encoder needs nothing else; one folder on both sides is held once.
+#[test]
+fn a_checkpoint_holds_its_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = small_clip(folder.path());
+    let texts = format!("look.sentence.encoder.path={}", text(&clip));
+    let more = ["--set", &texts, "--set", "look.embed_encoders=true", "--seed", "3"];
+    let run = trained_on(folder.path(), "whole", &clip, &more);
+    let metrics =
+        |model: &Path| works(["evaluate", text(model), text(data()), "--format", "json"]).json()["metrics"].clone();
+    let before = metrics(&run);
+    std::fs::remove_dir_all(&clip).unwrap();
+    let copied = folder.path().join("elsewhere");
+    copy(&run.join("best"), &copied);
+    works(["train", "--resume", text(&run)]);
+    std::fs::rename(&run, folder.path().join("moved")).unwrap();
+    assert_eq!(metrics(&copied), before);
+    assert_eq!(metrics(&folder.path().join("moved")), before);
+    let held: Vec<_> = std::fs::read_dir(copied.join("encoders")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(held, ["images"]);
+    let shard = copied.join("encoders/images/model-00001-of-00002.safetensors");
+    let mut changed = std::fs::read(&shard).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&shard, changed).unwrap();
+    refused!(["evaluate", text(&copied), text(data())]);
 }

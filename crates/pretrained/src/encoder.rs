@@ -138,6 +138,18 @@ impl PretrainedEncoder {
         self.fingerprint.get(|| fingerprint(&self.folder)).cloned()
     }
 
+    /// All files that it reads: a folder with these alone is the same encoder.
+    ///
+    /// # Errors
+    /// When the weights are missing.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let shards = self.folder.path().join("model.safetensors.index.json");
+        let mut files = small_files(&self.folder)?;
+        files.extend(self.folder.weights()?);
+        files.extend(shards.exists().then_some(shards));
+        Ok(files)
+    }
+
     fn weights(&self) -> Result<Weights> {
         towers::weights(&self.config, &self.folder.weights()?)
     }

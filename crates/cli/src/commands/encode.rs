@@ -18,7 +18,7 @@ use gxn_base::words::counted;
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     machine_line();
     stop_flag()?;
-    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
+    let encoder = Encoder::load(&args.model)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
     let encoded = with_progress(&encoder, &dataset, split, None)?;

@@ -67,7 +67,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     machine_line();
     stop_flag()?;
     let (first, others) = members(args, model)?;
-    let encoder = Encoder::load(&first)?.with_feature_cache()?;
+    let encoder = Encoder::load(&first)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, source, &args.reading)?;
     let measurement = Measurement::new(&encoder, &first, &dataset, split_of(&args.split));
     let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
@@ -77,7 +77,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
     let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
     for other in &others {
-        encoded = encoded.beside(&of_member(other, &measurement)?)?;
+        encoded = encoded.beside(&of_member(other, &args.prompt, &measurement)?)?;
     }
     report_dropped(&encoded.dropped);
     let mut more = String::new();
@@ -103,6 +103,9 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if !others.is_empty() {
         report.model = format!("the mean score of {}", model.display());
     }
+    if !args.prompt.is_empty() {
+        report.model += &format!(", prompts: {}", args.prompt.join(" | "));
+    }
     if let Some(labels) = labels {
         report.pmrp = Some(encoded.plausible_match(measurement.scoring, &labels)?);
     }
@@ -121,8 +124,8 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
 }
 
 /// The embeddings of a further model of an ensemble.
-fn of_member(path: &Path, first: &Measurement) -> Result<EncodedDataset> {
-    let encoder = Encoder::load(path)?.with_feature_cache()?;
+fn of_member(path: &Path, prompts: &[String], first: &Measurement) -> Result<EncodedDataset> {
+    let encoder = Encoder::load(path)?.with_prompts(prompts)?.with_feature_cache()?;
     let other = Measurement::new(&encoder, path, first.dataset, first.split);
     if other.scoring.similarity != first.scoring.similarity {
         bail!(
@@ -153,7 +156,7 @@ fn judged(args: &EvaluateArgs, file: &Path) -> Result<ExitCode> {
     let judgements = Judgements::read(file)?;
     machine_line();
     stop_flag()?;
-    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let encoder = Encoder::load(model)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, source, &args.reading)?;
     let measurement = Measurement::new(&encoder, model, &dataset, split_of(&args.split));
     let Measurement { scoring, .. } = match args.lambda {

@@ -10,7 +10,8 @@
 //! | `backbone.safetensors` | the frozen CNN, where it was not and no pretrained encoder stands in its place |
 //! | `card.json` | where the model comes from: data hash, seed, step, validation result |
 //!
-//! A pretrained encoder is not inside: `config.toml` has its path and fingerprint.
+//! Of a pretrained encoder `config.toml` has path and fingerprint; its files are inside, in `encoders`, where the configuration
+//! asks for it (`look.embed_encoders`).
 
 mod stored;
 pub mod weights;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DataPlaces, RunConfig};
 use crate::look::backbone::Backbone;
+use crate::look::held_encoders::hold;
 use crate::look::{ImagePipeline, Init};
 use crate::model::{Generators, Gxn};
 use gxn_base::fs::{write_atomically, write_synced};
@@ -134,6 +136,7 @@ impl Checkpoint {
         if let Some(frozen) = &self.frozen {
             weights::save(&weights::collect(frozen), &folder.join("backbone.safetensors"))?;
         }
+        hold(&self.config.look, folder)?;
         let (fingerprint, files) = stored::hash_files(folder)?;
         let cnn = self.frozen.as_ref().or(self.model.backbone.as_ref()).map(Backbone::fingerprint);
         let meta = Meta { format: FORMAT, kind: KIND.into(), fingerprint: fingerprint.clone(), files, cnn };

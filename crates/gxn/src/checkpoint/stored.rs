@@ -159,7 +159,8 @@ impl StoredCheckpoint {
             }
             require_hash(&folder, &hex(whole.finalize()), &meta.fingerprint)?;
         }
-        let config = RunConfig::load_stored(&folder.join("config.toml"))?;
+        let mut config = RunConfig::load_stored(&folder.join("config.toml"))?;
+        config.look.held_in = Some(folder.clone());
         if frozen.is_none() && !config.look.finetune && config.look.encoder.is_none() {
             let what = folder.display().to_string();
             return Err(Error::damaged(what, format!("no {BACKBONE}"), "the weights of the CNN").with_hint(DAMAGED));

@@ -1,5 +1,7 @@
 //! LOOK: backbone, features and encoders.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{is_fraction, is_positive, require};
@@ -15,6 +17,11 @@ const MAX_SIDE_PX: u32 = 4096;
 pub struct LookConfig {
     /// A pretrained encoder whose image tower makes the features of images in the CNN's place; beyond the paper.
     pub encoder: Option<ImageEncoderFolder>,
+    /// Checkpoints hold the files of the pretrained encoders, so that a checkpoint alone can encode; else their paths only.
+    pub embed_encoders: bool,
+    /// The run or checkpoint that holds them; it is known when it is opened.
+    #[serde(skip)]
+    pub held_in: Option<PathBuf>,
     /// The CNN.
     pub backbone: BackboneKind,
     /// Its weight file, or "random". Empty is right for a backbone without published weights only.
@@ -54,6 +61,8 @@ impl Default for LookConfig {
     fn default() -> Self {
         Self {
             encoder: None,
+            embed_encoders: false,
+            held_in: None,
             backbone: BackboneKind::EfficientNetLite2,
             weights: String::new(),
             finetune: false,
@@ -95,6 +104,13 @@ impl LookConfig {
 
     /// Refuses what is for a CNN where there is none: nothing is passed over.
     fn validate_encoder(&self) -> Result<()> {
+        let has_none = self.encoder.is_none() && self.sentence.encoder.is_none();
+        require(
+            !(self.embed_encoders && has_none),
+            "look.embed_encoders",
+            "true",
+            "false, without a pretrained encoder",
+        )?;
         if self.encoder.is_none() {
             return Ok(());
         }

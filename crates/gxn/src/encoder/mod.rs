@@ -7,6 +7,7 @@ mod generate;
 mod images;
 mod likelihood;
 mod pretrained;
+mod prompts;
 mod trained;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use gxn_data::{Dataset, UNKNOWN};
 use gxn_pretrained::PretrainedEncoder;
 use pretrained::Pretrained;
 pub(crate) use pretrained::is_pretrained;
+use prompts::Prompts;
 
 /// A model ready to embed, and, where it was trained to, to caption and generate. All methods take `&self`; threads may
 /// share one.
@@ -67,6 +69,35 @@ impl Encoder {
             Network::Pretrained(_) => None,
         };
         Ok(Self { cache, ..self })
+    }
+
+    /// A pretrained encoder that puts each text into templates such as `a photo of {}` and takes the mean of their embeddings.
+    /// Without templates nothing changes.
+    ///
+    /// # Errors
+    /// A template in which `{}` does not stand once; any at all for a network that gxn trained.
+    pub fn with_prompts(mut self, templates: &[String]) -> Result<Self> {
+        let prompts = Prompts::new(templates)?;
+        match &mut self.network {
+            Network::Pretrained(pretrained) => pretrained.prompts = prompts,
+            Network::Trained(_) if templates.is_empty() => {}
+            Network::Trained(_) => {
+                return Err(Error::unsupported(
+                    format!("prompts for {}", self.path.display()),
+                    "a model that gxn trained on captions as they are",
+                    "a pretrained encoder",
+                ));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The templates that texts are put into.
+    pub fn prompts(&self) -> &[String] {
+        match &self.network {
+            Network::Trained(_) => &[],
+            Network::Pretrained(pretrained) => pretrained.prompts.templates(),
+        }
     }
 
     /// The run, checkpoint or folder that it was loaded from.
@@ -221,7 +252,8 @@ impl Encoder {
                 encoder.map_or(Ok(()), |encoder| note_cut_by_encoder(encoder, &texts, strict, progress))
             }
             Network::Pretrained(pretrained) => {
-                let (cut, tokens) = pretrained.encoder.count_cut(texts)?;
+                let filled = pretrained.prompts.filled(&texts.collect::<Vec<_>>());
+                let (cut, tokens) = pretrained.encoder.count_cut(filled.iter().map(String::as_str))?;
                 note_cut(cut, &format!("{tokens} tokens"), "shorten them", strict, progress)
             }
         }

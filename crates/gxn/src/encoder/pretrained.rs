@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::prompts::Prompts;
 use crate::config::{Levels, RunConfig};
 use crate::model::EmbeddingRows;
 use gxn_base::{Result, Similarity};
@@ -19,6 +20,7 @@ pub(super) struct Pretrained {
     /// The defaults, but for how it scores.
     pub config: RunConfig,
     pub fingerprint: String,
+    pub prompts: Prompts,
 }
 
 impl Pretrained {
@@ -27,7 +29,7 @@ impl Pretrained {
         let fingerprint = encoder.fingerprint()?;
         let mut config = RunConfig::default();
         (config.matching.levels, config.matching.similarity) = (Levels::Abstract, Similarity::Cosine);
-        Ok(Self { encoder, config, fingerprint })
+        Ok(Self { encoder, config, fingerprint, prompts: Prompts::default() })
     }
 
     /// Values of an embedding; images and texts have as many.
@@ -41,7 +43,8 @@ impl Pretrained {
     }
 
     pub fn encode_texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<EmbeddingRows> {
-        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        Ok(self.rows(self.encoder.embed_texts(&texts)?.0))
+        let filled = self.prompts.filled(texts);
+        let filled: Vec<&str> = filled.iter().map(String::as_str).collect();
+        Ok(self.rows(self.prompts.mean(self.encoder.embed_texts(&filled)?.0, self.dim())))
     }
 }

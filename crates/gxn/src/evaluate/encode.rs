@@ -296,6 +296,7 @@ impl EncodedDataset {
             write_synced(&folder.join("caption_image_ids.txt"), of_captions.as_bytes())?;
             let metadata = json!({
                 "model": encoder.fingerprint(),
+                "prompts": encoder.prompts(),
                 "dim": self.images.dim,
                 "levels": if self.images.grounded_level.is_some() { 2 } else { 1 },
                 "similarity": encoder.config().matching.similarity,

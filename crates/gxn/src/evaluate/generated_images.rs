@@ -9,6 +9,7 @@ use super::other_images::other_images;
 use super::permutation_test::{ORDERS, PermutationTest};
 use crate::encoder::Encoder;
 use crate::imagine::small_image::{SmallImage, root_mean_square};
+use crate::look::to_unit_length;
 use crate::model::EmbeddingRows;
 use crate::seed::mix;
 use gxn_base::Result;
@@ -255,9 +256,9 @@ fn image_ranks(generated: &EmbeddingRows, images: &EmbeddingRows, most: usize) -
     let (few, width) = (generated.count.min(most), images.joined_width());
     let unit = |rows: &EmbeddingRows, count: usize| -> Vec<f32> {
         let normalised = |row| {
-            let joined = rows.joined(row);
-            let length = joined.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-            joined.into_iter().map(move |x| (f64::from(x) / length) as f32)
+            let mut joined = rows.joined(row);
+            to_unit_length(&mut joined);
+            joined
         };
         (0..count).flat_map(normalised).collect()
     };

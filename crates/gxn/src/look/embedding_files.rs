@@ -10,6 +10,7 @@ use gxn_eval::{EmbeddingPaths, ExternalEmbeddings};
 use sha2::{Digest, Sha256};
 
 use super::TextFeatures;
+use super::unit_length::to_unit_length;
 
 /// The files of a folder, as `gxn encode` writes them.
 const FILES: [&str; 4] = ["img_emb.npy", "text_emb.npy", "image_ids.txt", "caption_image_ids.txt"];
@@ -31,12 +32,17 @@ impl EmbeddingFiles {
         folder.join(FILES[0]).is_file()
     }
 
+    /// The files of such a folder.
+    pub(super) fn paths(folder: &Path) -> [PathBuf; 4] {
+        FILES.map(|name| folder.join(name))
+    }
+
     /// Reads the files of a folder.
     ///
     /// # Errors
     /// As [`ExternalEmbeddings::read`].
     pub fn read(folder: &Path) -> Result<Self> {
-        let [images, captions, image_ids, caption_image_ids] = FILES.map(|name| folder.join(name));
+        let [images, captions, image_ids, caption_image_ids] = Self::paths(folder);
         let mut hash = Sha256::new();
         for path in [&images, &captions, &image_ids, &caption_image_ids] {
             let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read", path, e))?;
@@ -123,11 +129,6 @@ impl EmbeddingFiles {
         Error::unsupported(format!("the embeddings in {}", self.folder.display()), found, "a dataset's images and captions")
             .with_hint("a model on files of embeddings is evaluated on datasets whose ids are in them; it cannot embed anything else")
     }
-}
-
-fn to_unit_length(row: &mut [f32]) {
-    let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! [`PretrainedEncoders`]: the pretrained encoders of a configuration, of images in the CNN's place and of texts beside the
 //! GRUs. Beyond the paper.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gxn_base::{Error, Kind, Remedy, Result};
@@ -9,8 +9,9 @@ use gxn_pretrained::PretrainedEncoder;
 use image::RgbImage;
 
 use super::EmbeddingFiles;
+use super::held_encoders::{Side, place};
 use super::text_encoder::TextEncoder;
-use crate::config::{ImageEncoderFolder, RunConfig, TextEncoderFolder, expand};
+use crate::config::{ImageEncoderFolder, RunConfig, TextEncoderFolder};
 
 /// Advice where the files are others than in training.
 const PUT_BACK: &str = "put the files that the model was trained with into that folder";
@@ -72,12 +73,14 @@ impl PretrainedEncoders {
     pub fn open(config: &RunConfig) -> Result<Self> {
         let look = &config.look;
         let open_images = |named: &ImageEncoderFolder| {
-            Named { side: "image encoder", path: &named.path, fingerprint: &named.fingerprint }.open(None)
+            let path = place(look, Side::Images, &named.path)?;
+            Named { side: "image encoder", path, fingerprint: &named.fingerprint }.open(None)
         };
         let images = look.encoder.as_ref().map(open_images).transpose()?;
         let open_texts = |named: &TextEncoderFolder| {
             let is_same = look.encoder.as_ref().is_some_and(|other| other.path == named.path);
-            Named { side: "text encoder", path: &named.path, fingerprint: &named.fingerprint }
+            let path = place(look, Side::Texts, &named.path)?;
+            Named { side: "text encoder", path, fingerprint: &named.fingerprint }
                 .open(images.as_ref().filter(|_| is_same))
         };
         let texts = look.sentence.encoder.as_ref().map(open_texts).transpose()?;
@@ -168,7 +171,7 @@ impl ImageTower {
 struct Named<'a> {
     /// For errors.
     side: &'static str,
-    path: &'a str,
+    path: PathBuf,
     /// Of the encoder that the run was trained with; empty before training.
     fingerprint: &'a str,
 }
@@ -176,7 +179,7 @@ struct Named<'a> {
 impl Named<'_> {
     /// The encoder in it, which is `same` where that was opened from this path.
     fn open(&self, same: Option<&EncoderSource>) -> Result<EncoderSource> {
-        let path = expand(self.path)?;
+        let path = &self.path;
         let what = || format!("the {} in {}", self.side, path.display());
         let expected = format!("fingerprint {}", self.fingerprint);
         let is_known = !self.fingerprint.is_empty();
@@ -184,7 +187,7 @@ impl Named<'_> {
             return Err(Error::not_found(what(), "no such folder", format!("the encoder with {expected}"))
                 .with_remedy(Remedy::Advice(PUT_BACK.into())));
         }
-        let encoder = same.map_or_else(|| EncoderSource::open(&path), |same| Ok(same.clone()))?;
+        let encoder = same.map_or_else(|| EncoderSource::open(path), |same| Ok(same.clone()))?;
         if is_known && encoder.fingerprint()? != self.fingerprint {
             let found = format!("fingerprint {}", encoder.fingerprint()?);
             return Err(Error::new(Kind::Conflict, what(), found, format!("{expected}, as in training"))

@@ -31,6 +31,16 @@ struct Embedded {
     weight: f32,
 }
 
+/// The model that an index names.
+fn model_of(index: &Index) -> Result<PathBuf> {
+    let stored = stored_model(index.meta());
+    stored.clone().filter(|path| path.exists()).ok_or_else(|| {
+        let found = stored.map_or("no path stored".to_owned(), |path| format!("nothing at {}", path.display()));
+        Error::not_found(format!("the model that made {}", index.dir().display()), found, "a run or checkpoint")
+            .with_remedy(Remedy::NameIndexModel)
+    })
+}
+
 /// A server searches from many threads.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
@@ -43,17 +53,20 @@ impl Retriever {
     /// # Errors
     /// When either cannot be opened, or another model made the index.
     pub fn open(dir: &Path, model: Option<&Path>) -> Result<Self> {
+        Self::open_with_prompts(dir, model, &[])
+    }
+
+    /// The same with a pretrained encoder that puts the texts of queries into templates, see [`Encoder::with_prompts`].
+    ///
+    /// # Errors
+    /// As [`Retriever::open`] and [`Encoder::with_prompts`].
+    pub fn open_with_prompts(dir: &Path, model: Option<&Path>, templates: &[String]) -> Result<Self> {
         let index = Index::open(dir)?;
         let path = match model {
             Some(path) => path.to_path_buf(),
-            None => stored_model(index.meta()).filter(|path| path.exists()).ok_or_else(|| {
-                let found = stored_model(index.meta())
-                    .map_or("no path stored".to_owned(), |path| format!("nothing at {}", path.display()));
-                Error::not_found(format!("the model that made {}", dir.display()), found, "a run or checkpoint")
-                    .with_remedy(Remedy::NameIndexModel)
-            })?,
+            None => model_of(&index)?,
         };
-        Self::assemble(Arc::new(Encoder::load(&path)?), index)
+        Self::assemble(Arc::new(Encoder::load(&path)?.with_prompts(templates)?), index)
     }
 
     /// Opens the index in `dir` with a model that is loaded.

@@ -26,6 +26,7 @@ use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Card, Checkpoint, short, weights};
 use crate::config::{DataConfig, RunConfig, SelectBy, Update};
+use crate::look::held_encoders::hold;
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{Split, Vocabulary};
@@ -82,6 +83,8 @@ impl Trainer {
         let mut trainer = Self::begin(config.with_absolute_paths(), folder, None, features, observer)?;
         trainer.lock = Some(lock);
         trainer.run.create(&trainer.config)?;
+        hold(&trainer.config.look, run)?;
+        trainer.config.look.held_in = Some(run.to_path_buf());
         Ok(trainer)
     }
 
@@ -153,6 +156,7 @@ impl Trainer {
         let place = last.join("trainer.safetensors").display().to_string();
         let origin = Origin::Resumed(&saved);
         let mut config = saved.config.clone();
+        config.look.held_in = Some(run.to_path_buf());
         config.data = match data {
             Some(data) => data.clone(),
             None => config.data.located(&saved.card.data_from_run, run),
