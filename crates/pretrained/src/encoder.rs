@@ -3,43 +3,24 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use gxn_base::words::hex;
 use gxn_base::{Error, Result};
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
-use crate::bert;
-use crate::config::Config;
-use crate::image_tower::ImageTower;
-use crate::text_tower::TextTower;
-use crate::towers::{self, embedding};
-use crate::weights::Weights;
-use crate::{EncoderFolder, Family, ImageProcessor, TextTokenizer, batches};
+use crate::lazy::Lazy;
+use crate::network::{self, Network};
+use crate::{EncoderFolder, Family, bert};
 
 /// A pretrained encoder of a folder. It is shared by threads as it is; batches run on the current rayon pool.
 ///
-/// The weights of a tower are read at its first use.
+/// The weights of a tower are read at its first use, those of ONNX files when it is opened.
 #[derive(Debug)]
 pub struct PretrainedEncoder {
     folder: EncoderFolder,
-    config: Config,
-    images: Lazy<Images>,
-    texts: Lazy<Texts>,
+    network: Box<dyn Network>,
     fingerprint: Lazy<String>,
-}
-
-#[derive(Debug)]
-struct Images {
-    processor: ImageProcessor,
-    tower: ImageTower,
-}
-
-#[derive(Debug)]
-struct Texts {
-    tokenizer: TextTokenizer,
-    tower: TextTower,
 }
 
 impl PretrainedEncoder {
@@ -49,8 +30,8 @@ impl PretrainedEncoder {
     /// A folder without `config.json`, an encoder of another family, or one with layers that are not built here.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = EncoderFolder::open(path)?;
-        let config = Config::read(folder.family(), folder.config())?;
-        Ok(Self { folder, config, images: Lazy::default(), texts: Lazy::default(), fingerprint: Lazy::default() })
+        let network = network::open(&folder)?;
+        Ok(Self { folder, network, fingerprint: Lazy::default() })
     }
 
     /// The folder that it was opened from.
@@ -65,17 +46,12 @@ impl PretrainedEncoder {
 
     /// Values of an image's embedding.
     pub fn image_width(&self) -> Option<usize> {
-        let image = self.config.image()?;
-        Some(if let Config::Clip { embedding, .. } = self.config { embedding } else { image.stack.width })
+        self.network.image_width()
     }
 
     /// Values of a text's embedding.
     pub fn text_width(&self) -> Option<usize> {
-        let text = self.config.text()?;
-        match self.config {
-            Config::Clip { embedding, .. } | Config::Siglip { embedding, .. } => Some(embedding),
-            _ => Some(text.stack.width),
-        }
+        self.network.text_width()
     }
 
     /// The embedding of an image, `[image_width]`, of length 1.
@@ -91,17 +67,7 @@ impl PretrainedEncoder {
     /// # Errors
     /// As [`PretrainedEncoder::embed_image`].
     pub fn embed_images(&self, images: &[RgbImage]) -> Result<Vec<f32>> {
-        let Images { processor, tower } = self.images()?;
-        let tokens = tower.tokens.count();
-        batches::run(
-            images,
-            |_| tokens,
-            |images, threads| {
-                let pixels: Vec<_> = images.iter().map(|image| processor.apply(image)).collect();
-                let pooled = tower.pool(&pixels, threads);
-                Ok(embedding(tower.project.as_ref(), tower.tokens.width(), pooled, threads))
-            },
-        )
+        self.network.embed_images(images)
     }
 
     /// The embeddings of texts, `[N, text_width]`, each of length 1, and how many texts were cut because they are longer
@@ -110,14 +76,7 @@ impl PretrainedEncoder {
     /// # Errors
     /// An encoder without texts; files of the text tower that are missing or wrong.
     pub fn embed_texts(&self, texts: &[&str]) -> Result<(Vec<f32>, usize)> {
-        let Texts { tokenizer, tower } = self.texts()?;
-        let tokens = texts.iter().map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>>>()?;
-        let cut = tokens.iter().filter(|tokens| tokens.cut).count();
-        let tokens: Vec<_> = tokens.into_iter().map(|tokens| tower.needed(tokens.ids, tokenizer.pad_id())).collect();
-        let out = batches::run(&tokens, Vec::len, |texts, threads| {
-            Ok(embedding(tower.project.as_ref(), tower.width, tower.pool(texts, threads)?, threads))
-        })?;
-        Ok((out, cut))
+        self.network.embed_texts(texts)
     }
 
     /// How many of `texts` are longer than the encoder reads, and how many tokens that is.
@@ -125,7 +84,7 @@ impl PretrainedEncoder {
     /// # Errors
     /// As [`PretrainedEncoder::embed_texts`].
     pub fn count_cut<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Result<(usize, usize)> {
-        let tokenizer = &self.texts()?.tokenizer;
+        let tokenizer = self.network.tokenizer()?;
         let tokens = texts.map(|text| tokenizer.encode(text)).collect::<Result<Vec<_>>>()?;
         Ok((tokens.iter().filter(|tokens| tokens.cut).count(), tokenizer.max_tokens()))
     }
@@ -148,33 +107,6 @@ impl PretrainedEncoder {
         files.extend(self.folder.weights()?);
         files.extend(shards.exists().then_some(shards));
         Ok(files)
-    }
-
-    fn weights(&self) -> Result<Weights> {
-        towers::weights(&self.config, &self.folder.weights()?)
-    }
-
-    fn images(&self) -> Result<&Images> {
-        self.images.get(|| {
-            self.image_width().ok_or_else(|| self.lacks("images"))?;
-            let processor = ImageProcessor::read(&self.folder)?;
-            let tower = towers::images(&self.config, &self.weights()?, processor.size())?;
-            Ok(Images { processor, tower })
-        })
-    }
-
-    fn texts(&self) -> Result<&Texts> {
-        self.texts.get(|| {
-            self.text_width().ok_or_else(|| self.lacks("texts"))?;
-            let tokenizer = TextTokenizer::read(&self.folder)?;
-            let tower = towers::texts(&self.config, &self.weights()?, self.folder.path())?;
-            Ok(Texts { tokenizer, tower })
-        })
-    }
-
-    fn lacks(&self, what: &str) -> Error {
-        let found = format!("an encoder of family {}", self.family());
-        Error::unsupported(self.folder.path().display().to_string(), found, format!("one that embeds {what}"))
     }
 }
 
@@ -219,34 +151,6 @@ fn fingerprint(folder: &EncoderFolder) -> Result<String> {
         }
     }
     Ok(hex(hash.finalize()))
-}
-
-/// A value that is made at its first use; a failure is tried again at the next.
-#[derive(Debug)]
-struct Lazy<T> {
-    value: OnceLock<T>,
-    making: Mutex<()>,
-}
-
-impl<T> Default for Lazy<T> {
-    fn default() -> Self {
-        Self { value: OnceLock::new(), making: Mutex::new(()) }
-    }
-}
-
-impl<T> Lazy<T> {
-    fn get(&self, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-        if let Some(value) = self.value.get() {
-            return Ok(value);
-        }
-        // `make` never waits for other threads of a pool: one of them may wait here.
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = match self.value.get() {
-            Some(value) => return Ok(value),
-            None => make()?,
-        };
-        Ok(self.value.get_or_init(|| value))
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub enum Family {
     Dinov2,
     /// Texts only: sentence encoders of BERT's shape, such as MiniLM.
     Bert,
+    /// Another one, whose layers are in an ONNX file.
+    Other,
 }
 
 impl fmt::Display for Family {
@@ -23,6 +25,7 @@ impl fmt::Display for Family {
             Self::Siglip => "SigLIP",
             Self::Dinov2 => "DINOv2",
             Self::Bert => "BERT",
+            Self::Other => "another kind (ONNX)",
         })
     }
 }

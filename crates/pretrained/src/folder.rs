@@ -8,6 +8,7 @@ use gxn_base::{Error, Result};
 use serde_json::Value;
 
 use crate::Family;
+use crate::onnx_files::OnnxFiles;
 
 /// What every error about a folder expects.
 const LAYOUT: &str = "an encoder's folder with config.json, model.safetensors and the files of its tokens and images";
@@ -22,6 +23,7 @@ pub struct EncoderFolder {
     path: PathBuf,
     family: Family,
     config: Value,
+    onnx: Option<OnnxFiles>,
 }
 
 impl EncoderFolder {
@@ -41,8 +43,13 @@ impl EncoderFolder {
             return Err(without_config(&path));
         }
         let config = read_json(&path.join("config.json"))?;
-        let family = family_of(&path, &config)?;
-        Ok(Self { path, family, config })
+        let onnx = if has_own_weights(&path) { None } else { OnnxFiles::find(&path)? };
+        let family = match family_of(&path, &config) {
+            // Its layers are in the file, whatever they are.
+            Err(_) if onnx.is_some() => Family::Other,
+            family => family?,
+        };
+        Ok(Self { path, family, config, onnx })
     }
 
     /// Where the files lie.
@@ -60,12 +67,28 @@ impl EncoderFolder {
         &self.config
     }
 
-    /// The files with the weights: model.safetensors, or the shards that model.safetensors.index.json names, in the
+    /// The ONNX files, of an encoder without weights in safetensors.
+    pub(crate) fn onnx(&self) -> Option<&OnnxFiles> {
+        self.onnx.as_ref()
+    }
+
+    /// The error of an encoder without images or texts.
+    pub(crate) fn lacks(&self, what: &str) -> Error {
+        let found = format!("an encoder of family {}", self.family);
+        Error::unsupported(self.path.display().to_string(), found, format!("one that embeds {what}"))
+    }
+
+    /// The files with the weights: those of ONNX, or model.safetensors, or the shards that model.safetensors.index.json names, in the
     /// order of their names.
     ///
     /// # Errors
     /// When a file is missing, is of another format, or is a pointer of Git LFS in place of the file.
     pub fn weights(&self) -> Result<Vec<PathBuf>> {
+        if let Some(onnx) = &self.onnx {
+            let files = onnx.all();
+            files.iter().try_for_each(|file| refuse_stand_in(file))?;
+            return Ok(files);
+        }
         let single = self.path.join("model.safetensors");
         let index = self.path.join("model.safetensors.index.json");
         let files = if single.exists() {
@@ -111,6 +134,10 @@ impl EncoderFolder {
         let path = self.path.join(name);
         if path.exists() { read_text(&path).map(Some) } else { Ok(None) }
     }
+}
+
+fn has_own_weights(path: &Path) -> bool {
+    ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| path.join(name).exists())
 }
 
 /// In the hub's cache the files lie in `snapshots/COMMIT`, and `refs/main` holds the current commit.

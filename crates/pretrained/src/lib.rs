@@ -3,6 +3,7 @@
 
 mod batches;
 mod bert;
+mod built;
 mod clip;
 mod config;
 mod dinov2;
@@ -14,6 +15,11 @@ mod golden;
 mod image_tower;
 mod interpolate;
 mod kernel;
+mod lazy;
+mod network;
+#[cfg(feature = "ort")]
+mod onnx;
+mod onnx_files;
 mod preprocess;
 mod processor_settings;
 mod siglip;

@@ -13,6 +13,8 @@ use crate::{EncoderFolder, Family};
 pub struct TextTokenizer {
     engine: Tokenizer,
     max_tokens: usize,
+    /// The side at which longer texts are cut.
+    direction: TruncationDirection,
     pad_id: u32,
 }
 
@@ -54,10 +56,12 @@ impl TextTokenizer {
             Some("left") => TruncationDirection::Left,
             _ => TruncationDirection::Right,
         };
-        let truncation = TruncationParams { max_length: max_tokens, direction, ..TruncationParams::default() };
+        // Without start and end the engine stops at the last token that it may keep: one more tells whether there was another.
+        let max_length = max_tokens + usize::from(frame == 0);
+        let truncation = TruncationParams { max_length, direction, ..TruncationParams::default() };
         engine.with_truncation(Some(truncation)).map_err(wrong)?;
         let pad_id = pad_id(folder, &settings, &engine);
-        Ok(Self { engine, max_tokens, pad_id })
+        Ok(Self { engine, max_tokens, direction, pad_id })
     }
 
     /// The tokens of `text`.
@@ -69,7 +73,23 @@ impl TextTokenizer {
             let start: String = text.chars().take(40).collect();
             Error::invalid(format!("the text {start:?}"), error.to_string(), "a text that the tokenizer reads")
         })?;
-        Ok(Tokens { ids: encoding.get_ids().to_vec(), cut: !encoding.get_overflowing().is_empty() })
+        let (mut ids, most) = (encoding.get_ids().to_vec(), self.max_tokens);
+        let cut = !encoding.get_overflowing().is_empty() || ids.len() > most;
+        match self.direction {
+            TruncationDirection::Left => drop(ids.drain(..ids.len().saturating_sub(most))),
+            TruncationDirection::Right => ids.truncate(most),
+        }
+        Ok(Tokens { ids, cut })
+    }
+
+    /// The tokens of texts, and how many texts were cut.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::encode`].
+    pub(crate) fn encode_all(&self, texts: &[&str]) -> Result<(Vec<Vec<u32>>, usize)> {
+        let tokens = texts.iter().map(|text| self.encode(text)).collect::<Result<Vec<_>>>()?;
+        let cut = tokens.iter().filter(|tokens| tokens.cut).count();
+        Ok((tokens.into_iter().map(|tokens| tokens.ids).collect(), cut))
     }
 
     /// The most tokens of a text, start and end included.
@@ -100,7 +120,7 @@ fn max_tokens(folder: &EncoderFolder, settings: &Value) -> Result<usize> {
         .unwrap_or(match folder.family() {
             Family::Clip => 77,
             Family::Siglip => 64,
-            Family::Bert | Family::Dinov2 => 512,
+            Family::Bert | Family::Dinov2 | Family::Other => 512,
         });
     let sentence = folder.json("sentence_bert_config.json")?.and_then(|json| json["max_seq_length"].as_u64());
     let own = sentence.or_else(|| settings["model_max_length"].as_u64());
@@ -113,6 +133,7 @@ fn pad_id(folder: &EncoderFolder, settings: &Value, engine: &Tokenizer) -> u32 {
         Family::Clip => &["<|endoftext|>"],
         Family::Siglip => &["<pad>", "</s>"],
         Family::Bert | Family::Dinov2 => &["[PAD]"],
+        Family::Other => &["[PAD]", "<pad>"],
     };
     let named = special_token(settings, "pad_token").and_then(|token| engine.token_to_id(&token));
     let config = folder.config();

@@ -82,6 +82,9 @@ impl Config {
             Family::Siglip => siglip(config),
             Family::Dinov2 => dinov2(config),
             Family::Bert => bert(config),
+            Family::Other => {
+                Err(Error::unsupported("config.json", "layers in an ONNX file", "layers that are built here"))
+            }
         }
     }
 
