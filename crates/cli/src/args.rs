@@ -456,7 +456,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
     /// W of --rerank; choose it on val with `gxn evaluate --rerank`
-    #[arg(long, value_name = "W", default_value_t = 0.015)]
+    #[arg(long, value_name = "W", default_value_t = gxn::retrieve::RERANK_WEIGHT)]
     pub rerank_weight: f32,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,

@@ -51,5 +51,6 @@ pub use provenance::{Provenance, SourceKind};
 pub use query::{Content, Part, Query};
 pub use refresh::{Refresh, refresh};
 pub use report::IndexReport;
+pub use rerank::{RERANK_WEIGHT, Reranking};
 pub use retriever::Retriever;
 pub use shard::Shard;
