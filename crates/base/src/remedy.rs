@@ -78,6 +78,8 @@ pub enum Remedy {
     GiveCorpus,
     /// Give another weight of the abstract level, or none.
     ChooseLambda,
+    /// Give a key that callers must have, or serve everybody.
+    GiveKey,
 }
 
 impl Remedy {
@@ -133,6 +135,7 @@ impl Remedy {
             Self::GiveReferences => "the results come first; the references are a second file",
             Self::GiveCorpus => "give the captions that a model was trained on as a corpus",
             Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
+            Self::GiveKey => "give a key that callers must have, or allow everybody in",
         };
         Cow::Borrowed(words)
     }

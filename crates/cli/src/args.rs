@@ -79,6 +79,11 @@ pub enum Command {
     Serve(ServeArgs),
     /// Describe a run, a checkpoint, a pretrained encoder or an index
     Info(InfoArgs),
+    /// Write one HTML page of a run: curves, alarms, samples, the sweep of λ, and where the model comes from
+    ///
+    /// The page loads nothing and can be sent as it is. The best checkpoint is measured on up to a thousand images of val and as many
+    /// of train: recall under every λ, and captions where the model generates some.
+    Report(ReportArgs),
     /// Pretrained encoders of others: CLIP, SigLIP, DINOv2, sentence encoders
     Encoder {
         #[command(subcommand)]
@@ -463,7 +468,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
     /// W of --rerank; choose it on val with `gxn evaluate --rerank`
-    #[arg(long, value_name = "W", default_value_t = 0.015)]
+    #[arg(long, value_name = "W", default_value_t = gxn::retrieve::RERANK_WEIGHT)]
     pub rerank_weight: f32,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,
@@ -498,6 +503,21 @@ pub struct InfoArgs {
     pub path: PathBuf,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The folder of a run, or one of its checkpoints
+    pub run: PathBuf,
+    /// The file to write [default: report.html in the run's folder]
+    #[arg(short, long, value_name = "HTML")]
+    pub output: Option<PathBuf>,
+    /// The run's data, if they are no longer where they were
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// Measure nothing: only what the run has stored
+    #[arg(long, conflicts_with = "data")]
+    pub stored_only: bool,
 }
 
 #[derive(Debug, Args)]

@@ -56,6 +56,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::GiveReferences => "the results come first; references are given with --references",
         Remedy::GiveCorpus => "give the captions that a model was trained on with --df, for cider_d",
         Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
+        Remedy::GiveKey => "give a key with GXN_API_KEY or --api-key, or let everybody in with --insecure",
         other => return other.words().into_owned(),
     };
     command.to_owned()

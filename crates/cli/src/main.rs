@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::explain(args),
         Command::Serve(args) => commands::serve::serve(args),
         Command::Info(args) => commands::info::info(args),
+        Command::Report(args) => commands::report::report(args),
         Command::Encoder { command } => commands::encoder::encoder(command),
         Command::Config { command } => match command {
             ConfigCommand::List => commands::config::list(),

@@ -21,6 +21,7 @@ mod queries;
 mod refreshing;
 mod relevance;
 mod repairing;
+mod reporting;
 mod resuming;
 mod score_captions;
 mod searching;

@@ -4,8 +4,8 @@ import { dataOf } from './uploads.js';
 const KINDS = { t: 'text', d: 'id', u: 'upload' };
 const LETTERS = { text: 't', id: 'd', upload: 'u' };
 
-/** No query. `parts` are the chips: `{kind, value, weight}`. */
-export const nothing = () => ({ words: '', parts: [], target: 'image', filter: '', least: 0 });
+/** No query. `parts` are the chips: `{kind, value, weight}`. `details` is the weight of the grounded level, null for the model's own. */
+export const nothing = () => ({ words: '', parts: [], target: 'image', filter: '', least: 0, details: null });
 
 export function fromAddress(params) {
   const parts = [];
@@ -19,7 +19,14 @@ export function fromAddress(params) {
     target: params.get('target') === 'text' ? 'text' : 'image',
     filter: params.get('filter') ?? '',
     least: Math.min(1, Math.max(0, Number(params.get('least')) || 0)),
+    details: share(params.get('details')),
   };
+}
+
+/** A number from 0 to 1, or null. */
+function share(text) {
+  const number = Number.parseFloat(text);
+  return number >= 0 && number <= 1 ? number : null;
 }
 
 export function toAddress(query) {
@@ -29,6 +36,7 @@ export function toAddress(query) {
   if (query.target === 'text') params.set('target', 'text');
   if (query.filter.trim()) params.set('filter', query.filter.trim());
   if (query.least > 0) params.set('least', query.least);
+  if (query.details !== null) params.set('details', query.details);
   return params;
 }
 
@@ -44,6 +52,7 @@ export function toRequest(query, top, cursor = null) {
     filter: query.filter.trim() || null,
     min_relevance: (hasRelevance(query) && query.least) || null,
     group_duplicates: true,
+    lambda: query.details === null ? null : 1 - query.details,
   };
 }
 
@@ -55,11 +64,11 @@ function asRequested({ kind, value, weight }) {
 
 export const isEmpty = (query) => !query.words.trim() && query.parts.length === 0;
 
-/** Calibration covers one sentence that searches for images and one image that searches for captions. */
+/** Calibration covers one sentence that searches for images and one image that searches for captions, with the model's own weights. */
 export function hasRelevance(query) {
   const kinds = query.parts.map((part) => part.kind);
   if (query.words.trim()) kinds.push('text');
-  return kinds.length === 1 && (kinds[0] === 'text') === (query.target === 'image');
+  return query.details === null && kinds.length === 1 && (kinds[0] === 'text') === (query.target === 'image');
 }
 
 /** The sentence, if the query is one and nothing else: only such a query can be explained and imagined. */

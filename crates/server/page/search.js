@@ -16,6 +16,8 @@ let query = fromAddress(new URLSearchParams());
 let asked = null;
 let cursor = null;
 let running = new AbortController();
+/** The model's weight of the grounded level. */
+let ownDetails = 0.5;
 
 /** Connects the form; called once. */
 export function startSearch() {
@@ -25,6 +27,8 @@ export function startSearch() {
   $('filter').addEventListener('change', submit);
   $('least').addEventListener('input', labelLeast);
   $('least').addEventListener('change', submit);
+  $('level').addEventListener('input', labelLevel);
+  $('level').addEventListener('change', submit);
   for (const radio of $('query').elements.target) radio.addEventListener('change', submit);
   $('plus').addEventListener('click', () => addWords(1));
   $('minus').addEventListener('click', () => addWords(-1));
@@ -62,6 +66,9 @@ export function addPart(kind, value, weight) {
 function describe({ index, model }) {
   $('fields').textContent = `Fields of a filter: ${index.fields.join(', ')}`;
   $('least-label').hidden = !model?.calibrated;
+  $('level-label').hidden = model?.levels !== 2;
+  ownDetails = 1 - (model?.lambda ?? 0.5);
+  showLevel();
   if (!index.captions) document.querySelector('[name=target][value=text]').disabled = true;
 }
 
@@ -70,6 +77,9 @@ function readForm() {
   query.target = $('query').elements.target.value;
   query.filter = $('filter').value;
   query.least = Number($('least').value);
+  // A level that nobody moved stays the model's own, which need not be a step of the slider.
+  const details = Number($('level').value);
+  query.details = details === Number(levelOf(null)) ? null : details;
 }
 
 function fillForm() {
@@ -77,16 +87,32 @@ function fillForm() {
   $('query').elements.target.value = query.target;
   $('filter').value = query.filter;
   $('least').value = query.least;
+  showLevel();
   labelLeast();
-  if (query.filter || query.least || query.target === 'text') $('options').open = true;
+  if (query.details !== null || query.filter || query.least || query.target === 'text') $('options').open = true;
   showChips(query.parts, search);
+}
+
+/** The slider's value for a weight of the details. */
+const levelOf = (details) => (Math.round((details ?? ownDetails) * 20) / 20).toString();
+
+function showLevel() {
+  $('level').value = levelOf(query.details);
+  labelLevel();
+}
+
+function labelLevel() {
+  const isOwn = $('level').value === levelOf(null);
+  const words = isOwn ? 'as trained' : `${percent(Number($('level').value))} details`;
+  $('level-text').textContent = words;
+  $('level').setAttribute('aria-valuetext', words);
 }
 
 function labelLeast() {
   const least = Number($('least').value);
   const known = isEmpty(query) || hasRelevance(query);
   $('least').disabled = !known;
-  const needs = query.target === 'image' ? 'needs one sentence' : 'needs one image';
+  const needs = query.details !== null ? 'needs the level as trained' : query.target === 'image' ? 'needs one sentence' : 'needs one image';
   const chosen = least ? `${percent(least)} relevant` : 'any relevance';
   $('least-text').textContent = known ? chosen : needs;
 }

@@ -1,16 +1,20 @@
 //! What handlers take from a request, with problems as rejections.
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::form::{FormRequest, read_form};
 use crate::problem::Problem;
 
 /// A body of `application/json`.
 pub(crate) struct Body<T>(pub T);
+
+/// A body of `application/json`, or a form with files that says the same.
+pub(crate) struct Upload<T>(pub T);
 
 /// A body of JSON that need not say so, as clip-retrieval's client sends it. For routes that change nothing.
 pub(crate) struct UntypedBody<T>(pub T);
@@ -21,6 +25,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         check_type(&request)?;
         read(request, app).await.map(Self)
+    }
+}
+
+impl<T: FormRequest> FromRequest<App> for Upload<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let content_type = content_type(&request).to_owned();
+        match essence(&content_type).to_ascii_lowercase().as_str() {
+            JSON => read(request, app).await.map(Self),
+            FORM => read_form(&content_type, bytes(request, app).await?).await.map(Self),
+            _ => Err(other_type(&content_type, "application/json or multipart/form-data")),
+        }
     }
 }
 
@@ -35,20 +52,36 @@ impl<T: DeserializeOwned> FromRequest<App> for UntypedBody<T> {
     }
 }
 
+const JSON: &str = "application/json";
+const FORM: &str = "multipart/form-data";
+
 fn check_type(request: &Request) -> Result<(), Problem> {
-    let found = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
-    let essence = found.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Problem::media_type(format!("the content type: found {found:?}, expected application/json")))
+    let found = content_type(request);
+    if essence(found).eq_ignore_ascii_case(JSON) { Ok(()) } else { Err(other_type(found, JSON)) }
+}
+
+fn content_type(request: &Request) -> &str {
+    request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none")
+}
+
+/// A content type without its parameters.
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+fn other_type(found: &str, expected: &str) -> Problem {
+    Problem::media_type(format!("the content type: found {found:?}, expected {expected}"))
+}
+
+async fn bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
+    let most = app.options().limits.body_bytes;
+    to_bytes(request.into_body(), most).await.map_err(|_| {
+        Problem::too_large(format!("the body: found more than it may have, or a part of it; at most {most} bytes"))
+    })
 }
 
 async fn read<T: DeserializeOwned>(request: Request, app: &App) -> Result<T, Problem> {
-    let most = app.options().limits.body_bytes;
-    let bytes = to_bytes(request.into_body(), most).await.map_err(|_| {
-        Problem::too_large(format!("the body: found more than it may have, or a part of it; at most {most} bytes"))
-    })?;
+    let bytes = bytes(request, app).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::invalid(format!("the body: {error}")))
 }
 

@@ -9,7 +9,7 @@
 //! | `serve` | sockets, start and end |
 //! | [`app`] | what requests share, and the routes |
 //! | [`problem`] | errors as RFC 9457 problems, with a status by their kind |
-//! | `extract` | bodies, ids and parameters of requests, checked |
+//! | `extract`, `form` | bodies, forms, ids and parameters of requests, checked |
 //! | `guard` | keys, origins, time limits, headers, the log line |
 //! | `lane` | work on threads of its own, in batches, behind a bounded queue |
 //! | `jobs`, `events` | changes of the index one after the other; streams of events |
@@ -22,6 +22,7 @@ pub mod app;
 mod encoding;
 mod events;
 mod extract;
+mod form;
 mod guard;
 mod jobs;
 mod lane;

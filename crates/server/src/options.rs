@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gxn_base::{Error, Result};
+use gxn_base::{Error, Remedy, Result};
 
 /// What is served, and to whom.
 #[derive(Debug, Clone)]
@@ -104,8 +104,7 @@ impl ServeOptions {
             return Ok(());
         }
         let (what, found) = (format!("listening at {}", self.listen), "no API key");
-        Err(Error::invalid(what, found, "a key, as others can reach this address")
-            .with_hint("give a key (--api-key or GXN_API_KEY), or let everybody in (--insecure)"))
+        Err(Error::invalid(what, found, "a key, as others can reach this address").with_remedy(Remedy::GiveKey))
     }
 }
 
@@ -118,7 +117,9 @@ mod tests {
         let own = ServeOptions::new("index".into());
         assert!(own.check().is_ok());
         let open = ServeOptions { listen: "0.0.0.0:8080".parse().unwrap(), ..own.clone() };
-        assert!(open.check().unwrap_err().to_string().contains("no API key"));
+        let refused = open.check().unwrap_err();
+        assert!(refused.to_string().contains("no API key"));
+        assert_eq!(refused.remedy(), Some(&Remedy::GiveKey));
         assert!(ServeOptions { api_key: Some("k".into()), ..open.clone() }.check().is_ok());
         assert!(ServeOptions { insecure: true, ..open }.check().is_ok());
         assert!(ServeOptions { api_key: Some(" ".into()), ..own }.check().is_err());

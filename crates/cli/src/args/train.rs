@@ -34,11 +34,14 @@ pub struct TrainArgs {
     #[arg(long, default_value = "runs", value_name = "DIR", help_heading = "Run")]
     pub logs: PathBuf,
     /// Folder of cached CNN features [default: LOGS/features]
-    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    #[arg(long, value_name = "DIR", help_heading = "Run", hide = true)]
     pub features: Option<PathBuf>,
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest", help_heading = "Run")]
     pub resume: Option<String>,
+    /// Also write the curves as event files for TensorBoard into the run's folder [default: none; a resumed run goes on as it began]
+    #[arg(long, value_name = "PROGRAM", value_parser = ["tensorboard", "none"], help_heading = "Run")]
+    pub report_to: Option<String>,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,

@@ -15,6 +15,7 @@ pub mod index;
 pub mod index_options;
 pub mod info;
 pub mod manual;
+pub mod report;
 pub mod score_captions;
 pub mod search;
 pub mod serve;

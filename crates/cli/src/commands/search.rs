@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Content, Found, Query, RankedHit, Retriever, find_index, index_at};
+use gxn::retrieve::{Content, Found, Query, RankedHit, Reranking, Retriever, find_index, index_at};
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
@@ -46,7 +46,10 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         ..SearchOptions::new(args.target, args.top)
     };
     let mut found = match args.rerank {
-        Some(candidates) => reranked(&retriever, &query, options, candidates as usize, args.rerank_weight)?,
+        Some(candidates) => {
+            let reranking = Reranking { candidates: candidates as usize, weight: args.rerank_weight };
+            retriever.search_reranked(&query, &options, reranking)?
+        }
         None => retriever.search(&query, &options)?,
     };
     note(&found);
@@ -60,25 +63,6 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(NOTHING_FOUND));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The page that `options` asks for, of the hits among the `candidates` best in the order of the second score; behind them the others
-/// follow as they are.
-fn reranked(
-    retriever: &Retriever,
-    query: &Query,
-    options: SearchOptions<'_>,
-    candidates: usize,
-    weight: f32,
-) -> Result<Found> {
-    let SearchOptions { offset, top, .. } = options;
-    let best = SearchOptions { offset: 0, top: candidates.max(offset + top), ..options };
-    let mut found = retriever.search(query, &best)?;
-    let behind = found.hits.split_off(candidates.min(found.hits.len()));
-    retriever.rerank(query, &mut found, weight)?;
-    found.hits.extend(behind);
-    found.hits = found.hits.into_iter().skip(offset).take(top).collect();
-    Ok(found)
 }
 
 /// The query of all arguments. A number that was taken as a weight is reported: it may have been meant as words.

@@ -12,7 +12,7 @@ use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
-use gxn::train::{Event, FeatureEstimate, Outcome, TrainObserver};
+use gxn::train::{Event, FeatureEstimate, Outcome, ReportTo, TrainObserver, Trainer};
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
 use gxn_base::{Error, Kind, Progress};
@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::args::TrainArgs;
 use crate::commands::config::config_text;
+use crate::commands::report::PAGE;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::ProgressLine;
@@ -49,7 +50,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         eprintln!("continuing {}", run.display());
         stop_flag()?;
         let reporter = Reporter::new();
-        return report_outcome(gxn::train::resume(&run, data.as_ref(), &features, &reporter), &run, &reporter);
+        let trainer = Trainer::resume_with(&run, data.as_ref(), &features, &reporter);
+        return report_outcome(trained(trainer, args, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
     let mut config = gxn::train::configuration(text.as_ref(), &overrides(args)?)?;
@@ -66,7 +68,17 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         return dry_run(&config, &features, &reporter);
     }
     let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    report_outcome(gxn::train::run(config, &run, &features, &reporter), &run, &reporter)
+    report_outcome(trained(Trainer::new(config, &run, &features, &reporter), args, &reporter), &run, &reporter)
+}
+
+/// Trains to the end, with curves for another program where that is asked for.
+fn trained(trainer: gxn::Result<Trainer>, args: &TrainArgs, reporter: &Reporter) -> gxn::Result<Outcome> {
+    let report_to = match args.report_to.as_deref() {
+        None => ReportTo::AsBefore,
+        Some("tensorboard") => ReportTo::Tensorboard,
+        Some(_) => ReportTo::Nothing,
+    };
+    gxn::train::complete(trainer?.reporting_to(report_to), reporter)
 }
 
 /// Prints where the best checkpoint of the run in the folder `run` is, or how to continue it.
@@ -92,10 +104,11 @@ fn report_outcome(outcome: gxn::Result<Outcome>, run: &Path, reporter: &Reporter
     Ok(if interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
-/// Writes the curves of what was trained; a run is whole without them.
+/// Writes the page of what was trained; a run is whole without it.
 fn write_page(run: &Path) {
-    let path = run.join("report.html");
-    match gxn::train::training_page(run).and_then(|page| write_text(&path, &page)) {
+    let path = run.join(PAGE);
+    let how = format!("Nothing was measured for this page yet. Do it with: gxn report {}", run.display());
+    match gxn::train::run_page(run, Err(&how)).and_then(|page| write_text(&path, &page)) {
         Ok(()) => eprintln!("curves: {}", path.display()),
         Err(error) if run.join("log.jsonl").exists() => eprintln!("note: no page of curves ({error})"),
         Err(_) => {}

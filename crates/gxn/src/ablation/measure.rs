@@ -5,14 +5,11 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use crate::encoder::Encoder;
-use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement};
+use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement, lambda_sweep};
 use crate::train::training_data::open_configured;
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
 use gxn_eval::{LevelRecall, Scoring, VariantResult};
-
-/// λ is swept on val in steps of 1 / `LAMBDA_STEPS`.
-const LAMBDA_STEPS: u8 = 20;
 
 /// Measures runs. Runs that share a CNN or image encoder share its features of a split.
 #[derive(Debug, Default)]
@@ -59,13 +56,6 @@ fn level_scores(measured: &EncodedDataset, val: &EncodedDataset, own: Scoring) -
         let metrics = measured.metrics(Scoring { lambda, ..own })?;
         Ok([metrics.image_to_text.r1, metrics.text_to_image.r1])
     };
-    let (mut best_rsum, mut best_lambda) = (f64::NEG_INFINITY, 0.0);
-    for step in 0..=LAMBDA_STEPS {
-        let lambda = f64::from(step) / f64::from(LAMBDA_STEPS);
-        let rsum = val.metrics(Scoring { lambda: lambda as f32, ..own })?.rsum();
-        if rsum > best_rsum {
-            (best_rsum, best_lambda) = (rsum, lambda);
-        }
-    }
+    let best_lambda = lambda_sweep(val, own)?.best().map_or(0.0, |(lambda, _)| *lambda);
     Ok(LevelRecall { abstract_r1: r1(1.0)?, grounded_r1: r1(0.0)?, best_lambda })
 }

@@ -1,4 +1,5 @@
-//! [`caption_page`]: the captions that a model generates for the first images of a split, as self-contained HTML.
+//! [`caption_page`]: the captions that a model generates for the first images of a split, as self-contained HTML;
+//! [`captioned_figure`] is one of another page.
 
 use std::fmt::Write;
 
@@ -8,6 +9,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 
 use super::EncodedDataset;
+use crate::encoder::Encoder;
 use gxn_base::{Error, Result};
 use gxn_data::{Dataset, ImageLimits, load_image};
 use gxn_eval::html::{escape, page};
@@ -48,6 +50,25 @@ pub fn caption_page(
     let count = count.min(encoded.generated.len()).to_string();
     let (title, model) = (escape(title), escape(model));
     Ok(page(PAGE, &[("title", &title), ("model", &model), ("count", &count), ("figures", &figures)]))
+}
+
+/// An image of a dataset as a figure, with the likeliest caption that beam search finds and the first of its own below it.
+///
+/// # Errors
+/// When the image cannot be read, or the model has no caption decoder.
+pub fn captioned_figure(encoder: &Encoder, dataset: &Dataset, at: usize, beam: usize) -> Result<String> {
+    let image = &dataset.images[at];
+    let pixels = load_image(&image.source, &ImageLimits::default())?;
+    let generated = encoder.caption(&pixels, beam)?.into_iter().next().map_or(String::new(), |best| best.caption);
+    let own = dataset.captions_of(at).next().map_or("", |caption| dataset.captions[caption].text.as_str());
+    let text = format!("<p class=\"generated\">{}</p>{}", escape(&generated), escape(own));
+    Ok(figure(&thumbnail(&pixels, &image.id)?, &image.id, &text))
+}
+
+/// An image with a caption, which must be HTML already.
+pub fn figure(source: &str, alt: &str, caption: &str) -> String {
+    let alt = escape(alt);
+    format!("<figure><img src=\"{source}\" alt=\"{alt}\"><figcaption>{caption}</figcaption></figure>\n")
 }
 
 /// A JPEG as a data URL, its longer side 224 pixels. `name` names the image in an error.

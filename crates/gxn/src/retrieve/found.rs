@@ -95,10 +95,9 @@ impl Found {
                     .with_hint("ask for one thing, or do without the least relevance"));
             }
         }
-        let best = self.hits.first().and_then(|hit| hit.relevance);
-        // Probabilities fall with the rank.
-        let kept = self.hits.iter().take_while(|hit| hit.relevance.is_some_and(|p| p >= least)).count();
-        self.hits.truncate(kept);
+        let best = self.hits.iter().filter_map(|hit| hit.relevance).max_by(f32::total_cmp);
+        // They do not fall with the rank where hits were ordered once more.
+        self.hits.retain(|hit| hit.relevance.is_some_and(|p| p >= least));
         Ok(best)
     }
 }

@@ -16,9 +16,11 @@
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`retriever`], [`found`] | model + index + query → hits |
 //! | `rerank` | hits in the order of a second score, the caption decoder's |
+//! | [`caption_edit`] | an image of which some words are other ones, and whether that finds what was meant |
 //! | [`calibration`] | scores → probability of being relevant |
 
 pub mod calibration;
+pub mod caption_edit;
 pub mod discovery;
 pub mod edit;
 mod empty_folders;
@@ -49,5 +51,6 @@ pub use provenance::{Provenance, SourceKind};
 pub use query::{Content, Part, Query};
 pub use refresh::{Refresh, refresh};
 pub use report::IndexReport;
+pub use rerank::{RERANK_WEIGHT, Reranking};
 pub use retriever::Retriever;
 pub use shard::Shard;

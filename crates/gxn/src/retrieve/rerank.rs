@@ -1,12 +1,54 @@
-//! [`Retriever::rerank`]: hits in the order of a second score.
+//! [`Retriever::search_reranked`]: hits in the order of a second score.
 
 use super::found::Found;
 use super::query::{Content, Part, Query};
 use super::retriever::Retriever;
 use gxn_base::{Error, Result};
-use gxn_index::Modality;
+use gxn_index::{Modality, SearchOptions};
+
+/// The weight of the caption decoder that is the default: chosen on val of Flickr8k.
+pub const RERANK_WEIGHT: f32 = 0.015;
+
+/// How a second score orders what the first one found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reranking {
+    /// The best hits of the first score, which are ordered once more.
+    pub candidates: usize,
+    /// What ln p(text | image) counts.
+    pub weight: f32,
+}
 
 impl Retriever {
+    /// [`Retriever::search`], with the best hits in the order of [`Retriever::rerank`]; the others follow as they are.
+    ///
+    /// # Errors
+    /// As these two.
+    pub fn search_reranked(&self, query: &Query, options: &SearchOptions<'_>, reranking: Reranking) -> Result<Found> {
+        self.search_reranked_by(query, options, reranking, |_, part| self.embedding(&part.content))
+    }
+
+    /// The same with embeddings from elsewhere, as in [`Retriever::search_by`].
+    ///
+    /// # Errors
+    /// As [`Retriever::search_by`] and [`Retriever::rerank`].
+    pub fn search_reranked_by(
+        &self,
+        query: &Query,
+        options: &SearchOptions<'_>,
+        reranking: Reranking,
+        encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
+    ) -> Result<Found> {
+        let SearchOptions { offset, top, .. } = *options;
+        let candidates = reranking.candidates;
+        let best = SearchOptions { offset: 0, top: candidates.max(offset.saturating_add(top)), ..*options };
+        let mut found = self.search_by(query, &best, encode)?;
+        let behind = found.hits.split_off(candidates.min(found.hits.len()));
+        self.rerank(query, &mut found, reranking.weight)?;
+        found.hits.extend(behind);
+        found.hits = found.hits.into_iter().skip(offset).take(top).collect();
+        Ok(found)
+    }
+
     /// Adds `weight` · ln p(text | image), the caption decoder's, to the scores of the images that were found for a text, and
     /// orders them by the sum. Their relevance stays that of the first score.
     ///

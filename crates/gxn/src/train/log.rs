@@ -1,4 +1,4 @@
-//! `log.jsonl`: one line a step, one an epoch and one an alarm.
+//! `log.jsonl`: one line a step, one an epoch and one an alarm; the numbers also go into event files where that is asked for.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::event::{EpochReport, StepReport};
+use super::event_file::{EventFile, ReportTo};
 use super::health::Alarm;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
@@ -16,14 +17,16 @@ use gxn_base::{Error, Result};
 pub struct Log {
     path: PathBuf,
     file: File,
+    events: Option<EventFile>,
 }
 
 impl Log {
-    /// Opens the log for the run to go on after `step` steps: later lines, of a run that was killed, are removed.
+    /// Opens the log for the run to go on after `step` steps: later lines, of a run that was killed, are removed. Event files lie
+    /// beside it.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
-    pub fn open(path: &Path, step: u64) -> Result<Self> {
+    /// When a file cannot be read or written.
+    pub fn open(path: &Path, step: u64, report_to: ReportTo) -> Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -35,7 +38,8 @@ impl Log {
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(|e| Error::io("cannot open", path, e))?;
-        Ok(Self { path: path.to_path_buf(), file })
+        let events = EventFile::begin(path.parent().unwrap_or(Path::new(".")), step, report_to)?;
+        Ok(Self { path: path.to_path_buf(), file, events })
     }
 
     /// Adds a step's line.
@@ -74,7 +78,11 @@ impl Log {
     }
 
     fn line(&mut self, value: &Value) -> Result<()> {
-        writeln!(self.file, "{value}").map_err(|e| Error::io("cannot write", &self.path, e))
+        writeln!(self.file, "{value}").map_err(|e| Error::io("cannot write", &self.path, e))?;
+        match (&mut self.events, value) {
+            (Some(events), Value::Object(line)) => events.line(line),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -95,13 +103,13 @@ mod tests {
     fn lines_after_the_resumed_step_and_torn_lines_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
-        let mut log = Log::open(&path, 0).unwrap();
+        let mut log = Log::open(&path, 0, ReportTo::Nothing).unwrap();
         for step in 1..=4 {
             log.step(&report(step, 0.5)).unwrap();
         }
         log.file.write_all(b"{\"step\": 5, \"lo").unwrap();
         drop(log);
-        let mut log = Log::open(&path, 2).unwrap();
+        let mut log = Log::open(&path, 2, ReportTo::Nothing).unwrap();
         log.step(&report(3, 0.25)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let steps: Vec<_> = text.lines().map(|line| step_of(line).unwrap()).collect();

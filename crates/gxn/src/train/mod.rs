@@ -18,14 +18,16 @@
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
 //! | [`health`] | what goes wrong in training, recognised, with its cause |
-//! | [`training_page`] | the log as a page with curves |
+//! | [`report`] | a run as a page: curves, samples, alarms, what is measured of it |
 //! | [`state`], [`log`] | what resuming needs, and what is written for people |
+//! | [`ReportTo`] | the same for TensorBoard |
 
 pub mod algorithm;
 mod augmentation;
 pub mod caption_task;
 pub mod caption_texts;
 pub mod event;
+mod event_file;
 pub mod feature_source;
 #[cfg(test)]
 mod fixture;
@@ -37,12 +39,12 @@ pub mod log;
 pub mod metrics;
 mod network;
 pub mod optimisers;
-mod page;
 pub mod pixel_cache;
 pub mod preflight;
 #[cfg(test)]
 mod prior_tests;
 pub mod rehearsal;
+pub mod report;
 mod run_lock;
 pub mod sample;
 pub mod sampler;
@@ -59,10 +61,11 @@ pub mod validation;
 use std::path::Path;
 
 pub use event::{Event, TrainObserver};
+pub use event_file::ReportTo;
 pub use health::Alarm;
 pub use init_from::configuration;
-pub use page::{training_charts, training_page};
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
+pub use report::{run_page, training_charts};
 pub use run_lock::is_training;
 pub use trainer::{Outcome, Trainer};
 
@@ -75,7 +78,7 @@ use gxn_base::Result;
 /// # Errors
 /// As [`Trainer::new`] and [`Trainer::run`].
 pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    finish(Trainer::new(config, run, features, observer)?, run, observer)
+    complete(Trainer::new(config, run, features, observer)?, observer)
 }
 
 /// Continues the run in the folder `run` to its end and calibrates its best checkpoint. `data` says where its data are, if
@@ -84,14 +87,19 @@ pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainO
 /// # Errors
 /// As [`Trainer::resume`] and [`Trainer::run`].
 pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    finish(Trainer::resume_with(run, data, features, observer)?, run, observer)
+    complete(Trainer::resume_with(run, data, features, observer)?, observer)
 }
 
-fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+/// Trains to the end and calibrates the best checkpoint.
+///
+/// # Errors
+/// As [`Trainer::run`].
+pub fn complete(mut trainer: Trainer, observer: &dyn TrainObserver) -> Result<Outcome> {
     let outcome = trainer.run(observer)?;
+    let run = trainer.folder().to_path_buf();
     // Its memory is needed no more.
     drop(trainer);
-    if let Err(error) = calibrate_run(run, observer) {
+    if let Err(error) = calibrate_run(&run, observer) {
         // The run is whole without it, also where it was cancelled here.
         observer.event(&Event::NotCalibrated(error));
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::event_file::remove_event_files;
 use super::health::HealthMonitor;
 use super::metrics::NamedMetrics;
 use crate::checkpoint::weights::{self, Array, Arrays};
@@ -121,7 +122,7 @@ impl RunFolder {
     }
 
     /// Makes the folder of a new run, with its configuration. A run that ended before its first save, killed or out of disk,
-    /// left nothing to go on from: its log is removed.
+    /// left nothing to go on from: its log and its event files are removed.
     ///
     /// # Errors
     /// When a file cannot be written or removed.
@@ -130,7 +131,7 @@ impl RunFolder {
         write_text(&self.0.join("config.toml"), &config.to_toml())?;
         match std::fs::remove_file(self.log()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot replace", &self.log(), e)),
-            _ => Ok(()),
+            _ => remove_event_files(&self.0),
         }
     }
 

@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use super::algorithm::matching::plateau;
 use super::caption_task::{self, CaptionTask};
 use super::event::{EpochReport, Event, StepReport, TrainObserver};
+use super::event_file::ReportTo;
 use super::health::{Checks, diverged, require_spread};
 use super::image_task::ImageTask;
 use super::init_from::{initial_checkpoint, merged_checkpoint};
@@ -61,6 +62,7 @@ pub struct Trainer {
     ancestry: Vec<Ancestor>,
     pub(super) position: Position,
     pub(super) device: Device,
+    report_to: ReportTo,
 }
 
 impl Trainer {
@@ -205,7 +207,20 @@ impl Trainer {
             lock: None,
             data,
             device,
+            report_to: ReportTo::default(),
         })
+    }
+
+    /// The same with curves for another program beside the log.
+    #[must_use]
+    pub fn reporting_to(mut self, report_to: ReportTo) -> Self {
+        self.report_to = report_to;
+        self
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.run.0
     }
 
     /// Steps of an epoch.
@@ -220,7 +235,7 @@ impl Trainer {
     /// When a file cannot be read or written, or the loss is not finite; and
     /// [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when the observer cancels.
     pub fn run(&mut self, observer: &dyn TrainObserver) -> Result<Outcome> {
-        let mut log = Log::open(&self.run.log(), self.position.step)?;
+        let mut log = Log::open(&self.run.log(), self.position.step, self.report_to)?;
         // A run that was killed in its first steps has this behind it.
         if self.position.step == 0 && !self.run.can_be_resumed() {
             self.measure_untrained(&mut log, observer)?;

@@ -11,13 +11,15 @@ use gxn_base::fs::write_synced;
 use gxn_base::{Error, Result};
 use gxn_data::{ImageLimits, decode_image, has_image_extension};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::items::find;
 use super::query::image_bytes;
 use crate::app::App;
 use crate::events::{Next, follow};
-use crate::extract::{Body, Id};
+use crate::extract::{Id, Upload};
+use crate::form::{FormField, FormRequest, insert};
 use crate::jobs::JobState;
 use crate::problem::{Answer, Problem};
 
@@ -34,6 +36,33 @@ pub(crate) struct NewItem {
     image: String,
 }
 
+/// The same as a form.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes a form, which is read as a NewItem")]
+pub(crate) struct NewItemForm {
+    /// The name of its file; without it, the file keeps the name that it has.
+    name: Option<String>,
+    /// An image file.
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
+}
+
+impl FormRequest for NewItem {
+    const TEXTS: &'static [&'static str] = &["name", "image"];
+
+    fn arranged(fields: Vec<FormField>) -> Answer<Map<String, Value>> {
+        let (mut map, mut own_name) = (Map::new(), None);
+        for FormField { name, file_name, value } in fields {
+            own_name = own_name.or(file_name);
+            insert(&mut map, name, value)?;
+        }
+        if let (false, Some(name)) = (map.contains_key("name"), own_name) {
+            insert(&mut map, "name".into(), name.into())?;
+        }
+        Ok(map)
+    }
+}
+
 /// A job that was begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Begun {
@@ -42,7 +71,8 @@ pub(crate) struct Begun {
 }
 
 /// Writes an image into the indexed folder and adds it to the index.
-#[utoipa::path(post, path = "/v1/index/items", tag = "index", request_body = NewItem, responses(
+#[utoipa::path(post, path = "/v1/index/items", tag = "index", request_body(content(
+    (NewItem = "application/json"), (NewItemForm = "multipart/form-data"))), responses(
     (status = 202, body = Begun),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The server is read-only", body = Problem, content_type = "application/problem+json"),
@@ -52,7 +82,7 @@ pub(crate) struct Begun {
     (status = 422, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn add(State(app): State<App>, Body(item): Body<NewItem>) -> Answer<(StatusCode, Json<Begun>)> {
+pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -> Answer<(StatusCode, Json<Begun>)> {
     may_write(&app)?;
     let library = app.library()?;
     check_name(&item.name)?;

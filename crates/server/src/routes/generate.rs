@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 use super::items::find;
 use super::query::{check_text, image_bytes};
 use crate::app::App;
-use crate::extract::Body;
+use crate::extract::{Body, Upload};
+use crate::form::FormRequest;
 use crate::problem::{Answer, Problem};
 
 /// Captions of an image at most; beams of a search are as many, and at least three.
@@ -38,6 +39,23 @@ pub(crate) struct CaptionRequest {
     n: usize,
 }
 
+/// The same as a form.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes a form, which is read as a CaptionRequest")]
+pub(crate) struct CaptionForm {
+    /// An image file.
+    #[schema(value_type = Option<String>, format = Binary)]
+    image: Option<Vec<u8>>,
+    /// Or an image of the index.
+    id: Option<String>,
+    /// Captions.
+    n: Option<usize>,
+}
+
+impl FormRequest for CaptionRequest {
+    const TEXTS: &'static [&'static str] = &["image", "id"];
+}
+
 fn one() -> usize {
     1
 }
@@ -58,7 +76,8 @@ pub(crate) struct Caption {
 }
 
 /// Generates captions of an image.
-#[utoipa::path(post, path = "/v1/caption", tag = "model", request_body = CaptionRequest, responses(
+#[utoipa::path(post, path = "/v1/caption", tag = "model", request_body(content(
+    (CaptionRequest = "application/json"), (CaptionForm = "multipart/form-data"))), responses(
     (status = 200, body = CaptionResponse),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -70,7 +89,7 @@ pub(crate) struct Caption {
 ))]
 pub(crate) async fn caption(
     State(app): State<App>,
-    Body(request): Body<CaptionRequest>,
+    Upload(request): Upload<CaptionRequest>,
 ) -> Answer<Json<CaptionResponse>> {
     let library = app.library()?;
     if !(1..=MOST_CAPTIONS).contains(&request.n) {

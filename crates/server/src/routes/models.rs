@@ -32,6 +32,8 @@ pub(crate) struct ModelEntry {
     fingerprint: String,
     /// Weight of the abstract level.
     lambda: f64,
+    /// 2, or 1 where there is no grounded level and `lambda` is 1.
+    levels: u8,
     /// Values of an embedding.
     dimensions: usize,
     /// Of `embed_text`, `embed_image`, `caption`, `imagine`.
@@ -64,6 +66,7 @@ pub(crate) async fn models(State(app): State<App>) -> Answer<Json<Models>> {
         owned_by: "gxn",
         fingerprint: model.fingerprint,
         lambda: encoder.lambda(),
+        levels: if encoder.has_grounded_level() { 2 } else { 1 },
         dimensions: encoder.space().dims(),
         can: abilities(encoder),
         calibrated: retriever.calibration().is_some(),

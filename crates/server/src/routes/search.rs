@@ -6,16 +6,18 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gxn::retrieve::{Found, RankedHit, Retriever, ScoreParts};
+use gxn::retrieve::{Found, RERANK_WEIGHT, RankedHit, Reranking, Retriever, ScoreParts};
 use gxn_base::Modality;
 use gxn_base::words::first_few;
 use gxn_index::{Filter, SearchOptions};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::query::{Encoded, QueryPart, encode};
 use crate::app::App;
-use crate::extract::Body;
+use crate::extract::Upload;
+use crate::form::{FormField, FormRequest, insert};
 use crate::problem::{Answer, Problem};
 
 /// From these probabilities on a hit is called likely, or possible.
@@ -54,6 +56,61 @@ pub(crate) struct SearchRequest {
     /// Weight of the abstract level instead of the model's.
     #[schema(minimum = 0.0, maximum = 1.0)]
     lambda: Option<f32>,
+    /// The caption decoder orders this many of the best images once more, by score + `rerank_weight` · ln p(text | image). For a
+    /// query of one text that searches images, of a model that generates captions.
+    #[schema(minimum = 1, maximum = 200)]
+    rerank: Option<usize>,
+    /// What the decoder counts in `rerank`.
+    #[serde(default = "rerank_weight")]
+    #[schema(default = 0.015, minimum = 0.0)]
+    rerank_weight: f32,
+}
+
+/// A search as a form. Each `text`, `image` and `id` is a part of the query, in the order of the form.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes a form, which is read as a SearchRequest")]
+pub(crate) struct SearchForm {
+    /// An image file.
+    #[schema(value_type = Option<String>, format = Binary)]
+    image: Option<Vec<u8>>,
+    /// Words.
+    text: Option<String>,
+    /// The id of an image of the index.
+    id: Option<String>,
+    /// The weight of the part before it.
+    weight: Option<f32>,
+    target: Option<Target>,
+    top: Option<usize>,
+    cursor: Option<String>,
+    filter: Option<String>,
+    min_relevance: Option<f32>,
+    group_duplicates: Option<bool>,
+    lambda: Option<f32>,
+    rerank: Option<usize>,
+    rerank_weight: Option<f32>,
+}
+
+impl FormRequest for SearchRequest {
+    const TEXTS: &'static [&'static str] = &["text", "image", "id", "target", "cursor", "filter"];
+
+    fn arranged(fields: Vec<FormField>) -> Answer<Map<String, Value>> {
+        let (mut map, mut parts) = (Map::new(), Vec::<Map<String, Value>>::new());
+        for FormField { name, value, .. } in fields {
+            match (name.as_str(), parts.last_mut()) {
+                ("text" | "image" | "id", _) => parts.push(Map::from_iter([(name, value)])),
+                ("weight", Some(part)) => insert(part, name, value)?,
+                ("weight", None) => return Err(Problem::invalid("the form: found a weight without a part before it")),
+                _ => insert(&mut map, name, value)?,
+            }
+        }
+        insert(&mut map, "query".into(), json!(parts))?;
+        Ok(map)
+    }
+}
+
+/// Chosen on the val splits of Flickr8k, as that of the command line.
+fn rerank_weight() -> f32 {
+    RERANK_WEIGHT
 }
 
 fn twenty() -> usize {
@@ -150,7 +207,8 @@ pub(crate) struct Took {
 }
 
 /// Finds images or captions.
-#[utoipa::path(post, path = "/v1/search", tag = "search", request_body = SearchRequest, responses(
+#[utoipa::path(post, path = "/v1/search", tag = "search", request_body(content(
+    (SearchRequest = "application/json"), (SearchForm = "multipart/form-data"))), responses(
     (status = 200, body = SearchResponse),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such item", body = Problem, content_type = "application/problem+json"),
@@ -160,7 +218,10 @@ pub(crate) struct Took {
     (status = 422, description = "An image that cannot be decoded here", body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn search(State(app): State<App>, Body(request): Body<SearchRequest>) -> Answer<Json<SearchResponse>> {
+pub(crate) async fn search(
+    State(app): State<App>,
+    Upload(request): Upload<SearchRequest>,
+) -> Answer<Json<SearchResponse>> {
     let start = Instant::now();
     let library = app.library()?;
     let page = Page::of(&request, app.options().limits.top)?;
@@ -170,7 +231,8 @@ pub(crate) async fn search(State(app): State<App>, Body(request): Body<SearchReq
     let encoded = encode(&app, library, request.query).await?;
     took.encode = ms(encoding);
     let retriever = library.retriever();
-    App::blocking(move || {
+    let is_reranked = page.reranking.is_some();
+    let answer = move || {
         let searching = Instant::now();
         let (mut found, groups, next) = page.find(&retriever, &encoded)?;
         took.search = ms(searching);
@@ -183,8 +245,12 @@ pub(crate) async fn search(State(app): State<App>, Body(request): Body<SearchReq
         let cursor = next.map(|place| URL_SAFE_NO_PAD.encode(format!("from {place}")));
         let notes = notes(&found, encoded.query.parts.len());
         Ok(Json(SearchResponse { hits, cursor, total, took_ms: took, notes, probably_none }))
-    })
-    .await
+    };
+    // The decoder works on the model's own thread, behind its queue.
+    match is_reranked {
+        true => library.encoding.run(move |_| Ok(answer())).await?,
+        false => App::blocking(answer).await,
+    }
 }
 
 fn ms(since: Instant) -> f64 {
@@ -200,6 +266,7 @@ struct Page {
     lambda: Option<f32>,
     min_relevance: Option<f32>,
     groups: bool,
+    reranking: Option<Reranking>,
 }
 
 impl Page {
@@ -212,6 +279,7 @@ impl Page {
             Found::default().keep_relevant(least)?;
         }
         Ok(Self {
+            reranking: reranking(request, most)?,
             target: match request.target {
                 Target::Image => Modality::Image,
                 Target::Text => Modality::Text,
@@ -237,7 +305,10 @@ impl Page {
                 ..SearchOptions::new(self.target, read)
             };
             let vector = |place: usize, part: &_| encoded.vector(retriever, place, part);
-            let mut found = retriever.search_by(&encoded.query, &options, vector)?;
+            let mut found = match self.reranking {
+                Some(reranking) => retriever.search_reranked_by(&encoded.query, &options, reranking, vector)?,
+                None => retriever.search_by(&encoded.query, &options, vector)?,
+            };
             let is_end = found.hits.len() < read;
             if let Some(least) = self.min_relevance {
                 found.keep_relevant(least)?;
@@ -254,6 +325,18 @@ impl Page {
             return Ok((found, groups, is_more.then_some(self.offset + shown)));
         }
     }
+}
+
+/// What is to be ordered once more.
+fn reranking(request: &SearchRequest, most: usize) -> Answer<Option<Reranking>> {
+    let (candidates, weight) = (request.rerank, request.rerank_weight);
+    if let Some(found) = candidates.filter(|count| !(1..=most).contains(count)) {
+        return Err(Problem::invalid(format!("rerank: found {found}, expected 1 to {most}")));
+    }
+    if !(weight.is_finite() && weight >= 0.0) {
+        return Err(Problem::invalid(format!("rerank_weight: found {weight}, expected a number that is not negative")));
+    }
+    Ok(candidates.map(|candidates| Reranking { candidates, weight }))
 }
 
 /// Neighbours of one row, which have one content and one score, as one.

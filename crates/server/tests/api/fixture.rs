@@ -188,6 +188,24 @@ pub async fn get(router: &Router, path: &str) -> Answer {
     send(router, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
+/// A field of a form: its name, the file's name and content type where it is one, its bytes.
+pub type Field<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a [u8]);
+
+/// Sends a form, as `curl -F` does.
+pub async fn post_form(router: &Router, path: &str, fields: &[Field<'_>]) -> Answer {
+    let mut body = Vec::new();
+    for (name, file, bytes) in fields {
+        body.extend(format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"").bytes());
+        if let Some((file_name, kind)) = file {
+            body.extend(format!("; filename=\"{file_name}\"\r\nContent-Type: {kind}").bytes());
+        }
+        body.extend([b"\r\n\r\n", *bytes, b"\r\n"].concat());
+    }
+    body.extend(b"--edge--\r\n");
+    let request = Request::post(path).header(header::CONTENT_TYPE, "multipart/form-data; boundary=edge");
+    send(router, request.body(Body::from(body)).unwrap()).await
+}
+
 pub fn request(method: Method, path: &str, body: &Value) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
     request.body(Body::from(body.to_string())).unwrap()
@@ -221,11 +239,16 @@ pub fn problem(answer: &Answer, status: u16) -> String {
     format!("{} / {}", json["detail"].as_str().unwrap(), json["remedy"].as_str().unwrap_or_default())
 }
 
-/// An image as a data URI.
-pub fn uri(image: &RgbImage) -> String {
+/// An image as the bytes of a file.
+pub fn png(image: &RgbImage) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    format!("data:image/png;base64,{}", STANDARD.encode(bytes.into_inner()))
+    bytes.into_inner()
+}
+
+/// An image as a data URI.
+pub fn uri(image: &RgbImage) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png(image)))
 }
 
 pub fn ids(found: &Value) -> Vec<String> {

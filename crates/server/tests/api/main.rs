@@ -4,6 +4,7 @@
 mod compatible;
 mod editing;
 mod fixture;
+mod forms;
 mod generating;
 mod guards;
 mod items;

@@ -84,6 +84,49 @@ async fn filters_captions_and_notes() {
 }
 
 #[tokio::test]
+async fn the_caption_decoder_orders_the_best_images_once_more() {
+    let app = tiny();
+    let search = |body: Value| posted(&app, "/v1/search", body);
+    let query = json!([{"text": "a red patch at the top left"}]);
+    let all = |more: Value| {
+        let mut body = json!({"query": query, "top": 24, "group_duplicates": false});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        search(body)
+    };
+    let (plain, same) = (all(json!({})).await, all(json!({"rerank": 24, "rerank_weight": 0})).await);
+    assert_eq!(plain["hits"], same["hits"]);
+    // A weight that leaves nothing to the first score, for five images.
+    let five = all(json!({"rerank": 5, "rerank_weight": 1e6})).await;
+    let (mut before, mut after) = (ids(&plain), ids(&five));
+    assert_eq!(before[5..], after[5..]);
+    let scores: Vec<f64> = five["hits"].as_array().unwrap()[..5].iter().map(|h| h["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b) && scores[0] < 0.0, "{scores:?}");
+    before[..5].sort();
+    after[..5].sort();
+    assert_eq!(before, after);
+    // A second page goes on in the same list.
+    let first =
+        search(json!({"query": query, "top": 3, "rerank": 5, "rerank_weight": 1e6, "group_duplicates": false})).await;
+    let second = json!({"query": query, "top": 3, "rerank": 5, "rerank_weight": 1e6, "group_duplicates": false,
+        "cursor": first["cursor"]});
+    assert_eq!([ids(&first), ids(&search(second).await)].concat(), ids(&five)[..6]);
+    for (body, status, says) in [
+        (json!({"query": query, "rerank": 0}), 400, "rerank"),
+        (json!({"query": query, "rerank": 201}), 400, "rerank"),
+        (json!({"query": query, "rerank": 5, "rerank_weight": -1}), 400, "rerank_weight"),
+        (json!({"query": [{"text": "red"}, {"text": "blue"}], "rerank": 5}), 400, "one text"),
+        (json!({"query": query, "target": "text", "rerank": 5}), 400, "images"),
+    ] {
+        let said = problem(&post(&app, "/v1/search", body).await, status);
+        assert!(said.contains(says), "{says:?} not in {said}");
+    }
+    let (_folder, without) = photos();
+    let said =
+        problem(&post(&warm(without), "/v1/search", json!({"query": [{"text": "red"}], "rerank": 5})).await, 409);
+    assert!(said.contains("caption decoder"), "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_with_what_to_do() {
     let app = tiny();
     let query = json!([{"text": "red"}]);

@@ -98,7 +98,7 @@ def damaged(rng, sound):
 
 
 def request(rng, data, model):
-    """A path and a body that carry the file."""
+    """A path, and a body or a form that carries the file."""
     kind = rng.choice(["png", "jpeg", "gif", "webp", "svg+xml", "../x", "png\"; x"])
     uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     bodies = [
@@ -108,7 +108,16 @@ def request(rng, data, model):
         ("/v1/caption", {"image": uri}),
         ("/knn-service", {"image": base64.b64encode(data).decode(), "modality": "image", "num_images": 2}),
     ]
-    return rng.choice(bodies)
+    if rng.randrange(3):
+        path, body = rng.choice(bodies)
+        return path, {"json": body}
+    if rng.randrange(4) == 0:
+        # The form itself is damaged.
+        return "/v1/search", {"data": data, "headers": {"Content-Type": "multipart/form-data; boundary=" + rng.choice(["x", "GIF89a", '"'])}}
+    file = {"image": (rng.choice(["a.png", "../a.png", "", "a\0.gif"]), data, rng.choice([f"image/{kind}", "text/html", "", None]))}
+    forms = [("/v1/search", {"text": "red", "weight": "-0.5", "top": "3"}), ("/v1/search", {}), ("/v1/caption", {"n": "1"})]
+    path, fields = rng.choice(forms)
+    return path, {"files": file, "data": fields}
 
 
 def resident_mib(pid):
@@ -126,7 +135,7 @@ def fuzz(url, count, pid=None):
         rng = random.Random(number)
         data = special[number % len(special)] if number % 3 == 0 else damaged(rng, sound)
         path, body = request(rng, data, model)
-        answer = requests.post(url + path, json=body, timeout=60)
+        answer = requests.post(url + path, timeout=60, **body)
         statuses[answer.status_code] += 1
         if answer.status_code == 503 and answer.headers.get("Retry-After"):
             return

@@ -137,6 +137,21 @@ def test_a_filter_and_its_fields(page):
     assert "width" in page.text("#empty .problem") or "filter" in page.text("#empty .problem")
 
 
+def test_gist_and_details_are_weighed(page, url):
+    page.go("/?q=a+red+patch").hits()
+    assert page.text("#level-text") == "as trained"
+    slider = page.one("#level")
+    slider.send_keys(Keys.END)
+    page.wait(lambda: "details=1" in page.driver.current_url)
+    page.hits()
+    body = {"query": [{"text": "a red patch"}], "top": 3, "lambda": 0}
+    expected = [hit["id"] for hit in requests.post(f"{url}/v1/search", json=body, timeout=30).json()["hits"]]
+    assert page.text("#level-text") == "100 % details" and shown_ids(page)[:3] == expected
+    assert not page.one("#least").is_enabled()
+    page.driver.back()
+    page.wait(lambda: page.text("#level-text") == "as trained")
+
+
 def test_nothing_matches_and_says_so(page, shots):
     page.go("/?q=patch&filter=name%3Dno-such-file")
     assert "Nothing here matches" in page.text("#empty")

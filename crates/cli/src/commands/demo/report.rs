@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::evaluate::caption_page::thumbnail;
+use gxn::evaluate::caption_page::{captioned_figure, figure, thumbnail};
 use gxn::retrieve::RankedHit;
 use gxn::train::training_charts;
 use gxn_data::{Dataset, ImageLimits, ImageSource, Split, load_image};
@@ -36,7 +36,8 @@ pub fn report(
 ) -> Result<String> {
     let searches = searches.iter().map(searched).collect::<Result<String>>()?;
     let shown: Vec<usize> = dataset.split_indices(Split::Test).into_iter().take(SHOWN).collect();
-    let captions = shown.iter().map(|&at| captioned(encoder, dataset, at)).collect::<Result<String>>()?;
+    let captions =
+        shown.iter().map(|&at| captioned_figure(encoder, dataset, at, BEAM)).collect::<gxn::Result<String>>()?;
     let mut charts = String::new();
     for run in runs {
         let name = run.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -60,19 +61,4 @@ fn searched(search: &Searched<'_>) -> Result<String> {
     });
     let hits = hits.collect::<Result<String>>()?;
     Ok(format!("<h3>“{}”</h3>\n<div class=\"row\">{hits}</div>\n", escape(search.words)))
-}
-
-/// A test image with the caption that the model generates and one of its own.
-fn captioned(encoder: &Encoder, dataset: &Dataset, at: usize) -> Result<String> {
-    let image = &dataset.images[at];
-    let pixels = load_image(&image.source, &ImageLimits::default())?;
-    let generated = encoder.caption(&pixels, BEAM)?.into_iter().next().map_or(String::new(), |best| best.caption);
-    let own = dataset.captions_of(at).next().map_or("", |caption| dataset.captions[caption].text.as_str());
-    let text = format!("<p class=\"generated\">{}</p>{}", escape(&generated), escape(own));
-    Ok(figure(&thumbnail(&pixels, &image.id)?, &image.id, &text))
-}
-
-fn figure(source: &str, alt: &str, caption: &str) -> String {
-    let alt = escape(alt);
-    format!("<figure><img src=\"{source}\" alt=\"{alt}\"><figcaption>{caption}</figcaption></figure>\n")
 }
