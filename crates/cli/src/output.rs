@@ -1,12 +1,12 @@
 //! What people see: errors with their causes and hints on stderr, results on stdout.
 
 use std::io::{ErrorKind, Write};
-use std::process::ExitCode;
 
 use anyhow::{Context, Error};
 use gxn_base::Kind;
 use gxn_base::unicode::printable;
 
+use crate::exit::ExitCode;
 use crate::hints::flags;
 use crate::interrupt::INTERRUPTED;
 

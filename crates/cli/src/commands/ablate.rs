@@ -1,7 +1,5 @@
 //! `gxn ablate`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn::ablation::{Ablation, AblationPlan};
 use gxn_base::Kind;
@@ -9,6 +7,7 @@ use gxn_base::Kind;
 use crate::args::AblateArgs;
 use crate::commands::config::config_text;
 use crate::commands::{split_of, train};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;

@@ -1,7 +1,5 @@
 //! `gxn calibrate`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::retrieve::{Calibration, CalibrationFigures, Relevance};
@@ -9,6 +7,7 @@ use gxn_base::Remedy;
 
 use crate::args::{CalibrateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;

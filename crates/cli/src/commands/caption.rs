@@ -1,7 +1,6 @@
 //! `gxn caption`
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use gxn_data::{ImageLimits, ImageSource};
 use serde_json::json;
 
 use crate::args::{CaptionArgs, CaptionFormat};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::print;
 

@@ -1,13 +1,13 @@
 //! `gxn config list|show`: the recipes, which the program contains.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::config::ConfigText;
 use gxn_base::Error;
 
 use crate::args::RecipeArgs;
+use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Name and text of each recipe.
@@ -43,12 +43,12 @@ pub fn show(args: &RecipeArgs) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When it is neither, or the file cannot be read.
-pub fn config_text(named: &Path) -> Result<ConfigText> {
+pub fn config_text(named: &Path) -> gxn::Result<ConfigText> {
     let bare = named.to_str().filter(|name| !name.contains(['/', '\\', '.']));
     match (bare, bare.and_then(recipe)) {
         (Some(name), Some(text)) => Ok(ConfigText { name: format!("the recipe {name}"), text: text.into() }),
-        (Some(name), None) if !named.exists() => Err(unknown(name).into()),
-        _ => Ok(ConfigText::read(named)?),
+        (Some(name), None) if !named.exists() => Err(unknown(name)),
+        _ => ConfigText::read(named),
     }
 }
 

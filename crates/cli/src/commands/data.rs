@@ -1,13 +1,12 @@
 //! `gxn data check|convert|init`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, Purpose, SAMPLES, SourceOptions};
 use gxn_data::{check as run_check, convert as write_as};
 
 use crate::args::{CheckArgs, ConvertArgs, ReportFormat};
 use crate::commands::{hint_at_decoding, open_dataset, split_of};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{print, printable_lines};
 use crate::progress::ProgressLine;

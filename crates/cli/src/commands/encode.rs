@@ -1,7 +1,5 @@
 //! `gxn encode`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::evaluate::{EncodeOptions, EncodedDataset, encode_dataset};
@@ -9,6 +7,7 @@ use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;

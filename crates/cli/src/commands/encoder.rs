@@ -1,7 +1,6 @@
 //! `gxn encoder`
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::info::show;
 use crate::args::{EncoderCheckArgs, EncoderCommand};
+use crate::exit::ExitCode;
 use crate::output::machine_line;
 
 /// Items of a sample.

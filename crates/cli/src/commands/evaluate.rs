@@ -1,7 +1,6 @@
 //! `gxn evaluate` and `gxn compare`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use gxn::checkpoint::short;
@@ -20,6 +19,7 @@ use gxn_eval::{
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
 use crate::commands::{encode, open_for, report_dropped, split_of};
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;

@@ -1,7 +1,6 @@
 //! `gxn explain`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
@@ -16,6 +15,7 @@ use gxn_index::IndexMeta;
 use serde_json::json;
 
 use crate::args::{ExplainArgs, ReportFormat};
+use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Beams of the search for the caption.

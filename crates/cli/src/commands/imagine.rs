@@ -1,7 +1,5 @@
 //! `gxn imagine`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
@@ -10,6 +8,7 @@ use gxn_base::fs::write_text;
 use serde_json::json;
 
 use crate::args::ImagineArgs;
+use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Writes images generated from texts, and a sheet of them: a row per text, a column per noise.

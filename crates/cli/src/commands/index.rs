@@ -1,7 +1,6 @@
 //! `gxn index` and its commands.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
 use crate::commands::index_options::print_resolved;
 use crate::commands::{hint_at_decoding, info, name_dropped, report_account};
+use crate::exit::ExitCode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::{ProgressLine, rate};

@@ -1,7 +1,6 @@
 //! `gxn info`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
@@ -10,6 +9,7 @@ use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
 use crate::args::{InfoArgs, ReportFormat};
+use crate::exit::ExitCode;
 use crate::output::{print, printable_lines};
 
 /// Describes a checkpoint, a run, a pretrained encoder or an index.

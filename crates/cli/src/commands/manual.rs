@@ -1,13 +1,12 @@
 //! `gxn completions` and `gxn man`: what the arguments tell shells and man pages.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::CommandFactory;
 use gxn_base::Error;
 use gxn_base::fs::build_folder_atomically;
 
 use crate::args::{Cli, CompletionsArgs, ManArgs};
+use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Prints the completion script of a shell.

@@ -1,7 +1,6 @@
 //! `gxn report`
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::train::report::{RunMeasurements, run_folder};
@@ -10,6 +9,7 @@ use gxn_base::Kind;
 use gxn_base::fs::write_text;
 
 use crate::args::ReportArgs;
+use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;

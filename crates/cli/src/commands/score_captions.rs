@@ -1,11 +1,10 @@
 //! `gxn score-captions`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn_eval::{CaptionEvaluation, CaptionResults, ReferenceCaptions, ResultNames};
 
 use crate::args::{ReportFormat, ScoreCaptionsArgs};
+use crate::exit::ExitCode;
 use crate::hints::flags;
 use crate::output::print;
 

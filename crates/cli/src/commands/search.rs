@@ -1,7 +1,6 @@
 //! `gxn search`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use gxn::retrieve::query::is_image_path;
@@ -12,6 +11,7 @@ use gxn_data::has_image_extension;
 use gxn_index::{Filter, Method, SearchOptions};
 
 use crate::args::{HitFormat, SearchArgs};
+use crate::exit::ExitCode;
 use crate::output::{NOTHING_FOUND, print};
 
 /// Fields of a filter that every image has.

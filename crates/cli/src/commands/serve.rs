@@ -1,12 +1,11 @@
 //! `gxn serve`
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use gxn::retrieve::find_index;
 use gxn_server::ServeOptions;
 
 use crate::args::ServeArgs;
+use crate::exit::ExitCode;
 
 /// Serves an index until Ctrl-C.
 pub fn serve(args: &ServeArgs) -> Result<ExitCode> {

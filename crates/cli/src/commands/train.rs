@@ -1,7 +1,6 @@
 //! `gxn train`
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +21,7 @@ use serde_json::Value;
 use crate::args::TrainArgs;
 use crate::commands::config::config_text;
 use crate::commands::report::PAGE;
+use crate::exit::ExitCode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{duration, machine_line, print};
 use crate::progress::ProgressLine;

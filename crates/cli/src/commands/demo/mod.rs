@@ -3,7 +3,6 @@
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
@@ -22,6 +21,7 @@ use crate::args::{DemoArgs, HitFormat, ReportFormat};
 use crate::commands::config::config_text;
 use crate::commands::{data, index, search, train};
 use crate::demo_scenes;
+use crate::exit::ExitCode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;
