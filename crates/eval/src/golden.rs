@@ -97,7 +97,7 @@ fn intervals_agree_with_numpy() {
 #[test]
 fn numpy_files_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/npy");
-    let expected = NpyMatrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0] };
+    let expected = NpyMatrix { rows: 2, dim: 3, values: vec![1.5, -2.0, 0.25, 0.0, 65504.0, -0.0].into() };
     for name in ["f2", "f4", "f8", "version2", "version3"] {
         assert_eq!(read_npy(&folder.join(format!("{name}.npy"))).unwrap(), expected, "{name}");
     }

@@ -57,6 +57,7 @@ mod compare;
 mod damaged;
 mod embeddings;
 mod external_embeddings;
+mod floats;
 #[cfg(test)]
 mod golden;
 pub mod html;
@@ -83,6 +84,7 @@ pub use chart::{Line, line_chart};
 pub use compare::{MetricComparison, ReportComparison, compare, compare_groups};
 pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
+pub use floats::Floats;
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
 pub use judgements::{JudgedPair, JudgementKind, Judgements};
 pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};

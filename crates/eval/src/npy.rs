@@ -3,10 +3,12 @@
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>, versions 1 to 3.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
 
+use crate::floats::Floats;
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
 
@@ -20,19 +22,57 @@ pub struct NpyMatrix {
     /// Values in a row.
     pub dim: usize,
     /// `[rows, dim]`.
-    pub values: Vec<f32>,
+    pub values: Floats,
 }
 
-/// Reads a two-dimensional C-order array of little-endian `f16`, `f32` or `f64`.
+/// Reads a two-dimensional C-order array of little-endian `f16`, `f32` or `f64`. Values of `f32` stay in the file.
 ///
 /// # Errors
 /// When the file cannot be read, is another kind of array, is cut short, or has something behind its data.
 pub fn read_npy(path: &Path) -> Result<NpyMatrix> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
-    parse(&bytes, &path.display().to_string())
+    let fail = |source| Error::io("cannot read", path, source);
+    let file = std::fs::File::open(path).map_err(fail)?;
+    let meta = file.metadata().map_err(fail)?;
+    if !meta.is_file() || meta.len() == 0 {
+        // A pipe is read to its end.
+        let bytes = std::fs::read(path).map_err(fail)?;
+        return Ok(parse(&bytes, &path.display().to_string())?.matrix(&bytes));
+    }
+    // SAFETY: as in `Floats::of_file`.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(fail)?;
+    let layout = parse(&map, &path.display().to_string())?;
+    if layout.width == size_of::<f32>() {
+        let Layout { rows, dim, data, .. } = layout;
+        return Ok(NpyMatrix { rows, dim, values: Floats::of_file(path, data)? });
+    }
+    Ok(layout.matrix(&map))
 }
 
-fn parse(bytes: &[u8], name: &str) -> Result<NpyMatrix> {
+/// What the header of a file says.
+#[derive(Debug)]
+struct Layout {
+    rows: usize,
+    dim: usize,
+    /// Bytes of a value.
+    width: usize,
+    /// Where the values are.
+    data: Range<usize>,
+}
+
+impl Layout {
+    /// The values of the file's `bytes`, read.
+    fn matrix(self, bytes: &[u8]) -> NpyMatrix {
+        let data = &bytes[self.data];
+        let values: Vec<f32> = match self.width {
+            2 => data.as_chunks::<2>().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+            4 => data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            _ => data.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+        };
+        NpyMatrix { rows: self.rows, dim: self.dim, values: values.into() }
+    }
+}
+
+fn parse(bytes: &[u8], name: &str) -> Result<Layout> {
     let unlike = |found: &str| {
         Error::invalid(name, found, "a NumPy array (.npy)").with_hint("write it with numpy.save(path, array)")
     };
@@ -85,12 +125,7 @@ fn parse(bytes: &[u8], name: &str) -> Result<NpyMatrix> {
         return Err(Error::invalid(format!("{name}: data"), format!("{} bytes", data.len()), expected)
             .with_hint("the file is cut short or damaged: write it again"));
     }
-    let values = match width {
-        2 => data.as_chunks::<2>().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
-        4 => data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-        _ => data.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
-    };
-    Ok(NpyMatrix { rows, dim, values })
+    Ok(Layout { rows, dim, width, data: bytes.len() - data.len()..bytes.len() })
 }
 
 /// Writes rows of `dim` values as a version 1 file of `<f4`; it appears whole or not at all.
@@ -178,8 +213,9 @@ mod tests {
             [("<f2", &[0, 0x3c, 0, 0xb8]), ("<f4", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf]), ("<f8", &wide)];
         for (version, (descr, data)) in [1, 2, 3].into_iter().zip(cases) {
             let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, 2), }}   \n");
-            let found = parse(&file(version, &header, data), "x").unwrap();
-            assert_eq!(found, NpyMatrix { rows: 1, dim: 2, values: vec![1.0, -0.5] });
+            let bytes = file(version, &header, data);
+            let found = parse(&bytes, "x").unwrap().matrix(&bytes);
+            assert_eq!(found, NpyMatrix { rows: 1, dim: 2, values: vec![1.0, -0.5].into() });
         }
     }
 
@@ -190,7 +226,7 @@ mod tests {
         write_npy(&path, &[1.0, 2.0, 3.0, 4.5, -5.0, 6.0], 3).unwrap();
         assert_eq!(
             read_npy(&path).unwrap(),
-            NpyMatrix { rows: 2, dim: 3, values: vec![1.0, 2.0, 3.0, 4.5, -5.0, 6.0] }
+            NpyMatrix { rows: 2, dim: 3, values: vec![1.0, 2.0, 3.0, 4.5, -5.0, 6.0].into() }
         );
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len(), 128 + 24);

@@ -128,7 +128,7 @@ impl Trained {
     /// What the pretrained text encoder makes of texts, where the model has one.
     pub(super) fn text_features<S: AsRef<str>>(&self, texts: &[S]) -> Result<Option<TextFeatures>> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        self.encoders.texts.as_ref().map(|encoder| encoder.features(&texts, |_| Ok(()))).transpose()
+        self.encoders.texts.as_ref().map(|encoder| encoder.features(&texts)).transpose()
     }
 
     /// Token ids of texts.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use gxn_base::words::{counted, first_few, hex};
 use gxn_base::{Error, Result, Similarity};
 use gxn_data::Dataset;
-use gxn_eval::{EmbeddingPaths, ExternalEmbeddings};
+use gxn_eval::{EmbeddingPaths, ExternalEmbeddings, NpyMatrix};
 use sha2::{Digest, Sha256};
 
 use super::TextFeatures;
@@ -51,10 +51,7 @@ impl EmbeddingFiles {
         }
         let paths =
             EmbeddingPaths { images, captions, image_ids: Some(image_ids), caption_image_ids: Some(caption_image_ids) };
-        let mut embeddings = ExternalEmbeddings::read(&paths, Similarity::Cosine)?;
-        for rows in [&mut embeddings.images, &mut embeddings.captions] {
-            rows.values.chunks_exact_mut(rows.dim).for_each(to_unit_length);
-        }
+        let embeddings = ExternalEmbeddings::read(&paths, Similarity::Cosine)?;
         let mut caption_rows = vec![Vec::new(); embeddings.image_ids.len()];
         embeddings.caption_image.iter().enumerate().for_each(|(row, &image)| caption_rows[image].push(row));
         let image_rows = embeddings.image_ids.iter().cloned().zip(0..).collect();
@@ -78,8 +75,7 @@ impl EmbeddingFiles {
     /// When one has no row.
     pub fn image_features(&self, dataset: &Dataset, images: impl Iterator<Item = usize>) -> Result<Vec<f32>> {
         let rows = self.rows(dataset, images)?;
-        let (values, width) = (&self.embeddings.images.values, self.width());
-        Ok(rows.into_iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect())
+        Ok(rows.into_iter().flat_map(|row| unit_row(&self.embeddings.images, row)).collect())
     }
 
     /// The rows of captions, of length √W so that a value is about 1 in size, as [`TextEncoder::features`] gives them.
@@ -100,12 +96,13 @@ impl EmbeddingFiles {
                 let expected = format!("{}, as in {}", own.len(), dataset.name);
                 return Err(Error::conflict(what, counted(rows.len(), "row"), expected));
             }
-            let row = rows[caption - own.start];
-            values.extend(self.embeddings.captions.values[row * width..(row + 1) * width].iter().map(|x| x * scale));
+            let row = unit_row(&self.embeddings.captions, rows[caption - own.start]);
+            values.extend(row.into_iter().map(|x| x * scale));
         }
-        Ok(TextFeatures { width, values })
+        Ok(TextFeatures { width, values: values.into() })
     }
 
+    /// The rows of images in the files.
     fn rows(&self, dataset: &Dataset, images: impl Iterator<Item = usize>) -> Result<Vec<usize>> {
         let (mut rows, mut missing) = (Vec::new(), Vec::new());
         for image in images {
@@ -129,6 +126,13 @@ impl EmbeddingFiles {
         Error::unsupported(format!("the embeddings in {}", self.folder.display()), found, "a dataset's images and captions")
             .with_hint("a model on files of embeddings is evaluated on datasets whose ids are in them; it cannot embed anything else")
     }
+}
+
+/// A row of a file, of length 1.
+fn unit_row(matrix: &NpyMatrix, row: usize) -> Vec<f32> {
+    let mut values = matrix.values[row * matrix.dim..(row + 1) * matrix.dim].to_vec();
+    to_unit_length(&mut values);
+    values
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ impl SentenceEncoder {
     fn text_features(&self, batch: &TokenBatch) -> Tensor<2> {
         let TextFeatures { width, values } =
             batch.features.as_ref().expect("a network with a text encoder gets features");
-        Tensor::from_data(TensorData::new(values.clone(), [batch.len(), *width]), &self.words.val().device())
+        Tensor::from_data(TensorData::new(values.to_vec(), [batch.len(), *width]), &self.words.val().device())
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
         };
         let network =
             SentenceEncoder::new(&Init::new(1, &Device::flex()), &config, &MatchingConfig::default(), 5, 9, None);
-        let features = TextFeatures { width: 3, values: feature.to_vec() };
+        let features = TextFeatures { width: 3, values: feature.to_vec().into() };
         let (t_h, t_l) = network.forward(&TokenBatch::new(&[words]).with_features(Some(features)), phase);
         [t_h, t_l.expect("two levels")].map(|level| level.into_data().iter().collect())
     }

@@ -398,12 +398,9 @@ fn text_features(
     progress: &dyn Progress,
 ) -> Result<Option<TextFeatures>> {
     let Some(encoder) = encoder else { return Ok(None) };
-    if let Some(files) = encoder.files() {
-        return files.text_features(dataset, &(0..dataset.captions.len()).collect::<Vec<_>>()).map(Some);
-    }
     let texts: Vec<&str> = dataset.captions.iter().map(|caption| caption.text.as_str()).collect();
     note_cut_by_encoder(encoder, &texts, dataset.account.strict, progress)?;
-    let features = encoder.cached_features(&texts, folder, |done| {
+    let features = encoder.features_in(folder, dataset, |done| {
         progress.update("captions", done, texts.len());
         if progress.cancelled() { Err(Error::interrupted()) } else { Ok(()) }
     })?;
