@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gxn::encoder::Encoder;
 use gxn::evaluate::{EncodeOptions, encode_dataset};
-use gxn::retrieve::caption_edit::{EditSimulation, OtherImage, SimulatedMethod, simulate_edits};
+use gxn::retrieve::caption_edit::{EditSimulation, EditedText, OtherImage, SimulatedMethod, simulate_edits};
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Dataset, SourceOptions, Split};
 
@@ -34,8 +34,11 @@ fn main() -> Result<()> {
     let options = EncodeOptions { split: Some(Split::Val), beam: Some(BEAM) };
     let encoded = encode_dataset(&encoder, &dataset, options, &Count)?;
     eprintln!();
-    for other in [OtherImage::Nearest, OtherImage::Near, OtherImage::Any] {
-        let found = simulate_edits(&encoder, &encoded, &dataset, other, SEED)?;
+    let others = [OtherImage::Nearest, OtherImage::Near, OtherImage::Any];
+    for edit in
+        others.into_iter().flat_map(|other| [EditedText::Written, EditedText::Generated].map(|text| (other, text)))
+    {
+        let found = simulate_edits(&encoder, &encoded, &dataset, edit, SEED)?;
         match as_json {
             true => println!("{:#}", serde_json::to_value(&found).expect("plain data always serialises")),
             false => print(&found),
@@ -45,8 +48,8 @@ fn main() -> Result<()> {
 }
 
 fn print(simulation: &EditSimulation) {
-    let EditSimulation { other, images, methods } = simulation;
-    println!("other image: {other:?}; {images} images, of which every second one counts");
+    let EditSimulation { other, text, images, methods } = simulation;
+    println!("other image: {other:?}; edited text: {text:?}; {images} images, of which every second one counts");
     println!("query         w      R@1   R@5  R@10  mean rank   edit less this one (95 %)");
     for SimulatedMethod { search, weight, recall: [r1, r5, r10], mean_rank, edit_is_better_by, by_weight } in methods {
         let ([better, low, high], name) = (edit_is_better_by, format!("{search:?}"));

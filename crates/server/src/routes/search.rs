@@ -172,7 +172,7 @@ pub(crate) struct SearchHit {
     height: u32,
 }
 
-/// What each level contributes to the score; the sum is the score.
+/// What each level contributes to the score; the sum is the score, before hits were ordered once more.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Parts {
     #[serde(rename = "abstract")]

@@ -5,7 +5,7 @@
 
 mod simulation;
 
-pub use simulation::{EditSimulation, OtherImage, SimulatedMethod, SimulatedSearch, simulate_edits};
+pub use simulation::{EditSimulation, EditedText, OtherImage, SimulatedMethod, SimulatedSearch, simulate_edits};
 
 use super::query::{Content, Part, Query};
 

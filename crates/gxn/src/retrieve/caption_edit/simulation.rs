@@ -2,6 +2,7 @@
 //!
 //! Image A is the query, another image B is what is meant, and a caption of B is the edit. Each method ranks all images but A, and B
 //! should stand first. The weight of a method is chosen on one half of the images and its figures are those of the other half.
+//! Where B is the nearest image, the image alone finds it by construction; that case shows what a caption costs.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +21,8 @@ use gxn_index::{PartKind, Plan, QueryPart, Space, inverse_length};
 const WEIGHTS: [f32; 9] = [0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0];
 /// Neighbours among which the other image is drawn.
 const NEIGHBOURS: usize = 10;
+/// How much of the generated caption a soft edit takes away.
+const SOFT: f32 = 0.25;
 /// Draws of the bootstrap over images.
 const DRAWS: usize = 2000;
 
@@ -35,7 +38,17 @@ pub enum OtherImage {
     Any,
 }
 
-/// How a query is made.
+/// What a person makes of the generated caption of A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EditedText {
+    /// The first caption that people wrote of B.
+    Written,
+    /// The caption that is generated of B: only the words that differ were changed.
+    Generated,
+}
+
+/// How a query is made. t_B is the edited text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SimulatedSearch {
@@ -47,6 +60,8 @@ pub enum SimulatedSearch {
     Sum,
     /// v_A + w (t_B − t_generated(A))
     Edit,
+    /// v_A + w (t_B − ¼ t_generated(A))
+    SoftEdit,
     /// v_A + w (t_B − t_A), with a caption that people wrote of A: what a perfect caption decoder could reach.
     EditOfOwn,
 }
@@ -73,6 +88,8 @@ pub struct SimulatedMethod {
 pub struct EditSimulation {
     /// Which images were meant.
     pub other: OtherImage,
+    /// What the edits were.
+    pub text: EditedText,
     /// Images that were ranked, and half of which were queries that count.
     pub images: usize,
     /// The methods.
@@ -98,7 +115,7 @@ pub fn simulate_edits(
     encoder: &Encoder,
     encoded: &EncodedDataset,
     dataset: &Dataset,
-    other: OtherImage,
+    (other, text): (OtherImage, EditedText),
     seed: u64,
 ) -> Result<EditSimulation> {
     let count = encoded.images.count;
@@ -111,8 +128,8 @@ pub fn simulate_edits(
     }
     let scores = Scores::of(encoder, encoded, dataset)?;
     let meant: Vec<usize> = (0..count).map(|image| meant(&scores.image[image], image, other, seed)).collect();
-    let methods = methods(&scores, &meant, seed);
-    Ok(EditSimulation { other, images: count, methods })
+    let methods = methods(&scores, &meant, text, seed);
+    Ok(EditSimulation { other, text, images: count, methods })
 }
 
 impl Scores {
@@ -167,28 +184,33 @@ fn meant(scores: &[f32], image: usize, other: OtherImage, seed: u64) -> usize {
     near[random.random_range(0..near.len())]
 }
 
-fn methods(scores: &Scores, meant: &[usize], seed: u64) -> Vec<SimulatedMethod> {
-    use SimulatedSearch::{Edit, EditOfOwn, Image, Sum, Text};
-    let all: Vec<(SimulatedSearch, Ranks)> = [Image, Text, Sum, Edit, EditOfOwn]
+fn methods(scores: &Scores, meant: &[usize], text: EditedText, seed: u64) -> Vec<SimulatedMethod> {
+    use SimulatedSearch::{Edit, EditOfOwn, Image, SoftEdit, Sum, Text};
+    let all: Vec<(SimulatedSearch, Ranks)> = [Image, Text, Sum, Edit, SoftEdit, EditOfOwn]
         .into_iter()
-        .map(|search| (search, WEIGHTS.iter().map(|&weight| ranks(scores, meant, search, weight)).collect()))
+        .map(|search| (search, WEIGHTS.iter().map(|&weight| ranks(scores, meant, text, search, weight)).collect()))
         .collect();
     let edit = all.iter().find(|(search, _)| *search == Edit).map(|(_, ranks)| counted_half(ranks)).unwrap_or_default();
     all.iter().map(|(search, ranks)| described(*search, ranks, &edit, seed)).collect()
 }
 
 /// The rank of what is meant, for every image as query.
-fn ranks(scores: &Scores, meant: &[usize], search: SimulatedSearch, weight: f32) -> Vec<usize> {
+fn ranks(scores: &Scores, meant: &[usize], text: EditedText, search: SimulatedSearch, weight: f32) -> Vec<usize> {
     let [with, without] = caption_weights(weight);
     let rank = |image: usize| {
         let wanted = meant[image];
         let score = |at: usize| {
-            let (v, t_b) = (scores.image[image][at], scores.own[wanted][at]);
+            let v = scores.image[image][at];
+            let t_b = match text {
+                EditedText::Written => scores.own[wanted][at],
+                EditedText::Generated => scores.generated[wanted][at],
+            };
             match search {
                 SimulatedSearch::Image => v,
                 SimulatedSearch::Text => t_b,
                 SimulatedSearch::Sum => v + with * t_b,
                 SimulatedSearch::Edit => v + with * t_b + without * scores.generated[image][at],
+                SimulatedSearch::SoftEdit => v + with * t_b + SOFT * without * scores.generated[image][at],
                 SimulatedSearch::EditOfOwn => v + with * t_b + without * scores.own[image][at],
             }
         };
@@ -264,10 +286,15 @@ mod tests {
     #[test]
     fn what_both_captions_say_cancels_out() {
         let meant = [1, 0, 0, 0];
-        let rank = |search| ranks(&scores(), &meant, search, 1.0)[0];
+        let rank = |search| ranks(&scores(), &meant, EditedText::Written, search, 1.0)[0];
         // Image: C before B. Sum: 1.2 against 1.0. Edit: 0.7 against 1.0.
         assert_eq!((rank(SimulatedSearch::Image), rank(SimulatedSearch::Text)), (1, 1));
         assert_eq!((rank(SimulatedSearch::Sum), rank(SimulatedSearch::Edit)), (1, 0));
+        // B 0.5 + 0.5, C 0.6 + 0.6 − 0.125: a quarter is too little here.
+        assert_eq!(rank(SimulatedSearch::SoftEdit), 1);
+        // A generated caption of B finds what its row says.
+        let generated = ranks(&scores(), &meant, EditedText::Generated, SimulatedSearch::Text, 1.0)[0];
+        assert_eq!(generated, 2);
     }
 
     #[test]

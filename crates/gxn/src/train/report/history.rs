@@ -87,8 +87,7 @@ impl History {
         };
         // The first line may be of epoch 0, the start.
         let finished = self.epochs.iter().filter_map(|line| number(line, "finished_epoch")).fold(0.0, f64::max);
-        let [steps, epochs] = [counted(self.steps.len(), "step"), counted(finished as usize, "epoch")];
-        format!("{steps}, {epochs}; {best}{unreadable}")
+        format!("{}, {finished} epochs; {best}{unreadable}", counted(self.steps.len(), "step"))
     }
 
     /// The validation after every epoch as rows of a table.

@@ -57,11 +57,12 @@ pub fn training_charts(run: &Path) -> Result<String> {
 /// # Errors
 /// When neither has a log.
 pub fn run_folder(path: &Path) -> Result<PathBuf> {
-    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let of_checkpoint = whole.parent().and_then(Path::parent);
-    let places = [Some(path), of_checkpoint].into_iter().flatten();
+    let whole = path.canonicalize().ok();
+    // A checkpoint lies in `checkpoints/`; a copy that followed links has one in `best`, too.
+    let above = whole.iter().flat_map(|whole| whole.ancestors().take(3));
+    let mut places = std::iter::once(path).chain(above);
     let found = if path.exists() { "no log.jsonl" } else { "nothing" };
-    places.map(Path::to_path_buf).find(|place| history::log_of(place).is_file()).ok_or_else(|| {
+    places.find(|place| history::log_of(place).is_file()).map(Path::to_path_buf).ok_or_else(|| {
         Error::not_found(path.display().to_string(), found, "the folder of a run").with_remedy(Remedy::NameRun)
     })
 }
