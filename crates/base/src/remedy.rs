@@ -78,6 +78,12 @@ pub enum Remedy {
     GiveCorpus,
     /// Give another weight of the abstract level, or none.
     ChooseLambda,
+    /// Build with this feature.
+    BuildWith(&'static str),
+    /// Compute on another device, such as the CPU.
+    ChooseDevice,
+    /// Train with batches of at most so many pairs.
+    SmallerBatch(usize),
 }
 
 impl Remedy {
@@ -89,6 +95,10 @@ impl Remedy {
                 return format!("nothing is downloaded: get one of these and name it as the CNN's weights:\n  {files}")
                     .into();
             }
+            Self::BuildWith(feature) => {
+                return format!("build with the feature {feature}, or compute on the CPU").into();
+            }
+            Self::SmallerBatch(pairs) => return format!("try batches of {pairs} pairs").into(),
             Self::NameData => "name the dataset",
             Self::ShowFormats => "compare it with the samples of the supported formats",
             Self::CheckData => "check the dataset: the check gives the reason for each",
@@ -133,6 +143,7 @@ impl Remedy {
             Self::GiveReferences => "the results come first; the references are a second file",
             Self::GiveCorpus => "give the captions that a model was trained on as a corpus",
             Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
+            Self::ChooseDevice => "name another device, or compute on the CPU",
         };
         Cow::Borrowed(words)
     }

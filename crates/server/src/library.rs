@@ -33,7 +33,7 @@ pub(crate) struct Model {
 impl Library {
     /// Opens both and encodes a text, so that the first request is as fast as any other.
     pub fn open(options: &ServeOptions) -> Result<Self> {
-        let retriever = Retriever::open(&options.index, options.model.as_deref())?;
+        let retriever = Retriever::open_on(&options.index, options.model.as_deref(), &options.device.open()?)?;
         let encoder = retriever.encoder().clone();
         let model = Model::of(encoder.path(), encoder.fingerprint());
         let encoding = Encoding::start(&encoder, &options.limits)?;

@@ -7,6 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use gxn::config::{Stage, former_stage_name};
 use gxn_data::SourceOptions;
 
+use super::DeviceArgs;
+
 /// What `--stage` takes; the configuration's `train.stage`.
 const STAGES: [Stage; 6] = [Stage::Match, Stage::I2tXe, Stage::I2tMix, Stage::T2iPretrain, Stage::T2i, Stage::I2tT2i];
 
@@ -34,11 +36,13 @@ pub struct TrainArgs {
     #[arg(long, default_value = "runs", value_name = "DIR", help_heading = "Run")]
     pub logs: PathBuf,
     /// Folder of cached CNN features [default: LOGS/features]
-    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    #[arg(long, value_name = "DIR", help_heading = "Run", hide = true)]
     pub features: Option<PathBuf>,
     /// Continue a run: its folder, or `latest` for the last one in LOGS
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "latest", help_heading = "Run")]
     pub resume: Option<String>,
+    #[command(flatten, next_help_heading = "Run")]
+    pub device: DeviceArgs,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,
@@ -101,6 +105,8 @@ pub struct AblateArgs {
     /// Set any key of the common tables, such as --set train.batch_size=64
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Print the stages with their controls and stop
     #[arg(long)]
     pub print_plan: bool,

@@ -37,7 +37,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         Some(index) => index_at(index)?,
         None => find_index(&place)?,
     };
-    let retriever = Retriever::open(&index, args.model.as_deref())?;
+    let retriever = Retriever::open_on(&index, args.model.as_deref(), &args.device.open()?)?;
     let options = SearchOptions {
         offset: args.offset,
         filter: filter.as_ref(),

@@ -12,6 +12,7 @@ use crate::args::ServeArgs;
 pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
     let options = ServeOptions {
         model: args.model.clone(),
+        device: args.device.choice(),
         listen: args.listen,
         api_key: args.api_key.clone(),
         insecure: args.insecure,

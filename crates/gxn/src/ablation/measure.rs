@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 
+use burn::tensor::Device;
+
 use crate::encoder::Encoder;
 use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement};
 use crate::train::training_data::open_configured;
@@ -19,12 +21,18 @@ const LAMBDA_STEPS: u8 = 20;
 pub struct RunMeter(HashMap<(String, Split), DatasetFeatures>);
 
 impl RunMeter {
-    /// The results of the best checkpoint of `run` on `split` of the data that it was trained on.
+    /// The results of the best checkpoint of `run` on `split` of the data that it was trained on, computed on `device`.
     ///
     /// # Errors
     /// When the run or its data cannot be read, or `progress` is cancelled.
-    pub fn measure(&mut self, run: &Path, split: Split, progress: &dyn Progress) -> Result<VariantResult> {
-        let encoder = Encoder::load(run)?.with_feature_cache()?;
+    pub fn measure(
+        &mut self,
+        run: &Path,
+        split: Split,
+        device: &Device,
+        progress: &dyn Progress,
+    ) -> Result<VariantResult> {
+        let encoder = Encoder::load_on(run, device)?.with_feature_cache()?;
         let dataset = open_configured(&encoder.config().data)?;
         let network = encoder.trained()?.feature_fingerprint()?;
         let mut encoded = |split| -> Result<EncodedDataset> {

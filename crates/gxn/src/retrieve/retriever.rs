@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::tokenize;
 use gxn_index::{Hit, ImageItem, Index, Modality, PartKind, QueryPart, SearchOptions};
@@ -43,6 +44,14 @@ impl Retriever {
     /// # Errors
     /// When either cannot be opened, or another model made the index.
     pub fn open(dir: &Path, model: Option<&Path>) -> Result<Self> {
+        Self::open_on(dir, model, &Device::flex())
+    }
+
+    /// The same with the model on a device.
+    ///
+    /// # Errors
+    /// As [`Retriever::open`].
+    pub fn open_on(dir: &Path, model: Option<&Path>, device: &Device) -> Result<Self> {
         let index = Index::open(dir)?;
         let path = match model {
             Some(path) => path.to_path_buf(),
@@ -53,7 +62,7 @@ impl Retriever {
                     .with_remedy(Remedy::NameIndexModel)
             })?,
         };
-        Self::assemble(Arc::new(Encoder::load(&path)?), index)
+        Self::assemble(Arc::new(Encoder::load_on(&path, device)?), index)
     }
 
     /// Opens the index in `dir` with a model that is loaded.

@@ -25,6 +25,8 @@ pub mod algorithm;
 mod augmentation;
 pub mod caption_task;
 pub mod caption_texts;
+#[cfg(test)]
+mod device_tests;
 pub mod event;
 pub mod feature_source;
 #[cfg(test)]
@@ -64,9 +66,9 @@ pub use init_from::configuration;
 pub use page::{training_charts, training_page};
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use run_lock::is_training;
-pub use trainer::{Outcome, Trainer};
+pub use trainer::{Outcome, ResumeOptions, Trainer};
 
-use crate::config::{DataConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::retrieve::calibration::calibrate_run;
 use gxn_base::Result;
 
@@ -78,20 +80,20 @@ pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainO
     finish(Trainer::new(config, run, features, observer)?, run, observer)
 }
 
-/// Continues the run in the folder `run` to its end and calibrates its best checkpoint. `data` says where its data are, if
-/// they are no longer where they were.
+/// Continues the run in the folder `run` to its end and calibrates its best checkpoint.
 ///
 /// # Errors
 /// As [`Trainer::resume`] and [`Trainer::run`].
-pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    finish(Trainer::resume_with(run, data, features, observer)?, run, observer)
+pub fn resume(run: &Path, options: &ResumeOptions, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    finish(Trainer::resume_with(run, options, features, observer)?, run, observer)
 }
 
 fn finish(mut trainer: Trainer, run: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
     let outcome = trainer.run(observer)?;
+    let device = trainer.device.clone();
     // Its memory is needed no more.
     drop(trainer);
-    if let Err(error) = calibrate_run(run, observer) {
+    if let Err(error) = calibrate_run(run, &device, observer) {
         // The run is whole without it, also where it was cancelled here.
         observer.event(&Event::NotCalibrated(error));
     }
