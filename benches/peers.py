@@ -2,12 +2,15 @@
 
     pip install torch torchvision numpy pillow efficientnet-lite-pytorch
     cargo build --release -p gxn --example bench_ops
-    python benches/peers.py [--rounds 3] [--threads 2] [WORKLOAD ...]
+    python benches/peers.py [--rounds 3] [--threads 2] [--device cuda] [WORKLOAD ...]
 
 Each measurement is a process of its own, PyTorch and gxn alternating, so that a busy machine disturbs both alike. The
 table gives median and fastest over all rounds, the ratios of the times (gxn / PyTorch, below 1 is faster), the ratio of
 the least computing time of a call (all threads together; the one to trust on a busy machine) and the peak memory of
 each process as a whole. Rows of features give images per second instead of time; their ratios are of the times.
+
+With --device cuda both sides compute on the GPU (gxn built with --features cuda), each call to its end. This way has never
+been run: there was no GPU.
 """
 import argparse
 import json
@@ -177,20 +180,24 @@ def peak_mib():
     return None
 
 
-def torch_side(number, threads):
+def torch_side(number, threads, device):
     """Measures one row, or the bare start of PyTorch, and prints the same JSON line as the Rust side."""
     import torch
 
     torch.set_num_threads(threads)
+    torch.set_default_device(device)
     torch.manual_seed(0)
+    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     times, cpu_times = [0.0], [0.0]
     if number >= 0:
         row = ROWS[number]
         call = row.torch()
         times, cpu_times = [], []
         for _ in range(row.repetitions + 2):
+            wait()
             start, cpu_start = time.perf_counter(), time.process_time()
             call()
+            wait()
             times.append((time.perf_counter() - start) * 1e3)
             cpu_times.append((time.process_time() - cpu_start) * 1e3)
         times, cpu_times = times[2:], cpu_times[2:]
@@ -200,10 +207,10 @@ def torch_side(number, threads):
 # --- The table -------------------------------------------------------------------------------------------------------
 
 
-def measure(command, threads):
+def measure(command, threads, device):
     # PyTorch's threads spin while they wait for each other, which on a busy machine makes it up to ten times slower.
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE")
-    environment["RAYON_NUM_THREADS"] = str(threads)
+    environment.update(RAYON_NUM_THREADS=str(threads), GXN_DEVICE=device)
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if result.returncode != 0:
         sys.exit(f"error: {' '.join(command)} ended with {result.returncode}")
@@ -253,11 +260,12 @@ def main():
     parser.add_argument("workloads", nargs="*", help="names of gxn's workloads; all if none is given")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both sides")
     parser.add_argument("--json", action="store_true", help="one JSON line a row instead of the table")
     parser.add_argument("--torch-row", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.torch_row is not None:
-        return torch_side(options.torch_row, options.threads)
+        return torch_side(options.torch_row, options.threads, options.device)
 
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     program = target / "release" / "examples" / "bench_ops"
@@ -267,11 +275,11 @@ def main():
     rows = [(number, row) for number, row in enumerate(ROWS) if row.workload in chosen]
 
     def ours(workload, repetitions):
-        return measure([str(program), workload, str(repetitions)], options.threads)
+        return measure([str(program), workload, str(repetitions)], options.threads, options.device)
 
     def theirs(number):
-        command = [sys.executable, __file__, "--threads", str(options.threads), f"--torch-row={number}"]
-        return measure(command, options.threads)
+        command = [sys.executable, __file__, "--threads", str(options.threads), "--device", options.device]
+        return measure([*command, f"--torch-row={number}"], options.threads, options.device)
 
     with tempfile.TemporaryDirectory() as folder:
         if any(row.images for _, row in rows):

@@ -86,7 +86,7 @@ class Gxn(nn.Module):
 
         def packed():
             dropped = self.dropout(words, self.word_dropout)
-            return pack_padded_sequence(dropped, lengths, batch_first=True, enforce_sorted=False)
+            return pack_padded_sequence(dropped, lengths.cpu(), batch_first=True, enforce_sorted=False)
 
         def level(gru, pooling, text):
             states, last = gru(packed())

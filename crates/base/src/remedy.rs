@@ -80,6 +80,12 @@ pub enum Remedy {
     ChooseLambda,
     /// Give a key that callers must have, or serve everybody.
     GiveKey,
+    /// Build with this feature.
+    BuildWith(&'static str),
+    /// Compute on another device, such as the CPU.
+    ChooseDevice,
+    /// Train with batches of at most so many pairs.
+    SmallerBatch(usize),
 }
 
 impl Remedy {
@@ -91,6 +97,10 @@ impl Remedy {
                 return format!("nothing is downloaded: get one of these and name it as the CNN's weights:\n  {files}")
                     .into();
             }
+            Self::BuildWith(feature) => {
+                return format!("build with the feature {feature}, or compute on the CPU").into();
+            }
+            Self::SmallerBatch(pairs) => return format!("try batches of {pairs} pairs").into(),
             Self::NameData => "name the dataset",
             Self::ShowFormats => "compare it with the samples of the supported formats",
             Self::CheckData => "check the dataset: the check gives the reason for each",
@@ -136,6 +146,7 @@ impl Remedy {
             Self::GiveCorpus => "give the captions that a model was trained on as a corpus",
             Self::ChooseLambda => "a weight from 0 to 1; a model with one level takes 1 or none",
             Self::GiveKey => "give a key that callers must have, or allow everybody in",
+            Self::ChooseDevice => "name another device, or compute on the CPU",
         };
         Cow::Borrowed(words)
     }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod device;
 #[cfg(test)]
 mod documented_tests;
 mod explain;
@@ -15,8 +16,9 @@ use clap_complete::Shell;
 use gxn_base::Modality;
 use gxn_data::{DecodeCommand, SourceOptions};
 
+pub use device::DeviceArgs;
 pub use explain::ExplainArgs;
-pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
+pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
 pub use serve::ServeArgs;
 pub use train::{AblateArgs, TrainArgs};
 
@@ -281,6 +283,8 @@ pub struct EvaluateArgs {
     /// Also write a page with table and charts to this file
     #[arg(long, value_name = "HTML")]
     pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
@@ -332,6 +336,8 @@ pub struct CaptionArgs {
     /// Captions per image, the most likely first; a beam finds as many as it is wide
     #[arg(short = 'n', long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub count: u16,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptionFormat,
 }
@@ -352,6 +358,8 @@ pub struct ImagineArgs {
     /// Folder for the images
     #[arg(short, long, default_value = "imagined", value_name = "DIR")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -381,6 +389,8 @@ pub struct EncodeArgs {
     /// Where to write; must not exist
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -401,6 +411,8 @@ pub struct CalibrateArgs {
     /// Measure the model's calibration on this split instead of fitting one
     #[arg(long, value_parser = ["train", "val", "test"], conflicts_with_all = ["split", "relevance"])]
     pub measure: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }
@@ -470,6 +482,8 @@ pub struct SearchArgs {
     /// W of --rerank; choose it on val with `gxn evaluate --rerank`
     #[arg(long, value_name = "W", default_value_t = gxn::retrieve::RERANK_WEIGHT)]
     pub rerank_weight: f32,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub format: HitFormat,
     /// The same as --format paths
@@ -518,6 +532,8 @@ pub struct ReportArgs {
     /// Measure nothing: only what the run has stored
     #[arg(long, conflicts_with = "data")]
     pub stored_only: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]

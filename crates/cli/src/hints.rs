@@ -18,6 +18,14 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::NameWeights(files) => {
             return format!("gxn never downloads. Get one of these and name it with --pretrained-image:\n  {files}");
         }
+        Remedy::BuildWith(feature) => {
+            return format!(
+                "build it in: cargo install --path crates/cli --features {feature}; or compute on the CPU: --device cpu"
+            );
+        }
+        Remedy::SmallerBatch(pairs) => {
+            return format!("try --batch-size {pairs} in a new run, with another --name; or --device cpu");
+        }
         Remedy::NameRun => "`gxn train` writes runs; name the run's folder or one of its checkpoints",
         Remedy::NameIndexModel => "name the run that made the index with --model; `gxn info INDEX` shows its path",
         Remedy::ResumeOrRename => "continue it with --resume, or give the new run another --name",
@@ -55,6 +63,7 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::MakeReport => "make one with `gxn evaluate MODEL DATA --output report.json`",
         Remedy::GiveReferences => "the results come first; references are given with --references",
         Remedy::GiveCorpus => "give the captions that a model was trained on with --df, for cider_d",
+        Remedy::ChooseDevice => "name another one with --device (or GXN_DEVICE); --device cpu computes on the CPU",
         Remedy::ChooseLambda => "--lambda takes 0 to 1; leave it out for a model with one level",
         Remedy::GiveKey => "give a key with GXN_API_KEY or --api-key, or let everybody in with --insecure",
         other => return other.words().into_owned(),

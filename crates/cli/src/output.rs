@@ -1,8 +1,11 @@
 //! What people see: errors with their causes and hints on stderr, results on stdout.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use anyhow::{Context, Error};
+use gxn::device::{DeviceChoice, PresentGpu};
+use gxn::train::state::Machine;
 use gxn_base::Kind;
 use gxn_base::unicode::printable;
 
@@ -80,10 +83,27 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The first line of long work: what computes.
-pub fn machine_line() {
-    let machine = gxn::train::state::Machine::here();
-    eprintln!("gxn {}: CPU ({}), f32, {} threads", machine.program, machine.cpu, machine.threads);
+/// The first line of long work: what computes. Where nobody chose and a GPU seems to lie idle, the next one says why.
+pub fn machine_line(asked: Option<DeviceChoice>) -> anyhow::Result<()> {
+    let device = asked.unwrap_or_default();
+    let machine = Machine::here(device);
+    eprintln!("gxn {}: {}, f32, {} threads", machine.program, device.describe()?, machine.threads);
+    if let (None, Some(gpu)) = (asked, PresentGpu::find(Path::new("/"))) {
+        eprintln!("{}", idle_gpu(gpu));
+    }
+    Ok(())
+}
+
+/// Why a GPU is not used, and what to do.
+fn idle_gpu(gpu: PresentGpu) -> String {
+    let PresentGpu { maker, feature, is_built } = gpu;
+    let why = match is_built {
+        true => format!("--device {feature} computes on it"),
+        false => format!(
+            "build it in with `cargo install --path crates/cli --features {feature}` and give --device {feature}"
+        ),
+    };
+    format!("note: the {maker} GPU of this machine is not used: {why}; --device cpu leaves this note away")
 }
 
 #[cfg(test)]
@@ -95,6 +115,14 @@ mod tests {
     fn a_duration_is_short() {
         let seconds = [0.4, 99.0, 100.0, 7199.0, 7260.0];
         assert_eq!(seconds.map(duration), ["0 s", "99 s", "2 min", "2 h 00 min", "2 h 01 min"]);
+    }
+
+    #[test]
+    fn an_idle_gpu_is_named_with_what_to_do() {
+        let gpu = PresentGpu { maker: "NVIDIA", feature: "cuda", is_built: false };
+        assert!(idle_gpu(gpu).contains("--features cuda"));
+        let built = idle_gpu(PresentGpu { is_built: true, ..gpu });
+        assert!(built.contains("--device cuda") && !built.contains("--features"), "{built}");
     }
 
     #[test]

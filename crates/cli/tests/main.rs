@@ -8,6 +8,7 @@ mod configuration;
 mod damaged_images;
 mod data_account;
 mod demonstration;
+mod devices;
 mod evaluation;
 mod fixture;
 mod full_disk;

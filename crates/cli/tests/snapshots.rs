@@ -7,9 +7,10 @@ use std::path::Path;
 use crate::fixture::Ran;
 
 /// What is replaced, first to last.
-const FILTERS: [(&str, &str); 21] = [
+const FILTERS: [(&str, &str); 22] = [
     (r"gxn\.exe", "gxn"),
     (r"gxn \d+\.\d+\.\d+: CPU \(.*\), f32, \d+ threads?", "[MACHINE]"),
+    (r"(?m)^note: the \w+ GPU of this machine is not used.*\n", ""),
     (r#"[^\s"'`(:=]*/cli-\d+\b"#, "[SHARED]"),
     (r#"[^\s"'`(:=]*/\.tmp\w{6}\b"#, "[TEMP]"),
     (r"\.tmp\w{6}\b", "[TEMP]"),

@@ -29,6 +29,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`device`] | what computes: the CPU, or a GPU |
 //! | [`config`] | what a run is made of: plain data |
 //! | [`look`] | LOOK: image and sentence encoders, cached features |
 //! | [`imagine`] | IMAGINE: caption decoder, image generator and discriminator, and their losses |
@@ -48,9 +49,9 @@
 //! every format), [`eval`] (metrics, protocols, reports; for the embeddings and captions of any model), [`ops`] (fused
 //! tensor operations) and [`index`] (the vector store).
 //!
-//! # Feature `cuda`
-//! Compiles the tensor framework for NVIDIA GPUs as well; driver and NVRTC are loaded at run time. Without it everything
-//! runs on the CPU.
+//! # Features `cuda`, `wgpu`, `vulkan`, `metal`
+//! Compile the tensor framework for GPUs as well, which [`device`] then opens by name; drivers are loaded at run time. A build
+//! with them still computes on the CPU unless a GPU is named.
 //!
 //! # Shape letters
 //! `B` batch · `T` padded tokens · `V` vocabulary · `E` word vector · `H` recurrent state · `F` feature ·
@@ -60,6 +61,7 @@
 pub mod ablation;
 pub mod checkpoint;
 pub mod config;
+pub mod device;
 pub mod encoder;
 pub mod evaluate;
 pub mod explain;

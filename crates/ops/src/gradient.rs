@@ -18,9 +18,9 @@ const CHUNK: usize = 1 << 15;
 /// fixed order: the same gradients give the same bits with any number of threads. Gradients whose norm is not finite
 /// are returned as they are; look at the norm before using them.
 pub fn clip_global_norm<M: Module>(module: &M, grads: GradientsParams, max_norm: f64) -> (GradientsParams, f64) {
-    let mut sum = SquareSum { grads: &grads, seen: HashSet::new(), sum: 0.0 };
+    let mut sum = SquareSum { grads: &grads, seen: HashSet::new(), sum: 0.0, elsewhere: Vec::new() };
     module.visit(&mut sum);
-    let norm = sum.sum.sqrt();
+    let norm = sum.total().sqrt();
     if !norm.is_finite() || norm <= max_norm {
         return (grads, norm);
     }
@@ -34,7 +34,20 @@ struct SquareSum<'a> {
     grads: &'a GradientsParams,
     /// A parameter used in two places has one gradient.
     seen: HashSet<ParamId>,
+    /// Over the gradients in host memory.
     sum: f64,
+    /// Of each gradient on another device, `[1]`.
+    elsewhere: Vec<Tensor<1>>,
+}
+
+impl SquareSum<'_> {
+    /// The sum over all. Another device is waited for once, not for each gradient.
+    fn total(self) -> f64 {
+        if self.elsewhere.is_empty() {
+            return self.sum;
+        }
+        self.sum + Tensor::cat(self.elsewhere, 0).into_data().iter::<f64>().sum::<f64>()
+    }
 }
 
 impl ModuleVisitor for SquareSum<'_> {
@@ -43,12 +56,12 @@ impl ModuleVisitor for SquareSum<'_> {
         if !self.seen.insert(param.id) {
             return;
         }
-        self.sum += if is_host(&grad) {
+        if is_host(&grad) {
             let partial: Vec<f64> = into_host(grad).storage::<f32>().par_chunks(CHUNK).map(squares).collect();
-            partial.iter().sum::<f64>()
+            self.sum += partial.iter().sum::<f64>();
         } else {
-            (grad.clone() * grad).sum().into_scalar::<f64>()
-        };
+            self.elsewhere.push((grad.clone() * grad).sum());
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gxn::train::{Event, TrainObserver, configuration};
+use gxn::train::{Event, ResumeOptions, TrainObserver, configuration};
 use gxn_base::{Kind, Progress};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -26,7 +26,7 @@ pub fn train<'py>(
     let listener = Listener { callback: listener, stop: AtomicBool::new(false), raised: Mutex::default() };
     let outcome = py.detach(|| {
         if resume {
-            return gxn::train::resume(&run, None, &features, &listener);
+            return gxn::train::resume(&run, &ResumeOptions::default(), &features, &listener);
         }
         let text = recipe.as_deref().map(gxn_cli::config_text).transpose()?;
         gxn::train::run(configuration(text.as_ref(), &pairs)?, &run, &features, &listener)

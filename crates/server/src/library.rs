@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::UNIX_EPOCH;
 
 use gxn::checkpoint::short;
-use gxn::retrieve::Retriever;
+use gxn::encoder::Encoder;
+use gxn::retrieve::{Retriever, model_of};
 use gxn_base::Result;
 
 use crate::encoding::Encoding;
@@ -33,8 +34,12 @@ pub(crate) struct Model {
 impl Library {
     /// Opens both and encodes a text, so that the first request is as fast as any other.
     pub fn open(options: &ServeOptions) -> Result<Self> {
-        let retriever = Retriever::open(&options.index, options.model.as_deref())?;
-        let encoder = retriever.encoder().clone();
+        let path = match &options.model {
+            Some(path) => path.clone(),
+            None => model_of(&options.index)?,
+        };
+        let encoder = Arc::new(Encoder::load_on(&path, &options.device.open()?)?);
+        let retriever = Retriever::with_encoder(&options.index, encoder.clone())?;
         let model = Model::of(encoder.path(), encoder.fingerprint());
         let encoding = Encoding::start(&encoder, &options.limits)?;
         if encoder.can_embed_texts() {

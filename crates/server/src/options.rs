@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gxn::device::DeviceChoice;
 use gxn_base::{Error, Remedy, Result};
 
 /// What is served, and to whom.
@@ -13,6 +14,8 @@ pub struct ServeOptions {
     pub index: PathBuf,
     /// The run or checkpoint; `None` for the one that the index names.
     pub model: Option<PathBuf>,
+    /// What computes.
+    pub device: DeviceChoice,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The key that callers have to give.
@@ -81,6 +84,7 @@ impl ServeOptions {
         Self {
             index,
             model: None,
+            device: DeviceChoice::CPU,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             api_key: None,
             insecure: false,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ReportFormat;
+use super::{DeviceArgs, ReportFormat};
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -18,6 +18,8 @@ pub struct ExplainArgs {
     /// Divide the image into N × N cells
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub grid: u32,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,
 }

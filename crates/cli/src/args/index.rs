@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use gxn::retrieve::{IndexOptions, Shard};
 use gxn_data::SourceOptions;
 
-use super::ReportFormat;
+use super::{DeviceArgs, ReportFormat};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -50,6 +50,8 @@ pub struct IndexArgs {
     /// Keep running and look for changes every SECONDS, 10 by default (--watch=60)
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     pub watch: Option<f64>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 impl IndexArgs {
@@ -76,7 +78,7 @@ pub enum IndexCommand {
     /// Read everything and compare it with its checksums
     Verify(OneIndex),
     /// Encode what is damaged in an index again, and what is new or changed in its source
-    Repair(OneIndex),
+    Repair(RepairArgs),
     /// Free the disk space of deleted items
     Compact(OneIndex),
     /// Make the index again with another model, of the same source and options; the old one serves until the new one is
@@ -115,12 +117,22 @@ pub struct IndexInfoArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    pub index: OneIndex,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct ReindexArgs {
     #[command(flatten)]
     pub index: OneIndex,
     /// The run or checkpoint
     #[arg(long, short)]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]

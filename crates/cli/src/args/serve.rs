@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::DeviceArgs;
+
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The index, or the folder whose `.gxn` it is, or a folder below
@@ -35,4 +37,6 @@ pub struct ServeArgs {
     /// Write the log as JSON lines; GXN_LOG=debug adds a line for each request
     #[arg(long)]
     pub json_log: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }

@@ -7,6 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use gxn::config::{Stage, former_stage_name};
 use gxn_data::SourceOptions;
 
+use super::DeviceArgs;
+
 /// What `--stage` takes; the configuration's `train.stage`.
 const STAGES: [Stage; 6] = [Stage::Match, Stage::I2tXe, Stage::I2tMix, Stage::T2iPretrain, Stage::T2i, Stage::I2tT2i];
 
@@ -42,6 +44,8 @@ pub struct TrainArgs {
     /// Also write the curves as event files for TensorBoard into the run's folder [default: none; a resumed run goes on as it began]
     #[arg(long, value_name = "PROGRAM", value_parser = ["tensorboard", "none"], help_heading = "Run")]
     pub report_to: Option<String>,
+    #[command(flatten, next_help_heading = "Run")]
+    pub device: DeviceArgs,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub workers: Option<usize>,
@@ -104,6 +108,8 @@ pub struct AblateArgs {
     /// Set any key of the common tables, such as --set train.batch_size=64
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Print the stages with their controls and stop
     #[arg(long)]
     pub print_plan: bool,

@@ -14,12 +14,14 @@ use crate::progress::ProgressLine;
 
 /// Runs what is missing of an ablation and writes its tables.
 pub fn ablate(args: &AblateArgs) -> Result<ExitCode> {
-    let plan = AblationPlan::read(&config_text(&args.plan)?, &args.set)?;
+    let device = args.device.device.map(|device| format!("train.device={device}"));
+    let set: Vec<String> = device.into_iter().chain(args.set.iter().cloned()).collect();
+    let plan = AblationPlan::read(&config_text(&args.plan)?, &set)?;
     if args.print_plan {
         print(&plan.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
     let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
     let ablation = Ablation { plan: &plan, seeds: args.seeds, logs: &args.logs, split: split_of(&args.split) };

@@ -15,9 +15,9 @@ use gxn_base::words::counted;
 
 /// Fits and saves a calibration, or measures the saved one.
 pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
-    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(&args.model, &args.device.open()?)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None);
     let Some(measured) = &args.measure else {

@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
     let stop = stop_flag()?;
     let beam = beam(args)?;
-    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(&args.model, &args.device.open()?)?.with_feature_cache()?;
     // Refused before the images are encoded.
     encoder.caption_features(&[], beam)?;
     let mut unreadable = 0;

@@ -15,9 +15,10 @@ use gxn_base::words::counted;
 
 /// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
-    let encoder = Encoder::load(&args.model)?.with_prompts(&args.prompt)?.with_feature_cache()?;
+    let encoder =
+        Encoder::load_on(&args.model, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
     let split = args.split.as_deref().map(split_of);
     let encoded = with_progress(&encoder, &dataset, split, None)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use gxn::device::DeviceChoice;
 use gxn_pretrained::PretrainedEncoder;
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ const SIDE_PX: u32 = 320;
 /// Pretrained encoders.
 pub fn encoder(command: &EncoderCommand) -> Result<ExitCode> {
     let EncoderCommand::Check(EncoderCheckArgs { folder, format }) = command;
-    machine_line();
+    machine_line(Some(DeviceChoice::CPU))?;
     show(&checked(folder)?, *format)
 }
 

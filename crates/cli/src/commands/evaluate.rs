@@ -64,10 +64,10 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
 
 fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path) -> Result<Measured> {
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
     let (first, others) = members(args, model)?;
-    let encoder = Encoder::load(&first)?.with_prompts(&args.prompt)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(&first, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, source, &args.reading)?;
     let measurement = Measurement::new(&encoder, &first, &dataset, split_of(&args.split));
     let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
@@ -77,7 +77,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
     let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
     for other in &others {
-        encoded = encoded.beside(&of_member(other, &args.prompt, &measurement)?)?;
+        encoded = encoded.beside(&of_member(other, args, &measurement)?)?;
     }
     report_dropped(&encoded.dropped);
     let mut more = String::new();
@@ -124,8 +124,8 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
 }
 
 /// The embeddings of a further model of an ensemble.
-fn of_member(path: &Path, prompts: &[String], first: &Measurement) -> Result<EncodedDataset> {
-    let encoder = Encoder::load(path)?.with_prompts(prompts)?.with_feature_cache()?;
+fn of_member(path: &Path, args: &EvaluateArgs, first: &Measurement) -> Result<EncodedDataset> {
+    let encoder = Encoder::load_on(path, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let other = Measurement::new(&encoder, path, first.dataset, first.split);
     if other.scoring.similarity != first.scoring.similarity {
         bail!(
@@ -154,9 +154,9 @@ fn reranked(
 fn judged(args: &EvaluateArgs, file: &Path) -> Result<ExitCode> {
     let (Some(model), Some(source)) = (&args.model, &args.source) else { bail!("give a model and its data") };
     let judgements = Judgements::read(file)?;
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
-    let encoder = Encoder::load(model)?.with_prompts(&args.prompt)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(model, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, source, &args.reading)?;
     let measurement = Measurement::new(&encoder, model, &dataset, split_of(&args.split));
     let Measurement { scoring, .. } = match args.lambda {

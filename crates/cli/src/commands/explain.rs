@@ -23,7 +23,7 @@ const BEAM: usize = 3;
 
 /// Prints why a text and an image have their score.
 pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
-    let encoder = Encoder::load(&model(args)?)?;
+    let encoder = Encoder::load_on(&model(args)?, &args.device.open()?)?;
     let image = load_image(&ImageSource::File(args.image.clone()), &ImageLimits::default())?;
     let feature = encoder.image_feature(&image, &ImageLimits::default())?.feature;
     let embedding = encoder.encode_features(&feature).joined(0);

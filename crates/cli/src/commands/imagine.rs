@@ -13,7 +13,7 @@ use crate::output::print;
 
 /// Writes images generated from texts, and a sheet of them: a row per text, a column per noise.
 pub fn imagine(args: &ImagineArgs) -> Result<ExitCode> {
-    let encoder = Encoder::load(&args.model)?;
+    let encoder = Encoder::load_on(&args.model, &args.device.open()?)?;
     let count = usize::from(args.count);
     let seeds: Vec<u64> = (0..count as u64).map(|at| args.seed + at).collect();
     // The same noises for every text, so that images can be compared.

@@ -10,7 +10,7 @@ use gxn::retrieve::{IndexOptions, IndexReport, Refresh, default_index, export_in
 use gxn_base::{Kind, Progress};
 use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
 
-use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs};
+use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
 use crate::commands::index_options::print_resolved;
 use crate::commands::{hint_at_decoding, info, name_dropped, report_account};
 use crate::exit::ExitCode;
@@ -35,7 +35,7 @@ pub fn index(args: &IndexArgs) -> Result<ExitCode> {
 }
 
 fn refresh(args: &IndexArgs) -> Result<ExitCode> {
-    machine_line();
+    machine_line(args.device.device)?;
     let stop = stop_flag()?;
     let source = args.source.as_deref().expect("asked for by the arguments");
     let dir = args.index.clone().unwrap_or_else(|| default_index(source, args.shard));
@@ -46,7 +46,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
         return Err(error.with_hint("name it with --model").into());
     };
     print_resolved(plan.resolved());
-    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, source, &dir)?;
     if let Some(seconds) = args.watch {
@@ -173,15 +173,15 @@ fn paused(seconds: f64, stop: &AtomicBool) -> bool {
 }
 
 /// Encodes what is damaged again, then checks that nothing is left.
-fn repair(args: &OneIndex) -> Result<ExitCode> {
-    machine_line();
+fn repair(args: &RepairArgs) -> Result<ExitCode> {
+    machine_line(args.device.device)?;
     stop_flag()?;
-    let plan = Refresh::repair(&index_at(args.place())?)?;
+    let plan = Refresh::repair(&index_at(args.index.place())?)?;
     let model = plan.model().ok_or_else(|| {
         gxn_base::Error::not_found("the model of the index", "none stored", "a run or checkpoint")
             .with_remedy(gxn_base::Remedy::IndexAgain)
     })?;
-    let encoder = Encoder::load(model)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, plan.source(), plan.dir())?;
     Index::open(plan.dir())?.verify()?;
@@ -207,10 +207,10 @@ fn compact(args: &OneIndex) -> Result<ExitCode> {
 }
 
 fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
-    machine_line();
+    machine_line(args.device.device)?;
     stop_flag()?;
     let plan = Refresh::again(&index_at(args.index.place())?)?;
-    let encoder = Encoder::load(&args.model)?.with_feature_cache()?;
+    let encoder = Encoder::load_on(&args.model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
     finish(&report, plan.source(), plan.dir())?;
     Ok(ExitCode::SUCCESS)

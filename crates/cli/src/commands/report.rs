@@ -23,7 +23,7 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode> {
     let measured = if args.stored_only {
         Err("Nothing was measured for this page, as it was asked for with --stored-only.".to_owned())
     } else {
-        measured(&run, args.data.as_deref())?
+        measured(&run, args)?
     };
     let page = run_page(&run, measured.as_ref().map_err(String::as_str))?;
     let path = args.output.clone().unwrap_or_else(|| run.join(PAGE));
@@ -33,11 +33,12 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode> {
 }
 
 /// What was measured, or why nothing was: what is stored is worth a page without it. Data that were named must be there.
-fn measured(run: &Path, data: Option<&str>) -> Result<Result<RunMeasurements, String>> {
-    machine_line();
+fn measured(run: &Path, args: &ReportArgs) -> Result<Result<RunMeasurements, String>> {
+    let data = args.data.as_deref();
+    machine_line(args.device.device)?;
     stop_flag()?;
     let line = ProgressLine::of("encoding");
-    let outcome = RunMeasurements::of(run, data, &line);
+    let outcome = RunMeasurements::of(run, data, &args.device.open()?, &line);
     line.clear();
     match outcome {
         Ok(found) => Ok(Ok(found)),

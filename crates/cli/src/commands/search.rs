@@ -1,10 +1,12 @@
 //! `gxn search`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
+use gxn::encoder::Encoder;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Content, Found, Query, RankedHit, Reranking, Retriever, find_index, index_at};
+use gxn::retrieve::{Content, Found, Query, RankedHit, Reranking, Retriever, find_index, index_at, model_of};
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
@@ -37,7 +39,12 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         Some(index) => index_at(index)?,
         None => find_index(&place)?,
     };
-    let retriever = Retriever::open_with_prompts(&index, args.model.as_deref(), &args.prompt)?;
+    let path = match &args.model {
+        Some(path) => path.clone(),
+        None => model_of(&index)?,
+    };
+    let encoder = Encoder::load_on(&path, &args.device.open()?)?.with_prompts(&args.prompt)?;
+    let retriever = Retriever::with_encoder(&index, Arc::new(encoder))?;
     let options = SearchOptions {
         offset: args.offset,
         filter: filter.as_ref(),

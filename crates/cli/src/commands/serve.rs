@@ -11,6 +11,7 @@ use crate::exit::ExitCode;
 pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
     let options = ServeOptions {
         model: args.model.clone(),
+        device: args.device.choice(),
         listen: args.listen,
         api_key: args.api_key.clone(),
         insecure: args.insecure,

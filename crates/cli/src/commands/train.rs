@@ -5,13 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use gxn::config::{DataConfig, RunConfig};
+use gxn::config::RunConfig;
+use gxn::device::DeviceChoice;
 use gxn::train::algorithm::{caption, discriminator, generator};
 use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
 use gxn::train::metrics::NamedMetrics;
-use gxn::train::{Event, FeatureEstimate, Outcome, ReportTo, TrainObserver, Trainer};
+use gxn::train::{Event, FeatureEstimate, Outcome, ReportTo, ResumeOptions, TrainObserver, Trainer};
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
 use gxn_base::{Error, Kind, Progress};
@@ -45,12 +46,12 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
             ("latest", None) => latest(&args.logs)?,
             _ => PathBuf::from(run),
         };
-        let data = same_configuration(args, &run)?;
-        machine_line();
+        let options = same_configuration(args, &run)?;
+        machine_line(options.device.or_else(|| own_device(&run)))?;
         eprintln!("continuing {}", run.display());
         stop_flag()?;
         let reporter = Reporter::new();
-        let trainer = Trainer::resume_with(&run, data.as_ref(), &features, &reporter);
+        let trainer = Trainer::resume_with(&run, &options, &features, &reporter);
         return report_outcome(trained(trainer, args, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
@@ -61,7 +62,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
-    machine_line();
+    machine_line(args.device.device.or_else(|| named(config.train.device)))?;
     stop_flag()?;
     let reporter = Reporter::new();
     if args.dry_run {
@@ -313,6 +314,7 @@ fn overrides(args: &TrainArgs) -> Result<Vec<String>> {
         ("train.stage", args.stage.clone()),
         ("train.init_from", args.init_from.clone()),
         ("train.merge_from", args.merge_from.clone()),
+        ("train.device", args.device.device.map(|device| device.to_string())),
     ];
     let numbers = [
         ("train.epochs", args.epochs.map(|epochs| epochs.to_string())),
@@ -358,11 +360,11 @@ fn from_environment() -> Vec<String> {
 }
 
 /// A resumed run keeps its configuration: asking for another one is refused rather than passed over. Its data may lie elsewhere
-/// now; returns where, if that was asked for. Whether they are the same data is for the run to find out.
-fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>> {
+/// now and another device may compute; returns what was asked for. Whether they are the same data is for the run to find out.
+fn same_configuration(args: &TrainArgs, run: &Path) -> Result<ResumeOptions> {
     let (asked, kept) = (overrides(args)?, run.join("config.toml"));
     if (args.config.is_none() && asked.is_empty()) || !kept.is_file() {
-        return Ok(None);
+        return Ok(ResumeOptions::default());
     }
     let own = RunConfig::load_stored(&kept)?;
     let mut wanted = match &args.config {
@@ -371,6 +373,9 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>
     }
     .with_absolute_paths()
     .filled_from(&own);
+    let asks_device = asked.iter().any(|pair| pair.starts_with("train.device="));
+    let device = asks_device.then_some(wanted.train.device);
+    wanted.train.device = own.train.device;
     let data = wanted.data.clone();
     wanted.data.source.clone_from(&own.data.source);
     wanted.data.options.images.clone_from(&own.data.options.images);
@@ -378,11 +383,21 @@ fn same_configuration(args: &TrainArgs, run: &Path) -> Result<Option<DataConfig>
     let is_elsewhere = wanted.data != data;
     let (own, wanted) = (own.with_absolute_paths().to_toml(), wanted.with_absolute_paths().to_toml());
     let Some((old, new)) = own.lines().zip(wanted.lines()).find(|(old, new)| old != new) else {
-        return Ok(is_elsewhere.then_some(data));
+        return Ok(ResumeOptions { data: is_elsewhere.then_some(data), device });
     };
     Err(Error::conflict("the configuration of a resumed run", new, format!("{old}, as in {}", kept.display()))
         .with_hint("leave the configuration away to continue the run as it is, or start a new one with another --name")
         .into())
+}
+
+/// The device that the run in the folder `run` is configured for, if it is another one than the CPU.
+fn own_device(run: &Path) -> Option<DeviceChoice> {
+    named(RunConfig::load_stored(&run.join("config.toml")).ok()?.train.device)
+}
+
+/// A device that somebody chose: the CPU is what stands there otherwise.
+fn named(device: DeviceChoice) -> Option<DeviceChoice> {
+    (!device.is_cpu()).then_some(device)
 }
 
 fn default_name(config: Option<&Path>) -> String {

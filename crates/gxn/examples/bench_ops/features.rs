@@ -59,7 +59,7 @@ const TRAINED: usize = 32;
 
 /// Features of 32 random images and the gradients of all weights.
 pub fn trained(kind: BackboneKind, repetitions: usize) -> Vec<[f64; 2]> {
-    let device = Device::flex().autodiff();
+    let device = crate::device().autodiff();
     let backbone = Backbone::random(kind, &device, 1);
     let side = kind.preprocess().side_px as usize;
     let images = Tensor::random([TRAINED, 3, side, side], Distribution::Normal(0.0, 1.0), &device);

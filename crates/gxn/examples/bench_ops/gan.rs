@@ -1,7 +1,7 @@
 //! A training step of the discriminator, then of the generator, from ready t_l; `benches/peers_gan.py` has the same.
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::config::Update;
 use gxn::look::{Init, Phase};
@@ -19,7 +19,7 @@ pub fn step(generator_width: usize, discriminator_width: usize, repetitions: usi
     run.imagine.image.beta1 = 0.5;
     (run.imagine.image.generator_width, run.imagine.image.discriminator_width) = (generator_width, discriminator_width);
     let config = &run.imagine.image;
-    let device = Device::flex();
+    let device = crate::device();
     let generators = Generators { words: None, images: true };
     let mut model = Some(Gxn::new(&Init::new(1, &device), &run, 2, None, None, generators).train());
     let mut optimisers = Optimisers::new(&run);

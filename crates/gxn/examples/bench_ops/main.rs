@@ -4,7 +4,8 @@
 //!
 //! prints one JSON line: for each repetition the time that passed and the time that all threads together computed, in
 //! milliseconds, and the peak memory of the process. On a busy machine only the computed time means anything.
-//! Threads: as many as `RAYON_NUM_THREADS` says.
+//! Threads: as many as `RAYON_NUM_THREADS` says. `GXN_DEVICE` names another device than the CPU, whose work then is all done
+//! when a repetition ends.
 
 mod features;
 mod gan;
@@ -13,6 +14,7 @@ mod training;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
+use gxn::device::DeviceChoice;
 use gxn::look::Init;
 use gxn::look::backbone::BackboneKind;
 use gxn::look::gru::Gru;
@@ -67,12 +69,25 @@ fn main() {
     println!("{line}");
 }
 
+/// The device that `GXN_DEVICE` names, else the CPU.
+fn device() -> Device {
+    let choice = std::env::var("GXN_DEVICE").map_or(Ok(DeviceChoice::CPU), |named| named.parse());
+    choice.and_then(DeviceChoice::open).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        std::process::exit(2);
+    })
+}
+
 /// Passed and computed time of each call after two calls to warm up.
 fn time(repetitions: usize, mut call: impl FnMut()) -> Vec<[f64; 2]> {
+    let device = device();
+    let wait = || device.sync().expect("the device works");
     (0..repetitions + 2)
         .map(|_| {
+            wait();
             let (start, computed) = (Instant::now(), computed_milliseconds());
             call();
+            wait();
             [start.elapsed().as_secs_f64() * 1e3, computed_milliseconds() - computed]
         })
         .skip(2)
@@ -130,7 +145,7 @@ fn words(device: &Device) -> Tensor<3> {
 }
 
 fn bigru_forward(repetitions: usize) -> Vec<[f64; 2]> {
-    let device = Device::flex();
+    let device = device();
     let (net, x) = (BiGru::new(&device), words(&device));
     time(repetitions, || {
         let _ = net.run(x.clone(), &[TIME; BATCH]);
@@ -138,7 +153,7 @@ fn bigru_forward(repetitions: usize) -> Vec<[f64; 2]> {
 }
 
 fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<[f64; 2]> {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let (net, x) = (BiGru::new(&device), words(&device));
     time(repetitions, || {
         let x = x.clone().require_grad();
@@ -149,7 +164,7 @@ fn bigru_forward_backward(repetitions: usize, lengths: &[usize]) -> Vec<[f64; 2]
 }
 
 fn order_forward_backward(repetitions: usize) -> Vec<[f64; 2]> {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let embeddings = || Tensor::<2>::random([128, 1024], Distribution::Normal(0.0, 1.0), &device);
     let (images, captions) = (embeddings(), embeddings());
     time(repetitions, || {
@@ -175,10 +190,7 @@ impl Large {
     fn grads(&self) -> GradientsParams {
         let mut grads = GradientsParams::new();
         for matrix in &self.matrices {
-            grads.register(
-                matrix.id,
-                Tensor::<2>::random([2048, 2048], Distribution::Normal(0.0, 1.0), &Device::flex()),
-            );
+            grads.register(matrix.id, Tensor::<2>::random([2048, 2048], Distribution::Normal(0.0, 1.0), &device()));
         }
         grads
     }
@@ -194,7 +206,7 @@ impl Large {
 }
 
 fn adam(repetitions: usize) -> Vec<[f64; 2]> {
-    let mut net = Some(Large::new(&Device::flex().autodiff()));
+    let mut net = Some(Large::new(&device().autodiff()));
     let grads = net.as_ref().map(Large::grads).expect("set between steps");
     let mut adam = Adam::new(AdamConfig::default());
     time(repetitions, || {
@@ -205,7 +217,7 @@ fn adam(repetitions: usize) -> Vec<[f64; 2]> {
 }
 
 fn clip(repetitions: usize) -> Vec<[f64; 2]> {
-    let net = Large::new(&Device::flex().autodiff());
+    let net = Large::new(&device().autodiff());
     let mut grads = Some(net.grads());
     let mut bound = 1.0;
     time(repetitions, || {
@@ -218,13 +230,13 @@ fn clip(repetitions: usize) -> Vec<[f64; 2]> {
 }
 
 fn moving_average(repetitions: usize) -> Vec<[f64; 2]> {
-    let net = Large::new(&Device::flex().autodiff());
-    let mut average = Some(Large::new(&Device::flex()));
+    let net = Large::new(&device().autodiff());
+    let mut average = Some(Large::new(&device()));
     time(repetitions, || average = Some(ema_update(average.take().expect("set between steps"), &net, 0.999)))
 }
 
 fn mask(repetitions: usize) -> Vec<[f64; 2]> {
-    let x = Tensor::<2>::ones([1024, 1024], &Device::flex());
+    let x = Tensor::<2>::ones([1024, 1024], &device());
     let mut seed = 0;
     time(repetitions, || {
         seed += 1;

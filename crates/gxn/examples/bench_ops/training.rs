@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor};
 use gxn::config::RunConfig;
 use gxn::look::{Init, Phase, TokenBatch};
 use gxn::matching::{Negatives, Pairs};
@@ -43,12 +43,12 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
     }
     let t = &config.train;
     let mut model = Some(
-        Gxn::new(&Init::new(t.seed, &Device::flex()), &config, VOCABULARY, None, None, Generators::default()).train(),
+        Gxn::new(&Init::new(t.seed, &crate::device()), &config, VOCABULARY, None, None, Generators::default()).train(),
     );
     let mut adam =
         Adam::new(AdamConfig { beta1: t.beta1, beta2: t.beta2, epsilon: t.epsilon, weight_decay: t.weight_decay });
     let shape = [t.batch_size, config.look.backbone.feature_dim()];
-    let features = Tensor::<2>::random(shape, Distribution::Uniform(0.0, 1.0), &Device::flex().autodiff());
+    let features = Tensor::<2>::random(shape, Distribution::Uniform(0.0, 1.0), &crate::device().autodiff());
     let (mut draw, mut seed) = (Draw(1), 0);
     crate::time(repetitions, || {
         seed += 1;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 
+use burn::tensor::Device;
+
 use crate::encoder::Encoder;
 use crate::evaluate::{DatasetFeatures, EncodedDataset, Measurement, lambda_sweep};
 use crate::train::training_data::open_configured;
@@ -16,12 +18,18 @@ use gxn_eval::{LevelRecall, Scoring, VariantResult};
 pub struct RunMeter(HashMap<(String, Split), DatasetFeatures>);
 
 impl RunMeter {
-    /// The results of the best checkpoint of `run` on `split` of the data that it was trained on.
+    /// The results of the best checkpoint of `run` on `split` of the data that it was trained on, computed on `device`.
     ///
     /// # Errors
     /// When the run or its data cannot be read, or `progress` is cancelled.
-    pub fn measure(&mut self, run: &Path, split: Split, progress: &dyn Progress) -> Result<VariantResult> {
-        let encoder = Encoder::load(run)?.with_feature_cache()?;
+    pub fn measure(
+        &mut self,
+        run: &Path,
+        split: Split,
+        device: &Device,
+        progress: &dyn Progress,
+    ) -> Result<VariantResult> {
+        let encoder = Encoder::load_on(run, device)?.with_feature_cache()?;
         let dataset = open_configured(&encoder.config().data)?;
         let network = encoder.trained()?.feature_fingerprint()?;
         let mut encoded = |split| -> Result<EncodedDataset> {

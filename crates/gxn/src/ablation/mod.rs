@@ -15,7 +15,7 @@ pub use plan::{AblationPlan, Variant};
 
 use crate::config::RunConfig;
 use crate::train::preflight::{check_inputs, check_start, check_writable};
-use crate::train::{Outcome, TrainObserver, Trainer};
+use crate::train::{Outcome, ResumeOptions, TrainObserver, Trainer};
 use gxn_base::fs::write_text;
 use gxn_base::{Error, Progress, Result};
 use gxn_data::Split;
@@ -57,7 +57,8 @@ impl TrainingJob<'_> {
     /// As [`Trainer::new`], [`Trainer::resume`] and [`Trainer::run`].
     pub fn train(self, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
         let mut trainer = if self.resume {
-            Trainer::resume(self.run, features, observer)?
+            let options = ResumeOptions { device: Some(self.config.train.device), data: None };
+            Trainer::resume_with(self.run, &options, features, observer)?
         } else {
             Trainer::new(self.config, self.run, features, observer)?
         };
@@ -89,9 +90,10 @@ impl Ablation<'_> {
                 same_plan(&run, &config)?;
                 if !file.is_file() {
                     let resume = run.join("last").exists();
+                    let device = config.train.device.open()?;
                     train(TrainingJob { name: &variant.name, seed, run: &run, config, resume })?;
                     // Written last and at once: its presence means that the run is finished and measured.
-                    meter.measure(&run, self.split, progress)?.write(&file)?;
+                    meter.measure(&run, self.split, &device, progress)?.write(&file)?;
                 }
                 variant.runs.push(VariantResult::read(&file)?);
                 if progress.cancelled() {

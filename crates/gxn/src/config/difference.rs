@@ -16,14 +16,14 @@ pub struct Difference {
 }
 
 impl RunConfig {
-    /// The keys with other values in `other`. Where a run begins (`train.init_from`, `train.merge_from`) is a place of this
-    /// machine and does not count.
+    /// The keys with other values in `other`. Where a run begins (`train.init_from`, `train.merge_from`) and what computes
+    /// (`train.device`) are matters of this machine and do not count.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let flat = |config: &Self| -> BTreeMap<String, String> {
             let table = config.clone().with_absolute_paths().to_toml().parse::<toml::Table>().expect("written as TOML");
             let mut values = BTreeMap::new();
             flatten("", &toml::Value::Table(table), &mut values);
-            values.retain(|key, _| !matches!(key.as_str(), "train.init_from" | "train.merge_from"));
+            values.retain(|key, _| !matches!(key.as_str(), "train.init_from" | "train.merge_from" | "train.device"));
             values
         };
         let (own, other) = (flat(self), flat(other));
@@ -60,6 +60,7 @@ mod tests {
         let own = RunConfig::default();
         let mut other = own.clone();
         other.train.init_from = Some("elsewhere".into());
+        other.train.device = "cuda:1".parse().unwrap();
         assert_eq!(own.differences(&other), []);
         other.train.epochs += 1;
         other.data.options.images = Some("photos".into());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{is_fraction, is_positive, require};
+use crate::device::DeviceChoice;
 use gxn_base::Result;
 
 /// Optimisation (spec §9.3).
@@ -56,6 +57,9 @@ pub struct TrainConfig {
     pub patience: usize,
     /// Steps between saves of the last checkpoint inside an epoch; 0 saves at the end of epochs only.
     pub save_every: usize,
+    /// What computes: `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan` or `metal`. It belongs to a machine: runs on different devices
+    /// count as equal.
+    pub device: DeviceChoice,
 }
 
 impl Default for TrainConfig {
@@ -83,6 +87,7 @@ impl Default for TrainConfig {
             select_by: SelectBy::Rsum,
             patience: 0,
             save_every: 0,
+            device: DeviceChoice::CPU,
         }
     }
 }

@@ -16,6 +16,8 @@ pub use generate::GeneratedCaption;
 pub use images::{ImageFeature, ImageInput};
 pub use trained::Trained;
 
+use burn::tensor::Device;
+
 use crate::config::RunConfig;
 use crate::look::features::FeatureCache;
 use crate::model::EmbeddingRows;
@@ -49,10 +51,19 @@ impl Encoder {
     /// When files are missing, damaged or of another version, and when weights do not fit. The CNN's weights are
     /// verified when they are read, with the first image.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_on(path, &Device::flex())
+    }
+
+    /// The same with the network on a device, such as [`DeviceChoice::open`](crate::device::DeviceChoice::open) gives. A CNN that
+    /// makes features stays on the CPU, and so does a pretrained encoder.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`].
+    pub fn load_on(path: &Path, device: &Device) -> Result<Self> {
         let network = if is_pretrained(path) {
             Network::Pretrained(Box::new(Pretrained::open(path)?))
         } else {
-            Network::Trained(Box::new(Trained::load(path)?))
+            Network::Trained(Box::new(Trained::load(path, device)?))
         };
         Ok(Self { path: path.to_path_buf(), network, cache: None })
     }

@@ -31,14 +31,13 @@ pub struct Trained {
 }
 
 impl Trained {
-    pub(super) fn load(path: &Path) -> Result<Self> {
-        let device = Device::flex();
+    pub(super) fn load(path: &Path, device: &Device) -> Result<Self> {
         let stored = StoredCheckpoint::open(path)?;
-        let model = stored.network(&device)?;
+        let model = stored.network(device)?;
         let cnn_fingerprint = stored.cnn_fingerprint.clone().map_or_else(OnceLock::new, OnceLock::from);
         let (features, loading) = (OnceLock::new(), Mutex::new(()));
         let encoders = PretrainedEncoders::open(&stored.config)?;
-        Ok(Self { stored, model, features, loading, cnn_fingerprint, device, encoders })
+        Ok(Self { stored, model, features, loading, cnn_fingerprint, device: device.clone(), encoders })
     }
 
     /// The cache beside the run that the checkpoint is part of, if it is part of one.
@@ -149,8 +148,9 @@ impl Trained {
         }
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if self.features.get().is_none() {
-            let read =
-                || Ok::<_, Error>(FeatureNetwork::cnn(&self.stored.backbone(&self.device)?, self.pipeline().clone()));
+            let read = || {
+                Ok::<_, Error>(FeatureNetwork::cnn(&self.stored.backbone(&Device::flex())?, self.pipeline().clone()))
+            };
             let features = apart(read)?;
             return Ok(self.features.get_or_init(|| features));
         }
@@ -165,7 +165,7 @@ impl Trained {
         if let Some(fingerprint) = self.cnn_fingerprint.get() {
             return Ok(fingerprint.clone());
         }
-        let fingerprint = self.stored.backbone(&self.device)?.fingerprint();
+        let fingerprint = self.stored.backbone(&Device::flex())?.fingerprint();
         Ok(self.cnn_fingerprint.get_or_init(|| fingerprint).clone())
     }
 }

@@ -52,5 +52,5 @@ pub use query::{Content, Part, Query};
 pub use refresh::{Refresh, refresh};
 pub use report::IndexReport;
 pub use rerank::{RERANK_WEIGHT, Reranking};
-pub use retriever::Retriever;
+pub use retriever::{Retriever, model_of};
 pub use shard::Shard;

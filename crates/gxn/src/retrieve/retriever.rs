@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::tokenize;
-use gxn_index::{Hit, ImageItem, Index, Modality, PartKind, QueryPart, SearchOptions};
+use gxn_index::{Hit, ImageItem, Index, IndexMeta, Modality, PartKind, QueryPart, SearchOptions};
 
 use super::calibration::Calibration;
 use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
@@ -31,12 +31,15 @@ struct Embedded {
     weight: f32,
 }
 
-/// The model that an index names.
-fn model_of(index: &Index) -> Result<PathBuf> {
-    let stored = stored_model(index.meta());
+/// Where the model is that the index in `dir` names.
+///
+/// # Errors
+/// When there is no index, or no model there.
+pub fn model_of(dir: &Path) -> Result<PathBuf> {
+    let stored = stored_model(&IndexMeta::read(dir)?);
     stored.clone().filter(|path| path.exists()).ok_or_else(|| {
         let found = stored.map_or("no path stored".to_owned(), |path| format!("nothing at {}", path.display()));
-        Error::not_found(format!("the model that made {}", index.dir().display()), found, "a run or checkpoint")
+        Error::not_found(format!("the model that made {}", dir.display()), found, "a run or checkpoint")
             .with_remedy(Remedy::NameIndexModel)
     })
 }
@@ -53,20 +56,11 @@ impl Retriever {
     /// # Errors
     /// When either cannot be opened, or another model made the index.
     pub fn open(dir: &Path, model: Option<&Path>) -> Result<Self> {
-        Self::open_with_prompts(dir, model, &[])
-    }
-
-    /// The same with a pretrained encoder that puts the texts of queries into templates, see [`Encoder::with_prompts`].
-    ///
-    /// # Errors
-    /// As [`Retriever::open`] and [`Encoder::with_prompts`].
-    pub fn open_with_prompts(dir: &Path, model: Option<&Path>, templates: &[String]) -> Result<Self> {
-        let index = Index::open(dir)?;
         let path = match model {
             Some(path) => path.to_path_buf(),
-            None => model_of(&index)?,
+            None => model_of(dir)?,
         };
-        Self::assemble(Arc::new(Encoder::load(&path)?.with_prompts(templates)?), index)
+        Self::with_encoder(dir, Arc::new(Encoder::load(&path)?))
     }
 
     /// Opens the index in `dir` with a model that is loaded.

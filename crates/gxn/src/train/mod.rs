@@ -26,6 +26,8 @@ pub mod algorithm;
 mod augmentation;
 pub mod caption_task;
 pub mod caption_texts;
+#[cfg(test)]
+mod device_tests;
 pub mod event;
 mod event_file;
 pub mod feature_source;
@@ -67,9 +69,9 @@ pub use init_from::configuration;
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use report::{run_page, training_charts};
 pub use run_lock::is_training;
-pub use trainer::{Outcome, Trainer};
+pub use trainer::{Outcome, ResumeOptions, Trainer};
 
-use crate::config::{DataConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::retrieve::calibration::calibrate_run;
 use gxn_base::Result;
 
@@ -81,13 +83,12 @@ pub fn run(config: RunConfig, run: &Path, features: &Path, observer: &dyn TrainO
     complete(Trainer::new(config, run, features, observer)?, observer)
 }
 
-/// Continues the run in the folder `run` to its end and calibrates its best checkpoint. `data` says where its data are, if
-/// they are no longer where they were.
+/// Continues the run in the folder `run` to its end and calibrates its best checkpoint.
 ///
 /// # Errors
 /// As [`Trainer::resume`] and [`Trainer::run`].
-pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
-    complete(Trainer::resume_with(run, data, features, observer)?, observer)
+pub fn resume(run: &Path, options: &ResumeOptions, features: &Path, observer: &dyn TrainObserver) -> Result<Outcome> {
+    complete(Trainer::resume_with(run, options, features, observer)?, observer)
 }
 
 /// Trains to the end and calibrates the best checkpoint.
@@ -96,10 +97,10 @@ pub fn resume(run: &Path, data: Option<&DataConfig>, features: &Path, observer: 
 /// As [`Trainer::run`].
 pub fn complete(mut trainer: Trainer, observer: &dyn TrainObserver) -> Result<Outcome> {
     let outcome = trainer.run(observer)?;
-    let run = trainer.folder().to_path_buf();
+    let (run, device) = (trainer.folder().to_path_buf(), trainer.device.clone());
     // Its memory is needed no more.
     drop(trainer);
-    if let Err(error) = calibrate_run(&run, observer) {
+    if let Err(error) = calibrate_run(&run, &device, observer) {
         // The run is whole without it, also where it was cancelled here.
         observer.event(&Event::NotCalibrated(error));
     }

@@ -16,6 +16,7 @@ use gxn_base::{Error, Result};
 /// # Errors
 /// As [`Trainer::new`](super::Trainer::new), but for what features and checkpoints tell.
 pub fn check_inputs(config: &RunConfig) -> Result<()> {
+    config.train.device.open()?;
     let dataset = open_configured(&config.data)?;
     check_dataset(&dataset, config)?;
     PretrainedEncoders::open(config)?;

@@ -1,6 +1,7 @@
 //! What resuming needs beside the weights: optimiser, position, best result.
 
 use std::collections::BTreeMap;
+use std::fmt;
 #[cfg(unix)]
 use std::os::unix::fs::symlink as link_folder;
 #[cfg(windows)]
@@ -16,6 +17,7 @@ use super::metrics::NamedMetrics;
 use crate::checkpoint::weights::{self, Array, Arrays};
 use crate::checkpoint::{pretty, read_json};
 use crate::config::RunConfig;
+use crate::device::{DeviceChoice, instruction_sets};
 use crate::imagine::small_image::save_png;
 use gxn_base::fs::{write_synced, write_text};
 use gxn_base::{Error, Result};
@@ -67,32 +69,28 @@ pub struct Machine {
     pub cpu: String,
     /// Worker threads.
     pub threads: usize,
+    /// What computes.
+    #[serde(default)]
+    pub device: DeviceChoice,
 }
 
 impl Machine {
-    /// This one.
-    pub fn here() -> Self {
+    /// This one, computing on `device`.
+    pub fn here(device: DeviceChoice) -> Self {
         Self {
             program: env!("CARGO_PKG_VERSION").to_string(),
             cpu: instruction_sets(),
             threads: rayon::current_num_threads(),
+            device,
         }
     }
 }
 
-fn instruction_sets() -> String {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let sets = [
-            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-            ("fma", std::arch::is_x86_feature_detected!("fma")),
-        ];
-        let found: Vec<&str> = sets.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
-        format!("x86_64 {}", found.join("+"))
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, cpu, threads, device } = self;
+        write!(f, "{device} by gxn {program} with {threads} threads of {cpu}")
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    std::env::consts::ARCH.to_string()
 }
 
 /// A run's folder.

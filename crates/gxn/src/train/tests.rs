@@ -275,7 +275,7 @@ fn a_run_that_is_cancelled_while_it_is_calibrated_is_whole() {
     let outcome = super::run(config, &run, &features, &observer).unwrap();
     assert_eq!((outcome.epoch, *observer.not_calibrated.lock().unwrap()), (2, Some(Kind::Interrupted)));
     assert!(!run.join("best/relevance.safetensors").exists());
-    crate::retrieve::calibration::calibrate_run(&run, &()).unwrap().unwrap();
+    crate::retrieve::calibration::calibrate_run(&run, &Device::flex(), &()).unwrap().unwrap();
 }
 
 /// A CNN that is trained is not bound to the views of the run that it begins with.

@@ -25,8 +25,9 @@ use super::setup::{Origin, setup};
 use super::state::{self, Machine, Position, RunFolder};
 use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
-use crate::checkpoint::{Ancestor, Card, Checkpoint, short, weights};
+use crate::checkpoint::{Ancestor, Card, Checkpoint, StoredCheckpoint, short, weights};
 use crate::config::{DataConfig, RunConfig, SelectBy, Update};
+use crate::device::DeviceChoice;
 use crate::look::held_encoders::hold;
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
@@ -43,6 +44,15 @@ pub struct Outcome {
     pub best_epoch: usize,
     /// Its rsum.
     pub best_rsum: f64,
+}
+
+/// What may be otherwise when a run is continued.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResumeOptions {
+    /// Where its data are now. They have to be the same data: contents count, not paths.
+    pub data: Option<DataConfig>,
+    /// What computes from now on.
+    pub device: Option<DeviceChoice>,
 }
 
 /// A run: data, network, optimisers and position.
@@ -98,7 +108,7 @@ impl Trainer {
         features: &Path,
         observer: &dyn TrainObserver,
     ) -> Result<Self> {
-        let device = Device::flex();
+        let device = config.train.device.open()?;
         let (first, ancestry) = initial_checkpoint(&config, &device)?.unzip();
         let merged = merged_checkpoint(&config, first.as_ref(), &device)?;
         let origin = first.as_ref().map_or(Origin::New, |first| Origin::InitFrom(first, merged.as_ref()));
@@ -116,22 +126,22 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Continues the run in `run` after its last saved step, bit for bit as if it had not stopped.
+    /// Continues the run in `run` after its last saved step: on the CPU bit for bit as if it had not stopped, on a GPU closely.
     ///
     /// # Errors
     /// When there is nothing to resume, the data changed, or a file is damaged; and [`Kind::Busy`](gxn_base::Kind::Busy) when
     /// another trainer has the run.
     pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
-        Self::resume_with(run, None, features, observer)
+        Self::resume_with(run, &ResumeOptions::default(), features, observer)
     }
 
-    /// The same with the data at the places that `data` names. They have to be the same data: contents count, not paths.
+    /// The same with data at other places, or on another device.
     ///
     /// # Errors
     /// As [`Trainer::resume`].
     pub fn resume_with(
         run: &Path,
-        data: Option<&DataConfig>,
+        options: &ResumeOptions,
         features: &Path,
         observer: &dyn TrainObserver,
     ) -> Result<Self> {
@@ -147,19 +157,17 @@ impl Trainer {
         let (mut position, mut arrays) = state::read(&last)?;
         // Runs of before there was a choice were all chosen by rsum.
         position.best_score = position.best_score.or(Some(position.best_rsum));
-        let here = Machine::here();
-        if position.machine != here {
-            observer.note(&format!(
-                "warning: the run was saved on {:?} and continues on {here:?}: results will be close, not bit-equal",
-                position.machine
-            ));
-        }
-        let saved = Checkpoint::load(&last, &Device::flex())?;
+        let stored = StoredCheckpoint::open(&last)?;
+        let choice = options.device.unwrap_or(stored.config.train.device);
+        note_inexact(&position.machine, &Machine::here(choice), observer);
+        let device = choice.open()?;
+        let saved = stored.load(&device)?;
         let place = last.join("trainer.safetensors").display().to_string();
         let origin = Origin::Resumed(&saved);
         let mut config = saved.config.clone();
         config.look.held_in = Some(run.to_path_buf());
-        config.data = match data {
+        config.train.device = choice;
+        config.data = match &options.data {
             Some(data) => data.clone(),
             None => config.data.located(&saved.card.data_from_run, run),
         };
@@ -189,7 +197,7 @@ impl Trainer {
         observer: &dyn TrainObserver,
         first_weights: impl FnOnce(&TrainingData, Gxn) -> Result<Gxn>,
     ) -> Result<Self> {
-        let device = Device::flex();
+        let device = config.train.device.open()?;
         let (data, model) = setup(&config, origin, sample, features, &device, observer)?;
         let config = data.encoders.described(config)?;
         let model = first_weights(&data, model)?;
@@ -197,7 +205,11 @@ impl Trainer {
             optimisers: Optimisers::new(&config),
             captions: CaptionTask::new(&data, &config),
             images: ImageTask::new(&data, &config, features, observer)?,
-            position: Position { data_sha: data.dataset.hash(), machine: Machine::here(), ..Position::default() },
+            position: Position {
+                data_sha: data.dataset.hash(),
+                machine: Machine::here(config.train.device),
+                ..Position::default()
+            },
             average: (config.train.ema_decay > 0.0).then(|| model.clone()),
             // Parameters track gradients from here on; the average never does.
             model: Network::new(model.train()),
@@ -244,7 +256,7 @@ impl Trainer {
             let start = Instant::now();
             let batches = self.batches(self.position.epoch);
             while self.position.batch < batches.len() {
-                let report = self.step(&batches[self.position.batch], batches.len())?;
+                let report = self.guarded_step(&batches[self.position.batch], batches.len())?;
                 log.step(&report)?;
                 observer.event(&Event::Step(report));
                 let in_epoch = self.position.batch < batches.len();
@@ -262,6 +274,17 @@ impl Trainer {
             }
         }
         Ok(self.outcome())
+    }
+
+    /// [`Trainer::step`], where a device that gives up is an error: its interface panics when a result is read. Nothing of such a
+    /// step is saved.
+    fn guarded_step(&mut self, batch: &Batch, steps_per_epoch: usize) -> Result<StepReport> {
+        let device = self.config.train.device;
+        if device.is_cpu() {
+            return self.step(batch, steps_per_epoch);
+        }
+        let what = format!("step {}", self.position.step + 1);
+        device.guarded(&what, batch.captions.len(), || self.step(batch, steps_per_epoch))?
     }
 
     fn stopped(&self, observer: &dyn TrainObserver) -> Result<Outcome> {
@@ -486,7 +509,7 @@ impl Trainer {
     /// Does the first `steps` steps and saves nothing.
     pub(super) fn first_steps(&mut self, steps: usize) -> Result<Vec<StepReport>> {
         let batches = self.batches(self.position.epoch);
-        batches.iter().take(steps).map(|batch| self.step(batch, batches.len())).collect()
+        batches.iter().take(steps).map(|batch| self.guarded_step(batch, batches.len())).collect()
     }
 
     fn outcome(&self) -> Outcome {
@@ -496,6 +519,18 @@ impl Trainer {
             best_epoch: self.position.best_epoch,
             best_rsum: self.position.best_rsum,
         }
+    }
+}
+
+/// Says where a run that was saved on `before` and continues on `here` will not be bit-equal to one that never stopped.
+fn note_inexact(before: &Machine, here: &Machine, observer: &dyn TrainObserver) {
+    if before != here {
+        observer.note(&format!(
+            "warning: the run was saved on {before} and continues on {here}: results will be close, not bit-equal"
+        ));
+    } else if !here.device.is_cpu() {
+        observer
+            .note(&format!("note: on {} a resumed run is close to one that never stopped, not bit-equal", here.device));
     }
 }
 

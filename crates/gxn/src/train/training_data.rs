@@ -96,7 +96,9 @@ impl TrainingData {
         note_cut_texts(texts, &config.data, dataset.account.strict, progress)?;
         let input = input_for(config, saved);
         let encoders = PretrainedEncoders::open(config)?;
-        let backbone = backbone_for(config, saved, device)?;
+        // One that is not trained makes features on the CPU, in kernels of our own.
+        let cnn_device = if config.look.finetune { device } else { &Device::flex() };
+        let backbone = backbone_for(config, saved, cnn_device)?;
         let (features, trained, frozen) = match backbone {
             Some(backbone) if config.look.finetune => {
                 let images = decoded_images(&mut dataset, &input, augmented(&config.look, &input), progress)?;

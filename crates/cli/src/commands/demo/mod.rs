@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use gxn::config::RunConfig;
+use gxn::device::DeviceChoice;
 use gxn::encoder::Encoder;
 use gxn::evaluate::Measurement;
 use gxn::retrieve::{INDEX_FOLDER, IndexOptions, Query, RankedHit, Refresh, Retriever};
@@ -46,7 +47,7 @@ struct Folders {
 
 /// Renders, checks, trains, evaluates, indexes, searches and reports.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
-    machine_line();
+    machine_line(Some(DeviceChoice::CPU))?;
     stop_flag()?;
     let folders = Folders::of(&args.dir);
     let Folders { images, .. } = &folders;

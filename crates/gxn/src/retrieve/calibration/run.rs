@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use gxn_base::{Progress, Result};
 use gxn_data::Split;
 
@@ -13,13 +14,13 @@ use crate::train::training_data::open_configured;
 /// Val images that a run is calibrated on, at most.
 const IMAGES: usize = 1000;
 
-/// Fits the calibration of a run's best checkpoint on its val split and saves it there; returns the file, or `None` where
+/// Fits the calibration of a run's best checkpoint, on `device`, on its val split and saves it there; returns the file, or `None` where
 /// val has fewer than [`ENOUGH_IMAGES`] images.
 ///
 /// # Errors
 /// When the run or its data cannot be read, the calibration cannot be written, or `progress` cancels.
-pub fn calibrate_run(run: &Path, progress: &dyn Progress) -> Result<Option<PathBuf>> {
-    let encoder = Encoder::load(run)?.with_feature_cache()?;
+pub fn calibrate_run(run: &Path, device: &Device, progress: &dyn Progress) -> Result<Option<PathBuf>> {
+    let encoder = Encoder::load_on(run, device)?.with_feature_cache()?;
     let trained = encoder.trained()?;
     let data = trained.config().data.clone().located(&trained.card().data_from_run, run);
     let dataset = open_configured(&data)?;

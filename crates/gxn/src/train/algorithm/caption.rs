@@ -80,12 +80,11 @@ pub fn caption_loss(
     let inputs = scheduled_inputs(plain_decoder, &plain.sentence, v_l.clone().inner(), inputs, sampling, phase);
     let targets: Vec<&[u32]> = batch.captions.iter().map(|tokens| &tokens[1..]).collect();
     let xe = cross_entropy_loss(log_probabilities(model, v_l.clone(), &inputs, &targets, phase));
-    let cross_entropy = value(&xe);
     let (mut rewarded, mut reward_seconds) = ([0.0; 2], 0.0);
 
     // (b) Eq. 5: one sampled caption, the greedy one as its baseline.
     let loss = match reinforcement {
-        None => xe,
+        None => xe.clone(),
         Some(Reinforcement { gamma, reward, references, max_words }) => {
             let Phase::Train { seed } = phase else { panic!("reinforcement is training") };
             let (seed, sentence) = (mix(seed, 0xd4a3), &plain.sentence);
@@ -105,19 +104,21 @@ pub fn caption_loss(
             let targets: Vec<&[u32]> = sampled.iter().map(Vec::as_slice).collect();
             let lengths: Vec<usize> = targets.iter().map(|tokens| tokens.len()).collect();
             let log_p = log_probabilities(model, v_l, &inputs, &targets, phase);
-            mixed(xe, self_critical(log_p, &advantages, &lengths), gamma)
+            mixed(xe.clone(), self_critical(log_p, &advantages, &lengths), gamma)
         }
     };
+    // A GPU has all of the work before it is waited for.
+    let gradients = GradientsParams::from_grads(loss.backward(), model);
     let loss_value = value(&loss);
     let [reward, baseline] = rewarded;
     let metrics = NamedMetrics::from([
         (LOSS, loss_value),
-        (CROSS_ENTROPY, cross_entropy),
+        (CROSS_ENTROPY, value(&xe)),
         (REWARD, reward),
         (BASELINE, baseline),
         (REWARD_SECONDS, reward_seconds),
     ]);
-    LossOutput { loss: loss_value, metrics, gradients: GradientsParams::from_grads(loss.backward(), model) }
+    LossOutput { loss: loss_value, metrics, gradients }
 }
 
 /// ln p of the target words of captions, given their input words.

@@ -52,8 +52,10 @@ pub fn discriminator_loss(
         [t_l.clone(), wrong_t_l].map(|t_l| network.logits(real.clone(), t_l, phase, &mut stats))
     };
     let fake_logits = network.logits(fake, t_l, phase, &mut stats);
+    let loss = adversarial_loss(real_logits.clone(), fake_logits.clone(), wrong_logits.clone(), config);
+    // A GPU has all of the work before it is waited for.
+    let gradients = GradientsParams::from_grads(loss.backward(), model);
     let right = [share(&real_logits, true), share(&fake_logits, false), share(&wrong_logits, false)];
-    let loss = adversarial_loss(real_logits, fake_logits, wrong_logits, config);
     let loss_value = value(&loss);
     let metrics = NamedMetrics::from([
         (LOSS, loss_value),
@@ -61,7 +63,6 @@ pub fn discriminator_loss(
         (FAKE_RIGHT, right[1]),
         (WRONG_RIGHT, right[2]),
     ]);
-    let gradients = GradientsParams::from_grads(loss.backward(), model);
     (LossOutput { loss: loss_value, metrics, gradients }, stats)
 }
 

@@ -95,11 +95,11 @@ pub fn generator_loss(
     let condition = if config.through_discriminator { fakes.t_l } else { fakes.t_l.detach() };
     let (logits, discriminator_stats) = discriminator.forward(fakes.images.pixels, condition, phase);
     let divergence = fakes.images.condition.divergence();
-    let divergence_value = value(&divergence);
-    let loss = adversarial_loss(logits, divergence, config);
-    let loss_value = value(&loss);
-    let metrics = NamedMetrics::from([(LOSS, loss_value), (DIVERGENCE, divergence_value)]);
+    let loss = adversarial_loss(logits, divergence.clone(), config);
+    // A GPU has all of the work before it is waited for.
     let gradients = GradientsParams::from_grads(loss.backward(), model);
+    let loss_value = value(&loss);
+    let metrics = NamedMetrics::from([(LOSS, loss_value), (DIVERGENCE, value(&divergence))]);
     (LossOutput { loss: loss_value, metrics, gradients }, (discriminator_stats, fakes.images.stats))
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
+
 use crate::encoder::Encoder;
 use crate::evaluate::caption_page::captioned_figure;
 use crate::evaluate::encode::scoring;
@@ -49,8 +51,8 @@ impl RunMeasurements {
     /// # Errors
     /// When the checkpoint or the data cannot be read, and [`Kind::Interrupted`](gxn_base::Kind::Interrupted) when `progress` is
     /// cancelled.
-    pub fn of(run: &Path, source: Option<&str>, progress: &dyn Progress) -> Result<Self> {
-        let encoder = Encoder::load(run)?.with_feature_cache()?;
+    pub fn of(run: &Path, source: Option<&str>, device: &Device, progress: &dyn Progress) -> Result<Self> {
+        let encoder = Encoder::load_on(run, device)?.with_feature_cache()?;
         let trained = encoder.trained()?;
         let mut data = trained.config().data.clone().located(&trained.card().data_from_run, run);
         if let Some(source) = source {

@@ -1,0 +1,330 @@
+//! [`DeviceChoice`]: what computes, the CPU or a GPU of this machine. The one place that turns the choice into a device of the
+//! tensor framework; nothing else may rely on a default, which changes with the features of the build.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+pub use burn::tensor::Device;
+#[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
+use burn::tensor::DeviceType;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use gxn_base::words::counted;
+use gxn_base::{Error, Remedy, Result};
+
+/// What a device is reached through. All but the CPU need the feature of their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Interface {
+    #[default]
+    Cpu,
+    Cuda,
+    Wgpu,
+    Vulkan,
+    Metal,
+}
+
+impl Interface {
+    const ALL: [Self; 5] = [Self::Cpu, Self::Cuda, Self::Wgpu, Self::Vulkan, Self::Metal];
+
+    /// Its name, which is also that of its feature.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+        }
+    }
+
+    /// The devices of this machine in the order of their driver; none where this build lacks the interface.
+    fn devices(self) -> Option<Vec<Device>> {
+        match self {
+            Self::Cpu => Some(vec![Device::flex()]),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Some(Device::enumerate(DeviceType::Cuda).into_iter().collect()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(Device::enumerate(DeviceType::Wgpu).into_iter().collect()),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Some(Device::enumerate(DeviceType::Vulkan).into_iter().collect()),
+            #[cfg(feature = "metal")]
+            Self::Metal => Some(Device::enumerate(DeviceType::Metal).into_iter().collect()),
+            #[allow(unreachable_patterns)] // in a build with every feature
+            _ => None,
+        }
+    }
+}
+
+/// The CPU, or a GPU by its interface and number: `cpu`, `cuda`, `cuda:1`, `wgpu`, `vulkan:2`, `metal`. Without a number it is
+/// the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeviceChoice {
+    interface: Interface,
+    number: Option<usize>,
+}
+
+impl DeviceChoice {
+    /// The CPU.
+    pub const CPU: Self = Self { interface: Interface::Cpu, number: None };
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.interface == Interface::Cpu
+    }
+
+    /// The device, after a first sum on it that shows that it computes.
+    ///
+    /// # Errors
+    /// When this build lacks the interface, this machine has no such device, or the device does not compute.
+    pub fn open(self) -> Result<Device> {
+        let what = format!("the device {self}");
+        let Some(mut devices) = self.interface.devices() else {
+            let name = self.interface.name();
+            return Err(Error::unsupported(
+                what,
+                format!("a build without {name}"),
+                format!("one with the feature {name}"),
+            )
+            .with_remedy(Remedy::BuildWith(name)));
+        };
+        let number = self.number.unwrap_or(0);
+        if number >= devices.len() {
+            let found = format!("{} of {}", counted(devices.len(), "device"), self.interface.name());
+            let expected = if devices.is_empty() { "at least one".into() } else { "a number below that".to_owned() };
+            return Err(Error::not_found(what, found, expected).with_remedy(Remedy::ChooseDevice));
+        }
+        let device = devices.swap_remove(number);
+        if !self.is_cpu() {
+            computes(&device)
+                .map_err(|found| Error::unsupported(what, found, "a sum").with_remedy(Remedy::ChooseDevice))?;
+        }
+        Ok(device)
+    }
+
+    /// The result of `work`, which is called `what` and reads `pairs` pairs of a batch. The interfaces of GPUs panic when a result
+    /// is read that could not be computed.
+    ///
+    /// # Errors
+    /// When `work` panics: for want of memory with the number of pairs to try, else with what was said.
+    pub(crate) fn guarded<T>(self, what: &str, pairs: usize, work: impl FnOnce() -> T) -> Result<T> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
+            let (what, said) = (format!("{what} on {self}"), panic_text(&*panic));
+            if !is_out_of_memory(&said) {
+                return Error::unsupported(what, said, "a result").with_remedy(Remedy::ChooseDevice);
+            }
+            let found = format!("too little memory for {}", counted(pairs, "pair"));
+            let fewer = Remedy::SmallerBatch(pairs / 2);
+            Error::unsupported(what, found, "room for a batch").with_remedy(if pairs < 4 {
+                Remedy::ChooseDevice
+            } else {
+                fewer
+            })
+        })
+    }
+
+    /// What the device is called: for a GPU its interface and its own name.
+    ///
+    /// # Errors
+    /// As [`DeviceChoice::open`].
+    pub fn describe(self) -> Result<String> {
+        if self.is_cpu() {
+            return Ok(format!("CPU ({})", instruction_sets()));
+        }
+        let device = self.open()?;
+        Ok(name_of(&device).map_or_else(|| self.to_string(), |name| format!("{self} ({name})")))
+    }
+}
+
+/// Adds two numbers on the device; the error is what came instead. A driver that cannot be used panics below.
+fn computes(device: &Device) -> std::result::Result<(), String> {
+    let sum = || (Tensor::<1>::ones([2], device) + 1.0).sum().try_into_scalar::<f32>();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(sum)) {
+        Ok(Ok(4.0)) => Ok(()),
+        Ok(Ok(found)) => Err(format!("{found} for 2 + 2")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(panic) => Err(panic_text(&*panic)),
+    }
+}
+
+/// Whether a device had too little memory, in the words of its interface.
+fn is_out_of_memory(said: &str) -> bool {
+    let said = said.to_lowercase();
+    ["out of device memory", "out of memory", "out-of-memory", "outofmemory", "too big", "toobig"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+/// The name that a driver gives its device.
+#[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
+fn name_of(device: &Device) -> Option<String> {
+    device.identity().map(|identity| identity.name)
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal")))]
+fn name_of(_: &Device) -> Option<String> {
+    None
+}
+
+/// Instruction sets that the kernels of the CPU use.
+pub(crate) fn instruction_sets() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let sets = [
+            ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+            ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+            ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ];
+        let found: Vec<&str> = sets.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        format!("x86_64 {}", found.join("+"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::env::consts::ARCH.to_string()
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.interface.name())?;
+        self.number.map_or(Ok(()), |number| write!(f, ":{number}"))
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refused = || {
+            Error::invalid(
+                "the device",
+                format!("{text:?}"),
+                "cpu, cuda, cuda:N, wgpu, wgpu:N, vulkan, vulkan:N or metal",
+            )
+        };
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let interface = Interface::ALL.into_iter().find(|interface| interface.name() == name).ok_or_else(refused)?;
+        let number = number.map(|number| number.parse::<usize>().map_err(|_| refused())).transpose()?;
+        let has_numbers = !matches!(interface, Interface::Cpu | Interface::Metal);
+        if number.is_some() && !has_numbers { Err(refused()) } else { Ok(Self { interface, number }) }
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        choice.to_string()
+    }
+}
+
+/// A GPU that this machine seems to have: its maker, and the feature whose build can use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresentGpu {
+    /// Who made it.
+    pub maker: &'static str,
+    /// The feature for it.
+    pub feature: &'static str,
+    /// Whether this build has the feature.
+    pub is_built: bool,
+}
+
+impl PresentGpu {
+    /// The GPU whose driver has left its files below `root`, usually `/`; none is opened.
+    pub fn find(root: &Path) -> Option<Self> {
+        // NVIDIA's kernel module; AMD's compute interface, which integrated graphics of other makers lack.
+        let known = [("NVIDIA", "proc/driver/nvidia/version", Interface::Cuda), ("AMD", "dev/kfd", Interface::Wgpu)];
+        let (maker, _, interface) = known.into_iter().find(|(_, file, _)| root.join(file).exists())?;
+        Some(Self { maker, feature: interface.name(), is_built: is_built(interface) })
+    }
+}
+
+/// Whether this build has the interface.
+fn is_built(interface: Interface) -> bool {
+    match interface {
+        Interface::Cpu => true,
+        Interface::Cuda => cfg!(feature = "cuda"),
+        Interface::Wgpu => cfg!(feature = "wgpu"),
+        Interface::Vulkan => cfg!(feature = "vulkan"),
+        Interface::Metal => cfg!(feature = "metal"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gxn_base::Kind;
+
+    #[test]
+    fn a_choice_is_read_as_it_is_written() {
+        for text in ["cpu", "cuda", "cuda:1", "wgpu", "wgpu:0", "vulkan:12", "metal"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        for text in ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:one", "cpu:0", "metal:1", "wgpu:0:1", " cpu"] {
+            let error = text.parse::<DeviceChoice>().unwrap_err();
+            assert_eq!((error.kind(), error.found()), (Kind::Invalid, Some(format!("{text:?}").as_str())));
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert_eq!(DeviceChoice::default(), "cpu".parse().unwrap());
+        assert_eq!(DeviceChoice::CPU.open().unwrap(), Device::flex());
+        assert!(DeviceChoice::CPU.describe().unwrap().starts_with("CPU ("));
+    }
+
+    #[test]
+    fn what_is_not_built_in_names_its_feature() {
+        for interface in Interface::ALL.into_iter().filter(|&interface| !is_built(interface)) {
+            let error = DeviceChoice { interface, number: None }.open().unwrap_err();
+            assert_eq!((error.kind(), error.remedy()), (Kind::Unsupported, Some(&Remedy::BuildWith(interface.name()))));
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_the_devices_is_refused_with_how_many_there_are() {
+        for interface in Interface::ALL.into_iter().filter(|&interface| is_built(interface)) {
+            let count = interface.devices().unwrap().len();
+            let error = DeviceChoice { interface, number: Some(count) }.open().unwrap_err();
+            let found = format!("{} of {}", counted(count, "device"), interface.name());
+            assert_eq!((error.kind(), error.found()), (Kind::NotFound, Some(found.as_str())));
+        }
+    }
+
+    #[test]
+    fn too_little_memory_names_the_batch_to_try() {
+        let device: DeviceChoice = "wgpu".parse().unwrap();
+        assert_eq!(device.guarded("step 1", 64, || 7).unwrap(), 7);
+        let error = device.guarded("step 1", 64, || panic!("out of device memory allocating 9 bytes")).unwrap_err();
+        assert_eq!((error.what(), error.remedy()), ("step 1 on wgpu", Some(&Remedy::SmallerBatch(32))));
+        let error = device.guarded("step 1", 3, || panic!("Out of Memory")).unwrap_err();
+        assert_eq!(error.remedy(), Some(&Remedy::ChooseDevice));
+        let error = device.guarded("step 1", 64, || panic!("lost")).unwrap_err();
+        assert_eq!((error.found(), error.remedy()), (Some("lost"), Some(&Remedy::ChooseDevice)));
+    }
+
+    #[test]
+    fn a_gpu_is_known_by_the_files_of_its_driver() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(PresentGpu::find(root.path()), None);
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        std::fs::write(root.path().join("dev/kfd"), "").unwrap();
+        assert_eq!(PresentGpu::find(root.path()).unwrap().maker, "AMD");
+        std::fs::create_dir_all(root.path().join("proc/driver/nvidia")).unwrap();
+        std::fs::write(root.path().join("proc/driver/nvidia/version"), "").unwrap();
+        let found = PresentGpu::find(root.path()).unwrap();
+        assert_eq!((found.maker, found.feature, found.is_built), ("NVIDIA", "cuda", cfg!(feature = "cuda")));
+    }
+}
