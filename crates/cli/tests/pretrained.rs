@@ -176,6 +176,7 @@ fn an_image_encoder_stands_in_the_place_of_the_cnn() {
 
     // A finished run is resumed to its end, also with the configuration that it was given; later stages go on with it.
     works(["train", "--resume", text(&run)]);
+    assert!(!Path::new("runs/features").exists(), "features lie beside the run");
     let speaking = ["--stage", "i2t_xe", "--init-from", text(&run), "--set", "imagine.caption.hidden=8"];
     works(train_args(
         folder.path(),

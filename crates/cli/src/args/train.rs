@@ -47,7 +47,7 @@ pub struct TrainArgs {
     #[command(flatten, next_help_heading = "Run")]
     pub device: DeviceArgs,
     /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", help_heading = "Run")]
+    #[arg(long, value_name = "N", help_heading = "Run", hide = true)]
     pub workers: Option<usize>,
     /// Compute a sample of the features, run two steps, print time and memory, and stop
     #[arg(long, help_heading = "Run")]

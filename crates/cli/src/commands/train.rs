@@ -32,7 +32,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     if let Some(threads) = args.workers {
         set_threads(threads)?;
     }
-    let features = args.features.clone().unwrap_or_else(|| args.logs.join("features"));
+    let features_in = |logs: &Path| args.features.clone().unwrap_or_else(|| logs.join("features"));
     if let Some(run) = &args.resume {
         if args.reading.decode_cmd.is_some() {
             return Err(Error::unsupported("a decode command", "given to a resumed run", "a new run")
@@ -46,6 +46,8 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
             ("latest", None) => latest(&args.logs)?,
             _ => PathBuf::from(run),
         };
+        // Those of a run lie beside it, wherever it is.
+        let features = features_in(run.parent().unwrap_or(&args.logs));
         let options = same_configuration(args, &run)?;
         machine_line(options.device.or_else(|| own_device(&run)))?;
         eprintln!("continuing {}", run.display());
@@ -65,6 +67,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     machine_line(args.device.device.or_else(|| named(config.train.device)))?;
     stop_flag()?;
     let reporter = Reporter::new();
+    let features = features_in(&args.logs);
     if args.dry_run {
         return dry_run(&config, &features, &reporter);
     }
