@@ -70,7 +70,7 @@ def main(out):
         left.set(xlabel="epoch", ylabel="val rsum")
         for direction, ranks in report["ranks"].items():
             ranks = np.asarray(ranks)
-            right.plot(range(1, 21), [100 * np.mean(ranks <= k) for k in range(1, 21)], label=direction)
+            right.plot(range(1, 21), [100 * np.mean(ranks < k) for k in range(1, 21)], label=direction)
         right.set(xlabel="K", ylabel="recall at K, %")
         right.legend()
         figure.tight_layout()

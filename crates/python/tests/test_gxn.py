@@ -81,7 +81,7 @@ def test_the_module_is_imported_quickly():
     for _ in range(5):
         out = subprocess.run([sys.executable, "-X", "importtime", "-c", "import gxn"], capture_output=True, text=True, check=True)
         rows = {line.split("|")[2].strip(): int(line.split("|")[1]) for line in out.stderr.splitlines() if "|" in line and "cumulative" not in line}
-        times.append((rows["gxn"] - rows.get("numpy", 0)) / 1e6)
+        times.append(rows["gxn"] / 1e6)
     assert min(times) < 0.1, times
 
 
@@ -119,8 +119,8 @@ def test_evaluation_equals_the_commands(encoder, written, run, data):
     assert found["metrics"] == report["metrics"] and found["ranks"] == report["ranks"]
     scores = encoder.scores(images, texts)
     owners = np.arange(len(images)).repeat(2)
-    ranks = [(scores[:, c] >= scores[owner, c]).sum() for c, owner in enumerate(owners)]
-    assert ranks == found["ranks"]["t2i"]
+    before = [(scores[:, c] >= scores[owner, c]).sum() - 1 for c, owner in enumerate(owners)]
+    assert before == found["ranks"]["t2i"]
     assert gxn.evaluate(images, texts, owners[::-1].copy(), **own)["metrics"] != found["metrics"]
     with pytest.raises(gxn.InvalidError, match="expected equally many captions"):
         gxn.evaluate(images, texts[1:])

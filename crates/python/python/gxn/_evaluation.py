@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from . import _native
 from ._errors import InvalidError
 
@@ -28,6 +26,8 @@ def evaluate(
     it every image has equally many captions, in order. Rows of a model with two levels are `[h ; l]`, as `Encoder` gives them:
     `levels=2`, `lambda_=encoder.lambda_`, `similarity=encoder.similarity`. `pairs` are further (image, caption) rows that are right.
     """
+    import numpy as np  # here, so that the command starts without it
+
     images, captions = np.asarray(image_embeddings), np.asarray(caption_embeddings)
     if caption_image is None:
         each, rest = divmod(len(captions), max(len(images), 1))
