@@ -16,11 +16,9 @@
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`retriever`], [`found`] | model + index + query → hits |
 //! | `rerank` | hits in the order of a second score, the caption decoder's |
-//! | [`caption_edit`] | an image of which some words are other ones, and whether that finds what was meant |
 //! | [`calibration`] | scores → probability of being relevant |
 
 pub mod calibration;
-pub mod caption_edit;
 pub mod discovery;
 pub mod edit;
 mod empty_folders;

@@ -2,13 +2,16 @@
 //!
 //! `cargo run --release --example edit_search -- RUN DATASET` with a run that generates captions. `--json` prints everything.
 
+mod simulation;
+
 use std::path::Path;
 
 use gxn::encoder::Encoder;
 use gxn::evaluate::{EncodeOptions, encode_dataset};
-use gxn::retrieve::caption_edit::{EditSimulation, EditedText, OtherImage, SimulatedMethod, simulate_edits};
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{Dataset, SourceOptions, Split};
+
+use simulation::{EditSimulation, EditedText, OtherImage, SimulatedMethod, simulate_edits};
 
 const BEAM: usize = 3;
 const SEED: u64 = 1;

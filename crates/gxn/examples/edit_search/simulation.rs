@@ -9,10 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::caption_weights;
-use crate::encoder::Encoder;
-use crate::evaluate::EncodedDataset;
-use crate::seed::mix;
+use gxn::encoder::Encoder;
+use gxn::evaluate::EncodedDataset;
+use gxn::seed::mix;
 use gxn_base::{Error, Modality, Remedy, Result};
 use gxn_data::Dataset;
 use gxn_index::{PartKind, Plan, QueryPart, Space, inverse_length};
@@ -107,7 +106,7 @@ struct Scores {
 type Ranks = Vec<Vec<usize>>;
 
 /// Simulates edits of the generated captions of a split that was encoded with them; scores are those of the
-/// [`Retriever`](crate::retrieve::Retriever).
+/// [`Retriever`](gxn::retrieve::Retriever).
 ///
 /// # Errors
 /// When captions were not generated, there are fewer than four images, or one has no caption.
@@ -196,7 +195,7 @@ fn methods(scores: &Scores, meant: &[usize], text: EditedText, seed: u64) -> Vec
 
 /// The rank of what is meant, for every image as query.
 fn ranks(scores: &Scores, meant: &[usize], text: EditedText, search: SimulatedSearch, weight: f32) -> Vec<usize> {
-    let [with, without] = caption_weights(weight);
+    let (with, without) = (weight, -weight);
     let rank = |image: usize| {
         let wanted = meant[image];
         let score = |at: usize| {
