@@ -53,12 +53,13 @@ fn main() -> Result<()> {
 fn print(simulation: &EditSimulation) {
     let EditSimulation { other, text, images, methods } = simulation;
     println!("other image: {other:?}; edited text: {text:?}; {images} images, of which every second one counts");
-    println!("query         w      R@1   R@5  R@10  mean rank   edit less this one (95 %)");
-    for SimulatedMethod { search, weight, recall: [r1, r5, r10], mean_rank, edit_is_better_by, by_weight } in methods {
-        let ([better, low, high], name) = (edit_is_better_by, format!("{search:?}"));
-        println!(
-            "{name:10} {weight:5.3}   {r1:5.1} {r5:5.1} {r10:5.1}   {mean_rank:8.1}   {better:+.1} ({low:+.1} to {high:+.1})"
-        );
+    println!("query         w      R@1   R@5  R@10  mean rank   edit less this one (95 %)    sum less this one (95 %)");
+    for method in methods {
+        let SimulatedMethod { search, weight, recall: [r1, r5, r10], mean_rank, by_weight, .. } = method;
+        let [edit, sum] = [method.edit_is_better_by, method.sum_is_better_by]
+            .map(|[better, low, high]| format!("{better:+.1} ({low:+.1} to {high:+.1})"));
+        let name = format!("{search:?}");
+        println!("{name:10} {weight:5.3}   {r1:5.1} {r5:5.1} {r10:5.1}   {mean_rank:8.1}   {edit:25} {sum}");
         let tried: Vec<String> = by_weight.iter().map(|(weight, figure)| format!("{weight}: {figure:.1}")).collect();
         if tried.len() > 1 {
             println!("           mean recall by w: {}", tried.join(", "));

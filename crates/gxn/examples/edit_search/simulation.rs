@@ -80,6 +80,8 @@ pub struct SimulatedMethod {
     pub by_weight: Vec<(f32, f64)>,
     /// Mean recall of [`SimulatedSearch::Edit`] less this one's: the difference and its 95 % interval from a bootstrap over images.
     pub edit_is_better_by: [f64; 3],
+    /// The same of [`SimulatedSearch::Sum`].
+    pub sum_is_better_by: [f64; 3],
 }
 
 /// A simulation.
@@ -189,8 +191,10 @@ fn methods(scores: &Scores, meant: &[usize], text: EditedText, seed: u64) -> Vec
         .into_iter()
         .map(|search| (search, WEIGHTS.iter().map(|&weight| ranks(scores, meant, text, search, weight)).collect()))
         .collect();
-    let edit = all.iter().find(|(search, _)| *search == Edit).map(|(_, ranks)| counted_half(ranks)).unwrap_or_default();
-    all.iter().map(|(search, ranks)| described(*search, ranks, &edit, seed)).collect()
+    let half =
+        |of| all.iter().find(|(search, _)| *search == of).map(|(_, ranks)| counted_half(ranks)).unwrap_or_default();
+    let rivals = [half(Edit), half(Sum)];
+    all.iter().map(|(search, ranks)| described(*search, ranks, &rivals, seed)).collect()
 }
 
 /// The rank of what is meant, for every image as query.
@@ -240,20 +244,25 @@ fn counted_half(ranks: &Ranks) -> Vec<usize> {
     ranks[chosen(ranks)].iter().skip(1).step_by(2).copied().collect()
 }
 
-fn described(search: SimulatedSearch, ranks: &Ranks, edit: &[usize], seed: u64) -> SimulatedMethod {
+fn described(search: SimulatedSearch, ranks: &Ranks, rivals: &[Vec<usize>; 2], seed: u64) -> SimulatedMethod {
     let own = counted_half(ranks);
     let has_weight = !matches!(search, SimulatedSearch::Image | SimulatedSearch::Text);
     let recall = |k: usize| 100.0 * own.iter().filter(|&&rank| rank < k).count() as f64 / own.len().max(1) as f64;
     let by_weight =
         WEIGHTS.iter().zip(ranks).map(|(&weight, ranks)| (weight, mean(ranks.iter().map(|&r| mean_recall(r)))));
-    let differences: Vec<f64> = edit.iter().zip(&own).map(|(&a, &b)| mean_recall(a) - mean_recall(b)).collect();
+    let better = |rival: &Vec<usize>| {
+        let differences = rival.iter().zip(&own).map(|(&a, &b)| mean_recall(a) - mean_recall(b));
+        with_interval(&differences.collect::<Vec<_>>(), seed)
+    };
+    let [edit_is_better_by, sum_is_better_by] = rivals.each_ref().map(better);
     SimulatedMethod {
         search,
         weight: if has_weight { WEIGHTS[chosen(ranks)] } else { 1.0 },
         recall: [1, 5, 10].map(recall),
         mean_rank: 1.0 + mean(own.iter().map(|&rank| rank as f64)),
         by_weight: by_weight.take(if has_weight { WEIGHTS.len() } else { 1 }).collect(),
-        edit_is_better_by: with_interval(&differences, seed),
+        edit_is_better_by,
+        sum_is_better_by,
     }
 }
 
