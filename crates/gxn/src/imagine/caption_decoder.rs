@@ -83,6 +83,11 @@ impl CaptionDecoder {
         output as u32 + FIRST
     }
 
+    /// The tokens that outputs stand for.
+    pub(super) fn tokens_of(&self, outputs: Tensor<2, Int>) -> Tensor<2, Int> {
+        outputs + i64::from(FIRST)
+    }
+
     /// The state before the first word: what v_l becomes.
     ///
     /// # Shapes

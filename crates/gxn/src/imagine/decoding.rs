@@ -1,9 +1,10 @@
 //! Captions generated word by word: the likeliest word each time, or a drawn one.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::caption_decoder::CaptionDecoder;
+use super::device_decoding::decode_on_device;
 use crate::look::{Phase, SentenceEncoder, TokenBatch};
 use crate::seed::{mix, unit};
 use gxn_data::{END, START, UNKNOWN};
@@ -53,6 +54,9 @@ pub fn decode(
     choice: Choice,
     phase: Phase,
 ) -> Vec<Generated> {
+    if v_l.device() != Device::flex() {
+        return decode_on_device(decoder, sentence, v_l, max_words, choice, phase);
+    }
     let count = v_l.dims()[0];
     let mut captions = vec![Generated::default(); count];
     let mut state = decoder.first_state(v_l);

@@ -23,6 +23,7 @@ pub mod caption_decoder;
 pub mod caption_loss;
 pub mod conditioning;
 pub mod decoding;
+mod device_decoding;
 pub mod discriminator;
 pub mod image_generator;
 #[cfg(test)]

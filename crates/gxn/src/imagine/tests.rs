@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::beam::beam_search;
 use super::decoding::{Choice, Generated, decode};
+use super::device_decoding::decode_on_device;
 use super::scheduled_sampling::scheduled_inputs;
 use crate::config::{Injection, RunConfig};
 use crate::look::{Init, Phase, TokenBatch};
@@ -85,6 +86,31 @@ fn a_caption_generated_word_by_word_has_the_probability_that_reading_it_gives() 
             assert!(lengths.len() > 1, "captions of one length test no padding: {captions:?}");
             for (caption, read) in captions.iter().zip(read(&network, &captions, phase)) {
                 assert!((caption.log_probability - read).abs() < 1e-4, "{injection:?} {phase:?}: {caption:?} {read}");
+            }
+        }
+    }
+}
+
+/// The device that chooses the words chooses those of the host; the CPU stands for one here.
+#[test]
+fn words_chosen_on_a_device_are_those_of_the_host() {
+    for (outputs, seed) in [(6, 1), (7, 2), (2, 3)] {
+        let network = network(Injection::Input, outputs, seed);
+        let decoder = network.caption_decoder.as_ref().unwrap();
+        for (choice, phase) in [
+            (Choice::Greedy, Phase::Evaluate),
+            (Choice::Draw { seed: 3 }, Phase::Evaluate),
+            (Choice::Draw { seed: 4 }, Phase::Train { seed: 5 }),
+        ] {
+            for max_words in [0, 1, MAX_WORDS, 3 * MAX_WORDS] {
+                let v_l = || v_l(&network, 9);
+                let expected = decode(decoder, &network.sentence, v_l(), max_words, choice, phase);
+                let found = decode_on_device(decoder, &network.sentence, v_l(), max_words, choice, phase);
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_eq!((&found.tokens, found.unknown), (&expected.tokens, expected.unknown), "{choice:?}");
+                    assert!((found.log_probability - expected.log_probability).abs() < 1e-4, "{choice:?}");
+                }
+                assert_eq!(found.len(), expected.len());
             }
         }
     }

@@ -143,7 +143,14 @@ impl SentenceEncoder {
     pub fn word_vectors(&self, batch: &TokenBatch) -> Tensor<3> {
         let shape = [batch.len(), batch.time];
         let ids: Vec<i64> = batch.ids.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.words.val().device());
+        self.vectors_of(Tensor::from_data(TensorData::new(ids, shape), &self.words.val().device()))
+    }
+
+    /// The same of token ids on the network's device.
+    ///
+    /// # Shapes
+    /// `[B, T]` → `[B, T, E]`
+    pub fn vectors_of(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let words = embedding(self.words.val(), ids);
         match &self.word_map {
             Some(map) => {

@@ -16,8 +16,11 @@ pub(super) fn gru_plain(
     let device = x.device();
     let projected = x.matmul(weights.w_ih.clone().transpose().unsqueeze()) + weights.b_ih.clone().unsqueeze(); // [B, T, 3H]
     let recurrent = weights.w_hh.clone().transpose(); // [H, 3H]
-    let mask: Vec<f32> = (0..time).flat_map(|t| lengths.iter().map(move |&length| f32::from(t < length))).collect();
-    let mask = Tensor::<3>::from_data(TensorData::new(mask, [time, batch, 1]), &device);
+    // Sequences of one length, such as single words, have no padding to leave out.
+    let mask = lengths.iter().any(|&length| length < time).then(|| {
+        let mask = (0..time).flat_map(|t| lengths.iter().map(move |&length| f32::from(t < length))).collect();
+        Tensor::<3>::from_data(TensorData::new(mask, [time, batch, 1]), &device)
+    });
 
     let mut state = initial.unwrap_or_else(|| Tensor::zeros([batch, hidden], &device));
     let mut states = Vec::with_capacity(time);
@@ -34,6 +37,11 @@ pub(super) fn gru_plain(
         let z = sigmoid(input_z + state_z);
         let n = tanh(input_n + r * state_n);
         let next = n.clone() + z * (state.clone() - n);
+        let Some(mask) = &mask else {
+            state = next;
+            states.push(state.clone());
+            continue;
+        };
         // Padding leaves the state as it was; so the reverse direction starts at each last valid token.
         let valid: Tensor<2> = mask.clone().slice(s![token..token + 1, .., ..]).squeeze_dim(0); // [B, 1]
         state = state.clone() + (next - state) * valid.clone();
