@@ -20,7 +20,8 @@ fn a_dry_run_of_the_reward_stage_tells_what_the_reward_costs() {
     let ran = works(train_args(folder.path(), "dry", &stage));
     let line = ran.stdout.lines().find(|line| line.starts_with("rewards: ")).expect(&ran.stdout);
     let share: f64 = line.split(['(', '%']).nth(1).unwrap().trim().parse().unwrap();
-    assert!(share > 0.0 && share < 100.0, "{line}");
+    // On a busy machine the rewards are less than a thousandth of a step.
+    assert!((0.0..100.0).contains(&share), "{line}");
     assert!(!works(train_args(folder.path(), "dry", &["--dry-run"])).stdout.contains("rewards"));
 }
 
