@@ -13,9 +13,6 @@ const NR: usize = 32;
 /// The most rows of a tile: with 32 registers, of which 24 hold its sums, and with 16.
 const TALLEST: [usize; 2] = [12, 6];
 
-/// Values of a cache line.
-const LINE: usize = 16;
-
 /// A linear layer.
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -61,7 +58,7 @@ impl Linear {
     pub(crate) fn apply(&self, x: &[f32], out: &mut [f32], after: After, threads: Threads) {
         assert_eq!(x.len() / self.inputs, out.len() / self.outputs, "rows of a product");
         let kernel = Kernel::detect();
-        let x = kernel.pack(x, self.inputs, threads);
+        let x = kernel.pack(x, self.inputs);
         let target = Target { start: out.as_mut_ptr(), rows: out.len() / self.outputs, outputs: self.outputs };
         let panels = self.outputs.div_ceil(NR);
         // Each panel writes columns of its own.
@@ -77,18 +74,14 @@ impl Linear {
 
     /// The columns of one panel, tile by tile.
     fn panel(&self, kernel: Kernel, panel: usize, x: &[f32], target: &Target, after: After) {
-        let (weights, next) = self.panels[panel * self.inputs * NR..].split_at(self.inputs * NR);
-        // While the first tile reads its weights from memory, the others have them in the cache: they fetch those of the next panel.
-        let halves = next.len().min(weights.len()) / 2;
-        let mut ahead = next.chunks_exact(halves.max(1)).take(2);
+        let weights = &self.panels[panel * self.inputs * NR..][..self.inputs * NR];
         let bias = &self.bias[panel * NR..][..NR];
         let columns = NR.min(self.outputs - panel * NR);
         let mut sums = [0.0; TALLEST[0] * NR];
-        for (tile, (first, height)) in kernel.tiles(target.rows).enumerate() {
-            let ahead = if tile == 0 { &[][..] } else { ahead.next().unwrap_or_default() };
+        for (first, height) in kernel.tiles(target.rows) {
             let sums = &mut sums[..height * NR];
             let x = &x[first * self.inputs..][..height * self.inputs];
-            kernel.arch.dispatch(Tile { height, x, weights, ahead, bias, sums: &mut *sums });
+            kernel.arch.dispatch(Tile { height, x, weights, bias, sums: &mut *sums });
             if let After::Activate(activation) = after {
                 activation.apply(sums);
             }
@@ -131,20 +124,11 @@ impl Kernel {
     }
 
     /// The rows `x` of `inputs` values as tiles `[inputs, height]`.
-    fn pack(self, x: &[f32], inputs: usize, threads: Threads) -> Vec<f32> {
+    fn pack(self, x: &[f32], inputs: usize) -> Vec<f32> {
         let mut packed = vec![0.0; x.len()];
-        let mut rest = &mut packed[..];
-        let mut tiles = Vec::new();
         for (first, height) in self.tiles(x.len() / inputs) {
-            let (tile, others) = rest.split_at_mut(height * inputs);
-            tiles.push((&x[first * inputs..][..height * inputs], height, tile));
-            rest = others;
-        }
-        match threads {
-            Threads::Own => tiles.into_iter().for_each(|(rows, height, tile)| interleave(rows, inputs, height, tile)),
-            Threads::All => {
-                tiles.into_par_iter().for_each(|(rows, height, tile)| interleave(rows, inputs, height, tile))
-            }
+            let place = first * inputs..(first + height) * inputs;
+            interleave(&x[place.clone()], inputs, height, &mut packed[place]);
         }
         packed
     }
@@ -190,8 +174,6 @@ struct Tile<'a> {
     height: usize,
     x: &'a [f32],
     weights: &'a [f32],
-    /// Weights to fetch into the cache meanwhile, at most half as many.
-    ahead: &'a [f32],
     bias: &'a [f32],
     sums: &'a mut [f32],
 }
@@ -225,10 +207,7 @@ impl Tile<'_> {
         for first in (0..NR).step_by(columns) {
             let (bias, _) = S::as_simd_f32s(&self.bias[first..first + columns]);
             let mut sums = [[bias[0], bias[1]]; ROWS];
-            for (step, (x, weights)) in
-                self.x.as_chunks::<ROWS>().0.iter().zip(self.weights.as_chunks::<NR>().0).enumerate()
-            {
-                fetch(self.ahead, step * LINE);
+            for (x, weights) in self.x.as_chunks::<ROWS>().0.iter().zip(self.weights.as_chunks::<NR>().0) {
                 let (vectors, _) = S::as_simd_f32s(&weights[first..first + columns]);
                 let (left, right) = (vectors[0], vectors[1]);
                 for (sum, &x) in sums.iter_mut().zip(x) {
@@ -243,19 +222,6 @@ impl Tile<'_> {
             }
         }
     }
-}
-
-/// Asks for the cache line of `values[at]`, if there is one.
-#[inline(always)]
-fn fetch(values: &[f32], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if at < values.len() {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: the place is inside the slice, and fetching changes no value.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(values.as_ptr().add(at).cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, at);
 }
 
 #[cfg(test)]
