@@ -201,6 +201,8 @@ def test_a_callback_stops_a_run_that_goes_on_later(data, tmp_path):
 
 
 def test_ctrl_c_is_honoured_and_other_threads_run(data, tmp_path):
+    # A program in the background may have been told to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = {"data.source": data / "data.jsonl", **SETTINGS}
     config = {**config, "train": {**config["train"], "epochs": 5000}}
     ticks = []
