@@ -84,7 +84,7 @@ pub enum Remedy {
     BuildWith(&'static str),
     /// Compute on another device, such as the CPU.
     ChooseDevice,
-    /// Train with batches of at most so many pairs.
+    /// Train with batches of at most this many pairs.
     SmallerBatch(usize),
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gxn_base::{Error, Result};
 use memmap2::Mmap;
 
-/// `f32` values in memory, or in a file that the system reads where it is looked at: it may be larger than memory. Copies share them.
+/// `f32` values in memory, or in a mapped file, of which only what is used is read: it may be larger than memory. Copies share them.
 #[derive(Clone)]
 pub struct Floats(Kept);
 
