@@ -38,13 +38,18 @@ impl Floats {
         // SAFETY: the map is only read. Files of embeddings are written once; a file that someone changes under the map gives wrong
         // numbers, as it would to any reader.
         let map = unsafe { Mmap::map(&file) }.map_err(fail)?;
+        Ok(Self::of_map(map, bytes))
+    }
+
+    /// The little-endian values in `bytes` of a mapped file.
+    pub(crate) fn of_map(map: Mmap, bytes: Range<usize>) -> Self {
         let is_usable =
             cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(&map[bytes.clone()]).is_ok();
         if is_usable {
-            return Ok(Self(Kept::File(Arc::new(map), bytes)));
+            return Self(Kept::File(Arc::new(map), bytes));
         }
         let values = map[bytes].as_chunks::<4>().0.iter().map(|&value| f32::from_le_bytes(value));
-        Ok(Self::from(values.collect::<Vec<_>>()))
+        Self::from(values.collect::<Vec<_>>())
     }
 }
 

@@ -43,7 +43,7 @@ pub fn read_npy(path: &Path) -> Result<NpyMatrix> {
     let layout = parse(&map, &path.display().to_string())?;
     if layout.width == size_of::<f32>() {
         let Layout { rows, dim, data, .. } = layout;
-        return Ok(NpyMatrix { rows, dim, values: Floats::of_file(path, data)? });
+        return Ok(NpyMatrix { rows, dim, values: Floats::of_map(map, data) });
     }
     Ok(layout.matrix(&map))
 }

@@ -1,6 +1,6 @@
 //! [`Built`]: an encoder whose layers are built here, from `model.safetensors`.
 
-use gxn_base::{Error, Result};
+use gxn_base::Result;
 use image::RgbImage;
 
 use crate::config::Config;
@@ -47,7 +47,7 @@ impl Built {
 
     fn images(&self) -> Result<&Images> {
         self.images.get(|| {
-            self.image_width().ok_or_else(|| self.lacks("images"))?;
+            self.image_width().ok_or_else(|| self.folder.lacks("images"))?;
             let processor = ImageProcessor::read(&self.folder)?;
             let tower = towers::images(&self.config, &self.weights()?, processor.size())?;
             Ok(Images { processor, tower })
@@ -56,15 +56,11 @@ impl Built {
 
     fn texts(&self) -> Result<&Texts> {
         self.texts.get(|| {
-            self.text_width().ok_or_else(|| self.lacks("texts"))?;
+            self.text_width().ok_or_else(|| self.folder.lacks("texts"))?;
             let tokenizer = TextTokenizer::read(&self.folder)?;
             let tower = towers::texts(&self.config, &self.weights()?, self.folder.path())?;
             Ok(Texts { tokenizer, tower })
         })
-    }
-
-    fn lacks(&self, what: &str) -> Error {
-        self.folder.lacks(what)
     }
 }
 
