@@ -1,6 +1,6 @@
-"""Many pairs of random embeddings, for runs/large_jobs.sh.
+"""Many pairs of random embeddings, for runs/large_jobs.sh and benches/cost_curves.py.
 
-    python reference/many_pairs.py OUT COUNT WIDTH [--captions 1] [--no-files]
+    python reference/many_pairs.py OUT COUNT WIDTH [--captions 1] [--words 5000] [--no-files]
 
 writes OUT/embeddings (npy and ids, as `gxn encode` does), OUT/data.jsonl and an empty file for each image. A caption's row is its
 image's with noise. Needs NumPy.
@@ -12,13 +12,13 @@ import pathlib
 
 import numpy as np
 
-WORDS = 5000
 LENGTH = 8
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=pathlib.Path)
 parser.add_argument("count", type=int)
 parser.add_argument("width", type=int)
 parser.add_argument("--captions", type=int, default=1)
+parser.add_argument("--words", type=int, default=5000)
 parser.add_argument("--no-files", action="store_true")
 options = parser.parse_args()
 
@@ -38,7 +38,7 @@ ids = [f"{number}.jpg" for number in range(options.count)]
 with open(options.out / "data.jsonl", "w") as file:
     for number, name in enumerate(ids):
         (options.out / name).touch()
-        words = random.integers(0, WORDS, (options.captions, LENGTH))
+        words = random.integers(0, options.words, (options.captions, LENGTH))
         texts = [" ".join(f"word{word}" for word in caption) for caption in words]
         split = "val" if number % 1000 == 0 else "train"
         file.write(json.dumps({"image": name, "captions": texts, "split": split}) + "\n")

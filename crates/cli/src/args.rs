@@ -10,15 +10,21 @@ mod train;
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use gxn::retrieve::IndexPlace;
 use gxn_base::Modality;
 use gxn_data::{DecodeCommand, SourceOptions};
 
+/// Reads a folder, or the address of an index in a Milvus server.
+pub(crate) fn index_place() -> impl TypedValueParser<Value = IndexPlace> {
+    OsStringValueParser::new().try_map(|text| IndexPlace::parse(&text))
+}
+
 pub use device::DeviceArgs;
 pub use explain::ExplainArgs;
-pub use index::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
+pub use index::{CopyArgs, ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
 pub use serve::ServeArgs;
 pub use train::{AblateArgs, TrainArgs};
 
@@ -436,9 +442,9 @@ pub struct SearchArgs {
     /// Folder or dataset to search; then every argument belongs to the query
     #[arg(long, short = 'C', value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// The index, if it is elsewhere; then, too, every argument belongs to the query
-    #[arg(long, value_name = "DIR")]
-    pub index: Option<PathBuf>,
+    /// The index, if it is elsewhere, also milvus://HOST:PORT/COLLECTION; then, too, every argument belongs to the query
+    #[arg(long, value_name = "INDEX", value_parser = index_place())]
+    pub index: Option<IndexPlace>,
     /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,

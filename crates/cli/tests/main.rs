@@ -15,6 +15,11 @@ mod full_disk;
 mod imagining;
 mod indexing;
 mod manual;
+#[cfg(unix)]
+mod milvus;
+#[cfg(unix)]
+#[path = "../../milvus/tests/server.rs"]
+mod milvus_server;
 mod odd_names;
 mod other_formats;
 mod pretrained;

@@ -33,7 +33,7 @@ fn photos(folder: &Path) -> PathBuf {
 }
 
 fn index(source: &Path) -> Result<IndexReport> {
-    refresh(&encoder(), source, &source.join(INDEX_FOLDER), &IndexOptions::default(), &())
+    refresh(&encoder(), source, source.join(INDEX_FOLDER), &IndexOptions::default(), &())
 }
 
 fn first_ids(retriever: &Retriever, query: Query) -> Vec<String> {
@@ -138,7 +138,7 @@ fn an_index_of_before_options_had_a_version_goes_on() {
     assert_eq!(plan.run(&encoder(), &()).unwrap().images, 25);
     let meta = IndexMeta::read(&dir).unwrap();
     assert_eq!(meta.extra["options"]["version"], 2);
-    let provenance = Provenance::of(&dir, &meta).unwrap();
+    let provenance = Provenance::of(&(&dir).into(), &meta).unwrap();
     assert!(provenance.options().unwrap().unwrap().include_hidden);
     assert_eq!(Refresh::again(&dir).unwrap().run(&encoder(), &()).unwrap().unchanged, 25);
 }
@@ -163,7 +163,7 @@ fn one_model_serves_several_indexes_and_every_form_of_an_image() {
     std::fs::remove_file(second.join("red_0.png")).unwrap();
     let open = |photos: &Path| {
         index(photos).unwrap();
-        Retriever::with_encoder(&photos.join(INDEX_FOLDER), encoder()).unwrap()
+        Retriever::with_encoder(photos.join(INDEX_FOLDER), encoder()).unwrap()
     };
     let (first_retriever, second_retriever) = (open(&first), open(&second));
     assert!(Arc::ptr_eq(first_retriever.encoder(), second_retriever.encoder()));
@@ -190,7 +190,7 @@ fn a_retriever_looks_again_when_its_index_changed() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path());
     index(&photos).unwrap();
-    let mut retriever = Retriever::with_encoder(&photos.join(INDEX_FOLDER), encoder()).unwrap();
+    let mut retriever = Retriever::with_encoder(photos.join(INDEX_FOLDER), encoder()).unwrap();
     assert!(!retriever.refresh().unwrap());
     std::fs::remove_file(photos.join("red_0.png")).unwrap();
     index(&photos).unwrap();
@@ -227,7 +227,7 @@ fn a_relevance_that_nobody_knows_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let photos = photos(folder.path());
     index(&photos).unwrap();
-    let retriever = Retriever::with_encoder(&photos.join(INDEX_FOLDER), encoder()).unwrap();
+    let retriever = Retriever::with_encoder(photos.join(INDEX_FOLDER), encoder()).unwrap();
     let mut found = retriever.search(&"red".into(), &SearchOptions::new(Modality::Image, 3)).unwrap();
     let error = found.keep_relevant(0.5).unwrap_err();
     assert_eq!((error.kind(), error.remedy()), (Kind::Unsupported, Some(&Remedy::Calibrate)));

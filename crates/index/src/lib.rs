@@ -10,6 +10,7 @@
 //! | stored things | `space`, `item`, `meta`, `catalogue` (the one commit point), `segment` (row files), `sidecar` and `quantized` (sketches) |
 //! | writing | `writer`: changes, maintenance (compaction, sketches), repair; `segment_writer`; `folder` (lock, leftovers) |
 //! | reading | `reader`: search by `query`, [`filter`] and strategy; verify; export |
+//! | for other stores | `store`: the traits that an index in a server implements, too |
 //! | scoring | `scan` on `kernel`; `surrogate` makes order similarity an inner product |
 //!
 //! ```
@@ -61,6 +62,7 @@ mod segment;
 mod segment_writer;
 mod sidecar;
 mod space;
+mod store;
 #[doc(hidden)]
 pub mod surrogate;
 mod top_k;
@@ -74,6 +76,7 @@ pub use meta::{Collection, INDEX_VERSION, IndexMeta};
 pub use query::{LevelScores, PartKind, QueryPart};
 pub use reader::{CANDIDATES, Hit, INSTANT_BYTES, Index, LOADING_PAYS, Method, SearchOptions};
 pub use space::Space;
+pub use store::{VectorStore, VectorStoreWriter, Visit, copy_store};
 pub use writer::{Change, CompactReport, DEAD_SHARE, DamagedItems, IndexSettings, IndexWriter};
 
 // For gxn's own crates and benchmarks, as `kernel` is.

@@ -1,17 +1,19 @@
 //! The index of gxn in a Milvus server, for collections that outgrow one machine's memory or must be served to several
-//! programs. Scores, filters and λ are those of [`gxn_index`]; a [`VectorStore`] is either of both.
+//! programs. Scores, filters and λ are those of [`gxn_index`], whose traits [`VectorStore`] and
+//! [`VectorStoreWriter`](gxn_index::VectorStoreWriter) it implements.
 //!
 //! ```no_run
-//! use gxn_index::{Index, IndexSettings};
-//! use gxn_milvus::{MilvusOptions, MilvusPlace, MilvusStore, copy_index};
+//! use gxn_index::{Index, IndexSettings, VectorStoreWriter, copy_store};
+//! use gxn_milvus::MilvusWriter;
 //!
 //! # fn main() -> gxn_base::Result<()> {
 //! let index = Index::open("index".as_ref())?;
 //! let meta = index.meta().clone();
 //! let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
-//! let place = MilvusPlace::new("http://127.0.0.1:19530", "photos");
-//! let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None)?;
-//! copy_index(&index, &mut store)?;
+//! let place = "milvus://127.0.0.1:19530/photos".parse()?;
+//! let mut writer = MilvusWriter::update(&place, settings, &[])?;
+//! copy_store(&index, &mut writer, &|_| Ok(()))?;
+//! Box::new(writer).finish()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -26,8 +28,7 @@
 //! pip install milvus==2.3.5
 //! milvus-server --data DIR --proxy-port 19530
 //! ```
-//! Both are tested by `crates/milvus/tests/milvus.sh` on one machine. Several nodes: untested. Neither TLS nor a login is
-//! supported: keep the server in a private network.
+//! Both are tested by `crates/milvus/tests/milvus.sh` on one machine. Several nodes: untested.
 //!
 //! # What is stored
 //! `NAME_images` and `NAME_captions`, one entity for each item, with the item's id as primary key. Fields: what filters
@@ -49,56 +50,53 @@
 //! own columns, other patterns, and fields of a caption's image) is tested here, in as many candidates as it
 //! takes; when [`MOST_CANDIDATES`] are not enough the search is refused.
 //!
-//! Unlike an index in a folder, each change counts when its call returns, images of equal content have a row each, and
-//! an image must be there before its captions. A store finds its own changes at once, and what others changed before it
-//! was opened; later changes of others it finds when the server has spread them, within moments.
+//! Unlike in a folder, changes count when they are sent, images of equal content have a row each, several programs may
+//! write at once, and an image must be there before its captions. A store finds its own changes at once, and what others
+//! changed before it was opened; later changes of others it finds when the server has spread them, within moments.
+//!
+//! # When the server is away
+//! A request that fails for the moment is repeated, with pauses that double: for ten seconds where something is read, for
+//! two minutes where something is written, for two seconds before the first answer. What the server acknowledged, it keeps.
 
 #![warn(missing_docs)]
 
 mod client;
 mod expression;
+mod place;
 mod protocol;
+mod read;
 mod schema;
 mod search;
-mod store;
 mod write;
+mod writer;
 
-pub use store::{FolderStore, StoreHit, VectorStore, copy_index};
+pub use place::MilvusPlace;
+pub use writer::MilvusWriter;
 
 use client::{Client, Refusal};
-use gxn_base::{Error, Modality, Result};
-use gxn_index::{CaptionItem, ImageItem, IndexSettings, QueryPart, SearchOptions, Space};
+use gxn_base::{Error, Modality, Remedy, Result};
+use gxn_index::filter::Filter;
+use gxn_index::{
+    CaptionItem, Collection, Hit, ImageItem, IndexMeta, IndexSettings, QueryPart, SearchOptions, VectorStore, Visit,
+};
 use prost::Message;
 use protocol::*;
 use schema::{Description, VECTOR, pair};
 use serde_json::{Map, Value};
-use std::sync::atomic::AtomicU64;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Most candidates of one search, Milvus' own limit.
 pub const MOST_CANDIDATES: usize = 16_384;
 const SIDES: [Modality; 2] = [Modality::Image, Modality::Text];
-
-/// A server, and the name of an index in it.
-#[derive(Clone, Debug)]
-pub struct MilvusPlace {
-    /// Such as `http://127.0.0.1:19530`.
-    pub endpoint: String,
-    /// Letters, digits and `_`, no digit first; the collections are `NAME_images` and `NAME_captions`.
-    pub name: String,
-    /// Longest time for an answer.
-    pub timeout: Duration,
-}
-
-impl MilvusPlace {
-    /// With a minute for each answer.
-    pub fn new(endpoint: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { endpoint: endpoint.into(), name: name.into(), timeout: Duration::from_secs(60) }
-    }
-}
+/// How long a count is taken for what the server holds.
+const COUNTS_HOLD: Duration = Duration::from_secs(10);
+/// How long another program may take to make both collections of an index.
+const OTHERS_MAKE: Duration = Duration::from_secs(20);
 
 /// How Milvus finds candidates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MilvusOptions {
     /// Milvus' kind of index of the vectors, such as `FLAT` or `HNSW`.
     pub index_kind: String,
@@ -125,77 +123,142 @@ pub struct Samples<'a> {
     pub captions: &'a [f32],
 }
 
+/// What there is of an index.
+enum There {
+    Nothing,
+    /// A program has begun to make it.
+    Part,
+    All(Box<MilvusStore>),
+}
+
 /// An index in a Milvus server; see the [crate](self).
 #[derive(Debug)]
 pub struct MilvusStore {
     client: Client,
-    name: String,
+    place: MilvusPlace,
     images: Description,
     captions: Description,
+    /// With the counts of when it was opened.
+    meta: IndexMeta,
+    /// Items of both modalities, as of when they were last counted.
+    counts: [AtomicU64; 2],
+    counted: Mutex<Instant>,
     /// Milvus' timestamp of the last change made here.
     last_write: AtomicU64,
 }
 
 impl MilvusStore {
-    /// Makes the collections of an empty index. `samples` are needed for order similarity.
+    /// Opens the index at `place`, which is made if there is none; one that was begun and not finished is finished. `samples`
+    /// are needed for a new one under order similarity. Several programs may do so at once.
     ///
     /// # Errors
-    /// If the server cannot be reached, one of the collections is there already, the settings are impossible, or
+    /// If the server cannot be reached, a collection is of another program, model or space, the settings are impossible, or
     /// samples are missing.
-    pub fn create(
-        place: &MilvusPlace,
-        settings: &IndexSettings,
-        options: &MilvusOptions,
-        samples: Option<Samples<'_>>,
-    ) -> Result<Self> {
-        check_name(&place.name)?;
-        let images = Description::new(Modality::Image, settings, options, samples)?;
-        let captions = Description::new(Modality::Text, settings, options, samples)?;
-        let client = Client::new(&place.endpoint, place.timeout)?;
-        let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
-        for modality in SIDES {
-            if describe(&store.client, &store.collection(modality))?.is_some() {
-                let what = format!("collection {} of {}", store.collection(modality), place.endpoint);
-                return Err(Error::conflict(what, "one that is there already", "none")
-                    .with_hint("open it, name another one, or drop it first"));
-            }
-        }
-        if let Err(error) = SIDES.into_iter().try_for_each(|modality| store.make(modality, options)) {
-            // Half an index would be in the way of the next attempt; why this one failed is more to the point.
-            let _ = store.remove_collections();
-            return Err(error);
-        }
+    pub fn open_or_create(place: &MilvusPlace, settings: &IndexSettings, samples: Option<Samples<'_>>) -> Result<Self> {
+        place.check()?;
+        let images = Description::new(Modality::Image, settings, &place.options, samples)?;
+        let captions = Description::new(Modality::Text, settings, &place.options, samples)?;
+        let store = Self::assemble(Client::new(place)?, place, images, captions);
+        SIDES.into_iter().try_for_each(|modality| store.complete(modality))?;
+        let store = Self::open(place)?;
+        store.require_settings(settings)?;
         Ok(store)
     }
 
-    /// Opens an index that [`MilvusStore::create`] made.
+    /// Opens the index at `place`.
     ///
     /// # Errors
     /// If the server cannot be reached, or a collection is missing, of another program, or cannot be loaded.
     pub fn open(place: &MilvusPlace) -> Result<Self> {
-        check_name(&place.name)?;
-        let client = Client::new(&place.endpoint, place.timeout)?;
-        let read = |modality| {
-            let name = collection(&place.name, modality);
-            let description = describe(&client, &name)?.ok_or_else(|| {
-                let what = format!("collection {name} of {}", place.endpoint);
-                Error::not_found(what, "none", "one made by this program")
-                    .with_hint("make the index first, or name the one that is there")
-            })?;
-            load(&client, &name)?;
-            Ok(description)
+        Self::try_open(place)?.ok_or_else(|| Self::missing(place))
+    }
+
+    /// The error where there is no index at `place`.
+    pub fn missing(place: &MilvusPlace) -> Error {
+        Error::not_found(format!("the index {place}"), "none", "one made by this program")
+            .with_remedy(Remedy::MakeIndex)
+    }
+
+    /// What the index at `place` is made for, without its counts; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or the collection is of another program.
+    pub fn read_meta(place: &MilvusPlace) -> Result<Option<IndexMeta>> {
+        place.check()?;
+        Ok(describe(&Client::new(place)?, &collection(&place.name, Modality::Image))?.map(|images| images.meta()))
+    }
+
+    /// [`MilvusStore::open`]; `None` if there is none. One that another program is making is waited for.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or a collection is of another program, or cannot be loaded.
+    pub fn try_open(place: &MilvusPlace) -> Result<Option<Self>> {
+        let end = Instant::now() + OTHERS_MAKE;
+        loop {
+            match Self::find_at(place)? {
+                There::Nothing => return Ok(None),
+                There::All(store) => return Ok(Some(*store)),
+                There::Part if Instant::now() < end => std::thread::sleep(Duration::from_millis(200)),
+                There::Part => {
+                    return Err(Error::damaged(format!("the index {place}"), "a part of it", "a whole one")
+                        .with_hint("a program was stopped while it made it: index again, which goes on"));
+                }
+            }
+        }
+    }
+
+    fn find_at(place: &MilvusPlace) -> Result<There> {
+        place.check()?;
+        let client = Client::new(place)?;
+        let read = |modality| describe(&client, &collection(&place.name, modality));
+        let (images, captions) = match (read(Modality::Image)?, read(Modality::Text)?) {
+            (None, None) => return Ok(There::Nothing),
+            (Some(images), Some(captions)) => (images, captions),
+            _ => return Ok(There::Part),
         };
-        let (images, captions) = (read(Modality::Image)?, read(Modality::Text)?);
         if !images.belongs_to(&captions) {
             let what = format!("collections {0}_images and {0}_captions of {1}", place.name, place.endpoint);
             return Err(
                 Error::conflict(what, "two models or spaces", "one").with_hint("drop both and index the images again")
             );
         }
-        let store = Self { client, name: place.name.clone(), images, captions, last_write: AtomicU64::new(0) };
+        for modality in SIDES {
+            match try_load(&client, &collection(&place.name, modality)) {
+                Ok(()) => {}
+                Err(Refusal::NoIndex(_)) => return Ok(There::Part),
+                Err(refusal) => return Err(refusal.into_error(|| client.what("LoadCollection"))),
+            }
+        }
+        let mut store = Self::assemble(client, place, images, captions);
         // The server waits here, once, until it has all that was written before.
-        SIDES.into_iter().try_for_each(|modality| store.count_items(modality).map(drop))?;
-        Ok(store)
+        store.count_again()?;
+        let [images, captions] = SIDES.map(|modality| of_count(store.count(modality) as u64));
+        store.meta.images = images;
+        store.meta.captions = (captions.count > 0).then_some(captions);
+        Ok(There::All(Box::new(store)))
+    }
+
+    fn assemble(client: Client, place: &MilvusPlace, images: Description, captions: Description) -> Self {
+        let meta = images.meta();
+        let (counts, counted, last_write) = (Default::default(), Mutex::new(Instant::now()), AtomicU64::new(0));
+        Self { client, place: place.clone(), images, captions, meta, counts, counted, last_write }
+    }
+
+    fn count_again(&self) -> Result<()> {
+        SIDES.iter().zip(&self.counts).try_for_each(|(&modality, count)| {
+            count.store(self.count_items(modality)?, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Counts again what others may have changed, where that was long ago.
+    fn count_now_and_then(&self) {
+        let Ok(mut counted) = self.counted.try_lock() else { return };
+        if counted.elapsed() >= COUNTS_HOLD {
+            *counted = Instant::now();
+            // A search, which comes next, says better what is wrong with the server.
+            let _ = self.count_again();
+        }
     }
 
     /// Removes the index of this name from the server, whatever made it. False if there was none.
@@ -203,16 +266,24 @@ impl MilvusStore {
     /// # Errors
     /// If the server cannot be reached or refuses.
     pub fn drop_index(place: &MilvusPlace) -> Result<bool> {
-        check_name(&place.name)?;
-        let client = Client::new(&place.endpoint, place.timeout)?;
+        place.check()?;
+        let client = Client::new(place)?;
         SIDES.into_iter().try_fold(false, |dropped, modality| {
             Ok(drop_collection(&client, &collection(&place.name, modality))? || dropped)
         })
     }
 
-    /// Whatever the caller stored, such as where the model lies.
-    pub fn extra(&self) -> &Map<String, Value> {
-        &self.images.extra
+    /// Milvus' kind of index of the vectors.
+    pub fn index_kind(&self) -> &str {
+        &self.images.index_kind
+    }
+
+    /// Items of a modality, all that anybody put until now.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub fn count_now(&self, modality: Modality) -> Result<u64> {
+        self.count_items(modality)
     }
 
     fn description(&self, modality: Modality) -> &Description {
@@ -223,74 +294,146 @@ impl MilvusStore {
     }
 
     fn collection(&self, modality: Modality) -> String {
-        collection(&self.name, modality)
+        collection(&self.place.name, modality)
     }
 
-    fn make(&self, modality: Modality, options: &MilvusOptions) -> Result<()> {
+    /// Makes a collection, or what is missing of it.
+    fn complete(&self, modality: Modality) -> Result<()> {
         let (name, description) = (self.collection(modality), self.description(modality));
-        self.client.ask(CreateCollectionRequest {
-            collection_name: name.clone(),
-            schema: description.schema(&name, modality).encode_to_vec(),
-            shards_num: 1,
-            consistency_level: STRONG,
-            properties: vec![description.property()],
-        })?;
-        let params = Value::Object(options.index_params.clone()).to_string();
-        self.client.ask(CreateIndexRequest {
+        let is_there = || Ok::<_, Error>(describe(&self.client, &name)?.is_some());
+        let is_new = !is_there()?;
+        if is_new {
+            let made = self.client.ask(CreateCollectionRequest {
+                collection_name: name.clone(),
+                schema: description.schema(&name, modality).encode_to_vec(),
+                shards_num: 1,
+                consistency_level: STRONG,
+                properties: vec![description.property()],
+            });
+            if let Err(error) = made
+                && !is_there()?
+            {
+                return Err(error);
+            }
+        } else {
+            match try_load(&self.client, &name) {
+                // It has no rows yet: whoever finishes it decides what it is.
+                Err(Refusal::NoIndex(_)) => {
+                    let (collection_name, properties) = (name.clone(), vec![description.property()]);
+                    self.client.ask(AlterCollectionRequest { collection_name, properties })?;
+                }
+                loaded => return loaded.map_err(|refusal| refusal.into_error(|| self.client.what("LoadCollection"))),
+            }
+        }
+        let options = &self.place.options;
+        let indexed = self.client.ask(CreateIndexRequest {
             collection_name: name.clone(),
             field_name: VECTOR.into(),
             extra_params: vec![
                 pair("index_type", &options.index_kind),
                 pair("metric_type", "IP"),
-                pair("params", params),
+                pair("params", Value::Object(options.index_params.clone()).to_string()),
             ],
-        })?;
-        load(&self.client, &name)
+        });
+        // Another program may have been faster.
+        load(&self.client, &name).map_err(|error| indexed.err().unwrap_or(error))
     }
 
-    fn remove_collections(&self) -> Result<()> {
-        SIDES.into_iter().try_for_each(|modality| drop_collection(&self.client, &self.collection(modality)).map(drop))
+    /// Refuses an index of another model or space.
+    fn require_settings(&self, settings: &IndexSettings) -> Result<()> {
+        let elsewhere = "index into a collection of another name, and drop this one when nobody searches it any more";
+        self.require_model(&settings.model).map_err(|error| error.with_hint(elsewhere))?;
+        let (found, expected) = (self.meta.space, settings.space);
+        if found == expected {
+            return Ok(());
+        }
+        let what = format!("space of the index {}", self.place);
+        Err(Error::conflict(what, format!("{found:?}"), format!("{expected:?}")).with_hint(elsewhere))
+    }
+
+    /// Stores the caller's own settings in the place of the former ones.
+    fn set_extra(&mut self, extra: &Map<String, Value>) -> Result<()> {
+        for modality in SIDES {
+            let mut description = self.description(modality).clone();
+            description.extra = extra.clone();
+            let (collection_name, properties) = (self.collection(modality), vec![description.property()]);
+            self.client.ask(AlterCollectionRequest { collection_name, properties })?;
+        }
+        self.meta.extra = extra.clone();
+        Ok(())
+    }
+
+    /// The answer to a request that needs a collection in memory, which is brought there if it is not.
+    fn ask_loaded<Q: Ask>(&self, modality: Modality, question: Q) -> Result<Q::Answer> {
+        match self.client.try_ask(question.clone()) {
+            Err(Refusal::NotLoaded(_)) => {
+                load(&self.client, &self.collection(modality))?;
+                self.client.ask(question)
+            }
+            answered => answered.map_err(|refusal| refusal.into_error(|| self.client.what(Q::METHOD))),
+        }
     }
 }
 
 impl VectorStore for MilvusStore {
-    fn model(&self) -> &str {
-        &self.images.model
-    }
-
-    fn space(&self) -> &Space {
-        &self.images.space
+    fn meta(&self) -> &IndexMeta {
+        &self.meta
     }
 
     fn place(&self) -> String {
-        format!("index {} of {}", self.name, self.client.endpoint())
+        self.place.to_string()
     }
 
-    fn put_images(&mut self, items: &[ImageItem], embeddings: &[f32]) -> Result<()> {
-        self.upsert(items, embeddings)
+    fn is_current(&self) -> bool {
+        // Searches find what others change by themselves.
+        true
     }
 
-    fn put_captions(&mut self, items: &[CaptionItem], embeddings: &[f32]) -> Result<()> {
-        self.require_images_of(items)?;
-        self.upsert(items, embeddings)
+    fn count(&self, modality: Modality) -> usize {
+        self.counts[(modality == Modality::Text) as usize].load(Ordering::Relaxed) as usize
     }
 
-    fn remove(&mut self, modality: Modality, ids: &[&str]) -> Result<u64> {
-        self.delete(modality, ids)
+    fn reopen(&self) -> Result<Box<dyn VectorStore>> {
+        Ok(Box::new(Self::open(&self.place)?))
     }
 
-    fn commit(&mut self) -> Result<()> {
-        let collection_names = SIDES.into_iter().map(|modality| self.collection(modality)).collect();
-        self.client.ask(FlushRequest { collection_names }).map(drop)
-    }
-
-    fn count(&self, modality: Modality) -> Result<u64> {
-        self.count_items(modality)
-    }
-
-    fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
+    fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
+        self.count_now_and_then();
         self.find(parts, options)
     }
+
+    fn unknown_fields(&self, _: Modality, _: &Filter) -> Result<Vec<String>> {
+        // Only all items could tell.
+        Ok(Vec::new())
+    }
+
+    fn image_of_id(&self, id: &str) -> Result<Option<ImageItem>> {
+        self.item_of_id(id)
+    }
+
+    fn captions_of_image(&self, id: &str) -> Result<Vec<CaptionItem>> {
+        self.captions_of(id)
+    }
+
+    fn embeddings(&self, modality: Modality, ids: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
+        self.rows_of(modality, ids)
+    }
+
+    fn each_image(&self, visit: Visit<'_, ImageItem>) -> Result<()> {
+        self.each(visit)
+    }
+
+    fn each_caption(&self, visit: Visit<'_, CaptionItem>) -> Result<()> {
+        self.each(visit)
+    }
+
+    fn verify(&self) -> Result<()> {
+        self.check_all()
+    }
+}
+
+fn of_count(count: u64) -> Collection {
+    Collection { count, rows: count, dead_rows: 0 }
 }
 
 fn collection(name: &str, modality: Modality) -> String {
@@ -302,19 +445,24 @@ fn describe(client: &Client, name: &str) -> Result<Option<Description>> {
     match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
         Ok(answer) => Description::of(name, &answer).map(Some),
         Err(Refusal::NoCollection) => Ok(None),
-        Err(Refusal::Other(error)) => Err(error),
+        Err(refusal) => Err(refusal.into_error(|| client.what("DescribeCollection"))),
     }
 }
 
 /// Brings a collection into the server's memory, without which it is not searched.
 fn load(client: &Client, name: &str) -> Result<()> {
-    client.ask(LoadCollectionRequest { collection_name: name.into(), replica_number: 1 })?;
+    try_load(client, name).map_err(|refusal| refusal.into_error(|| client.what("LoadCollection")))
+}
+
+fn try_load(client: &Client, name: &str) -> Result<(), Refusal> {
+    client.try_ask(LoadCollectionRequest { collection_name: name.into(), replica_number: 1 })?;
     let end = Instant::now() + client.timeout();
-    while client.ask(GetLoadStateRequest { collection_name: name.into() })?.state != LOADED {
+    while client.try_ask(GetLoadStateRequest { collection_name: name.into() })?.state != LOADED {
         if Instant::now() > end {
             let found = format!("still loading after {} s", client.timeout().as_secs());
             let what = format!("collection {name} of {}", client.endpoint());
-            return Err(Error::busy(what, found, "one in memory").with_hint("give the server more time or more memory"));
+            let error = Error::busy(what, found, "one in memory").with_hint("give the server more time or more memory");
+            return Err(Refusal::Other(error));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -325,19 +473,8 @@ fn load(client: &Client, name: &str) -> Result<()> {
 fn drop_collection(client: &Client, name: &str) -> Result<bool> {
     match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
         Err(Refusal::NoCollection) => return Ok(false),
-        Err(Refusal::Other(error)) => return Err(error),
+        Err(refusal) => return Err(refusal.into_error(|| client.what("DescribeCollection"))),
         Ok(_) => {}
     }
     client.ask(DropCollectionRequest { collection_name: name.into() }).map(|_| true)
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let good = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit());
-    if good && (1..=200).contains(&name.len()) {
-        return Ok(());
-    }
-    let expected = "1 to 200 letters, digits and `_`, no digit first";
-    Err(Error::invalid("name of an index in Milvus", format!("`{name}`"), expected)
-        .with_hint("the collections are NAME_images and NAME_captions"))
 }

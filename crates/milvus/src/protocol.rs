@@ -19,10 +19,20 @@ pub(super) const SESSION: i32 = 1;
 pub(super) const BOOL_EXPR: i32 = 1;
 /// `Status::code` and, in old servers, the only sign of a collection that is missing.
 pub(super) const NO_COLLECTION: i32 = 100;
+/// `Status::code` of a collection that is not in memory, as after a restart of some servers.
+pub(super) const NOT_LOADED: i32 = 101;
+/// `Status::code` of a collection whose vectors have no index yet.
+pub(super) const NO_INDEX: i32 = 700;
+/// `Status::code` where a part of the server is missing or recovers: the same request may succeed later.
+const TEMPORARY: [i32; 6] = [106, 503, 901, 902, 904, 905];
+/// The same as texts, where servers use one code for several things.
+const TEMPORARY_REASONS: [&str; 4] = ["not ready", "service unavailable", "rate limit", "too many requests"];
 
 /// A request, and its method.
-pub(super) trait Ask: prost::Message + 'static {
+pub(super) trait Ask: prost::Message + Clone + 'static {
     const METHOD: &'static str;
+    /// Whether it changes something.
+    const WRITES: bool;
     type Answer: Answer;
 }
 
@@ -32,9 +42,10 @@ pub(super) trait Answer: prost::Message + Default + 'static {
 }
 
 macro_rules! asks {
-    ($($request:ident => $answer:ident),* $(,)?) => {
+    ($writes:literal: $($request:ident => $answer:ident),* $(,)?) => {
         $(impl Ask for $request {
             const METHOD: &'static str = method(stringify!($request));
+            const WRITES: bool = $writes;
             type Answer = $answer;
         })*
     };
@@ -55,18 +66,21 @@ const fn method(request: &'static str) -> &'static str {
     request.split_at(request.len() - "Request".len()).0
 }
 
-asks!(
+asks!(true:
+    AlterCollectionRequest => Status,
     CreateCollectionRequest => Status,
     CreateIndexRequest => Status,
     DeleteRequest => MutationResult,
-    DescribeCollectionRequest => DescribeCollectionResponse,
     DropCollectionRequest => Status,
     FlushRequest => FlushResponse,
-    GetLoadStateRequest => GetLoadStateResponse,
     LoadCollectionRequest => Status,
+    UpsertRequest => MutationResult,
+);
+asks!(false:
+    DescribeCollectionRequest => DescribeCollectionResponse,
+    GetLoadStateRequest => GetLoadStateResponse,
     QueryRequest => QueryResults,
     SearchRequest => SearchResults,
-    UpsertRequest => MutationResult,
 );
 answers!(DescribeCollectionResponse, FlushResponse, GetLoadStateResponse, MutationResult, QueryResults, SearchResults,);
 
@@ -84,6 +98,14 @@ pub(super) struct Status {
     pub(super) reason: String,
     #[prost(int32, tag = "3")]
     pub(super) code: i32,
+}
+
+impl Status {
+    /// Whether the same request may succeed a moment later.
+    pub(super) fn is_temporary(&self) -> bool {
+        let reason = self.reason.to_lowercase();
+        TEMPORARY.contains(&self.code) || TEMPORARY_REASONS.iter().any(|text| reason.contains(text))
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -208,6 +230,15 @@ pub(super) struct DescribeCollectionResponse {
     #[prost(message, optional, tag = "1")]
     pub(super) status: Option<Status>,
     #[prost(message, repeated, tag = "13")]
+    pub(super) properties: Vec<KeyValuePair>,
+}
+
+/// Sets properties of a collection.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct AlterCollectionRequest {
+    #[prost(string, tag = "3")]
+    pub(super) collection_name: String,
+    #[prost(message, repeated, tag = "5")]
     pub(super) properties: Vec<KeyValuePair>,
 }
 

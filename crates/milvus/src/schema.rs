@@ -7,7 +7,7 @@ use crate::{MilvusOptions, Samples};
 use gxn_base::{Error, Kind, Modality, Result, Similarity};
 use gxn_index::kernel::Measure;
 use gxn_index::surrogate::Surrogate;
-use gxn_index::{IndexSettings, Space};
+use gxn_index::{Collection, IndexMeta, IndexSettings, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -96,6 +96,19 @@ impl Description {
             return Err(malformed("a surrogate that does not belong to the similarity".into()));
         }
         Ok(description)
+    }
+
+    /// What the index is made for, without its counts.
+    pub(super) fn meta(&self) -> IndexMeta {
+        IndexMeta {
+            generation: 0,
+            model: self.model.clone(),
+            space: self.space,
+            created_unix_s: 0,
+            images: Collection::default(),
+            captions: None,
+            extra: self.extra.clone(),
+        }
     }
 
     pub(super) fn property(&self) -> KeyValuePair {

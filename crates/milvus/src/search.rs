@@ -3,19 +3,20 @@
 use crate::expression::{Bound, bound};
 use crate::protocol::*;
 use crate::schema::{VECTOR, pair};
-use crate::store::StoreHit;
-use crate::write::{Columns, IDS, from_base64, one_of};
+use crate::write::{IDS, one_of};
 use crate::{MOST_CANDIDATES, MilvusStore};
 use gxn_base::{Error, Modality, Result};
 use gxn_index::kernel::Measure;
 use gxn_index::{
-    CaptionItem, Filter, ImageItem, Method, Plan, QueryPart, RowView, Scored, SearchOptions, Space, candidates,
+    CaptionItem, Filter, Hit, ImageItem, Method, Plan, QueryPart, RowView, Scored, SearchOptions, Space, candidates,
     inverse_length,
 };
 use half::f16;
 use prost::Message;
 use serde_json::{Value, json};
+use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 /// Rows fetched at once.
 const FETCHED: usize = 250;
@@ -25,6 +26,8 @@ struct Candidate {
     id: String,
     item: Kept,
     row: Vec<f16>,
+    /// Equal captions of its image that it stands for, itself included.
+    copies: usize,
 }
 
 enum Kept {
@@ -36,15 +39,8 @@ enum Kept {
 type Images = HashMap<String, ImageItem>;
 
 impl MilvusStore {
-    pub(super) fn find(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<StoreHit>> {
+    pub(super) fn find(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
         let SearchOptions { target, top, offset, filter, lambda, method, fold_captions } = *options;
-        if fold_captions {
-            return Err(Error::unsupported(
-                "search in Milvus",
-                "captions to be folded",
-                "all captions, each for itself",
-            ));
-        }
         let own = self.description(target).space;
         let space = Space { lambda: lambda.unwrap_or(own.lambda), ..own };
         space.check()?;
@@ -74,6 +70,9 @@ impl MilvusStore {
                 // Far more may have been found than are wanted, where most were expected not to pass.
                 if candidates.len() < wanted {
                     candidates.extend(self.fetch(target, ids, filter, &mut images)?);
+                    if fold_captions {
+                        candidates = folded(candidates);
+                    }
                 }
             }
             if is_all || candidates.len() >= wanted.max(keep) {
@@ -155,7 +154,7 @@ impl MilvusStore {
             nq: 1,
             consistency_level: SESSION,
         };
-        let results = self.client.ask(request)?.results.unwrap_or_default();
+        let results = self.ask_loaded(modality, request)?.results.unwrap_or_default();
         Ok(results.ids.and_then(|ids| ids.str_id).unwrap_or_default().data)
     }
 
@@ -169,15 +168,14 @@ impl MilvusStore {
     ) -> Result<Vec<Candidate>> {
         let columns = self.query(modality, &one_of("id", ids), &["item", "row"])?;
         let [items, rows] = columns.as_slice() else { return Err(self.malformed(modality, "too few fields")) };
-        let dims = self.description(modality).space.dims();
-        let rows =
-            rows.iter().map(|row| from_base64(row, dims).ok_or_else(|| self.malformed(modality, "a damaged row")));
-        let rows = rows.collect::<Result<Vec<_>>>()?.into_iter();
+        let rows = rows.iter().map(|row| self.row(modality, row)).collect::<Result<Vec<_>>>()?.into_iter();
         match modality {
             Modality::Image => {
                 let items = self.parse::<ImageItem>(items)?.into_iter().zip(rows);
                 let passing = items.filter(|(item, _)| filter.is_none_or(|filter| filter.passes_image(item)));
-                Ok(passing.map(|(item, row)| Candidate { id: item.id.clone(), item: Kept::Image(item), row }).collect())
+                Ok(passing
+                    .map(|(item, row)| Candidate { id: item.id.clone(), item: Kept::Image(item), row, copies: 1 })
+                    .collect())
             }
             Modality::Text => {
                 let items = self.parse::<CaptionItem>(items)?;
@@ -191,7 +189,7 @@ impl MilvusStore {
                         Some(filter) => filter.passes_caption(&item, || Ok::<_, Error>(image.clone()))?,
                     };
                     if passes {
-                        candidates.push(Candidate { id: item.id.clone(), item: Kept::Caption(item), row });
+                        candidates.push(Candidate { id: item.id.clone(), item: Kept::Caption(item), row, copies: 1 });
                     }
                 }
                 Ok(candidates)
@@ -209,14 +207,6 @@ impl MilvusStore {
         Ok(())
     }
 
-    fn parse<T: Columns>(&self, items: &[String]) -> Result<Vec<T>> {
-        let parse = |item: &String| {
-            serde_json::from_str(item)
-                .map_err(|e| self.malformed(T::MODALITY, &format!("an item that is damaged: {e}")))
-        };
-        items.iter().map(parse).collect()
-    }
-
     /// The best candidates by their true scores.
     fn page(
         &self,
@@ -224,7 +214,7 @@ impl MilvusStore {
         mut candidates: Vec<Candidate>,
         options: &SearchOptions<'_>,
         images: Images,
-    ) -> Result<Vec<StoreHit>> {
+    ) -> Result<Vec<Hit>> {
         // Of equal scores the lower row is first, which is the lower id.
         candidates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let values: Vec<f16> = candidates.iter().flat_map(|candidate| candidate.row.iter().copied()).collect();
@@ -233,19 +223,53 @@ impl MilvusStore {
         let keep = options.top.saturating_add(options.offset);
         let best = rows.top(std::slice::from_ref(plan), keep).remove(0).into_page(options.offset);
         let hit = |Scored { score, row }: Scored| {
-            let Candidate { id, item, row: values } = &candidates[row];
+            let Candidate { id, item, row: values, copies } = &candidates[row];
             let parts = plan.level_scores(values, lengths[row]);
-            let (path, caption) = match item {
-                Kept::Image(image) => (image.path.clone(), None),
+            let (path, caption, content) = match item {
+                Kept::Image(image) if image.sha256.is_empty() => (image.path.clone(), None, id),
+                Kept::Image(image) => (image.path.clone(), None, &image.sha256),
                 Kept::Caption(caption) => {
                     let image = images.get(&caption.image_id);
-                    (image.map(|image| image.path.clone()).unwrap_or_default(), Some(caption.clone()))
+                    (image.map(|image| image.path.clone()).unwrap_or_default(), Some(caption.clone()), &caption.text)
                 }
             };
-            StoreHit { id: id.clone(), path, caption, score, parts }
+            Hit { row: number_of(content), id: id.clone(), path, caption, copies: *copies, score, parts }
         };
         Ok(best.into_iter().map(hit).collect())
     }
+}
+
+/// Of equal captions of one image the one whose id comes first, which stands for all.
+fn folded(candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
+    let mut place_of: HashMap<(String, String), usize> = HashMap::new();
+    for mut candidate in candidates {
+        let Kept::Caption(caption) = &candidate.item else {
+            kept.push(candidate);
+            continue;
+        };
+        match place_of.entry((caption.image_id.clone(), caption.text.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(kept.len());
+                kept.push(candidate);
+            }
+            Entry::Occupied(entry) => {
+                let former = &mut kept[*entry.get()];
+                if candidate.id < former.id {
+                    std::mem::swap(former, &mut candidate);
+                }
+                former.copies += candidate.copies;
+            }
+        }
+    }
+    kept
+}
+
+/// A number that items of one content share, as rows of an index in a folder do.
+fn number_of(content: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish() as usize
 }
 
 fn too_few(found: usize, keep: usize, filter: Option<&Filter>) -> Error {

@@ -3,8 +3,7 @@
 use crate::MilvusStore;
 use crate::expression::quoted;
 use crate::protocol::*;
-use crate::schema::{Description, LONGEST_TEXT, VECTOR, numbers, pair, texts};
-use crate::store::check_rows;
+use crate::schema::{Description, LONGEST_TEXT, VECTOR, numbers, texts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gxn_base::{Error, Modality, Result};
@@ -28,6 +27,14 @@ pub(super) trait Columns: Serialize + DeserializeOwned {
 
     fn id(&self) -> &str;
 
+    /// Key of the content: what is encoded. Empty if it is not known.
+    fn content(&self) -> &str;
+
+    /// The image that a caption belongs to.
+    fn image_id(&self) -> Option<&str> {
+        None
+    }
+
     /// The value of a text field, if it is one of the item's own.
     fn text(&self, field: &str) -> Option<&str>;
 
@@ -40,6 +47,10 @@ impl Columns for ImageItem {
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn content(&self) -> &str {
+        &self.sha256
     }
 
     fn text(&self, field: &str) -> Option<&str> {
@@ -69,6 +80,14 @@ impl Columns for CaptionItem {
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn content(&self) -> &str {
+        &self.text
+    }
+
+    fn image_id(&self) -> Option<&str> {
+        Some(&self.image_id)
     }
 
     fn text(&self, field: &str) -> Option<&str> {
@@ -127,10 +146,10 @@ impl<'a, T: Columns> Entity<'a, T> {
 }
 
 impl MilvusStore {
+    /// Adds or replaces items; `embeddings` is `[items, dims]`.
     pub(super) fn upsert<T: Columns>(&self, items: &[T], embeddings: &[f32]) -> Result<()> {
         let description = self.description(T::MODALITY);
         let dims = description.space.dims();
-        check_rows(items.len(), embeddings, dims)?;
         // Of an id that is there twice the last counts; Milvus would keep either.
         let last: HashMap<&str, usize> = items.iter().enumerate().map(|(at, item)| (item.id(), at)).collect();
         let mut kept: Vec<usize> = last.into_values().collect();
@@ -174,19 +193,13 @@ impl MilvusStore {
         self.last_write.fetch_max(written.timestamp, Ordering::Relaxed);
     }
 
-    /// The timestamp of the last change made here.
-    pub(super) fn seen_until(&self) -> u64 {
-        // 0 would ask for a server's own idea of freshness.
-        self.last_write.load(Ordering::Relaxed).max(1)
-    }
-
     /// Refuses captions whose image is not there.
     pub(super) fn require_images_of(&self, captions: &[CaptionItem]) -> Result<()> {
         let mut wanted: Vec<&str> = captions.iter().map(|caption| caption.image_id.as_str()).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let found = self.present(Modality::Image, &wanted)?;
-        match wanted.iter().find(|id| !found.iter().any(|found| found == *id)) {
+        match wanted.iter().find(|id| found.binary_search_by(|found| found.as_str().cmp(id)).is_err()) {
             None => Ok(()),
             Some(id) => {
                 Err(Error::not_found(format!("image {id} of a caption"), "no such image", "an image of the index")
@@ -221,7 +234,7 @@ impl MilvusStore {
     fn delete_ids(&self, modality: Modality, ids: &[String]) -> Result<()> {
         for ids in ids.chunks(IDS) {
             let request = DeleteRequest { collection_name: self.collection(modality), expr: one_of("id", ids) };
-            self.written(&self.client.ask(request)?);
+            self.written(&self.ask_loaded(modality, request)?);
         }
         Ok(())
     }
@@ -244,45 +257,6 @@ impl MilvusStore {
         }
         let mut columns = self.query(modality, expression, &["id"])?;
         Ok(columns.remove(0))
-    }
-
-    /// Text fields of items that pass an expression, field by field; some thousands of items at most.
-    pub(super) fn query(&self, modality: Modality, expression: &str, fields: &[&str]) -> Result<Vec<Vec<String>>> {
-        let request = QueryRequest {
-            collection_name: self.collection(modality),
-            expr: expression.into(),
-            output_fields: fields.iter().map(|field| field.to_string()).collect(),
-            query_params: vec![pair("limit", crate::MOST_CANDIDATES.to_string())],
-            guarantee_timestamp: self.seen_until(),
-            consistency_level: SESSION,
-        };
-        let mut answer = self.client.ask(request)?.fields_data;
-        let mut column = |field: &str| {
-            let at = answer.iter().position(|data| data.field_name == field)?;
-            Some(answer.swap_remove(at).scalars?.string_data.unwrap_or_default().data)
-        };
-        let columns: Option<Vec<Vec<String>>> = fields.iter().map(|field| column(field)).collect();
-        let columns = columns.filter(|columns| columns.iter().all(|column| column.len() == columns[0].len()));
-        columns.ok_or_else(|| self.malformed(modality, "fields that are missing or of different lengths"))
-    }
-
-    /// Items of a modality, all that anybody put until now.
-    pub(super) fn count_items(&self, modality: Modality) -> Result<u64> {
-        let request = QueryRequest {
-            collection_name: self.collection(modality),
-            output_fields: vec!["count(*)".into()],
-            consistency_level: STRONG,
-            ..Default::default()
-        };
-        let answer = self.client.ask(request)?.fields_data;
-        let count = answer.into_iter().next().and_then(|data| data.scalars?.long_data?.data.first().copied());
-        count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| self.malformed(modality, "no count"))
-    }
-
-    pub(super) fn malformed(&self, modality: Modality, found: &str) -> Error {
-        let what = format!("collection {} of {}", self.collection(modality), self.client.endpoint());
-        Error::damaged(what, found, "what this program stored")
-            .with_hint("another program may have changed it: drop it and index the images again")
     }
 }
 

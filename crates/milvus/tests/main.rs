@@ -4,5 +4,5 @@
 #[path = "../../index/tests/clustered_rows.rs"]
 mod clustered_rows;
 mod data;
-mod folder_store;
 mod milvus;
+mod server;

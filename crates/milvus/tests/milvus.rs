@@ -1,103 +1,58 @@
 //! An index in a real Milvus server beside the embedded one: the same ids in the same order, the same scores.
-//!
-//! `GXN_MILVUS_LITE` names the executable `milvus-lite`, which is started here; `GXN_MILVUS_ENDPOINT` a server that runs
-//! already. `milvus.sh` sets them.
 
 use crate::clustered_rows::Random;
 use crate::data::{DIMS, caption, embedding, embeddings, id, image, queries, settings};
+use crate::server::Server;
 use gxn_index::{
-    Filter, ImageItem, IndexSettings, Method, Modality, PartKind, QueryPart, SearchOptions, Similarity, Space,
+    CaptionItem, Change, Filter, Hit, ImageItem, Index, IndexSettings, IndexWriter, Method, Modality, PartKind,
+    QueryPart, SearchOptions, Similarity, Space, VectorStore, VectorStoreWriter, copy_store,
 };
-use gxn_milvus::{FolderStore, MilvusOptions, MilvusPlace, MilvusStore, Samples, StoreHit, VectorStore, copy_index};
+use gxn_milvus::{MilvusOptions, MilvusPlace, MilvusStore, MilvusWriter};
 use serde_json::json;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const IMAGES: usize = 2000;
 const SIDES: [Modality; 2] = [Modality::Image, Modality::Text];
 
-/// A server on loopback.
-struct Server {
-    endpoint: String,
-    program: Option<(PathBuf, tempfile::TempDir, u16, Child)>,
-}
-
-impl Server {
-    /// `None` if none is named.
-    fn start(test: &str) -> Option<Self> {
-        if let Ok(endpoint) = std::env::var("GXN_MILVUS_ENDPOINT") {
-            let server = Self { endpoint, program: None };
-            server.wait();
-            return Some(server);
-        }
-        let Some(program) = std::env::var_os("GXN_MILVUS_LITE").map(PathBuf::from) else {
-            println!("skipped {test}: GXN_MILVUS_LITE names no milvus-lite, GXN_MILVUS_ENDPOINT no server");
-            return None;
-        };
-        let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = spawn(&program, &data, port);
-        let server = Self { endpoint: format!("http://127.0.0.1:{port}"), program: Some((program, data, port, child)) };
-        server.wait();
-        Some(server)
-    }
-
-    /// Ends it without a warning and starts it on the same data. False if it is not ours.
-    fn kill_and_restart(&mut self) -> bool {
-        let Some((program, data, port, child)) = &mut self.program else { return false };
-        child.kill().unwrap();
-        child.wait().unwrap();
-        *child = spawn(program, data, *port);
-        self.wait();
-        true
-    }
-
-    fn wait(&self) {
-        let end = Instant::now() + Duration::from_secs(120);
-        while let Err(error) = MilvusStore::drop_index(&self.place("probe")) {
-            assert!(Instant::now() < end, "no server: {error}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    fn place(&self, name: &str) -> MilvusPlace {
-        MilvusPlace::new(&self.endpoint, format!("gxn_test_{name}"))
+fn put_images(writer: &mut dyn VectorStoreWriter, items: &[ImageItem], rows: &[f32]) {
+    for (item, row) in items.iter().zip(rows.chunks_exact(rows.len() / items.len())) {
+        writer.put_image(item, row).unwrap();
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some((_, _, _, child)) = &mut self.program {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn spawn(program: &PathBuf, data: &tempfile::TempDir, port: u16) -> Child {
-    let mut command = Command::new(program);
-    command.args(["server", "--host", "127.0.0.1", "--port", &port.to_string(), "--data-dir"]).arg(data.path());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn fill(store: &mut dyn VectorStore, images: &[f32], captions: &[f32]) -> Duration {
+fn fill(mut writer: Box<dyn VectorStoreWriter>, images: &[f32], captions: &[f32]) -> Duration {
     let start = Instant::now();
-    store.put_images(&(0..IMAGES).map(image).collect::<Vec<_>>(), images).unwrap();
-    store.put_captions(&(0..IMAGES).map(caption).collect::<Vec<_>>(), captions).unwrap();
-    store.commit().unwrap();
+    put_images(&mut *writer, &(0..IMAGES).map(image).collect::<Vec<_>>(), images);
+    for (number, row) in captions.chunks_exact(DIMS).enumerate() {
+        writer.put_caption(&caption(number), row).unwrap();
+    }
+    writer.finish().unwrap();
     start.elapsed()
 }
 
+fn writer(place: &MilvusPlace, settings: &IndexSettings, sample_texts: &[f32]) -> Box<MilvusWriter> {
+    Box::new(MilvusWriter::update(place, settings.clone(), sample_texts).unwrap())
+}
+
+fn embedded_writer(dir: &Path, settings: &IndexSettings) -> Box<IndexWriter> {
+    Box::new(IndexWriter::update(dir, settings.clone()).unwrap())
+}
+
+fn counts(store: &dyn VectorStore) -> (usize, usize) {
+    (store.count(Modality::Image), store.count(Modality::Text))
+}
+
 /// Same items, scores within 1e-5; returns the largest difference.
-fn assert_equal(found: &[StoreHit], expected: &[StoreHit], what: &str) -> f32 {
-    let ids = |hits: &[StoreHit]| hits.iter().map(|hit| hit.id.clone()).collect::<Vec<_>>();
+fn assert_equal(found: &[Hit], expected: &[Hit], what: &str) -> f32 {
+    let ids = |hits: &[Hit]| hits.iter().map(|hit| hit.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(found), ids(expected), "{what}");
     let mut largest = 0.0f32;
     for (found, expected) in found.iter().zip(expected) {
         largest = largest.max((found.score - expected.score).abs());
         assert_eq!((&found.path, &found.caption), (&expected.path, &expected.caption), "{what}");
+        assert_eq!(found.copies, expected.copies, "{what}");
         let (a, b) = (found.parts, expected.parts);
         largest = largest.max((a.abstract_level - b.abstract_level).abs());
         largest = largest.max((a.grounded_level - b.grounded_level).abs());
@@ -120,100 +75,204 @@ fn milvus_equals_the_embedded_index() {
     mistakes(&server);
 }
 
-fn cosine(server: &mut Server, dir: &std::path::Path, images: &[f32], captions: &[f32]) {
+fn cosine(server: &mut Server, dir: &Path, images: &[f32], captions: &[f32]) {
     let place = server.place("cosine");
     MilvusStore::drop_index(&place).unwrap();
     let settings = settings(Similarity::Cosine);
-    let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
-    let mut store = MilvusStore::create(&place, &settings, &MilvusOptions::default(), None).unwrap();
-    fill(&mut embedded, images, captions);
-    let took = fill(&mut store, images, captions);
+    fill(embedded_writer(dir, &settings), images, captions);
+    let took = fill(writer(&place, &settings, &[]), images, captions);
     println!("cosine: {} items of {DIMS} values put in {took:?}", 2 * IMAGES);
+    let (store, embedded) = (MilvusStore::open(&place).unwrap(), Index::open(dir).unwrap());
     same_answers("cosine", &store, &embedded);
     same_filters(&store, &embedded);
+    same_items(&store, &embedded);
 
-    // Replaced, added, removed; a former embedding must not be found again.
+    // Replaced, removed; a former embedding must not be found again. With all items read before, and without.
     let moved: Vec<ImageItem> = (100..140)
         .map(|number| ImageItem { sha256: String::new(), path: format!("moved/{number}.png"), ..image(number) })
         .collect();
     let fresh: Vec<f32> = embeddings(&mut Random(77), 1000..1040);
-    let gone: Vec<String> = (0..400).step_by(3).map(id).collect();
-    let mut gone: Vec<&str> = gone.iter().map(String::as_str).collect();
-    gone.push("zebra");
-    for store in [&mut store as &mut dyn VectorStore, &mut embedded] {
-        store.put_images(&moved, &fresh).unwrap();
-        assert_eq!(store.remove(Modality::Image, &gone).unwrap(), 134);
-        assert_eq!(store.remove(Modality::Text, &["00001#0", "zebra"]).unwrap(), 1);
-        store.commit().unwrap();
-        assert_eq!((store.count(Modality::Image).unwrap(), store.count(Modality::Text).unwrap()), (1866, 1865));
+    for (half, rows) in [(0..20, &fresh[..20 * DIMS]), (20..40, &fresh[20 * DIMS..])] {
+        let mut to_milvus = writer(&place, &settings, &[]);
+        if half.start == 0 {
+            to_milvus.read_items(&|_| true).unwrap();
+        }
+        for mut writer in [to_milvus as Box<dyn VectorStoreWriter>, embedded_writer(dir, &settings)] {
+            put_images(&mut *writer, &moved[half.clone()], rows);
+            for number in (half.start * 10..half.end * 10).step_by(3) {
+                assert!(writer.remove(Modality::Image, &id(number)).unwrap());
+            }
+            assert!(!writer.remove(Modality::Image, "zebra").unwrap());
+            assert!(writer.remove(Modality::Text, &format!("{:05}#0", half.start + 2)).unwrap());
+            assert!(!writer.remove(Modality::Text, &format!("{:05}#0", half.start + 2)).unwrap());
+            writer.finish().unwrap();
+        }
     }
+    // Renamed: the content is there, under this id or another one.
+    let renamed = ImageItem { id: "renamed".into(), path: "renamed.jpg".into(), ..image(501) };
+    let touched = ImageItem { mtime_unix_ms: 1, ..image(502) };
+    for mut writer in [writer(&place, &settings, &[]) as Box<dyn VectorStoreWriter>, embedded_writer(dir, &settings)] {
+        assert_eq!(writer.image_of_content(&image(501).sha256).unwrap(), Some(image(501)));
+        assert_eq!(writer.link_image(&renamed).unwrap(), Some(Change::Added));
+        assert_eq!(writer.link_image(&touched).unwrap(), Some(Change::Replaced));
+        assert_eq!(writer.link_image(&touched).unwrap(), Some(Change::Unchanged));
+        let unknown = ImageItem { sha256: "f".repeat(64), ..renamed.clone() };
+        assert_eq!(writer.link_image(&unknown).unwrap(), None);
+        writer.remove(Modality::Image, &id(501)).unwrap();
+        writer.finish().unwrap();
+    }
+    let (store, embedded) = (MilvusStore::open(&place).unwrap(), Index::open(dir).unwrap());
+    assert_eq!(counts(&store), counts(&embedded));
     same_answers("cosine, changed", &store, &embedded);
+    same_items(&store, &embedded);
 
     // Nothing that was acknowledged is lost.
-    store.put_images(&[image(9000)], &embedding(&mut Random(9), 3)).unwrap();
-    embedded.put_images(&[image(9000)], &embedding(&mut Random(9), 3)).unwrap();
-    embedded.commit().unwrap();
-    if server.kill_and_restart() {
-        println!("cosine: killed and restarted");
+    for mut writer in [writer(&place, &settings, &[]) as Box<dyn VectorStoreWriter>, embedded_writer(dir, &settings)] {
+        writer.put_image(&image(9000), &embedding(&mut Random(9), 3)).unwrap();
+        writer.commit().unwrap();
+        writer.finish().unwrap();
     }
-    let store = MilvusStore::open(&place).unwrap();
+    server.kill();
+    server.restart();
+    let (store, embedded) = (MilvusStore::open(&place).unwrap(), Index::open(dir).unwrap());
     store.require_model("fingerprint").unwrap();
-    assert_eq!(store.extra()["model_path"], "runs/demo");
-    assert_eq!((store.space(), store.count(Modality::Image).unwrap()), (embedded.space(), 1867));
+    assert_eq!(store.meta().extra["model_path"], "runs/demo");
+    assert_eq!((store.meta().space, counts(&store)), (embedded.meta().space, counts(&embedded)));
     same_answers("cosine, reopened", &store, &embedded);
+    store.verify().unwrap();
     let error = store.require_model("other").unwrap_err();
-    let expected =
-        format!("{}: found other, expected fingerprint, which made it", "model for the index gxn_test_cosine of ");
-    assert_eq!(error.to_string().replace(&server.endpoint, ""), expected);
+    let expected = "model for the index milvus:///gxn_test_cosine: found other, expected fingerprint, which made it";
+    assert_eq!(error.to_string().replace(server.endpoint.strip_prefix("http://").unwrap(), ""), expected);
     assert!(error.hint().unwrap().contains("the model that made the index"));
+
+    // What the caller stores beside it may change.
+    let mut other = settings.clone();
+    other.extra.insert("model_path".into(), "runs/moved".into());
+    writer(&place, &other, &[]).finish().unwrap();
+    assert_eq!(MilvusStore::read_meta(&place).unwrap().unwrap().extra["model_path"], "runs/moved");
 
     // Inside an async runtime nothing panics.
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-    runtime.block_on(async { assert_eq!(MilvusStore::open(&place).unwrap().count(Modality::Image).unwrap(), 1867) });
+    runtime.block_on(async { assert_eq!(counts(&MilvusStore::open(&place).unwrap()), counts(&embedded)) });
 
-    // Another kind of index, filled from the embedded one.
-    let place = server.place("hnsw");
+    // Another kind of index, filled from the embedded one, and back into a folder.
+    let mut place = server.place("hnsw");
     MilvusStore::drop_index(&place).unwrap();
     let object = |value: serde_json::Value| value.as_object().unwrap().clone();
-    let options = MilvusOptions {
+    place.options = MilvusOptions {
         index_kind: "HNSW".into(),
         index_params: object(json!({"M": 16, "efConstruction": 200})),
         search_params: object(json!({"ef": 300})),
         ..Default::default()
     };
-    let mut store = MilvusStore::create(&place, &settings, &options, None).unwrap();
-    assert_eq!(copy_index(embedded.index(), &mut store).unwrap(), 1867 + 1865);
+    let mut to_milvus = writer(&place, &settings, &[]);
+    let copied = copy_store(&embedded, &mut *to_milvus, &|_| Ok(())).unwrap();
+    assert_eq!(copied, counts(&embedded));
+    let store = (to_milvus as Box<dyn VectorStoreWriter>).finish().unwrap();
+    let store =
+        MilvusStore::open(&MilvusPlace::new(&place.endpoint, &place.name)).map(|opened| (store, opened)).unwrap().1;
+    assert_eq!(store.index_kind(), "HNSW");
     println!("HNSW: recall@10 {}", recall(&store, &embedded, Method::Auto));
+    let back = dir.with_extension("back");
+    let mut to_folder = embedded_writer(&back, &settings);
+    assert_eq!(copy_store(&store, &mut *to_folder, &|_| Ok(())).unwrap(), copied);
+    to_folder.finish().unwrap();
+    same_answers("copied back", &MilvusStore::open(&server.place("cosine")).unwrap(), &Index::open(&back).unwrap());
     for place in [place, server.place("cosine")] {
         assert!(MilvusStore::drop_index(&place).unwrap());
     }
 }
 
-fn order(server: &Server, dir: &std::path::Path, similarity: Similarity, images: &[f32], captions: &[f32]) {
-    let place = server.place("order");
+fn order(server: &Server, dir: &Path, similarity: Similarity, images: &[f32], captions: &[f32]) {
     let settings = settings(similarity);
-    let mut embedded = FolderStore::create(dir, settings.clone()).unwrap();
-    fill(&mut embedded, images, captions);
-    let samples = Some(Samples { images: &images[..300 * DIMS], captions: &captions[..300 * DIMS] });
+    fill(embedded_writer(dir, &settings), images, captions);
+    let embedded = Index::open(dir).unwrap();
     for (surrogate_terms, least) in [(1, 0.97), (3, 0.995)] {
+        let mut place = server.place("order");
         MilvusStore::drop_index(&place).unwrap();
-        let options = MilvusOptions { surrogate_terms, ..Default::default() };
-        let mut store = MilvusStore::create(&place, &settings, &options, samples).unwrap();
-        let took = fill(&mut store, images, captions);
+        place.options.surrogate_terms = surrogate_terms;
+        let took = fill(writer(&place, &settings, &captions[..300 * DIMS]), images, captions);
+        let store = MilvusStore::open(&place).unwrap();
         let recall = recall(&store, &embedded, Method::Auto);
         println!("{similarity:?}, {surrogate_terms} terms: put in {took:?}, recall@10 by candidates {recall}");
         assert!(recall >= least, "{recall}");
         if surrogate_terms == 3 {
-            let store = MilvusStore::open(&place).unwrap();
             same_answers(&format!("{similarity:?}"), &store, &embedded);
+            store.verify().unwrap();
         }
     }
-    assert!(MilvusStore::drop_index(&place).unwrap());
+    assert!(MilvusStore::drop_index(&server.place("order")).unwrap());
+}
+
+/// Both stores hold the same items with the same embeddings.
+fn same_items(store: &MilvusStore, embedded: &Index) {
+    let all = |store: &dyn VectorStore| {
+        let (mut images, mut captions) = (Vec::new(), Vec::new());
+        store
+            .each_image(&mut |item, row| {
+                images.push((item, row.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+        store
+            .each_caption(&mut |item, row| {
+                captions.push((item, row.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+        images.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        captions.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        (images, captions)
+    };
+    assert!(all(store) == all(embedded));
+    let (a, b) = (id(1700), id(17));
+    for store in [store as &dyn VectorStore, embedded] {
+        assert_eq!(store.image_of_id(&b).unwrap().unwrap().path, image(17).path);
+        assert!(store.image_of_id("zebra").unwrap().is_none());
+        assert_eq!(store.captions_of_image(&b).unwrap(), [caption(17)]);
+    }
+    let ids = [a.as_str(), "zebra", b.as_str()];
+    let rows = store.embeddings(Modality::Image, &ids).unwrap();
+    assert_eq!(rows, VectorStore::embeddings(embedded, Modality::Image, &ids).unwrap());
+    assert!(rows[0].is_some() && rows[1].is_none());
+}
+
+/// Equal captions of one image are one hit.
+#[test]
+fn equal_captions_fold() {
+    let Some(server) = Server::start("equal_captions_fold") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (place, settings) = (server.place("fold"), settings(Similarity::Cosine));
+    MilvusStore::drop_index(&place).unwrap();
+    let row = |number: usize| embedding(&mut Random(5), number);
+    for mut writer in
+        [writer(&place, &settings, &[]) as Box<dyn VectorStoreWriter>, embedded_writer(folder.path(), &settings)]
+    {
+        put_images(&mut *writer, &[image(1), image(2)], &[row(1), row(2)].concat());
+        for (number, (image_id, text)) in [(1, "a"), (1, "b"), (1, "a"), (2, "a"), (1, "a")].into_iter().enumerate() {
+            let caption = CaptionItem { id: format!("c{number}"), image_id: id(image_id), text: text.into() };
+            writer.put_caption(&caption, &row(if text == "a" { 3 } else { 4 })).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let (store, embedded) = (MilvusStore::open(&place).unwrap(), Index::open(folder.path()).unwrap());
+    let vector = row(3);
+    let query = [QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Same }];
+    let options = SearchOptions { fold_captions: true, ..SearchOptions::new(Modality::Text, 10) };
+    let found = store.search(&query, &options).unwrap();
+    assert_equal(&found, &VectorStore::search(&embedded, &query, &options).unwrap(), "folded");
+    assert_eq!(
+        found.iter().map(|hit| (hit.id.as_str(), hit.copies)).collect::<Vec<_>>(),
+        [("c0", 3), ("c3", 1), ("c1", 1)]
+    );
+    // Items of one content share a number.
+    assert!(found[0].row == found[1].row && found[0].row != found[2].row);
+    MilvusStore::drop_index(&place).unwrap();
 }
 
 /// Both stores find the same for all queries, sides, pages and λ; order similarity by all items.
-fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
-    let method = if store.space().similarity == Similarity::Cosine { Method::Auto } else { Method::Exact };
+fn same_answers(what: &str, store: &MilvusStore, embedded: &Index) {
+    let method = if store.meta().space.similarity == Similarity::Cosine { Method::Auto } else { Method::Exact };
     // milvus-lite takes its time to give away all rows.
     let count = if method == Method::Exact { 12 } else { 30 };
     let vectors: Vec<Vec<f32>> =
@@ -228,7 +287,7 @@ fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
             let found = store.search(parts, &options).unwrap();
             took += start.elapsed();
             let start = Instant::now();
-            let expected = embedded.search(parts, &options).unwrap();
+            let expected = VectorStore::search(embedded, parts, &options).unwrap();
             took_embedded += start.elapsed();
             asked += 1;
             largest = largest.max(assert_equal(&found, &expected, what));
@@ -243,7 +302,7 @@ fn same_answers(what: &str, store: &MilvusStore, embedded: &FolderStore) {
 }
 
 /// Share of the embedded index's ten best that the store finds; the scores of those are the same.
-fn recall(store: &MilvusStore, embedded: &FolderStore, method: Method) -> f64 {
+fn recall(store: &MilvusStore, embedded: &Index, method: Method) -> f64 {
     let vectors: Vec<Vec<f32>> =
         (0..50).map(|number| embedding(&mut Random(900 + number as u64), number * 13)).collect();
     let (mut found, mut wanted) = (0, 0);
@@ -253,7 +312,7 @@ fn recall(store: &MilvusStore, embedded: &FolderStore, method: Method) -> f64 {
             let hits = store.search(&parts, &options).unwrap();
             assert_eq!(hits.len(), 10);
             assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
-            for expected in embedded.search(&parts, &options).unwrap() {
+            for expected in VectorStore::search(embedded, &parts, &options).unwrap() {
                 wanted += 1;
                 if let Some(hit) = hits.iter().find(|hit| hit.id == expected.id) {
                     found += 1;
@@ -265,7 +324,7 @@ fn recall(store: &MilvusStore, embedded: &FolderStore, method: Method) -> f64 {
     f64::from(found) / f64::from(wanted)
 }
 
-fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
+fn same_filters(store: &MilvusStore, embedded: &Index) {
     let of_images = [
         "folder=1/**",
         "folder=1/2",
@@ -342,7 +401,7 @@ fn same_filters(store: &MilvusStore, embedded: &FolderStore) {
             for top in [10, if number % 5 == 0 { 400 } else { 55 }] {
                 let options = SearchOptions { filter: Some(&filter), ..SearchOptions::new(target, top) };
                 let found = store.search(parts, &options).unwrap_or_else(|e| panic!("{text}: {e}"));
-                assert_equal(&found, &embedded.search(parts, &options).unwrap(), text);
+                assert_equal(&found, &VectorStore::search(embedded, parts, &options).unwrap(), text);
                 hits += found.len();
             }
         }
@@ -356,9 +415,12 @@ fn too_many(server: &Server) {
     MilvusStore::drop_index(&place).unwrap();
     let space = Space { similarity: Similarity::Cosine, lambda: 1.0, dims_abstract: 2, dims_grounded: 0 };
     let narrow = IndexSettings { space, ..settings(Similarity::Cosine) };
-    let mut store = MilvusStore::create(&place, &narrow, &MilvusOptions::default(), None).unwrap();
     let rows: Vec<f32> = (0..17_000).flat_map(|number| <[f32; 2]>::from((number as f32 * 1e-4).sin_cos())).collect();
-    store.put_images(&(0..17_000).map(image).collect::<Vec<_>>(), &rows).unwrap();
+    let mut writer = writer(&place, &narrow, &[]);
+    writer.read_items(&|_| true).unwrap();
+    put_images(&mut *writer, &(0..17_000).map(image).collect::<Vec<_>>(), &rows);
+    writer.finish().unwrap();
+    let store = MilvusStore::open(&place).unwrap();
     let find = |filter: &str, top: usize, method: Method| {
         let filter = Filter::parse(filter).unwrap();
         let query = [QueryPart { vector: &[0.0, 1.0], weight: 1.0, kind: PartKind::Cross }];
@@ -381,52 +443,63 @@ fn mistakes(server: &Server) {
     let place = server.place("mistakes");
     MilvusStore::drop_index(&place).unwrap();
     assert!(!MilvusStore::drop_index(&place).unwrap());
-    let (cosine, options) = (settings(Similarity::Cosine), MilvusOptions::default());
-    let ordered = settings(Similarity::Order);
+    let (cosine, ordered) = (settings(Similarity::Cosine), settings(Similarity::Order));
 
     let error = MilvusStore::open(&place).unwrap_err();
-    assert!(error.to_string().starts_with("collection gxn_test_mistakes_images of "), "{error}");
-    assert!(error.hint().unwrap().starts_with("make the index first"));
-    let error = MilvusStore::create(&place, &ordered, &options, None).unwrap_err();
+    assert!(
+        error.to_string().ends_with("/gxn_test_mistakes: found none, expected one made by this program"),
+        "{error}"
+    );
+    let error = MilvusStore::open_or_create(&place, &ordered, None).unwrap_err();
     assert!(error.to_string().starts_with("samples for order similarity: found none"), "{error}");
-    let unknown = MilvusOptions { index_kind: "SPIRAL".into(), ..Default::default() };
-    match MilvusStore::create(&place, &cosine, &unknown, None) {
+    let mut unknown = place.clone();
+    unknown.options.index_kind = "SPIRAL".into();
+    match MilvusStore::open_or_create(&unknown, &cosine, None) {
         Err(error) => assert!(error.to_string().starts_with("CreateIndex by the Milvus server http://"), "{error}"),
         // milvus-lite takes any kind.
         Ok(_) => assert!(MilvusStore::drop_index(&place).unwrap()),
     }
 
-    // What failed left nothing behind.
-    let mut store = MilvusStore::create(&place, &cosine, &options, None).unwrap();
-    let error = MilvusStore::create(&place, &cosine, &options, None).unwrap_err();
-    assert!(error.to_string().ends_with("found one that is there already, expected none"), "{error}");
+    // What was begun and failed is finished.
+    let store = MilvusStore::open_or_create(&place, &cosine, None).unwrap();
+    assert_eq!(store.index_kind(), "FLAT");
+    assert_eq!(MilvusStore::open_or_create(&place, &cosine, None).unwrap().index_kind(), "FLAT");
     let row = vec![0.5; DIMS];
     let query = [QueryPart { vector: &row, weight: 1.0, kind: PartKind::Cross }];
     for target in SIDES {
         assert_eq!(store.search(&query, &SearchOptions::new(target, 5)).unwrap(), [], "empty");
     }
-    let error = store.put_captions(&[caption(3)], &row).unwrap_err();
-    assert!(error.to_string().starts_with("image 00003 of a caption: found no such image"), "{error}");
-    let error = store.put_images(&[image(3)], &row[1..]).unwrap_err();
-    assert!(error.to_string().starts_with("embeddings of 1 items: found 127 values"), "{error}");
-    let error = store.put_images(&[image(3)], &vec![f32::NAN; DIMS]).unwrap_err();
-    assert!(error.to_string().starts_with("embedding of 00003: found NaN at place 0"), "{error}");
+    let other = IndexSettings { model: "other".into(), ..cosine.clone() };
+    let error = MilvusWriter::update(&place, other, &[]).err().unwrap();
+    assert!(error.hint().unwrap().contains("a collection of another name"), "{error}");
+    let refused = |act: &dyn Fn(&mut MilvusWriter) -> gxn_index::Result<Change>| {
+        let mut writer = writer(&place, &cosine, &[]);
+        act(&mut writer).and_then(|_| writer.commit()).unwrap_err().to_string()
+    };
+    let error = refused(&|writer| writer.put_caption(&caption(3), &row));
+    assert!(error.starts_with("image 00003 of a caption: found no such image"), "{error}");
+    let error = refused(&|writer| writer.put_image(&image(3), &row[1..]));
+    assert!(error.starts_with("embedding of 00003: found 127 values"), "{error}");
+    let error = refused(&|writer| writer.put_image(&image(3), &vec![f32::NAN; DIMS]));
+    assert!(error.starts_with("embedding of 00003: found NaN at place 0"), "{error}");
     let long = ImageItem { path: "x".repeat(70_000), ..image(3) };
-    let error = store.put_images(&[long], &row).unwrap_err();
-    assert!(error.to_string().contains("found 70000 bytes, expected at most 65535 bytes"), "{error}");
-    assert_eq!(store.count(Modality::Image).unwrap(), 0);
-    store.put_images(&[], &[]).unwrap();
+    let error = refused(&|writer| writer.put_image(&long, &row));
+    assert!(error.contains("found 70000 bytes, expected at most 65535 bytes"), "{error}");
+    assert_eq!(counts(&MilvusStore::open(&place).unwrap()), (0, 0));
     // Twice at once: the last counts.
     let second = ImageItem { path: "second.jpg".into(), ..image(3) };
-    store.put_images(&[image(3), second], &[row.clone(), row.clone()].concat()).unwrap();
+    let mut writer = writer(&place, &cosine, &[]);
+    put_images(&mut *writer, &[image(3), second], &[row.clone(), row.clone()].concat());
+    writer.finish().unwrap();
+    let store = MilvusStore::open(&place).unwrap();
     let hits = store.search(&query, &SearchOptions::new(Modality::Image, 5)).unwrap();
-    assert_eq!((hits.len(), hits[0].path.as_str(), store.count(Modality::Image).unwrap()), (1, "second.jpg", 1));
+    assert_eq!((hits.len(), hits[0].path.as_str(), counts(&store)), (1, "second.jpg", (1, 0)));
     let error = store.search(&query, &SearchOptions { lambda: Some(2.0), ..SearchOptions::new(Modality::Image, 5) });
     assert_eq!(error.unwrap_err().to_string(), "λ: found 2, expected 0 to 1");
     let short = [QueryPart { vector: &row[1..], ..query[0] }];
     store.search(&short, &SearchOptions::new(Modality::Image, 5)).unwrap_err();
     assert!(MilvusStore::drop_index(&place).unwrap());
-    let error = store.count(Modality::Image).unwrap_err();
+    let error = store.search(&query, &SearchOptions::new(Modality::Image, 5)).unwrap_err();
     assert!(error.to_string().contains("collection"), "{error}");
 }
 
@@ -436,8 +509,8 @@ fn a_server_that_is_not_there() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = MilvusStore::open(&MilvusPlace::new(format!("http://127.0.0.1:{port}"), "x")).unwrap_err();
     assert!(error.to_string().starts_with("DescribeCollection by the Milvus server http://127.0.0.1:"), "{error}");
-    assert!(error.hint().unwrap().contains("milvus-lite server --host 127.0.0.1"), "{error}");
-    for endpoint in ["", "127.0.0.1:19530", "https://localhost", "ftp://x", "http://"] {
+    assert!(error.hint().unwrap().contains("check the address"), "{error}");
+    for endpoint in ["", "127.0.0.1:19530", "ftp://x", "http://"] {
         let error = MilvusStore::open(&MilvusPlace::new(endpoint, "x")).unwrap_err();
         assert!(error.to_string().starts_with("address of the Milvus server: found "), "{error}");
     }

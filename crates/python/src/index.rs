@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gxn::retrieve::{
-    IndexOptions, Part, Query, RankedHit, Refresh, Retriever, add_image, default_index, index_at, refresh, remove_image,
+    IndexOptions, IndexPlace, Part, Query, RankedHit, Refresh, Retriever, add_image, default_index, refresh,
+    remove_image,
 };
 use gxn_base::{Error, Modality, Progress};
 use gxn_index::{Filter, Method, SearchOptions};
@@ -52,24 +53,28 @@ pub struct Index(Mutex<Arc<Retriever>>);
 
 #[pymethods]
 impl Index {
-    /// Opens the index in the folder `path` or in its `.gxn`, with the model that it names or with `model`.
+    /// Opens the index in the folder `path` or in its `.gxn`, or in a Milvus server ("milvus://HOST:PORT/COLLECTION"), with the
+    /// model that it names or with `model`.
     #[staticmethod]
     #[pyo3(signature = (path, model = None))]
     fn open(py: Python<'_>, path: PathBuf, model: Option<PathBuf>) -> PyResult<Self> {
-        let open = || Retriever::open(&index_at(&path)?, model.as_deref());
+        let open = || Retriever::open(IndexPlace::parse(path.as_os_str())?.at()?, model.as_deref());
         Ok(Self(Mutex::new(Arc::new(py.detach(open).map_err(exception)?))))
     }
 
     /// Makes the index of a folder of images or of a dataset, or brings it up to date; only what is new or changed is encoded.
-    /// `path` is its folder, by default `.gxn` in the source.
+    /// `path` is its folder or Milvus address, by default `.gxn` in the source.
     #[staticmethod]
     #[pyo3(signature = (source, model, *, path = None))]
     fn create(py: Python<'_>, source: PathBuf, model: PathBuf, path: Option<PathBuf>) -> PyResult<Self> {
         py.detach(|| {
             let encoder = gxn::encoder::Encoder::load(&model)?.with_feature_cache()?;
-            let dir = path.unwrap_or_else(|| default_index(&source, None));
-            refresh(&encoder, &source, &dir, &IndexOptions::default(), &CtrlC)?;
-            Retriever::with_encoder(&dir, Arc::new(encoder))
+            let place = match path {
+                Some(path) => IndexPlace::parse(path.as_os_str())?,
+                None => default_index(&source, None).into(),
+            };
+            refresh(&encoder, &source, &place, &IndexOptions::default(), &CtrlC)?;
+            Retriever::with_encoder(&place, Arc::new(encoder))
         })
         .map(|retriever| Self(Mutex::new(Arc::new(retriever))))
         .map_err(exception)
@@ -119,32 +124,32 @@ impl Index {
     fn add(&self, py: Python<'_>, image: PathBuf) -> PyResult<String> {
         py.detach(|| {
             let retriever = self.current()?;
-            add_image(retriever.encoder(), retriever.index().dir(), &image).map(|item| item.id)
+            add_image(retriever.encoder(), retriever.place(), &image).map(|item| item.id)
         })
         .map_err(exception)
     }
 
     /// Removes an image with its captions from the index; the file stays. False if there was none.
     fn remove(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        py.detach(|| remove_image(self.current()?.index().dir(), id)).map_err(exception)
+        py.detach(|| remove_image(self.current()?.place(), id)).map_err(exception)
     }
 
     /// Brings the index up to date with its source; returns what was done.
     fn refresh<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let report = py.detach(|| {
             let retriever = self.current()?;
-            let dir = retriever.index().dir();
-            let source = Refresh::again(dir)?.source().to_path_buf();
-            refresh(retriever.encoder(), &source, dir, &IndexOptions::default(), &CtrlC)
+            let place = retriever.place();
+            let source = Refresh::again(place)?.source().to_path_buf();
+            refresh(retriever.encoder(), &source, place, &IndexOptions::default(), &CtrlC)
         });
         let text = serde_json::json!(report.map_err(exception)?).to_string();
         py.import("json")?.call_method1("loads", (text,))
     }
 
-    /// The folder of the index.
+    /// Where the index lies.
     #[getter]
     fn path(&self) -> PyResult<String> {
-        Ok(self.current().map_err(exception)?.index().dir().display().to_string())
+        Ok(self.current().map_err(exception)?.place().to_string())
     }
 
     fn __len__(&self) -> PyResult<usize> {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gxn::device::DeviceChoice;
+use gxn::retrieve::IndexPlace;
 use gxn_base::{Error, Remedy, Result};
 
 /// What is served, and to whom.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// The folder of the index.
-    pub index: PathBuf,
+    /// Where the index is.
+    pub index: IndexPlace,
     /// The run or checkpoint; `None` for the one that the index names.
     pub model: Option<PathBuf>,
     /// What computes.
@@ -79,10 +80,10 @@ impl Default for Limits {
 }
 
 impl ServeOptions {
-    /// Serves the index in `index` on this machine alone, at port 8080.
-    pub fn new(index: PathBuf) -> Self {
+    /// Serves the index at `index` on this machine alone, at port 8080.
+    pub fn new(index: impl Into<IndexPlace>) -> Self {
         Self {
-            index,
+            index: index.into(),
             model: None,
             device: DeviceChoice::CPU,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_may_do_without_a_key() {
-        let own = ServeOptions::new("index".into());
+        let own = ServeOptions::new(std::path::Path::new("index"));
         assert!(own.check().is_ok());
         let open = ServeOptions { listen: "0.0.0.0:8080".parse().unwrap(), ..own.clone() };
         let refused = open.check().unwrap_err();

@@ -1,12 +1,13 @@
 //! Arguments of `gxn index`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use gxn::retrieve::{IndexOptions, Shard};
+use gxn::retrieve::{IndexOptions, IndexPlace, Shard};
+use gxn_base::Result;
 use gxn_data::SourceOptions;
 
-use super::{DeviceArgs, ReportFormat};
+use super::{DeviceArgs, ReportFormat, index_place};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -20,9 +21,9 @@ pub struct IndexArgs {
     /// The run, the checkpoint, or the folder of a pretrained encoder; an index that is refreshed knows its own
     #[arg(long, short)]
     pub model: Option<PathBuf>,
-    /// Where the index goes [default: SOURCE/.gxn]
-    #[arg(long, value_name = "DIR")]
-    pub index: Option<PathBuf>,
+    /// Where the index goes: a folder, or a Milvus server as milvus://HOST:PORT/COLLECTION [default: SOURCE/.gxn]
+    #[arg(long, value_name = "INDEX", value_parser = index_place())]
+    pub index: Option<IndexPlace>,
     #[command(flatten)]
     pub reading: SourceOptions,
     /// Index every image of the folder, without captions, whatever else lies in it
@@ -38,7 +39,7 @@ pub struct IndexArgs {
     #[arg(long, value_name = "MP")]
     pub max_image_megapixels: Option<f64>,
     /// Index only shard I of N, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index merge` makes one
-    /// of them
+    /// of them. In a Milvus server all shards share one index
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// Replace the index's source, with the options given here alone; items that are not in the new source are deleted
@@ -86,6 +87,8 @@ pub enum IndexCommand {
     Reindex(ReindexArgs),
     /// Make one index of several of the same model, such as shards
     Merge(MergeArgs),
+    /// Copy an index from a folder into a Milvus server, or back
+    Copy(CopyArgs),
     /// Write all embeddings as npy with JSON lines, in clip-retrieval's folders
     Export(ExportArgs),
 }
@@ -93,18 +96,18 @@ pub enum IndexCommand {
 /// An index by its place, with or without the flag that `gxn index` and `gxn search` have for it.
 #[derive(Debug, Args)]
 pub struct OneIndex {
-    /// The index, or the folder whose `.gxn` it is
-    #[arg(value_name = "INDEX", required_unless_present = "index", conflicts_with = "index")]
-    place: Option<PathBuf>,
+    /// The index, the folder whose `.gxn` it is, or milvus://HOST:PORT/COLLECTION
+    #[arg(value_name = "INDEX", required_unless_present = "index", conflicts_with = "index", value_parser = index_place())]
+    place: Option<IndexPlace>,
     /// The same
-    #[arg(long, value_name = "DIR")]
-    index: Option<PathBuf>,
+    #[arg(long, value_name = "INDEX", value_parser = index_place())]
+    index: Option<IndexPlace>,
 }
 
 impl OneIndex {
-    /// The index, or the folder whose `.gxn` it is.
-    pub fn place(&self) -> &Path {
-        self.place.as_deref().or(self.index.as_deref()).expect("one of them is asked for by the arguments")
+    /// The index that is meant.
+    pub fn place(&self) -> Result<IndexPlace> {
+        self.place.as_ref().or(self.index.as_ref()).expect("one of them is asked for by the arguments").at()
     }
 }
 
@@ -145,6 +148,16 @@ pub struct MergeArgs {
     /// Delete what no part holds; all shards of the source must be named
     #[arg(long)]
     pub only_parts: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The index to copy, a folder or milvus://HOST:PORT/COLLECTION
+    #[arg(value_parser = index_place())]
+    pub from: IndexPlace,
+    /// Where the copy goes; what is there already stays
+    #[arg(value_parser = index_place())]
+    pub to: IndexPlace,
 }
 
 #[derive(Debug, Args)]

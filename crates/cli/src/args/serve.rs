@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use gxn::retrieve::IndexPlace;
 
-use super::DeviceArgs;
+use super::{DeviceArgs, index_place};
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The index, or the folder whose `.gxn` it is, or a folder below
-    #[arg(default_value = ".", value_name = "INDEX | FOLDER")]
-    pub place: PathBuf,
+    /// The index, the folder whose `.gxn` it is, or a folder below; or milvus://HOST:PORT/COLLECTION
+    #[arg(default_value = ".", value_name = "INDEX | FOLDER", value_parser = index_place())]
+    pub place: IndexPlace,
     /// The run or checkpoint, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,

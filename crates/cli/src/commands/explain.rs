@@ -7,11 +7,10 @@ use gxn::encoder::Encoder;
 use gxn::explain::{
     CaptionComparison, CellShares, Grid, WordShare, cell_shares, compare_caption, pair_parts, word_shares,
 };
-use gxn::retrieve::{Provenance, ScoreParts, find_index};
+use gxn::retrieve::{IndexPlace, Provenance, ScoreParts};
 use gxn_base::unicode::printable;
 use gxn_base::{Error, Remedy};
 use gxn_data::{ImageLimits, ImageSource, load_image};
-use gxn_index::IndexMeta;
 use serde_json::json;
 
 use crate::args::{ExplainArgs, ReportFormat};
@@ -54,10 +53,10 @@ fn model(args: &ExplainArgs) -> Result<PathBuf> {
         return Ok(model.clone());
     }
     let folder = args.image.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let index = find_index(folder)?;
-    let model = Provenance::of(&index, &IndexMeta::read(&index)?)?.model.filter(|model| model.exists());
+    let index = IndexPlace::from(folder).find()?;
+    let model = Provenance::of(&index, &index.meta()?)?.model.filter(|model| model.exists());
     Ok(model.ok_or_else(|| {
-        Error::not_found(format!("the model that made {}", index.display()), "none where it was", "a run or checkpoint")
+        Error::not_found(format!("the model that made {index}"), "none where it was", "a run or checkpoint")
             .with_remedy(Remedy::NameIndexModel)
     })?)
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{IndexOptions, IndexReport, Refresh, default_index, export_index, index_at, merge_indexes};
+use gxn::retrieve::{
+    IndexOptions, IndexPlace, IndexReport, Refresh, copy_index, default_index, export_index, index_at, merge_indexes,
+};
 use gxn_base::{Kind, Progress};
-use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, Modality};
+use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality, VectorStore};
 
-use crate::args::{ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
+use crate::args::{CopyArgs, ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
 use crate::commands::index_options::print_resolved;
 use crate::commands::{hint_at_decoding, info, name_dropped, report_account};
 use crate::exit::ExitCode;
@@ -24,12 +26,13 @@ use gxn_base::words::{counted, first_few};
 pub fn index(args: &IndexArgs) -> Result<ExitCode> {
     match &args.command {
         None => refresh(args),
-        Some(IndexCommand::Info(args)) => info::index_info(&index_at(args.index.place())?, args.format),
+        Some(IndexCommand::Info(args)) => info::index_info(&args.index.place()?, args.format),
         Some(IndexCommand::Verify(args)) => verify(args),
         Some(IndexCommand::Repair(args)) => repair(args),
         Some(IndexCommand::Compact(args)) => compact(args),
         Some(IndexCommand::Reindex(args)) => reindex(args),
         Some(IndexCommand::Merge(args)) => merge(args),
+        Some(IndexCommand::Copy(args)) => copy(args),
         Some(IndexCommand::Export(args)) => export(args),
     }
 }
@@ -38,9 +41,9 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     machine_line(args.device.device)?;
     let stop = stop_flag()?;
     let source = args.source.as_deref().expect("asked for by the arguments");
-    let dir = args.index.clone().unwrap_or_else(|| default_index(source, args.shard));
+    let place = args.index.clone().unwrap_or_else(|| default_index(source, args.shard).into());
     let options = args.options();
-    let plan = Refresh::plan(source, &dir, &options)?;
+    let plan = Refresh::plan(source, &place, &options)?;
     let Some(model) = args.model.as_deref().or_else(|| plan.model()) else {
         let error = gxn_base::Error::invalid("the model of a new index", "none", "a run or checkpoint");
         return Err(error.with_hint("name it with --model").into());
@@ -48,11 +51,11 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
     print_resolved(plan.resolved());
     let encoder = Encoder::load_on(model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
-    finish(&report, source, &dir)?;
+    finish(&report, source, &place)?;
     if let Some(seconds) = args.watch {
         // What was allowed once is not allowed for ever.
         let options = IndexOptions { replace_source: false, reread: false, ..options };
-        watch(source, &dir, &options, &encoder, seconds, report, stop);
+        watch(source, &place, &options, &encoder, seconds, report, stop);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -60,7 +63,7 @@ fn refresh(args: &IndexArgs) -> Result<ExitCode> {
 /// Refreshes the index every so often until the user stops it; only what changes is worth a line.
 fn watch(
     source: &Path,
-    dir: &Path,
+    place: &IndexPlace,
     options: &IndexOptions,
     encoder: &Encoder,
     seconds: f64,
@@ -70,7 +73,7 @@ fn watch(
     eprintln!("looking for changes every {seconds} s; Ctrl-C ends it");
     while paused(seconds, stop) {
         let line = ProgressLine::of("indexing");
-        let outcome = Refresh::plan(source, dir, options).and_then(|plan| plan.run(encoder, &WithoutNotes(&line)));
+        let outcome = Refresh::plan(source, place, options).and_then(|plan| plan.run(encoder, &WithoutNotes(&line)));
         line.clear();
         match outcome {
             Ok(report) => {
@@ -115,13 +118,13 @@ pub fn run(plan: &Refresh, encoder: &Encoder) -> Result<Option<IndexReport>> {
     }
 }
 
-fn finish(report: &IndexReport, source: &Path, dir: &Path) -> Result<()> {
+fn finish(report: &IndexReport, source: &Path, place: &IndexPlace) -> Result<()> {
     report_account(&report.account);
     if source.is_dir() && !report.account.dropped.is_empty() {
         eprintln!("note: --images-only indexes every image of the folder, without captions");
     }
     print_report(report);
-    print(&format!("{}\n", dir.display()))
+    print(&format!("{place}\n"))
 }
 
 /// Prints what indexing did.
@@ -176,29 +179,33 @@ fn paused(seconds: f64, stop: &AtomicBool) -> bool {
 fn repair(args: &RepairArgs) -> Result<ExitCode> {
     machine_line(args.device.device)?;
     stop_flag()?;
-    let plan = Refresh::repair(&index_at(args.index.place())?)?;
+    let place = args.index.place()?;
+    place.require_folder("repair")?;
+    let plan = Refresh::repair(&place)?;
     let model = plan.model().ok_or_else(|| {
         gxn_base::Error::not_found("the model of the index", "none stored", "a run or checkpoint")
             .with_remedy(gxn_base::Remedy::IndexAgain)
     })?;
     let encoder = Encoder::load_on(model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
-    finish(&report, plan.source(), plan.dir())?;
-    Index::open(plan.dir())?.verify()?;
+    finish(&report, plan.source(), &place)?;
+    place.open()?.verify()?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn verify(args: &OneIndex) -> Result<ExitCode> {
-    let index = Index::open(&index_at(args.place())?)?;
+    let place = args.place()?;
+    let index = place.open()?;
     index.verify()?;
-    print(&format!("{}: {} are sound\n", index.dir().display(), contents(&index)))?;
+    print(&format!("{place}: {} are sound\n", contents(&*index)))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn compact(args: &OneIndex) -> Result<ExitCode> {
-    let dir = index_at(args.place())?;
-    let IndexMeta { model, space, extra, .. } = IndexMeta::read(&dir)?;
-    let mut writer = IndexWriter::update(&dir, IndexSettings { model, space, extra })?;
+    let place = args.place()?;
+    let dir = place.require_folder("compact")?;
+    let IndexMeta { model, space, extra, .. } = IndexMeta::read(dir)?;
+    let mut writer = IndexWriter::update(dir, IndexSettings { model, space, extra })?;
     let report = writer.compact(0.0)?;
     writer.finish()?;
     let rows = counted(report.rows as usize, "row");
@@ -209,10 +216,13 @@ fn compact(args: &OneIndex) -> Result<ExitCode> {
 fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
     machine_line(args.device.device)?;
     stop_flag()?;
-    let plan = Refresh::again(&index_at(args.index.place())?)?;
+    let place = args.index.place()?;
+    // In a server the new model's index would take the old one's place before it is whole.
+    place.require_folder("make with another model")?;
+    let plan = Refresh::again(&place)?;
     let encoder = Encoder::load_on(&args.model, &args.device.open()?)?.with_feature_cache()?;
     let Some(report) = run(&plan, &encoder)? else { return Ok(ExitCode::from(INTERRUPTED)) };
-    finish(&report, plan.source(), plan.dir())?;
+    finish(&report, plan.source(), &place)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -224,15 +234,34 @@ fn merge(args: &MergeArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn copy(args: &CopyArgs) -> Result<ExitCode> {
+    stop_flag()?;
+    let from = args.from.at()?;
+    let line = ProgressLine::of("copying");
+    let copied = copy_index(&from, &args.to, &line);
+    line.clear();
+    let (images, captions) = match copied {
+        Err(error) if error.kind() == Kind::Interrupted => {
+            eprintln!("interrupted; the same command copies everything again");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        copied => copied?,
+    };
+    eprintln!("copied {} and {}", counted(images, "image"), counted(captions, "caption"));
+    print(&format!("{}\n", args.to))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn export(args: &ExportArgs) -> Result<ExitCode> {
-    let index = Index::open(&index_at(args.index.place())?)?;
-    export_index(&index, &args.output)?;
-    eprintln!("exported {}, {} values each", contents(&index), index.meta().space.dims());
+    let place = args.index.place()?;
+    let (images, captions) = export_index(&place, &args.output)?;
+    let (dims, captions) = (place.meta()?.space.dims(), counted(captions, "caption"));
+    eprintln!("exported {} and {captions}, {dims} values each", counted(images, "image"));
     print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn contents(index: &Index) -> String {
+fn contents(index: &dyn VectorStore) -> String {
     let [images, captions] = [Modality::Image, Modality::Text].map(|modality| index.count(modality));
     format!("{} and {}", counted(images, "image"), counted(captions, "caption"))
 }

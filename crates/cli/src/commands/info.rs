@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind, index_at};
+use gxn::retrieve::{INDEX_FOLDER, IndexPlace, Provenance, SourceKind};
 use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
@@ -15,18 +15,21 @@ use crate::output::{print, printable_lines};
 /// Describes a checkpoint, a run, a pretrained encoder or an index.
 pub fn info(args: &InfoArgs) -> Result<ExitCode> {
     let is_index = |dir: &PathBuf| Index::exists(dir) && IndexMeta::is_of_index(dir) || Index::is_begun(dir);
-    // Not one further up, as search would take it.
-    let facts = if [args.path.clone(), args.path.join(INDEX_FOLDER)].iter().any(is_index) {
-        index_facts(&Index::open(&index_at(&args.path)?)?)?
-    } else {
-        model_facts(&args.path)?
+    let place = IndexPlace::parse(args.path.as_os_str())?;
+    let facts = match &place {
+        IndexPlace::Milvus(_) => index_facts(&place)?,
+        // Not one further up, as search would take it.
+        IndexPlace::Folder(path) if [path.clone(), path.join(INDEX_FOLDER)].iter().any(is_index) => {
+            index_facts(&place.at()?)?
+        }
+        IndexPlace::Folder(path) => model_facts(path)?,
     };
     show(&facts, args.format)
 }
 
-/// Describes the index in `dir`.
-pub fn index_info(dir: &Path, format: ReportFormat) -> Result<ExitCode> {
-    show(&index_facts(&Index::open(dir)?)?, format)
+/// Describes the index at `place`.
+pub fn index_info(place: &IndexPlace, format: ReportFormat) -> Result<ExitCode> {
+    show(&index_facts(place)?, format)
 }
 
 pub fn show(facts: &Value, format: ReportFormat) -> Result<ExitCode> {
@@ -65,15 +68,14 @@ fn model_facts(folder: &Path) -> Result<Value> {
     }))
 }
 
-fn index_facts(index: &Index) -> Result<Value> {
+fn index_facts(place: &IndexPlace) -> Result<Value> {
+    let index = place.open()?;
     let meta = index.meta();
-    let provenance = Provenance::of(index.dir(), meta)?;
+    let provenance = Provenance::of(place, meta)?;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-    let dead_rows = |modality| meta.collection(modality).map_or(0, |collection| collection.dead_rows);
-    let both = |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
-    Ok(json!({
+    let mut facts = json!({
         "kind": "index",
-        "path": index.dir().display().to_string(),
+        "path": place.to_string(),
         "model": meta.model,
         "model_path": path(&provenance.model),
         "source": path(&provenance.source),
@@ -83,14 +85,20 @@ fn index_facts(index: &Index) -> Result<Value> {
         "options": provenance.options().ok().flatten(),
         "images_below": path(&provenance.root),
         "space": meta.space,
-        "images": meta.images.count,
-        "captions": meta.captions.as_ref().map_or(0, |c| c.count),
-        "rows": both(&|modality| index.rows(modality).count().into()),
-        "dead_rows": both(&|modality| dead_rows(modality).into()),
-        "rows_with_sketches": both(&|modality| index.sketched_rows(modality).into()),
-        "bytes": bytes_below(index.dir()),
-        "created_unix_s": meta.created_unix_s,
-    }))
+        "images": index.count(Modality::Image),
+        "captions": index.count(Modality::Text),
+    });
+    if let (Some(index), Value::Object(facts)) = (index.folder(), &mut facts) {
+        let dead_rows = |modality| meta.collection(modality).map_or(0, |collection| collection.dead_rows);
+        let both =
+            |of: &dyn Fn(Modality) -> Value| json!({"images": of(Modality::Image), "captions": of(Modality::Text)});
+        facts.insert("rows".into(), both(&|modality| index.rows(modality).count().into()));
+        facts.insert("dead_rows".into(), both(&|modality| dead_rows(modality).into()));
+        facts.insert("rows_with_sketches".into(), both(&|modality| index.sketched_rows(modality).into()));
+        facts.insert("bytes".into(), bytes_below(index.dir()).into());
+        facts.insert("created_unix_s".into(), meta.created_unix_s.into());
+    }
+    Ok(facts)
 }
 
 /// Bytes of all files in a folder and its folders.

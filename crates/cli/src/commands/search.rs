@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Content, Found, Query, RankedHit, Reranking, Retriever, find_index, index_at, model_of};
+use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Reranking, Retriever, model_of};
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
@@ -36,8 +36,8 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     let query = query(words, args)?;
     let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let index = match &args.index {
-        Some(index) => index_at(index)?,
-        None => find_index(&place)?,
+        Some(index) => index.at()?,
+        None => IndexPlace::from(place).find()?,
     };
     let path = match &args.model {
         Some(path) => path.clone(),

@@ -1,7 +1,6 @@
 //! `gxn serve`
 
 use anyhow::Result;
-use gxn::retrieve::find_index;
 use gxn_server::ServeOptions;
 
 use crate::args::ServeArgs;
@@ -19,7 +18,7 @@ pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
         runs: args.runs.clone(),
         data: args.data.clone(),
         json_log: args.json_log,
-        ..ServeOptions::new(find_index(&args.place)?)
+        ..ServeOptions::new(args.place.find()?)
     };
     gxn_server::serve(options, |line| eprintln!("{line}"))?;
     Ok(ExitCode::SUCCESS)

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
-use gxn_index::{Index, Modality};
+use gxn_index::{Modality, VectorStore};
 use serde::Serialize;
 
+use super::location::IndexPlace;
 use super::provenance::{shown_path, stored_root};
 use gxn_base::fs::write_atomically;
 use gxn_base::{Error, Result};
@@ -24,22 +26,25 @@ use gxn_eval::write_npy_rows;
 /// equal content have a row each.
 ///
 /// # Errors
-/// When the index is damaged or `out` cannot be written.
-pub fn export_index(index: &Index, out: &Path) -> Result<(usize, usize)> {
-    let root = stored_root(index.dir(), index.meta());
-    let images = export_modality(index, Modality::Image, out, ["img_emb", "metadata"], |line| {
-        index.export_images(|row, item, _| {
-            line(row, json(&ImageLine { image_path: shown_path(root.as_deref(), &item.path), item: &item }))
+/// When the index is damaged, is changed meanwhile in its server, or `out` cannot be written.
+pub fn export_index(place: &IndexPlace, out: &Path) -> Result<(usize, usize)> {
+    let index = place.open()?;
+    let root = stored_root(place, index.meta());
+    let [images, captions] = [Modality::Image, Modality::Text].map(|modality| index.count(modality));
+    export_modality(&*index, images, out, ["img_emb", "metadata"], &|keep| {
+        index.each_image(&mut |item, row| {
+            let image_path = shown_path(root.as_deref(), &item.path);
+            keep(json(&ImageLine { image_path, item: &item }), row)
         })
     })?;
-    if index.meta().captions.is_none() {
-        return Ok((images, 0));
+    if captions > 0 {
+        export_modality(&*index, captions, out, ["text_emb", "text_metadata"], &|keep| {
+            index.each_caption(&mut |item, row| {
+                let line = CaptionLine { caption: &item.text, id: &item.id, image_id: &item.image_id };
+                keep(json(&line), row)
+            })
+        })?;
     }
-    let captions = export_modality(index, Modality::Text, out, ["text_emb", "text_metadata"], |line| {
-        index.export_captions(|row, item, _| {
-            line(row, json(&CaptionLine { caption: &item.text, id: &item.id, image_id: &item.image_id }))
-        })
-    })?;
     Ok((images, captions))
 }
 
@@ -61,38 +66,47 @@ fn json(item: &impl Serialize) -> String {
     serde_json::to_string(item).expect("items are plain data")
 }
 
-/// Takes the row and the line of an item.
-type Lines<'a> = &'a mut dyn FnMut(usize, String) -> Result<()>;
+/// Takes the line and the row of an item.
+type Keep<'a> = &'a mut dyn FnMut(String, &[f32]) -> Result<()>;
 
-/// Writes the items of one modality; `visit` gives the lines of all items.
+/// Rows that wait to be written.
+const WAITING: usize = 256;
+
+/// Writes the `count` items of one modality; `visit` gives all of them to what keeps them.
 fn export_modality(
-    index: &Index,
-    modality: Modality,
+    index: &dyn VectorStore,
+    count: usize,
     out: &Path,
     [vectors, facts]: [&str; 2],
-    visit: impl FnOnce(Lines<'_>) -> Result<()>,
-) -> Result<usize> {
+    visit: &(dyn Fn(Keep<'_>) -> Result<()> + Sync),
+) -> Result<()> {
     let place = |folder: &str, kind: &str| -> Result<_> {
         let dir = out.join(folder);
         std::fs::create_dir_all(&dir).map_err(|e| Error::io("cannot make the folder", &dir, e))?;
         Ok(dir.join(format!("{folder}_0.{kind}")))
     };
     let (vector_file, fact_file) = (place(vectors, "npy")?, place(facts, "jsonl")?);
-    // In the order of the lines.
-    let mut rows: Vec<usize> = Vec::new();
-    let mut failed = None;
-    let written = write_atomically(&fact_file, |file| {
-        let visited = visit(&mut |row, line| {
-            rows.push(row);
-            writeln!(file, "{line}").map_err(|e| Error::io("cannot write", &fact_file, e))
+    let (sender, rows) = sync_channel(WAITING);
+    // One thread reads and writes the lines, the other the rows.
+    std::thread::scope(|scope| {
+        let lines = scope.spawn(|| {
+            let sender = sender;
+            let mut failed = None;
+            let written = write_atomically(&fact_file, |file| {
+                let visited = visit(&mut |line, row| {
+                    writeln!(file, "{line}").map_err(|e| Error::io("cannot write", &fact_file, e))?;
+                    // Nobody receives it where the rows could not be written, which says why.
+                    let _ = sender.send(Ok(row.to_vec()));
+                    Ok(())
+                });
+                visited.map_err(|error| {
+                    failed = Some(error);
+                    std::io::Error::other("not all items could be written")
+                })
+            });
+            failed.map_or(written, Err)
         });
-        visited.map_err(|error| {
-            failed = Some(error);
-            std::io::Error::other("not all items could be written")
-        })
-    });
-    failed.map_or(written, Err)?;
-    let vectors = rows.iter().map(|&row| index.row(modality, row));
-    write_npy_rows(&vector_file, rows.len(), index.meta().space.dims(), vectors)?;
-    Ok(rows.len())
+        let vectors = write_npy_rows(&vector_file, count, index.meta().space.dims(), rows.into_iter());
+        lines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(vectors)
+    })
 }

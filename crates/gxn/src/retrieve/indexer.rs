@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
 use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, read_limited};
-use gxn_index::{CaptionItem, Change, DamagedItems, Index, IndexWriter, Modality};
+use gxn_index::{CaptionItem, Change, DamagedItems, Modality, VectorStore, VectorStoreWriter};
 use rayon::prelude::*;
 
 use super::discovery::{Discovery, ImageFile};
@@ -26,7 +26,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(30);
 /// An index on its way to what its source holds.
 pub(super) struct Indexer<'a> {
     encoder: &'a Encoder,
-    writer: IndexWriter,
+    writer: Box<dyn VectorStoreWriter>,
     found: &'a Discovery,
     dataset: Option<&'a Dataset>,
     limits: ImageLimits,
@@ -47,7 +47,7 @@ type Read = Result<(String, Option<ImageFeature>)>;
 impl<'a> Indexer<'a> {
     pub(super) fn new(
         encoder: &'a Encoder,
-        writer: IndexWriter,
+        writer: Box<dyn VectorStoreWriter>,
         found: &'a Discovery,
         dataset: Option<&'a Dataset>,
         options: &IndexOptions,
@@ -76,7 +76,7 @@ impl<'a> Indexer<'a> {
         self.writer.commit()
     }
 
-    pub(super) fn finish(self) -> Result<(Index, IndexReport)> {
+    pub(super) fn finish(self) -> Result<(Box<dyn VectorStore>, IndexReport)> {
         Ok((self.writer.finish()?, self.report))
     }
 

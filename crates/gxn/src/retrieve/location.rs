@@ -1,14 +1,140 @@
-//! Where an index lies, and where its source lies as seen from it.
+//! [`IndexPlace`]: where an index lies, and where its source lies as seen from it.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_index::Index;
+use gxn_index::{Index, IndexMeta, VectorStore};
+use gxn_milvus::{MilvusPlace, MilvusStore};
 
 use super::shard::Shard;
 
 /// Name of the index's folder inside an indexed folder.
 pub const INDEX_FOLDER: &str = ".gxn";
+
+/// Where an index lies: in a folder, or in a [Milvus](https://milvus.io) server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IndexPlace {
+    /// A folder.
+    Folder(PathBuf),
+    /// Collections of a server.
+    Milvus(Box<MilvusPlace>),
+}
+
+impl IndexPlace {
+    /// A path, or an address such as `milvus://127.0.0.1:19530/photos`.
+    ///
+    /// # Errors
+    /// When an address is malformed.
+    pub fn parse(text: &OsStr) -> Result<Self> {
+        match text.to_str().filter(|text| MilvusPlace::is_address(text)) {
+            Some(address) => Ok(Self::Milvus(Box::new(address.parse()?))),
+            None => Ok(Self::Folder(text.into())),
+        }
+    }
+
+    /// The index that is meant by a folder, as [`index_at`] finds it.
+    ///
+    /// # Errors
+    /// As [`index_at`]; a server is asked later.
+    pub fn at(&self) -> Result<Self> {
+        match self {
+            Self::Folder(dir) => Ok(Self::Folder(index_at(dir)?)),
+            Self::Milvus(_) => Ok(self.clone()),
+        }
+    }
+
+    /// The index that is meant by a folder, as [`find_index`] finds it.
+    ///
+    /// # Errors
+    /// As [`find_index`]; a server is asked later.
+    pub fn find(&self) -> Result<Self> {
+        match self {
+            Self::Folder(dir) => Ok(Self::Folder(find_index(dir)?)),
+            Self::Milvus(_) => Ok(self.clone()),
+        }
+    }
+
+    /// The folder.
+    ///
+    /// # Errors
+    /// When it is in a server, which cannot `verb` it.
+    pub fn require_folder(&self, verb: &str) -> Result<&Path> {
+        match self {
+            Self::Folder(dir) => Ok(dir),
+            Self::Milvus(place) => {
+                let (what, expected) = (format!("the index to {verb}"), "an index in a folder");
+                Err(Error::unsupported(what, place.to_string(), expected)
+                    .with_hint("Milvus looks after its own files; `gxn index copy` brings an index into a folder"))
+            }
+        }
+    }
+
+    /// Opens the index.
+    ///
+    /// # Errors
+    /// When there is none, it is damaged, or its server cannot be reached.
+    pub fn open(&self) -> Result<Box<dyn VectorStore>> {
+        Ok(match self {
+            Self::Folder(dir) => Box::new(Index::open(dir)?),
+            Self::Milvus(place) => Box::new(MilvusStore::open(place)?),
+        })
+    }
+
+    /// What the index is made for; of one in a server without its counts.
+    ///
+    /// # Errors
+    /// As [`IndexPlace::open`].
+    pub fn meta(&self) -> Result<IndexMeta> {
+        match self {
+            Self::Folder(dir) => IndexMeta::read(dir),
+            Self::Milvus(place) => MilvusStore::read_meta(place)?.ok_or_else(|| MilvusStore::missing(place)),
+        }
+    }
+
+    /// The folder that stored paths may be relative to.
+    pub(super) fn base(&self) -> &Path {
+        match self {
+            Self::Folder(dir) => dir,
+            // A server stores whole paths.
+            Self::Milvus(_) => Path::new("/"),
+        }
+    }
+}
+
+impl fmt::Display for IndexPlace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(dir) => dir.display().fmt(out),
+            Self::Milvus(place) => place.fmt(out),
+        }
+    }
+}
+
+impl From<&Path> for IndexPlace {
+    fn from(dir: &Path) -> Self {
+        Self::Folder(dir.to_path_buf())
+    }
+}
+
+impl From<&PathBuf> for IndexPlace {
+    fn from(dir: &PathBuf) -> Self {
+        Self::Folder(dir.clone())
+    }
+}
+
+impl From<PathBuf> for IndexPlace {
+    fn from(dir: PathBuf) -> Self {
+        Self::Folder(dir)
+    }
+}
+
+impl From<&IndexPlace> for IndexPlace {
+    fn from(place: &IndexPlace) -> Self {
+        place.clone()
+    }
+}
 
 /// The index for `dir`: `dir` itself, its `.gxn`, or the nearest `.gxn` above.
 ///

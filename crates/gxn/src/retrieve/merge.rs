@@ -33,7 +33,7 @@ pub fn merge_indexes(dir: &Path, parts: &[PathBuf], only_parts: bool) -> Result<
     // What a caller stored beside the provenance is kept as the first part has it.
     let mut extra = extra;
     extra.retain(|key, _| !Provenance::KEYS.contains(&key.as_str()));
-    extra.extend(Provenance { shard: None, ..first.provenance.clone() }.to_extra(dir));
+    extra.extend(Provenance { shard: None, ..first.provenance.clone() }.to_extra(&dir.into()));
     let mut writer = IndexWriter::update(dir, IndexSettings { model, space, extra })?;
     for part in &parts {
         writer.merge(&part.index)?;
@@ -70,7 +70,7 @@ struct Part {
 impl Part {
     fn open(dir: &Path) -> Result<Self> {
         let index = Index::open(dir)?;
-        Ok(Self { provenance: Provenance::of(dir, index.meta())?, index })
+        Ok(Self { provenance: Provenance::of(&dir.into(), index.meta())?, index })
     }
 
     /// Refuses an index that is not of the model, the source and the options of `first`.

@@ -11,6 +11,7 @@
 //! | `indexer`, [`report`] | what is new is encoded, what is gone is deleted |
 //! | [`provenance`], [`location`] | what an index stores of its origin, and where it lies |
 //! | [`merge`] | several indexes → one |
+//! | [`copy`] | a folder ⇄ a Milvus server |
 //! | [`export`] | an index → npy and JSON lines |
 //! | [`edit`] | one image added or removed |
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
@@ -19,6 +20,7 @@
 //! | [`calibration`] | scores → probability of being relevant |
 
 pub mod calibration;
+pub mod copy;
 pub mod discovery;
 pub mod edit;
 mod empty_folders;
@@ -39,10 +41,11 @@ mod source;
 mod space;
 
 pub use calibration::{Calibration, CalibrationFigures, CalibrationReport, Relevance};
+pub use copy::copy_index;
 pub use edit::{add_image, remove_image};
 pub use export::export_index;
 pub use found::{Found, RankedHit, ScoreParts};
-pub use location::{INDEX_FOLDER, default_index, find_index, index_at};
+pub use location::{INDEX_FOLDER, IndexPlace, default_index, find_index, index_at};
 pub use merge::merge_indexes;
 pub use options::IndexOptions;
 pub use provenance::{Provenance, SourceKind};

@@ -8,7 +8,7 @@ use gxn_index::IndexMeta;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::location::{real, seen_from};
+use super::location::{IndexPlace, real, seen_from};
 use super::options::IndexOptions;
 use super::shard::Shard;
 
@@ -72,16 +72,16 @@ impl Provenance {
     /// Names under which an index stores it.
     pub(super) const KEYS: [&str; 7] = [ROOT, SOURCE, MODEL, SHARD, KIND, FORMAT, OPTIONS];
 
-    /// That of the index in `dir`.
+    /// That of an index.
     ///
     /// # Errors
     /// When what is stored as its shard is not one.
-    pub fn of(dir: &Path, meta: &IndexMeta) -> Result<Self> {
+    pub fn of(place: &IndexPlace, meta: &IndexMeta) -> Result<Self> {
         let text = |key: &str| meta.extra.get(key).and_then(Value::as_str);
         Ok(Self {
             model: stored_model(meta),
-            source: stored_place(dir, meta, SOURCE),
-            root: stored_root(dir, meta),
+            source: stored_place(place, meta, SOURCE),
+            root: stored_root(place, meta),
             kind: text(KIND).map(|kind| {
                 if kind == SourceKind::Dataset.stored() { SourceKind::Dataset } else { SourceKind::Images }
             }),
@@ -106,8 +106,9 @@ impl Provenance {
         self
     }
 
-    /// As the index in `dir` stores it.
-    pub(super) fn to_extra(&self, dir: &Path) -> Map<String, Value> {
+    /// As an index stores it.
+    pub(super) fn to_extra(&self, place: &IndexPlace) -> Map<String, Value> {
+        let dir = place.base();
         let text = |path: &PathBuf| path.display().to_string();
         let fields = [
             (MODEL, self.model.as_ref().map(text)),
@@ -164,13 +165,13 @@ pub(super) fn stored_model(meta: &IndexMeta) -> Option<PathBuf> {
 }
 
 /// The folder that paths of the index's items are relative to, if they are.
-pub(super) fn stored_root(dir: &Path, meta: &IndexMeta) -> Option<PathBuf> {
-    stored_place(dir, meta, ROOT)
+pub(super) fn stored_root(place: &IndexPlace, meta: &IndexMeta) -> Option<PathBuf> {
+    stored_place(place, meta, ROOT)
 }
 
-/// A stored place, which may be relative to the index in `dir`.
-fn stored_place(dir: &Path, meta: &IndexMeta, key: &str) -> Option<PathBuf> {
-    meta.extra.get(key).and_then(Value::as_str).map(|place| real(&dir.join(place)))
+/// A stored place, which may be relative to the index's folder.
+fn stored_place(place: &IndexPlace, meta: &IndexMeta, key: &str) -> Option<PathBuf> {
+    meta.extra.get(key).and_then(Value::as_str).map(|stored| real(&place.base().join(stored)))
 }
 
 /// An item's path as it can be opened from anywhere.

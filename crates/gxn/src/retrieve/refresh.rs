@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use gxn_base::{Error, Kind, Progress, Remedy, Result};
 use gxn_data::{Account, Dataset};
-use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality};
+use gxn_index::{IndexSettings, IndexWriter, Modality, Similarity, VectorStoreWriter};
+use gxn_milvus::{MilvusPlace, MilvusWriter};
 
 use super::discovery::{Discovery, dataset_root};
 use super::indexer::Indexer;
-use super::location::real;
+use super::location::{IndexPlace, real};
 use super::options::{IndexOptions, Resolved};
 use super::provenance::{Provenance, SourceKind};
 use super::report::IndexReport;
@@ -17,7 +18,7 @@ use super::shard::Shard;
 use super::source::Source;
 use crate::encoder::Encoder;
 
-/// Makes the index of `source` in the folder `dir`, or brings it up to date: what is new or changed is encoded, what is
+/// Makes the index of `source` at `place`, or brings it up to date: what is new or changed is encoded, what is
 /// gone is deleted, what has another name is linked to the embedding it has. The source is a dataset or a folder of
 /// images, which is found out. An index of another model serves until the new one is whole.
 ///
@@ -28,18 +29,21 @@ use crate::encoder::Encoder;
 pub fn refresh(
     encoder: &Encoder,
     source: &Path,
-    dir: &Path,
+    place: impl Into<IndexPlace>,
     options: &IndexOptions,
     progress: &dyn Progress,
 ) -> Result<IndexReport> {
-    Refresh::plan(source, dir, options)?.run(encoder, progress)
+    Refresh::plan(source, place, options)?.run(encoder, progress)
 }
+
+/// Texts that are encoded to fit the tables of order similarity.
+const SAMPLE_TEXTS: usize = 256;
 
 /// A [`refresh`] in two steps, for programs that show which stored options hold before the work begins.
 #[derive(Debug)]
 pub struct Refresh {
     source: PathBuf,
-    dir: PathBuf,
+    place: IndexPlace,
     resolved: Resolved,
     before: Option<Before>,
 }
@@ -52,44 +56,52 @@ struct Before {
 }
 
 impl Refresh {
-    /// Reads what the index in `dir` is of, if there is one, and brings the options that it stores to where `options` has
+    /// Reads what the index at `place` is of, if there is one, and brings the options that it stores to where `options` has
     /// defaults.
     ///
     /// # Errors
-    /// When the index is of another source or shard, or what it stores is damaged.
-    pub fn plan(source: &Path, dir: &Path, options: &IndexOptions) -> Result<Self> {
-        let before = match IndexMeta::read(dir) {
-            Ok(meta) => Some(Before { provenance: Provenance::of(dir, &meta)?, model: meta.model }),
+    /// When the index is of another source or shard, what it stores is damaged, or its server cannot be reached.
+    pub fn plan(source: &Path, place: impl Into<IndexPlace>, options: &IndexOptions) -> Result<Self> {
+        let place = place.into();
+        let meta = match (place.meta(), &place) {
+            (Ok(meta), _) => Some(meta),
             // The writer repairs or refuses what is damaged.
-            Err(_) => None,
+            (Err(_), IndexPlace::Folder(_)) => None,
+            (Err(error), IndexPlace::Milvus(_)) if error.kind() == Kind::NotFound => None,
+            (Err(error), IndexPlace::Milvus(_)) => return Err(error),
+        };
+        let before = match meta {
+            Some(meta) => Some(Before { provenance: Provenance::of(&place, &meta)?, model: meta.model }),
+            None => None,
         };
         let stored = match &before {
             Some(before) if !options.replace_source => before.provenance.options()?,
             _ => None,
         };
         let resolved = options.resolve(stored.as_ref())?;
-        let plan = Self { source: source.to_path_buf(), dir: dir.to_path_buf(), resolved, before };
+        let plan = Self { source: source.to_path_buf(), place, resolved, before };
         plan.require_same_source()?;
         Ok(plan)
     }
 
-    /// The same source with the same options once more, as the index in `dir` stores them, for another model. Every file is
-    /// read.
+    /// The same source with the same options once more, as the index stores them, for another model. Every file is read.
     ///
     /// # Errors
     /// When there is no index, an older version made it and did not store that, or the source is not there.
-    pub fn again(dir: &Path) -> Result<Self> {
-        let (source, options) = stored(dir)?;
-        Self::plan(&source, dir, &IndexOptions { reread: true, ..options })
+    pub fn again(place: impl Into<IndexPlace>) -> Result<Self> {
+        let place = place.into();
+        let (source, options) = stored(&place)?;
+        Self::plan(&source, place, &IndexOptions { reread: true, ..options })
     }
 
     /// The same source with the same options and the same model: what is damaged in the index is encoded again.
     ///
     /// # Errors
     /// As [`Refresh::again`].
-    pub fn repair(dir: &Path) -> Result<Self> {
-        let (source, options) = stored(dir)?;
-        Self::plan(&source, dir, &IndexOptions { repair: true, ..options })
+    pub fn repair(place: impl Into<IndexPlace>) -> Result<Self> {
+        let place = place.into();
+        let (source, options) = stored(&place)?;
+        Self::plan(&source, place, &IndexOptions { repair: true, ..options })
     }
 
     /// The run or checkpoint that made the index, where it was then.
@@ -102,9 +114,9 @@ impl Refresh {
         &self.source
     }
 
-    /// The folder of the index.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Where the index lies.
+    pub fn place(&self) -> &IndexPlace {
+        &self.place
     }
 
     /// The options that count, and where they differ from those given or stored.
@@ -151,10 +163,10 @@ impl Refresh {
             progress.note("another model made this index; it serves until the new one is whole");
         }
         let settings = self.settings(encoder, &source);
-        let writer = if options.repair {
-            IndexWriter::repair(&self.dir, settings)?
-        } else {
-            IndexWriter::update(&self.dir, settings)?
+        let writer: Box<dyn VectorStoreWriter> = match &self.place {
+            IndexPlace::Folder(dir) if options.repair => Box::new(IndexWriter::repair(dir, settings)?),
+            IndexPlace::Folder(dir) => Box::new(IndexWriter::update(dir, settings)?),
+            IndexPlace::Milvus(place) => Box::new(milvus_writer(place, settings, encoder, &source, options.shard)?),
         };
         let mut indexer = Indexer::new(encoder, writer, &found, source.dataset(), options, progress);
         if options.repair {
@@ -189,14 +201,16 @@ impl Refresh {
         let options = &self.resolved.options;
         let Some(before) = provenance.source.as_ref().or(provenance.root.as_ref()) else { return Ok(()) };
         let now = real(&self.source);
-        if options.replace_source || (before, provenance.shard) == (&now, options.shard) {
+        // In a server all shards share one index.
+        let is_same_shard = provenance.shard == options.shard || matches!(self.place, IndexPlace::Milvus(_));
+        if options.replace_source || (before == &now && is_same_shard) {
             return Ok(());
         }
         let name = |path: &Path, shard: Option<Shard>| match shard {
             Some(shard) => format!("shard {shard} of {}", path.display()),
             None => path.display().to_string(),
         };
-        let what = format!("source of the index {}", self.dir.display());
+        let what = format!("source of the index {}", self.place);
         Err(Error::conflict(what, name(&now, options.shard), name(before, provenance.shard))
             .with_remedy(Remedy::ReplaceSource))
     }
@@ -207,7 +221,7 @@ impl Refresh {
     fn require_same_kind(&self, now: &Source) -> Result<()> {
         let Some(before) = self.provenance_to_keep() else { return Ok(()) };
         let conflict = |found: String, expected: String, remedy: Remedy| {
-            let what = format!("what the index {} is of", self.dir.display());
+            let what = format!("what the index {} is of", self.place);
             Err(Error::conflict(what, found, format!("{expected}, as before")).with_remedy(remedy))
         };
         match (before.kind, now) {
@@ -238,20 +252,46 @@ impl Refresh {
             },
             kind: Some(kind),
             format: source.dataset().map(|dataset| dataset.format.clone()),
-            shard: options.shard,
+            shard: options.shard.filter(|_| matches!(self.place, IndexPlace::Folder(_))),
             ..Provenance::default()
         };
-        let extra = provenance.with_options(options).to_extra(&self.dir);
+        let extra = provenance.with_options(options).to_extra(&self.place);
         IndexSettings { model: encoder.fingerprint().to_string(), space: encoder.space(), extra }
     }
 }
 
-/// The source and the options of the index in `dir`.
-fn stored(dir: &Path) -> Result<(PathBuf, IndexOptions)> {
-    let Provenance { source, shard, options, .. } = Provenance::of(dir, &IndexMeta::read(dir)?)?;
+/// A writer that knows all items of its shard.
+fn milvus_writer(
+    place: &MilvusPlace,
+    settings: IndexSettings,
+    encoder: &Encoder,
+    source: &Source,
+    shard: Option<Shard>,
+) -> Result<MilvusWriter> {
+    // Under order similarity candidates are found by tables, which are fitted to some texts.
+    let sample_texts = if settings.space.similarity == Similarity::Cosine {
+        Vec::new()
+    } else {
+        let captions = source.dataset().map_or(&[][..], |dataset| &dataset.captions[..]);
+        let mut texts: Vec<&str> = captions.iter().take(SAMPLE_TEXTS).map(|caption| caption.text.as_str()).collect();
+        let trained = encoder.trained()?;
+        if texts.is_empty() {
+            texts = trained.vocabulary().tokens().iter().take(SAMPLE_TEXTS).map(String::as_str).collect();
+        }
+        let rows = encoder.encode_texts(&texts)?;
+        (0..texts.len()).flat_map(|row| rows.joined(row)).collect()
+    };
+    let mut writer = MilvusWriter::update(place, settings, &sample_texts)?;
+    writer.read_items(&|id| shard.is_none_or(|shard| shard.has(id)))?;
+    Ok(writer)
+}
+
+/// The source and the options of an index.
+fn stored(place: &IndexPlace) -> Result<(PathBuf, IndexOptions)> {
+    let Provenance { source, shard, options, .. } = Provenance::of(place, &place.meta()?)?;
     let options = options.as_ref().map(IndexOptions::from_stored).transpose()?;
     let (Some(source), Some(options)) = (source, options) else {
-        let what = format!("provenance of {}", dir.display());
+        let what = format!("provenance of {place}");
         return Err(Error::not_found(what, "none", "the source that it was made of")
             .with_hint("an older version of this program made it: index the source again, with the new model"));
     };

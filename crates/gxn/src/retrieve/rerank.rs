@@ -63,11 +63,11 @@ impl Retriever {
             return Err(Error::invalid("the hits to re-rank", "captions", "images"));
         }
         let space = self.encoder().space();
+        let ids: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
         let mut grounded = Vec::new();
-        for hit in &found.hits {
-            let row = self.index().row_of(Modality::Image, &hit.id)?;
-            let row = row.ok_or_else(|| Error::not_found(format!("image {}", hit.id), "no row", "one in the index"))?;
-            grounded.extend_from_slice(&self.index().row(Modality::Image, row)?[space.dims_abstract..]);
+        for (id, row) in ids.iter().zip(self.index().embeddings(Modality::Image, &ids)?) {
+            let row = row.ok_or_else(|| Error::not_found(format!("image {id}"), "no row", "one in the index"))?;
+            grounded.extend_from_slice(&row[space.dims_abstract..]);
         }
         let pairs: Vec<(usize, usize)> = (0..found.hits.len()).map(|image| (image, 0)).collect();
         let second = self.encoder().caption_log_likelihoods(&grounded, &[text], &pairs, &())?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::tokenize;
-use gxn_index::{Hit, ImageItem, Index, IndexMeta, Modality, PartKind, QueryPart, SearchOptions};
+use gxn_index::{Hit, ImageItem, Modality, PartKind, QueryPart, SearchOptions, VectorStore};
 
 use super::calibration::Calibration;
 use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
-use super::location::real;
+use super::location::{IndexPlace, real};
 use super::provenance::{Provenance, shown_path, stored_model, stored_root};
 use super::query::{Content, Part, Query};
 use crate::encoder::Encoder;
@@ -19,7 +19,8 @@ use crate::encoder::Encoder;
 #[derive(Debug)]
 pub struct Retriever {
     encoder: Arc<Encoder>,
-    index: Index,
+    place: IndexPlace,
+    index: Box<dyn VectorStore>,
     root: Option<PathBuf>,
     calibration: Option<Arc<Calibration>>,
 }
@@ -31,15 +32,16 @@ struct Embedded {
     weight: f32,
 }
 
-/// Where the model is that the index in `dir` names.
+/// Where the model is that an index names.
 ///
 /// # Errors
 /// When there is no index, or no model there.
-pub fn model_of(dir: &Path) -> Result<PathBuf> {
-    let stored = stored_model(&IndexMeta::read(dir)?);
+pub fn model_of(place: impl Into<IndexPlace>) -> Result<PathBuf> {
+    let place = place.into();
+    let stored = stored_model(&place.meta()?);
     stored.clone().filter(|path| path.exists()).ok_or_else(|| {
         let found = stored.map_or("no path stored".to_owned(), |path| format!("nothing at {}", path.display()));
-        Error::not_found(format!("the model that made {}", dir.display()), found, "a run or checkpoint")
+        Error::not_found(format!("the model that made {place}"), found, "a run or checkpoint")
             .with_remedy(Remedy::NameIndexModel)
     })
 }
@@ -51,31 +53,30 @@ const _: () = {
 };
 
 impl Retriever {
-    /// Opens the index in `dir` with the model at `model`, or with the one that the index names.
+    /// Opens the index at `place` with the model at `model`, or with the one that the index names.
     ///
     /// # Errors
     /// When either cannot be opened, or another model made the index.
-    pub fn open(dir: &Path, model: Option<&Path>) -> Result<Self> {
+    pub fn open(place: impl Into<IndexPlace>, model: Option<&Path>) -> Result<Self> {
+        let place = place.into();
         let path = match model {
             Some(path) => path.to_path_buf(),
-            None => model_of(dir)?,
+            None => model_of(&place)?,
         };
-        Self::with_encoder(dir, Arc::new(Encoder::load(&path)?))
+        Self::with_encoder(place, Arc::new(Encoder::load(&path)?))
     }
 
-    /// Opens the index in `dir` with a model that is loaded.
+    /// Opens the index at `place` with a model that is loaded.
     ///
     /// # Errors
     /// When the index cannot be opened, or another model made it.
-    pub fn with_encoder(dir: &Path, encoder: Arc<Encoder>) -> Result<Self> {
-        Self::assemble(encoder, Index::open(dir)?)
-    }
-
-    fn assemble(encoder: Arc<Encoder>, index: Index) -> Result<Self> {
+    pub fn with_encoder(place: impl Into<IndexPlace>, encoder: Arc<Encoder>) -> Result<Self> {
+        let place = place.into();
+        let index = place.open()?;
         index.require_model(encoder.fingerprint())?;
         let calibration = Calibration::load(encoder.path(), &encoder)?.map(Arc::new);
-        let root = stored_root(index.dir(), index.meta());
-        Ok(Self { encoder, index, root, calibration })
+        let root = stored_root(&place, index.meta());
+        Ok(Self { encoder, place, index, root, calibration })
     }
 
     /// Opens the index again if it was changed since; returns whether it was. Finding out reads no more than the
@@ -101,10 +102,10 @@ impl Retriever {
         if self.index.is_current() {
             return Ok(None);
         }
-        let index = Index::open(self.index.dir())?;
+        let index = self.index.reopen()?;
         index.require_model(self.encoder.fingerprint())?;
-        let root = stored_root(index.dir(), index.meta());
-        Ok(Some(Self { encoder: self.encoder.clone(), index, root, calibration: self.calibration.clone() }))
+        let (place, root) = (self.place.clone(), stored_root(&self.place, index.meta()));
+        Ok(Some(Self { encoder: self.encoder.clone(), place, index, root, calibration: self.calibration.clone() }))
     }
 
     /// How scores become probabilities, if the model was calibrated.
@@ -113,8 +114,13 @@ impl Retriever {
     }
 
     /// The index.
-    pub fn index(&self) -> &Index {
-        &self.index
+    pub fn index(&self) -> &dyn VectorStore {
+        &*self.index
+    }
+
+    /// Where the index lies.
+    pub fn place(&self) -> &IndexPlace {
+        &self.place
     }
 
     /// The model.
@@ -138,7 +144,7 @@ impl Retriever {
         let Ok(file) = std::fs::canonicalize(&path) else {
             return Err(missing("none").with_hint("if it was moved, index again; images in archives have no file"));
         };
-        let images = Provenance::of(self.index.dir(), self.index.meta())?.options()?.and_then(|o| o.source.images);
+        let images = Provenance::of(&self.place, self.index.meta())?.options()?.and_then(|o| o.source.images);
         let is_inside = self.root.iter().chain(&images).any(|folder| file.starts_with(real(folder)));
         match (is_inside, file.is_file()) {
             (true, true) => Ok(file),
@@ -170,7 +176,7 @@ impl Retriever {
         encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
     ) -> Result<Found> {
         let target = options.target;
-        if target == Modality::Text && self.index.meta().captions.is_none() {
+        if target == Modality::Text && self.index.meta().captions.is_none() && self.index.count(target) == 0 {
             return Err(Error::unsupported("captions of the index", "none", "an index with captions")
                 .with_remedy(Remedy::IndexDataset));
         }
@@ -197,7 +203,7 @@ impl Retriever {
             .map(|Embedded { vector, modality, weight }| QueryPart { vector, weight: *weight, kind: kind(*modality) })
             .collect();
         let options = &SearchOptions { fold_captions: true, ..*options };
-        let hits = self.index.search_with(&[&parts], options)?.remove(0);
+        let hits = self.index.search(&parts, options)?;
         let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
         found.without_relevance = match &calibrated {
             None => Some(WithoutRelevance::NotCalibrated),
@@ -232,11 +238,9 @@ impl Retriever {
             Content::Bytes(bytes) => self.encoder.encode_image(bytes.as_slice())?,
             Content::Pixels(pixels) => self.encoder.encode_image(pixels)?,
             Content::Item(id) => {
-                let row = self
-                    .index
-                    .row_of(Modality::Image, id)?
-                    .ok_or_else(|| Error::not_found(format!("image {id}"), "no such id", "an image of the index"))?;
-                return self.index.row(Modality::Image, row);
+                let found = self.index.embeddings(Modality::Image, &[id])?.remove(0);
+                return found
+                    .ok_or_else(|| Error::not_found(format!("image {id}"), "no such id", "an image of the index"));
             }
         };
         Ok(rows.joined(0))

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use gxn::retrieve::{Content, Part, Query, RankedHit, Retriever};
 use gxn_base::Modality;
-use gxn_index::{PartKind, QueryPart, SearchOptions};
+use gxn_index::{Index, PartKind, QueryPart, SearchOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -83,7 +83,7 @@ pub(crate) async fn knn_service(
             let vector = unscaled(vector, &space)?;
             let kind = if target == Modality::Image { PartKind::Cross } else { PartKind::Same };
             let part = QueryPart { vector: &vector, weight: 1.0, kind };
-            let hits = retriever.index().search_with(&[&[part]], &SearchOptions::new(target, top))?.remove(0);
+            let hits = retriever.index().search(&[part], &SearchOptions::new(target, top))?;
             let hit = |hit: gxn_index::Hit| {
                 let (caption, image) = hit.caption.map_or((String::new(), hit.id), |c| (c.text, c.image_id));
                 knn_hit(&retriever, hit.score, caption, &image, hit.path)
@@ -119,9 +119,17 @@ pub(crate) async fn knn_service(
     .await
 }
 
+/// The index, which must lie in a folder.
+fn folder(retriever: &Retriever) -> Answer<&Index> {
+    retriever.index().folder().ok_or_else(|| {
+        Problem::conflict("the index: found one in Milvus, whose rows have no numbers, expected one in a folder")
+            .with_remedy("use /v1/search")
+    })
+}
+
 /// A hit under its image's row, by which its metadata are asked for.
 fn knn_hit(retriever: &Retriever, similarity: f32, caption: String, image: &str, image_path: String) -> Answer<KnnHit> {
-    let row = retriever.index().row_of(Modality::Image, image)?;
+    let row = folder(retriever)?.row_of(Modality::Image, image)?;
     let id = row.ok_or_else(|| Problem::internal("a hit without an image"))?;
     let url = format!("/v1/items/{}/original", percent_encoded(image));
     Ok(KnnHit { id, similarity, caption, url, image_path })
@@ -193,9 +201,10 @@ pub(crate) async fn metadata(
     }
     let retriever = library.retriever();
     App::blocking(move || {
+        let index = folder(&retriever)?;
         let entry = |id: usize| {
-            let item = retriever.index().image(id)?;
-            let captions = retriever.index().captions_of_image(&item.id)?;
+            let item = index.image(id)?;
+            let captions = index.captions_of_image(&item.id)?;
             let mut metadata = item.meta;
             metadata.insert("url".into(), format!("/v1/items/{}/original", percent_encoded(&item.id)).into());
             metadata.insert("image_path".into(), item.path.into());

@@ -89,7 +89,7 @@ pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -
     let bytes = image_bytes(&item.image)?;
     let limits = ImageLimits { max_pixels: app.options().limits.pixels, ..ImageLimits::default() };
     let retriever = library.retriever();
-    if Provenance::of(retriever.index().dir(), retriever.index().meta())?.kind == Some(SourceKind::Dataset) {
+    if Provenance::of(retriever.place(), retriever.index().meta())?.kind == Some(SourceKind::Dataset) {
         return Err(Problem::conflict("the index: found that of a dataset, expected that of a folder of images")
             .with_remedy("add the image to the dataset and index it again"));
     }
@@ -103,10 +103,10 @@ pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -
     if file.symlink_metadata().is_ok() {
         return Err(Problem::conflict(format!("the name: found {:?}, which is taken, expected a new one", item.name)));
     }
-    let (encoder, dir) = (retriever.encoder().clone(), retriever.index().dir().to_path_buf());
+    let (encoder, place) = (retriever.encoder().clone(), retriever.place().clone());
     let job = app.jobs().submit(move || {
         write_new(&file, &bytes)?;
-        let added = add_image(&encoder, &dir, &file);
+        let added = add_image(&encoder, &place, &file);
         if added.is_err() {
             // What is not in the index is not left in the folder either.
             let _ = std::fs::remove_file(&file);
@@ -127,10 +127,10 @@ pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -
 pub(crate) async fn remove(State(app): State<App>, Id(id): Id) -> Answer<(StatusCode, Json<Begun>)> {
     may_write(&app)?;
     let retriever = app.library()?.retriever();
-    let dir = retriever.index().dir().to_path_buf();
+    let place = retriever.place().clone();
     let item = App::blocking(move || find(&retriever, &id)).await?;
     let job = app.jobs().submit(move || {
-        let removed = remove_image(&dir, &item.id)?;
+        let removed = remove_image(&place, &item.id)?;
         Ok(format!("{} {}", if removed { "removed" } else { "was gone:" }, item.id))
     })?;
     Ok((StatusCode::ACCEPTED, Json(Begun { job })))

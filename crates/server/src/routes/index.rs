@@ -46,7 +46,7 @@ pub(crate) async fn index(State(app): State<App>) -> Answer<Json<IndexInfo>> {
         Ok(Json(IndexInfo {
             images: index.count(Modality::Image),
             captions: index.count(Modality::Text),
-            fields: own.chain(columns(index)?).collect(),
+            fields: own.chain(index.folder().map(columns).transpose()?.unwrap_or_default()).collect(),
             root: retriever.root().filter(|_| shows_paths).map(|root| root.display().to_string()),
             model,
             created: index.meta().created_unix_s,

@@ -156,7 +156,7 @@ pub(crate) async fn judge(State(app): State<App>, Body(judgement): Body<Judgemen
             None => only_report(&place)?,
         };
         find(&retriever, &id)?;
-        if retriever.index().row_of(Modality::Text, &query)?.is_none() {
+        if retriever.index().embeddings(Modality::Text, &[&query])?[0].is_none() {
             return Err(Problem::not_found(format!(
                 "the caption: found {query:?}, expected the id of one of the index"
             )));

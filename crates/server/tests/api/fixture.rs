@@ -57,7 +57,7 @@ pub fn shared() -> &'static Shared {
         run("images", Stage::T2iPretrain, Some("plain"), None);
         run("joint", Stage::I2tT2i, Some("captions"), Some("images"));
         let encoder = Encoder::load(&shared.at("runs/joint")).unwrap();
-        refresh(&encoder, &data, &shared.at("index"), &IndexOptions::default(), &()).unwrap();
+        refresh(&encoder, &data, shared.at("index"), &IndexOptions::default(), &()).unwrap();
         shared
     })
 }
@@ -128,7 +128,7 @@ pub fn photos() -> (tempfile::TempDir, ServeOptions) {
 /// Brings the index of a folder of photos up to date, as another program would.
 pub fn index(photos: &Path) {
     let encoder = Encoder::load(&shared().at("runs/plain")).unwrap();
-    refresh(&encoder, photos, &photos.join(".gxn"), &IndexOptions::default(), &()).unwrap();
+    refresh(&encoder, photos, photos.join(".gxn"), &IndexOptions::default(), &()).unwrap();
 }
 
 /// Of the shared index.
