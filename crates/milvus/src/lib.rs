@@ -56,7 +56,8 @@
 //!
 //! # When the server is away
 //! A request that fails for the moment is repeated, with pauses that double: for ten seconds where something is read, for
-//! two minutes where something is written, for two seconds before the first answer. What the server acknowledged, it keeps.
+//! two minutes where something is written, for two seconds before the first answer (ten where an address leads nowhere). What
+//! the server acknowledged, it keeps.
 
 #![warn(missing_docs)]
 
@@ -83,8 +84,8 @@ use prost::Message;
 use protocol::*;
 use schema::{Description, VECTOR, pair};
 use serde_json::{Map, Value};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Most candidates of one search, Milvus' own limit.
@@ -134,7 +135,7 @@ enum There {
 /// An index in a Milvus server; see the [crate](self).
 #[derive(Debug)]
 pub struct MilvusStore {
-    client: Client,
+    client: Arc<Client>,
     place: MilvusPlace,
     images: Description,
     captions: Description,
@@ -143,6 +144,8 @@ pub struct MilvusStore {
     /// Items of both modalities, as of when they were last counted.
     counts: [AtomicU64; 2],
     counted: Mutex<Instant>,
+    /// Whether the caller's settings were seen to be others since.
+    is_changed: AtomicBool,
     /// Milvus' timestamp of the last change made here.
     last_write: AtomicU64,
 }
@@ -155,14 +158,25 @@ impl MilvusStore {
     /// If the server cannot be reached, a collection is of another program, model or space, the settings are impossible, or
     /// samples are missing.
     pub fn open_or_create(place: &MilvusPlace, settings: &IndexSettings, samples: Option<Samples<'_>>) -> Result<Self> {
+        Self::open_or_create_with(Arc::new(Client::new(place)?), place, settings, samples)
+    }
+
+    fn open_or_create_with(
+        client: Arc<Client>,
+        place: &MilvusPlace,
+        settings: &IndexSettings,
+        samples: Option<Samples<'_>>,
+    ) -> Result<Self> {
         place.check()?;
         let images = Description::new(Modality::Image, settings, &place.options, samples)?;
         let captions = Description::new(Modality::Text, settings, &place.options, samples)?;
-        let store = Self::assemble(Client::new(place)?, place, images, captions);
+        let store = Self::assemble(client.clone(), place, images, captions);
         SIDES.into_iter().try_for_each(|modality| store.complete(modality))?;
-        let store = Self::open(place)?;
-        store.require_settings(settings)?;
-        Ok(store)
+        // What the server has counts, where another program was faster.
+        match Self::find_at(&client, place)? {
+            There::All(store) => store.require_settings(settings).map(|()| *store),
+            There::Nothing | There::Part => Err(Self::missing(place)),
+        }
     }
 
     /// Opens the index at `place`.
@@ -193,9 +207,9 @@ impl MilvusStore {
     /// # Errors
     /// If the server cannot be reached, or a collection is of another program, or cannot be loaded.
     pub fn try_open(place: &MilvusPlace) -> Result<Option<Self>> {
-        let end = Instant::now() + OTHERS_MAKE;
+        let (client, end) = (Arc::new(Client::new(place)?), Instant::now() + OTHERS_MAKE);
         loop {
-            match Self::find_at(place)? {
+            match Self::find_at(&client, place)? {
                 There::Nothing => return Ok(None),
                 There::All(store) => return Ok(Some(*store)),
                 There::Part if Instant::now() < end => std::thread::sleep(Duration::from_millis(200)),
@@ -207,10 +221,9 @@ impl MilvusStore {
         }
     }
 
-    fn find_at(place: &MilvusPlace) -> Result<There> {
+    fn find_at(client: &Arc<Client>, place: &MilvusPlace) -> Result<There> {
         place.check()?;
-        let client = Client::new(place)?;
-        let read = |modality| describe(&client, &collection(&place.name, modality));
+        let read = |modality| describe(client, &collection(&place.name, modality));
         let (images, captions) = match (read(Modality::Image)?, read(Modality::Text)?) {
             (None, None) => return Ok(There::Nothing),
             (Some(images), Some(captions)) => (images, captions),
@@ -223,25 +236,32 @@ impl MilvusStore {
             );
         }
         for modality in SIDES {
-            match try_load(&client, &collection(&place.name, modality)) {
+            match try_load(client, &collection(&place.name, modality)) {
                 Ok(()) => {}
                 Err(Refusal::NoIndex(_)) => return Ok(There::Part),
                 Err(refusal) => return Err(refusal.into_error(|| client.what("LoadCollection"))),
             }
         }
-        let mut store = Self::assemble(client, place, images, captions);
+        let mut store = Self::assemble(client.clone(), place, images, captions);
         // The server waits here, once, until it has all that was written before.
-        store.count_again()?;
-        let [images, captions] = SIDES.map(|modality| of_count(store.count(modality) as u64));
-        store.meta.images = images;
-        store.meta.captions = (captions.count > 0).then_some(captions);
+        store.count_for_good()?;
         Ok(There::All(Box::new(store)))
     }
 
-    fn assemble(client: Client, place: &MilvusPlace, images: Description, captions: Description) -> Self {
+    /// Counts what there is now.
+    fn count_for_good(&mut self) -> Result<()> {
+        self.count_again()?;
+        let [images, captions] = SIDES.map(|modality| of_count(self.count(modality) as u64));
+        self.meta.images = images;
+        self.meta.captions = (captions.count > 0).then_some(captions);
+        Ok(())
+    }
+
+    fn assemble(client: Arc<Client>, place: &MilvusPlace, images: Description, captions: Description) -> Self {
         let meta = images.meta();
-        let (counts, counted, last_write) = (Default::default(), Mutex::new(Instant::now()), AtomicU64::new(0));
-        Self { client, place: place.clone(), images, captions, meta, counts, counted, last_write }
+        let (counts, is_changed, last_write) = Default::default();
+        let counted = Mutex::new(Instant::now());
+        Self { client, place: place.clone(), images, captions, meta, counts, counted, is_changed, last_write }
     }
 
     fn count_again(&self) -> Result<()> {
@@ -251,13 +271,17 @@ impl MilvusStore {
         })
     }
 
-    /// Counts again what others may have changed, where that was long ago.
-    fn count_now_and_then(&self) {
-        let Ok(mut counted) = self.counted.try_lock() else { return };
-        if counted.elapsed() >= COUNTS_HOLD {
-            *counted = Instant::now();
-            // A search, which comes next, says better what is wrong with the server.
-            let _ = self.count_again();
+    /// Counts again what others may have changed, where that was long ago, and looks whether they changed the source.
+    fn look_now_and_then(&self) {
+        let Ok(mut looked) = self.counted.try_lock() else { return };
+        if looked.elapsed() < COUNTS_HOLD {
+            return;
+        }
+        *looked = Instant::now();
+        // The next search says better what is wrong with the server.
+        let _ = self.count_again();
+        if let Ok(Some(now)) = describe(&self.client, &self.collection(Modality::Image)) {
+            self.is_changed.store(now.extra != self.meta.extra, Ordering::Relaxed);
         }
     }
 
@@ -317,26 +341,34 @@ impl MilvusStore {
             }
         } else {
             match try_load(&self.client, &name) {
-                // It has no rows yet: whoever finishes it decides what it is.
-                Err(Refusal::NoIndex(_)) => {
-                    let (collection_name, properties) = (name.clone(), vec![description.property()]);
-                    self.client.ask(AlterCollectionRequest { collection_name, properties })?;
-                }
+                // It was begun, and what it is stands: only the index of its vectors is missing.
+                Err(Refusal::NoIndex(_)) => {}
                 loaded => return loaded.map_err(|refusal| refusal.into_error(|| self.client.what("LoadCollection"))),
             }
         }
-        let options = &self.place.options;
+        let kind = describe(&self.client, &name)?.map_or_else(String::new, |found| found.index_kind);
+        let MilvusOptions { index_kind, index_params, .. } = &self.place.options;
+        let params = if kind == *index_kind { index_params.clone() } else { Map::new() };
         let indexed = self.client.ask(CreateIndexRequest {
             collection_name: name.clone(),
             field_name: VECTOR.into(),
             extra_params: vec![
-                pair("index_type", &options.index_kind),
+                pair("index_type", kind),
                 pair("metric_type", "IP"),
-                pair("params", Value::Object(options.index_params.clone()).to_string()),
+                pair("params", Value::Object(params).to_string()),
             ],
         });
         // Another program may have been faster.
-        load(&self.client, &name).map_err(|error| indexed.err().unwrap_or(error))
+        match (try_load(&self.client, &name), indexed) {
+            (Ok(()), _) => Ok(()),
+            (Err(Refusal::NoIndex(_)), Err(error)) if is_new => {
+                // An index that cannot be would be in the way of the next attempt; why this one failed is more to the point.
+                let _ = drop_collection(&self.client, &name);
+                Err(error)
+            }
+            (Err(_), Err(error)) => Err(error),
+            (Err(refusal), Ok(_)) => Err(refusal.into_error(|| self.client.what("LoadCollection"))),
+        }
     }
 
     /// Refuses an index of another model or space.
@@ -385,8 +417,8 @@ impl VectorStore for MilvusStore {
     }
 
     fn is_current(&self) -> bool {
-        // Searches find what others change by themselves.
-        true
+        // Searches find by themselves what others change of the items.
+        !self.is_changed.load(Ordering::Relaxed)
     }
 
     fn count(&self, modality: Modality) -> usize {
@@ -398,8 +430,9 @@ impl VectorStore for MilvusStore {
     }
 
     fn search(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Result<Vec<Hit>> {
-        self.count_now_and_then();
-        self.find(parts, options)
+        let hits = self.find(parts, options)?;
+        self.look_now_and_then();
+        Ok(hits)
     }
 
     fn unknown_fields(&self, _: Modality, _: &Filter) -> Result<Vec<String>> {
@@ -408,7 +441,9 @@ impl VectorStore for MilvusStore {
     }
 
     fn image_of_id(&self, id: &str) -> Result<Option<ImageItem>> {
-        self.item_of_id(id)
+        let item = self.item_of_id(id)?;
+        self.look_now_and_then();
+        Ok(item)
     }
 
     fn captions_of_image(&self, id: &str) -> Result<Vec<CaptionItem>> {

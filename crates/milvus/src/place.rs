@@ -15,8 +15,9 @@ const PORT: u16 = 19530;
 const TOKEN: &str = "GXN_MILVUS_TOKEN";
 const SHAPE: &str =
     "milvus://HOST:PORT/COLLECTION or milvus://HOST:PORT/DATABASE/COLLECTION, the same with milvus+tls://";
-/// Parameters of a search; all others are of the making.
+/// Milvus' parameters of a search, and of making an index.
 const OF_SEARCH: [&str; 4] = ["ef", "nprobe", "search_list", "reorder_k"];
+const OF_MAKING: [&str; 5] = ["M", "efConstruction", "nlist", "m", "nbits"];
 
 /// A server, and the name of an index in it: `milvus://HOST:PORT/[DATABASE/]COLLECTION`, over TLS `milvus+tls://…`. A new
 /// index is of another kind than `FLAT` with, say, `?index=HNSW&M=16&efConstruction=200&ef=400` behind it.
@@ -81,7 +82,11 @@ impl FromStr for MilvusPlace {
             None => (None, path.trim_end_matches('/')),
         };
         let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
-        let options = options_of(options).ok_or_else(malformed)?;
+        let options = options_of(options).ok_or_else(|| {
+            let known = [&["index", "surrogate_terms"][..], &OF_MAKING, &OF_SEARCH].concat().join(", ");
+            malformed()
+                .with_hint(format!("behind the question mark stand KEY=VALUE, joined by &; the keys are {known}"))
+        })?;
         let place = Self { database, token, options, ..Self::new(endpoint, name) };
         place.check()?;
         Ok(place)
@@ -120,7 +125,8 @@ fn options_of(text: &str) -> Option<MilvusOptions> {
             "index" => options.index_kind = value.to_uppercase(),
             "surrogate_terms" => options.surrogate_terms = value.parse().ok()?,
             key if OF_SEARCH.contains(&key) => drop(options.search_params.insert(key.into(), number())),
-            key => drop(options.index_params.insert(key.into(), number())),
+            key if OF_MAKING.contains(&key) => drop(options.index_params.insert(key.into(), number())),
+            _ => return None,
         }
     }
     Some(options)
@@ -153,6 +159,7 @@ mod tests {
         for wrong in [
             "milvus://server",
             "milvus://server/photos?HNSW",
+            "milvus://server/photos?indx=HNSW",
             "milvus:///photos",
             "http://server/photos",
             "milvus://a:b@server/photos",

@@ -73,12 +73,12 @@ asks!(true:
     DeleteRequest => MutationResult,
     DropCollectionRequest => Status,
     FlushRequest => FlushResponse,
-    LoadCollectionRequest => Status,
     UpsertRequest => MutationResult,
 );
 asks!(false:
     DescribeCollectionRequest => DescribeCollectionResponse,
     GetLoadStateRequest => GetLoadStateResponse,
+    LoadCollectionRequest => Status,
     QueryRequest => QueryResults,
     SearchRequest => SearchResults,
 );

@@ -56,14 +56,12 @@ impl MilvusStore {
         Ok(ids.iter().map(|&id| rows.get(id).cloned()).collect())
     }
 
-    /// All items without their rows, by id.
-    pub(super) fn items<T: Columns>(&self) -> Result<Vec<T>> {
-        let mut items = Vec::new();
+    /// Visits all items without their rows, by id.
+    pub(super) fn items<T: Columns>(&self, visit: &mut dyn FnMut(T)) -> Result<()> {
         self.pages(T::MODALITY, &["item"], ITEMS, &mut |columns| {
-            items.extend(self.parse::<T>(&columns[0])?);
+            self.parse::<T>(&columns[0])?.into_iter().for_each(&mut *visit);
             Ok(())
-        })?;
-        Ok(items)
+        })
     }
 
     /// Visits all items with their rows, by id.
@@ -85,12 +83,13 @@ impl MilvusStore {
             images.insert(item.id);
             Ok(())
         })?;
-        self.check::<CaptionItem>(&mut |item| match images.contains(&item.image_id) {
-            true => Ok(()),
-            false => {
-                let found = format!("no image {}, that of caption {}", item.image_id, item.id);
-                Err(self.malformed(Modality::Text, &found))
+        self.check::<CaptionItem>(&mut |item| {
+            // An image may have come since, with its captions.
+            if images.contains(&item.image_id) || self.item_of_id::<ImageItem>(&item.image_id)?.is_some() {
+                return Ok(());
             }
+            let found = format!("no image {}, that of caption {}", item.image_id, item.id);
+            Err(self.malformed(Modality::Text, &found))
         })
     }
 

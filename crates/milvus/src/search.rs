@@ -55,10 +55,15 @@ impl MilvusStore {
         if keep == 0 {
             return Ok(Vec::new());
         }
-        let wanted = match method {
-            Method::Exact => self.all(target)?,
-            Method::Auto | Method::Sketches => candidates(keep).min(MOST_CANDIDATES),
-        };
+        let wanted = candidates(keep).min(MOST_CANDIDATES);
+        if method == Method::Exact {
+            let (mut images, mut candidates) = (Images::new(), Vec::new());
+            for ids in self.ids_of_all(target, &expression)?.chunks(FETCHED) {
+                candidates.extend(self.fetch(target, ids, filter, &mut images)?);
+            }
+            let candidates = if fold_captions { folded(candidates) } else { candidates };
+            return self.page(&plan, candidates, options, images);
+        }
         let vector = self.query_vector(target, &plan);
         let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
         let (mut seen, mut images, mut candidates) = (HashSet::new(), Images::new(), Vec::new());
@@ -89,16 +94,16 @@ impl MilvusStore {
         self.page(&plan, candidates, options, images)
     }
 
-    /// How many candidates all items are.
-    fn all(&self, modality: Modality) -> Result<usize> {
+    /// The ids of all items that pass an expression, where the items are few enough to be scored one by one.
+    fn ids_of_all(&self, modality: Modality, expression: &str) -> Result<Vec<String>> {
         let count = self.count_items(modality)? as usize;
         if count > MOST_CANDIDATES {
             let found = format!("{count} {}", modality.plural());
             return Err(Error::unsupported("exact search in Milvus", found, format!("at most {MOST_CANDIDATES}"))
                 .with_hint("search by candidates, whose scores are exact, or use an index in a folder"));
         }
-        // One more, so that a full answer is known to be all.
-        Ok((count + 1).min(MOST_CANDIDATES))
+        let expression = if expression.is_empty() { "id != \"\"" } else { expression };
+        Ok(self.query(modality, expression, &["id"])?.remove(0))
     }
 
     /// The vector whose inner products with the stored ones are the scores, nearly.

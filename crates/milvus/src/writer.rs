@@ -1,5 +1,6 @@
 //! [`MilvusWriter`]: changes of an index in Milvus, sent many at a time.
 
+use crate::client::Client;
 use crate::place::MilvusPlace;
 use crate::protocol::FlushRequest;
 use crate::write::Columns;
@@ -9,6 +10,7 @@ use gxn_index::{
     CaptionItem, Change, Collection, DamagedItems, ImageItem, IndexMeta, IndexSettings, VectorStore, VectorStoreWriter,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Items that wait to be sent together.
 const SENT: usize = 1000;
@@ -18,6 +20,7 @@ const ASKED: usize = 16;
 /// Changes an index in Milvus, which is made with the first items. What was committed stands, whatever happens then; more of
 /// it may. Several programs may write at once if no two of them have to do with the same images.
 pub struct MilvusWriter {
+    client: Arc<Client>,
     place: MilvusPlace,
     settings: IndexSettings,
     /// For the surrogate of order similarity.
@@ -36,9 +39,9 @@ struct Side<T> {
     /// All of this writer's, by id; `None` if each is asked for.
     known: Option<BTreeMap<String, T>>,
     /// The ids of each content.
-    of_content: HashMap<String, BTreeSet<String>>,
+    of_content: HashMap<String, Vec<String>>,
     /// Of captions, the ids of each image's.
-    of_image: HashMap<String, BTreeSet<String>>,
+    of_image: HashMap<String, Vec<String>>,
     waiting: Vec<(T, Row)>,
     removed: Vec<String>,
 }
@@ -56,20 +59,15 @@ impl<T: Columns> Side<T> {
         Self { known: None, of_content, of_image, waiting: Vec::new(), removed: Vec::new() }
     }
 
-    fn know(&mut self, items: impl Iterator<Item = T>) {
-        self.known = Some(BTreeMap::new());
-        items.for_each(|item| self.remember(item));
-    }
-
     fn remember(&mut self, item: T) {
         self.forget(item.id());
         let Some(known) = &mut self.known else { return };
         let id = item.id().to_string();
         if !item.content().is_empty() {
-            self.of_content.entry(item.content().to_string()).or_default().insert(id.clone());
+            self.of_content.entry(item.content().to_string()).or_default().push(id.clone());
         }
         if let Some(image) = item.image_id() {
-            self.of_image.entry(image.to_string()).or_default().insert(id.clone());
+            self.of_image.entry(image.to_string()).or_default().push(id.clone());
         }
         known.insert(id, item);
     }
@@ -93,9 +91,9 @@ impl<T: Columns> Side<T> {
 }
 
 /// Takes an id out of the group of a key.
-fn forget(groups: &mut HashMap<String, BTreeSet<String>>, key: &str, id: &str) {
+fn forget(groups: &mut HashMap<String, Vec<String>>, key: &str, id: &str) {
     if let Some(ids) = groups.get_mut(key) {
-        ids.remove(id);
+        ids.retain(|other| other != id);
         if ids.is_empty() {
             groups.remove(key);
         }
@@ -110,7 +108,8 @@ impl MilvusWriter {
     /// If the server cannot be reached, or the index is of another model or space.
     pub fn update(place: &MilvusPlace, settings: IndexSettings, sample_texts: &[f32]) -> Result<Self> {
         settings.space.check()?;
-        let store = match MilvusStore::find_at(place)? {
+        let client = Arc::new(Client::new(place)?);
+        let store = match MilvusStore::find_at(&client, place)? {
             There::All(store) => Some(*store),
             // It is made, or finished, with the first items.
             There::Nothing | There::Part => None,
@@ -131,6 +130,7 @@ impl MilvusWriter {
             },
         };
         Ok(Self {
+            client,
             place: place.clone(),
             settings,
             sample_texts: sample_texts.to_vec(),
@@ -148,12 +148,20 @@ impl MilvusWriter {
     /// # Errors
     /// If the server cannot be reached, or an item is damaged.
     pub fn read_items(&mut self, is_own: &dyn Fn(&str) -> bool) -> Result<()> {
-        let (mut images, mut captions) = (Vec::new(), Vec::new());
+        self.images.known = Some(BTreeMap::new());
+        self.captions.known = Some(BTreeMap::new());
         if let Some(store) = &self.store {
-            (images, captions) = (store.items::<ImageItem>()?, store.items::<CaptionItem>()?);
+            store.items(&mut |image: ImageItem| {
+                if is_own(&image.id) {
+                    self.images.remember(image);
+                }
+            })?;
+            store.items(&mut |caption: CaptionItem| {
+                if is_own(&caption.image_id) {
+                    self.captions.remember(caption);
+                }
+            })?;
         }
-        self.images.know(images.into_iter().filter(|image| is_own(&image.id)));
-        self.captions.know(captions.into_iter().filter(|caption| is_own(&caption.image_id)));
         let count = |known: usize| of_count(known as u64);
         self.meta.images = count(self.images.known.as_ref().map_or(0, BTreeMap::len));
         let captions = self.captions.known.as_ref().map_or(0, BTreeMap::len);
@@ -179,7 +187,7 @@ impl MilvusWriter {
             .copied()
             .collect();
         let samples = Samples { images: &images, captions: &self.sample_texts };
-        MilvusStore::open_or_create(&self.place, &self.settings, Some(samples))
+        MilvusStore::open_or_create_with(self.client.clone(), &self.place, &self.settings, Some(samples))
     }
 
     /// Sends what waits: images before their captions, what is new before what is removed.
@@ -260,7 +268,11 @@ impl MilvusWriter {
     }
 
     fn item<T: OfWriter>(&mut self, id: &str) -> Result<Option<T>> {
-        if T::side(self).known.is_none() {
+        if T::side(self).known.is_none() && self.store.is_none() {
+            // There is nothing to read; the index is made with as many items as possible.
+            self.images.known = Some(BTreeMap::new());
+            self.captions.known = Some(BTreeMap::new());
+        } else if T::side(self).known.is_none() {
             self.asked += 1;
             self.send()?;
             if self.asked > ASKED {
@@ -277,7 +289,7 @@ impl MilvusWriter {
     fn holder<T: OfWriter>(&mut self, content: &str) -> Result<Option<String>> {
         let side = T::side(self);
         if side.known.is_some() || T::MODALITY == Modality::Text || content.is_empty() {
-            return Ok(side.of_content.get(content).and_then(BTreeSet::first).cloned());
+            return Ok(side.of_content.get(content).and_then(|ids| ids.iter().min()).cloned());
         }
         self.send()?;
         let found = self.store.as_ref().map_or(Ok(None), |store| store.of_content(content))?;
@@ -433,15 +445,17 @@ impl VectorStoreWriter for MilvusWriter {
 
     fn finish(mut self: Box<Self>) -> Result<Box<dyn VectorStore>> {
         self.send()?;
-        let extra = self.settings.extra.clone();
-        self.store()?;
-        let store = self.store.as_mut().expect("it was made");
-        if store.meta().extra != extra {
-            store.set_extra(&extra)?;
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => self.make()?,
+        };
+        if store.meta().extra != self.settings.extra {
+            store.set_extra(&self.settings.extra)?;
         }
         // What was acknowledged is safe already; from here on it is in the server's files.
         let collection_names = SIDES.into_iter().map(|modality| store.collection(modality)).collect();
-        store.client.ask(FlushRequest { collection_names })?;
-        Ok(Box::new(MilvusStore::open(&self.place)?))
+        self.client.ask(FlushRequest { collection_names })?;
+        store.count_for_good()?;
+        Ok(Box::new(store))
     }
 }

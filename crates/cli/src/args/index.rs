@@ -76,7 +76,7 @@ impl IndexArgs {
 pub enum IndexCommand {
     /// Describe an index
     Info(IndexInfoArgs),
-    /// Read everything and compare it with its checksums
+    /// Read everything and check it
     Verify(OneIndex),
     /// Encode what is damaged in an index again, and what is new or changed in its source
     Repair(RepairArgs),
@@ -141,7 +141,8 @@ pub struct ReindexArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// Where the index is, such as MY_PHOTOS/.gxn, or will be
-    pub index: PathBuf,
+    #[arg(value_parser = index_place())]
+    pub index: IndexPlace,
     /// The indexes to merge, of the same source
     #[arg(required = true)]
     pub parts: Vec<PathBuf>,

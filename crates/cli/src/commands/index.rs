@@ -228,9 +228,9 @@ fn reindex(args: &ReindexArgs) -> Result<ExitCode> {
 
 fn merge(args: &MergeArgs) -> Result<ExitCode> {
     let parts: Vec<PathBuf> = args.parts.iter().map(|part| Ok(index_at(part)?)).collect::<Result<_>>()?;
-    let (index, removed) = merge_indexes(&args.index, &parts, args.only_parts)?;
+    let (index, removed) = merge_indexes(args.index.require_folder("merge into")?, &parts, args.only_parts)?;
     eprintln!("merged {}: {}, {} removed", counted(parts.len(), "index"), contents(&index), removed.len());
-    print(&format!("{}\n", args.index.display()))?;
+    print(&format!("{}\n", args.index))?;
     Ok(ExitCode::SUCCESS)
 }
 

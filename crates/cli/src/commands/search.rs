@@ -25,7 +25,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         // Refused before anything is loaded.
         Found::default().keep_relevant(least)?;
     }
-    let (words, place) = words_and_place(args);
+    let (words, place) = words_and_place(args)?;
     for word in words.iter().filter(|word| Path::new(word).is_file() && !is_image_path(word)) {
         if has_image_extension(Path::new(word)) {
             eprintln!("note: {word} is taken as words; the image is ./{word}");
@@ -37,7 +37,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let index = match &args.index {
         Some(index) => index.at()?,
-        None => IndexPlace::from(place).find()?,
+        None => place.find()?,
     };
     let path = match &args.model {
         Some(path) => path.clone(),
@@ -154,13 +154,23 @@ pub fn render(found: &Found, format: HitFormat) -> Result<String> {
 }
 
 /// The words of the query, and where to search. Unless that is named by a flag, it may be the last of several arguments,
-/// not behind a sign: a folder, or the file of a dataset whose index lies beside it.
-fn words_and_place(args: &SearchArgs) -> (&[String], PathBuf) {
+/// not behind a sign: a folder, the file of a dataset whose index lies beside it, or the address of an index in a server.
+fn words_and_place(args: &SearchArgs) -> gxn_base::Result<(&[String], IndexPlace)> {
     let words = &args.query[..];
+    let here = || Ok((words, Path::new(".").into()));
     if let Some(dir) = &args.dir {
-        return (words, folder_of(dir));
+        return match IndexPlace::parse(dir.as_os_str())? {
+            IndexPlace::Folder(dir) => Ok((words, folder_of(&dir).into())),
+            server => Ok((words, server)),
+        };
     }
-    let [query @ .., last] = words else { return (words, ".".into()) };
+    let [query @ .., last] = words else { return here() };
+    if !query.is_empty()
+        && args.index.is_none()
+        && let server @ IndexPlace::Milvus(_) = IndexPlace::parse(last.as_ref())?
+    {
+        return Ok((query, server));
+    }
     let path = Path::new(last);
     let is_dataset = || {
         let is_named = path.extension().is_some() || last.contains('/');
@@ -168,7 +178,7 @@ fn words_and_place(args: &SearchArgs) -> (&[String], PathBuf) {
     };
     let is_behind_sign = matches!(query.last().map(String::as_str), Some("+" | "-") | None);
     if args.index.is_some() || is_behind_sign || !(path.is_dir() || is_dataset()) {
-        return (words, ".".into());
+        return here();
     }
     // Words in quotes are known to be the whole query.
     let is_word = |word: &String| !word.contains(['/', ' ']) && word != "." && word != "..";
@@ -176,7 +186,7 @@ fn words_and_place(args: &SearchArgs) -> (&[String], PathBuf) {
         let (kind, query) = (if path.is_dir() { "folder" } else { "dataset" }, query.join(" "));
         eprintln!("note: searching the {kind} {last} for: {query}; with -C, all arguments are words");
     }
-    (query, folder_of(path))
+    Ok((query, folder_of(path).into()))
 }
 
 /// The folder whose index is meant: the one named, or that of a dataset's file.

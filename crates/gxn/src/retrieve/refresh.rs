@@ -159,7 +159,8 @@ impl Refresh {
         if let Some(shard) = options.shard {
             found = found.of_shard(shard);
         }
-        if self.before.as_ref().is_some_and(|before| before.model != encoder.fingerprint()) {
+        let is_folder = matches!(self.place, IndexPlace::Folder(_));
+        if is_folder && self.before.as_ref().is_some_and(|before| before.model != encoder.fingerprint()) {
             progress.note("another model made this index; it serves until the new one is whole");
         }
         let settings = self.settings(encoder, &source);

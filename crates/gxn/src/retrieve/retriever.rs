@@ -99,13 +99,18 @@ impl Retriever {
     /// # Errors
     /// As [`Retriever::refresh`].
     pub fn refreshed(&self) -> Result<Option<Self>> {
-        if self.index.is_current() {
-            return Ok(None);
-        }
+        if self.index.is_current() { Ok(None) } else { self.reopened().map(Some) }
+    }
+
+    /// A retriever for the index as it is now: after changes of one's own, which an index in a server does not tell of.
+    ///
+    /// # Errors
+    /// As [`Retriever::refresh`].
+    pub fn reopened(&self) -> Result<Self> {
         let index = self.index.reopen()?;
         index.require_model(self.encoder.fingerprint())?;
         let (place, root) = (self.place.clone(), stored_root(&self.place, index.meta()));
-        Ok(Some(Self { encoder: self.encoder.clone(), place, index, root, calibration: self.calibration.clone() }))
+        Ok(Self { encoder: self.encoder.clone(), place, index, root, calibration: self.calibration.clone() })
     }
 
     /// How scores become probabilities, if the model was calibrated.
@@ -176,9 +181,16 @@ impl Retriever {
         encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
     ) -> Result<Found> {
         let target = options.target;
-        if target == Modality::Text && self.index.meta().captions.is_none() && self.index.count(target) == 0 {
-            return Err(Error::unsupported("captions of the index", "none", "an index with captions")
-                .with_remedy(Remedy::IndexDataset));
+        // An index in a server may have got some since, which it knows when it was asked.
+        let require_captions = || {
+            if target == Modality::Image || self.index.meta().captions.is_some() || self.index.count(target) > 0 {
+                return Ok(());
+            }
+            Err(Error::unsupported("captions of the index", "none", "an index with captions")
+                .with_remedy(Remedy::IndexDataset))
+        };
+        if self.index.folder().is_some() {
+            require_captions()?;
         }
         let mut found = Found {
             unknown_fields: match options.filter {
@@ -204,6 +216,9 @@ impl Retriever {
             .collect();
         let options = &SearchOptions { fold_captions: true, ..*options };
         let hits = self.index.search(&parts, options)?;
+        if hits.is_empty() {
+            require_captions()?;
+        }
         let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
         found.without_relevance = match &calibrated {
             None => Some(WithoutRelevance::NotCalibrated),

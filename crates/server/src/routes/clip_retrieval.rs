@@ -77,6 +77,8 @@ pub(crate) async fn knn_service(
             .with_remedy("send the image itself: nothing is fetched from elsewhere"));
     }
     let retriever = library.retriever();
+    // Refused before anything is encoded.
+    folder(&retriever)?;
     if let Some(vector) = request.embedding_input {
         let space = retriever.encoder().space();
         return App::blocking(move || {
