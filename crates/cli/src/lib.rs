@@ -13,8 +13,10 @@ mod output;
 mod progress;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use clap::Parser;
+use gxn::device::DeviceChoice;
 
 use args::{Cli, Command, ConfigCommand, DataCommand};
 pub use commands::config::config_text;
@@ -23,7 +25,18 @@ pub use commands::config::config_text;
 /// end the process, as does a second Ctrl-C.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
     let cli = Cli::parse_from(arguments);
-    let outcome = match &cli.command {
+    let outcome = catch_unwind(AssertUnwindSafe(|| command(&cli.command))).unwrap_or_else(|panic| {
+        // The interfaces of GPUs panic where memory is short; any other panic is a fault of this program.
+        match DeviceChoice::gpu_in_use() {
+            Some(gpu) => Err(gpu.failure("the command", &*panic).into()),
+            None => resume_unwind(panic),
+        }
+    });
+    outcome.unwrap_or_else(|error| output::report_error(&error)).code()
+}
+
+fn command(command: &Command) -> anyhow::Result<exit::ExitCode> {
+    match command {
         Command::Data { command } => match command {
             DataCommand::Check(args) => commands::data::check(args),
             DataCommand::Convert(args) => commands::data::convert(args),
@@ -52,6 +65,5 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         Command::Completions(args) => commands::manual::completions(args),
         Command::Man(args) => commands::manual::man(args),
         Command::Demo(args) => commands::demo::demo(args),
-    };
-    outcome.unwrap_or_else(|error| output::report_error(&error)).code()
+    }
 }

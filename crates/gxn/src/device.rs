@@ -1,9 +1,11 @@
 //! [`DeviceChoice`]: what computes, the CPU or a GPU of this machine. The one place that turns the choice into a device of the
 //! tensor framework; nothing else may rely on a default, which changes with the features of the build.
 
+use std::any::Any;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 pub use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use gxn_base::words::counted;
 use gxn_base::{Error, Remedy, Result};
+
+static GPU_IN_USE: Mutex<Option<DeviceChoice>> = Mutex::new(None);
 
 /// What a device is reached through. All but the CPU need the feature of their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,6 +104,7 @@ impl DeviceChoice {
         if !self.is_cpu() {
             computes(&device)
                 .map_err(|found| Error::unsupported(what, found, "a sum").with_remedy(Remedy::ChooseDevice))?;
+            *GPU_IN_USE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
         }
         Ok(device)
     }
@@ -111,18 +116,26 @@ impl DeviceChoice {
     /// When `work` panics: for want of memory with the number of pairs to try, else with what was said.
     pub(crate) fn guarded<T>(self, what: &str, pairs: usize, work: impl FnOnce() -> T) -> Result<T> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
-            let (what, said) = (format!("{what} on {self}"), panic_text(&*panic));
-            if !is_out_of_memory(&said) {
-                return Error::unsupported(what, said, "a result").with_remedy(Remedy::ChooseDevice);
+            if !is_out_of_memory(&panic_text(&*panic)) {
+                return self.failure(what, &*panic);
             }
             let found = format!("too little memory for {}", counted(pairs, "pair"));
-            let fewer = Remedy::SmallerBatch(pairs / 2);
-            Error::unsupported(what, found, "room for a batch").with_remedy(if pairs < 4 {
-                Remedy::ChooseDevice
-            } else {
-                fewer
-            })
+            let remedy = if pairs < 4 { Remedy::ChooseDevice } else { Remedy::SmallerBatch(pairs / 2) };
+            Error::unsupported(format!("{what} on {self}"), found, "room for a batch").with_remedy(remedy)
         })
+    }
+
+    /// The error for a panic of work on this device, which is called `what`.
+    pub fn failure(self, what: &str, panic: &(dyn Any + Send)) -> Error {
+        let said = panic_text(panic);
+        let (found, expected) =
+            if is_out_of_memory(&said) { ("too little memory".into(), "room for it") } else { (said, "a result") };
+        Error::unsupported(format!("{what} on {self}"), found, expected).with_remedy(Remedy::ChooseDevice)
+    }
+
+    /// The GPU that this process opened last, if it opened one: where something panics, its interface may be the cause.
+    pub fn gpu_in_use() -> Option<Self> {
+        *GPU_IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the device is called: for a GPU its interface and its own name.
@@ -158,7 +171,7 @@ fn is_out_of_memory(said: &str) -> bool {
 }
 
 /// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message").to_owned()
 }
@@ -316,6 +329,8 @@ mod tests {
         assert_eq!(error.remedy(), Some(&Remedy::ChooseDevice));
         let error = device.guarded("step 1", 64, || panic!("lost")).unwrap_err();
         assert_eq!((error.found(), error.remedy()), (Some("lost"), Some(&Remedy::ChooseDevice)));
+        let error = device.failure("index", &"out of device memory");
+        assert_eq!((error.what(), error.found()), ("index on wgpu", Some("too little memory")));
     }
 
     #[test]
