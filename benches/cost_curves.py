@@ -72,7 +72,10 @@ def images(count):
     """Reading, decoding and encoding images of 64 pixels, writing the index."""
     folder, index = make("many_images.py", out / f"images-{count}", count), out / "index"
     shutil.rmtree(index, ignore_errors=True)
-    return run("index", folder / "images", "--images-only", "--model", options.model, "--index", index)
+    # A run keeps features beside itself; a copy has none yet.
+    shutil.rmtree(out / "model", ignore_errors=True)
+    model = shutil.copytree(options.model, out / "model" / "run", symlinks=True)
+    return run("index", folder / "images", "--images-only", "--model", model, "--index", index)
 
 
 def queries(count):
@@ -95,7 +98,7 @@ for name in options.only:
     figures = [measure(size) for size in sizes]
     print(f"{name}: {measure.__doc__}")
     for size, (wall, cpu, memory) in zip(sizes, figures):
-        print(f"  {size:>9,}: {wall:8.3f} s, {cpu:8.3f} CPU s, {memory:7.0f} MB")
+        print(f"  {size:>9,}: {wall:8.3f} s, {cpu:8.3f} CPU s, {memory:7.0f} MB", flush=True)
     # Relative errors count, so that the small sizes are fitted, too.
     for what, column, exponent in (("CPU s", 1, power), ("MB", 2, 1)):
         values = np.array([row[column] for row in figures])
