@@ -452,9 +452,10 @@ impl VectorStoreWriter for MilvusWriter {
         if store.meta().extra != self.settings.extra {
             store.set_extra(&self.settings.extra)?;
         }
-        // What was acknowledged is safe already; from here on it is in the server's files.
+        // What was acknowledged is safe already; this only brings it into the server's files sooner. milvus-lite refuses it where
+        // several programs ask at once.
         let collection_names = SIDES.into_iter().map(|modality| store.collection(modality)).collect();
-        self.client.ask(FlushRequest { collection_names })?;
+        let _ = self.client.ask(FlushRequest { collection_names });
         store.count_for_good()?;
         Ok(Box::new(store))
     }
