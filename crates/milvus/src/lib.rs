@@ -334,10 +334,15 @@ impl MilvusStore {
                 consistency_level: STRONG,
                 properties: vec![description.property()],
             });
-            if let Err(error) = made
-                && !is_there()?
-            {
-                return Err(error);
+            if let Err(error) = made {
+                // Another program may be making it: milvus-lite refuses the second one before the first is done.
+                let end = Instant::now() + OTHERS_MAKE;
+                while !is_there()? {
+                    if Instant::now() > end {
+                        return Err(error);
+                    }
+                    std::thread::sleep(Duration::from_millis(200));
+                }
             }
         } else {
             match try_load(&self.client, &name) {
