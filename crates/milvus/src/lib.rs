@@ -302,14 +302,6 @@ impl MilvusStore {
         &self.images.index_kind
     }
 
-    /// Items of a modality, all that anybody put until now.
-    ///
-    /// # Errors
-    /// If the server cannot be reached.
-    pub fn count_now(&self, modality: Modality) -> Result<u64> {
-        self.count_items(modality)
-    }
-
     fn description(&self, modality: Modality) -> &Description {
         match modality {
             Modality::Image => &self.images,

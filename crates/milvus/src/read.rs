@@ -20,7 +20,7 @@ const ITEMS: usize = 5000;
 enum Read<'a> {
     /// All that pass an expression, some thousands at most.
     Passing(&'a str),
-    /// The first so many behind an id.
+    /// The first of the ids above this one, at most this many.
     After(&'a str, usize),
 }
 

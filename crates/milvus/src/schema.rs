@@ -100,15 +100,7 @@ impl Description {
 
     /// What the index is made for, without its counts.
     pub(super) fn meta(&self) -> IndexMeta {
-        IndexMeta {
-            generation: 0,
-            model: self.model.clone(),
-            space: self.space,
-            created_unix_s: 0,
-            images: Collection::default(),
-            captions: None,
-            extra: self.extra.clone(),
-        }
+        empty_meta(&self.model, self.space, &self.extra)
     }
 
     pub(super) fn property(&self) -> KeyValuePair {
@@ -151,6 +143,12 @@ impl Description {
         let numbers = numbers(modality).iter().map(|name| number(name));
         CollectionSchema { name: name.into(), fields: texts.chain(numbers).chain([vector]).collect() }
     }
+}
+
+/// What an index without items is made for.
+pub(super) fn empty_meta(model: &str, space: Space, extra: &Map<String, Value>) -> IndexMeta {
+    let (images, captions) = (Collection::default(), None);
+    IndexMeta { generation: 0, model: model.into(), space, created_unix_s: 0, images, captions, extra: extra.clone() }
 }
 
 /// The text fields of a modality: what filters ask for, the item as JSON, and its row, f16 in base64.

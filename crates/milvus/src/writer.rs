@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::place::MilvusPlace;
 use crate::protocol::FlushRequest;
+use crate::schema::empty_meta;
 use crate::write::Columns;
 use crate::{MilvusStore, SIDES, Samples, There, of_count};
 use gxn_base::{Error, Modality, Result};
@@ -119,15 +120,7 @@ impl MilvusWriter {
                 store.require_settings(&settings)?;
                 IndexMeta { extra: settings.extra.clone(), ..store.meta().clone() }
             }
-            None => IndexMeta {
-                generation: 0,
-                model: settings.model.clone(),
-                space: settings.space,
-                created_unix_s: 0,
-                images: Collection::default(),
-                captions: None,
-                extra: settings.extra.clone(),
-            },
+            None => empty_meta(&settings.model, settings.space, &settings.extra),
         };
         Ok(Self {
             client,
@@ -169,14 +162,6 @@ impl MilvusWriter {
         Ok(())
     }
 
-    /// The index, which is made if there is none.
-    fn store(&mut self) -> Result<&MilvusStore> {
-        if self.store.is_none() {
-            self.store = Some(self.make()?);
-        }
-        Ok(self.store.as_ref().expect("it was made"))
-    }
-
     fn make(&self) -> Result<MilvusStore> {
         let images: Vec<f32> = (self.images.waiting.iter())
             .filter_map(|(_, row)| match row {
@@ -195,7 +180,9 @@ impl MilvusWriter {
         if self.unsent() == 0 {
             return Ok(());
         }
-        self.store()?;
+        if self.store.is_none() {
+            self.store = Some(self.make()?);
+        }
         let store = self.store.as_ref().expect("it was made");
         let images = std::mem::take(&mut self.images.waiting);
         let captions = std::mem::take(&mut self.captions.waiting);
