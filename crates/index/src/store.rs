@@ -103,6 +103,16 @@ pub trait VectorStoreWriter: Send {
     /// What the index is made for.
     fn meta(&self) -> &IndexMeta;
 
+    /// Prepares for many changes of the images whose id `is_own` and of their captions: a server is asked for them at once
+    /// instead of one by one. Only these items count from then on.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn expect(&mut self, is_own: &dyn Fn(&str) -> bool) -> Result<()> {
+        let _ = is_own;
+        Ok(())
+    }
+
     /// The image with this id.
     ///
     /// # Errors

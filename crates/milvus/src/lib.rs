@@ -62,6 +62,7 @@
 #![warn(missing_docs)]
 
 mod client;
+mod collections;
 mod expression;
 mod place;
 mod protocol;
@@ -75,14 +76,14 @@ pub use place::MilvusPlace;
 pub use writer::MilvusWriter;
 
 use client::{Client, Refusal};
+use collections::{OTHERS_MAKE, collection, complete, describe, drop_collection, load, try_load};
 use gxn_base::{Error, Modality, Remedy, Result};
 use gxn_index::filter::Filter;
 use gxn_index::{
     CaptionItem, Collection, Hit, ImageItem, IndexMeta, IndexSettings, QueryPart, SearchOptions, VectorStore, Visit,
 };
-use prost::Message;
 use protocol::*;
-use schema::{Description, VECTOR, pair};
+use schema::Description;
 use serde_json::{Map, Value};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,8 +94,6 @@ pub const MOST_CANDIDATES: usize = 16_384;
 const SIDES: [Modality; 2] = [Modality::Image, Modality::Text];
 /// How long a count is taken for what the server holds.
 const COUNTS_HOLD: Duration = Duration::from_secs(10);
-/// How long another program may take to make both collections of an index.
-const OTHERS_MAKE: Duration = Duration::from_secs(20);
 
 /// How Milvus finds candidates.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,8 +169,8 @@ impl MilvusStore {
         place.check()?;
         let images = Description::new(Modality::Image, settings, &place.options, samples)?;
         let captions = Description::new(Modality::Text, settings, &place.options, samples)?;
-        let store = Self::assemble(client.clone(), place, images, captions);
-        SIDES.into_iter().try_for_each(|modality| store.complete(modality))?;
+        complete(&client, place, Modality::Image, &images)?;
+        complete(&client, place, Modality::Text, &captions)?;
         // What the server has counts, where another program was faster.
         match Self::find_at(&client, place)? {
             There::All(store) => store.require_settings(settings).map(|()| *store),
@@ -313,61 +312,6 @@ impl MilvusStore {
         collection(&self.place.name, modality)
     }
 
-    /// Makes a collection, or what is missing of it.
-    fn complete(&self, modality: Modality) -> Result<()> {
-        let (name, description) = (self.collection(modality), self.description(modality));
-        let is_there = || Ok::<_, Error>(describe(&self.client, &name)?.is_some());
-        let is_new = !is_there()?;
-        if is_new {
-            let made = self.client.ask(CreateCollectionRequest {
-                collection_name: name.clone(),
-                schema: description.schema(&name, modality).encode_to_vec(),
-                shards_num: 1,
-                consistency_level: STRONG,
-                properties: vec![description.property()],
-            });
-            if let Err(error) = made {
-                // Another program may be making it: milvus-lite refuses the second one before the first is done.
-                let end = Instant::now() + OTHERS_MAKE;
-                while !is_there()? {
-                    if Instant::now() > end {
-                        return Err(error);
-                    }
-                    std::thread::sleep(Duration::from_millis(200));
-                }
-            }
-        } else {
-            match try_load(&self.client, &name) {
-                // It was begun, and what it is stands: only the index of its vectors is missing.
-                Err(Refusal::NoIndex(_)) => {}
-                loaded => return loaded.map_err(|refusal| refusal.into_error(|| self.client.what("LoadCollection"))),
-            }
-        }
-        let kind = describe(&self.client, &name)?.map_or_else(String::new, |found| found.index_kind);
-        let MilvusOptions { index_kind, index_params, .. } = &self.place.options;
-        let params = if kind == *index_kind { index_params.clone() } else { Map::new() };
-        let indexed = self.client.ask(CreateIndexRequest {
-            collection_name: name.clone(),
-            field_name: VECTOR.into(),
-            extra_params: vec![
-                pair("index_type", kind),
-                pair("metric_type", "IP"),
-                pair("params", Value::Object(params).to_string()),
-            ],
-        });
-        // Another program may have been faster.
-        match (try_load(&self.client, &name), indexed) {
-            (Ok(()), _) => Ok(()),
-            (Err(Refusal::NoIndex(_)), Err(error)) if is_new => {
-                // An index that cannot be would be in the way of the next attempt; why this one failed is more to the point.
-                let _ = drop_collection(&self.client, &name);
-                Err(error)
-            }
-            (Err(_), Err(error)) => Err(error),
-            (Err(refusal), Ok(_)) => Err(refusal.into_error(|| self.client.what("LoadCollection"))),
-        }
-    }
-
     /// Refuses an index of another model or space.
     fn require_settings(&self, settings: &IndexSettings) -> Result<()> {
         let elsewhere = "index into a collection of another name, and drop this one when nobody searches it any more";
@@ -466,47 +410,4 @@ impl VectorStore for MilvusStore {
 
 fn of_count(count: u64) -> Collection {
     Collection { count, rows: count, dead_rows: 0 }
-}
-
-fn collection(name: &str, modality: Modality) -> String {
-    format!("{name}_{}", modality.plural())
-}
-
-/// `None` if there is no such collection.
-fn describe(client: &Client, name: &str) -> Result<Option<Description>> {
-    match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
-        Ok(answer) => Description::of(name, &answer).map(Some),
-        Err(Refusal::NoCollection) => Ok(None),
-        Err(refusal) => Err(refusal.into_error(|| client.what("DescribeCollection"))),
-    }
-}
-
-/// Brings a collection into the server's memory, without which it is not searched.
-fn load(client: &Client, name: &str) -> Result<()> {
-    try_load(client, name).map_err(|refusal| refusal.into_error(|| client.what("LoadCollection")))
-}
-
-fn try_load(client: &Client, name: &str) -> Result<(), Refusal> {
-    client.try_ask(LoadCollectionRequest { collection_name: name.into(), replica_number: 1 })?;
-    let end = Instant::now() + client.timeout();
-    while client.try_ask(GetLoadStateRequest { collection_name: name.into() })?.state != LOADED {
-        if Instant::now() > end {
-            let found = format!("still loading after {} s", client.timeout().as_secs());
-            let what = format!("collection {name} of {}", client.endpoint());
-            let error = Error::busy(what, found, "one in memory").with_hint("give the server more time or more memory");
-            return Err(Refusal::Other(error));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// False if there was none.
-fn drop_collection(client: &Client, name: &str) -> Result<bool> {
-    match client.try_ask(DescribeCollectionRequest { collection_name: name.into() }) {
-        Err(Refusal::NoCollection) => return Ok(false),
-        Err(refusal) => return Err(refusal.into_error(|| client.what("DescribeCollection"))),
-        Ok(_) => {}
-    }
-    client.ask(DropCollectionRequest { collection_name: name.into() }).map(|_| true)
 }

@@ -50,7 +50,7 @@ impl MilvusStore {
             let columns = self.query(modality, &one_of("id", ids), &["id", "row"])?;
             let [found, encoded] = columns.as_slice() else { return Err(self.malformed(modality, "too few fields")) };
             for (id, row) in found.iter().zip(encoded) {
-                rows.insert(id.clone(), self.row(modality, row)?.iter().map(|v| v.to_f32()).collect());
+                rows.insert(id.clone(), self.embedding(modality, row)?);
             }
         }
         Ok(ids.iter().map(|&id| rows.get(id).cloned()).collect())
@@ -68,8 +68,7 @@ impl MilvusStore {
     pub(super) fn each<T: Columns>(&self, visit: &mut dyn FnMut(T, &[f32]) -> Result<()>) -> Result<()> {
         self.pages(T::MODALITY, &["item", "row"], ROWS, &mut |columns| {
             for (item, row) in self.parse::<T>(&columns[0])?.into_iter().zip(&columns[1]) {
-                let row: Vec<f32> = self.row(T::MODALITY, row)?.iter().map(|v| v.to_f32()).collect();
-                visit(item, &row)?;
+                visit(item, &self.embedding(T::MODALITY, row)?)?;
             }
             Ok(())
         })
@@ -107,7 +106,7 @@ impl MilvusStore {
             }
             let items = self.parse::<T>(&items)?.into_iter().zip(&ids).zip(&rows);
             for (((item, id), row), vector) in items.zip(vectors.chunks_exact(description.width())) {
-                let row: Vec<f32> = self.row(T::MODALITY, row)?.iter().map(|v| v.to_f32()).collect();
+                let row = self.embedding(T::MODALITY, row)?;
                 if item.id() != id || row.iter().any(|v| !v.is_finite()) || description.vector(&row) != vector {
                     return Err(self.malformed(T::MODALITY, &format!("a damaged item, {id}")));
                 }
@@ -206,6 +205,10 @@ impl MilvusStore {
                 .map_err(|e| self.malformed(T::MODALITY, &format!("an item that is damaged: {e}")))
         };
         items.iter().map(parse).collect()
+    }
+
+    fn embedding(&self, modality: Modality, row: &str) -> Result<Vec<f32>> {
+        Ok(self.row(modality, row)?.iter().map(|v| v.to_f32()).collect())
     }
 
     /// A row as it was sent.

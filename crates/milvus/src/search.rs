@@ -57,41 +57,37 @@ impl MilvusStore {
         }
         let wanted = candidates(keep).min(MOST_CANDIDATES);
         if method == Method::Exact {
-            let (mut images, mut candidates) = (Images::new(), Vec::new());
+            let (mut images, mut candidates) = (Images::new(), Candidates::new(fold_captions));
             for ids in self.ids_of_all(target, &expression)?.chunks(FETCHED) {
                 candidates.extend(self.fetch(target, ids, filter, &mut images)?);
             }
-            let candidates = if fold_captions { folded(candidates) } else { candidates };
-            return self.page(&plan, candidates, options, images);
+            return self.page(&plan, candidates.kept, options, images);
         }
         let vector = self.query_vector(target, &plan);
         let mut limit = if exact { wanted } else { wanted.saturating_mul(2).min(MOST_CANDIDATES) };
-        let (mut seen, mut images, mut candidates) = (HashSet::new(), Images::new(), Vec::new());
+        let (mut seen, mut images, mut candidates) = (HashSet::new(), Images::new(), Candidates::new(fold_captions));
         loop {
             let found = self.nearest(target, &vector, &expression, limit)?;
             let is_all = found.len() < limit;
             let new: Vec<String> = found.into_iter().filter(|id| seen.insert(id.clone())).collect();
             for ids in new.chunks(FETCHED) {
                 // Far more may have been found than are wanted, where most were expected not to pass.
-                if candidates.len() < wanted {
+                if candidates.kept.len() < wanted {
                     candidates.extend(self.fetch(target, ids, filter, &mut images)?);
-                    if fold_captions {
-                        candidates = folded(candidates);
-                    }
                 }
             }
-            if is_all || candidates.len() >= wanted.max(keep) {
+            if is_all || candidates.kept.len() >= wanted.max(keep) {
                 break;
             }
             if limit == MOST_CANDIDATES {
-                if candidates.len() >= keep {
+                if candidates.kept.len() >= keep {
                     break;
                 }
-                return Err(too_few(candidates.len(), keep, filter));
+                return Err(too_few(candidates.kept.len(), keep, filter));
             }
             limit = limit.saturating_mul(4).min(MOST_CANDIDATES);
         }
-        self.page(&plan, candidates, options, images)
+        self.page(&plan, candidates.kept, options, images)
     }
 
     /// The ids of all items that pass an expression, where the items are few enough to be scored one by one.
@@ -244,30 +240,40 @@ impl MilvusStore {
     }
 }
 
-/// Of equal captions of one image the one whose id comes first, which stands for all.
-fn folded(candidates: Vec<Candidate>) -> Vec<Candidate> {
-    let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
-    let mut place_of: HashMap<(String, String), usize> = HashMap::new();
-    for mut candidate in candidates {
-        let Kept::Caption(caption) = &candidate.item else {
-            kept.push(candidate);
-            continue;
-        };
-        match place_of.entry((caption.image_id.clone(), caption.text.clone())) {
-            Entry::Vacant(entry) => {
-                entry.insert(kept.len());
-                kept.push(candidate);
-            }
-            Entry::Occupied(entry) => {
-                let former = &mut kept[*entry.get()];
-                if candidate.id < former.id {
-                    std::mem::swap(former, &mut candidate);
+/// What was found so far.
+struct Candidates {
+    kept: Vec<Candidate>,
+    /// Where captions are folded: the place of each text of each image.
+    places: Option<HashMap<(String, String), usize>>,
+}
+
+impl Candidates {
+    /// None yet. With `fold`, of equal captions of one image the one whose id comes first stands for all.
+    fn new(fold: bool) -> Self {
+        Self { kept: Vec::new(), places: fold.then(HashMap::new) }
+    }
+
+    fn extend(&mut self, candidates: Vec<Candidate>) {
+        for mut candidate in candidates {
+            let (Some(places), Kept::Caption(caption)) = (&mut self.places, &candidate.item) else {
+                self.kept.push(candidate);
+                continue;
+            };
+            match places.entry((caption.image_id.clone(), caption.text.clone())) {
+                Entry::Vacant(entry) => {
+                    entry.insert(self.kept.len());
+                    self.kept.push(candidate);
                 }
-                former.copies += candidate.copies;
+                Entry::Occupied(entry) => {
+                    let former = &mut self.kept[*entry.get()];
+                    if candidate.id < former.id {
+                        std::mem::swap(former, &mut candidate);
+                    }
+                    former.copies += candidate.copies;
+                }
             }
         }
     }
-    kept
 }
 
 /// A number that items of one content share, as rows of an index in a folder do.

@@ -135,33 +135,6 @@ impl MilvusWriter {
         })
     }
 
-    /// Reads all items, those of images whose id `is_own` and their captions, so that none has to be asked for: before many
-    /// changes. Only these count from then on.
-    ///
-    /// # Errors
-    /// If the server cannot be reached, or an item is damaged.
-    pub fn read_items(&mut self, is_own: &dyn Fn(&str) -> bool) -> Result<()> {
-        self.images.known = Some(BTreeMap::new());
-        self.captions.known = Some(BTreeMap::new());
-        if let Some(store) = &self.store {
-            store.items(&mut |image: ImageItem| {
-                if is_own(&image.id) {
-                    self.images.remember(image);
-                }
-            })?;
-            store.items(&mut |caption: CaptionItem| {
-                if is_own(&caption.image_id) {
-                    self.captions.remember(caption);
-                }
-            })?;
-        }
-        let count = |known: usize| of_count(known as u64);
-        self.meta.images = count(self.images.known.as_ref().map_or(0, BTreeMap::len));
-        let captions = self.captions.known.as_ref().map_or(0, BTreeMap::len);
-        self.meta.captions = (captions > 0).then(|| count(captions));
-        Ok(())
-    }
-
     fn make(&self) -> Result<MilvusStore> {
         let images: Vec<f32> = (self.images.waiting.iter())
             .filter_map(|(_, row)| match row {
@@ -263,7 +236,7 @@ impl MilvusWriter {
             self.asked += 1;
             self.send()?;
             if self.asked > ASKED {
-                self.read_items(&|_| true)?;
+                self.expect(&|_| true)?;
             }
         }
         if let Some(known) = &T::side(self).known {
@@ -343,6 +316,28 @@ impl VectorStoreWriter for MilvusWriter {
         &self.meta
     }
 
+    fn expect(&mut self, is_own: &dyn Fn(&str) -> bool) -> Result<()> {
+        self.images.known = Some(BTreeMap::new());
+        self.captions.known = Some(BTreeMap::new());
+        if let Some(store) = &self.store {
+            store.items(&mut |image: ImageItem| {
+                if is_own(&image.id) {
+                    self.images.remember(image);
+                }
+            })?;
+            store.items(&mut |caption: CaptionItem| {
+                if is_own(&caption.image_id) {
+                    self.captions.remember(caption);
+                }
+            })?;
+        }
+        let count = |known: usize| of_count(known as u64);
+        self.meta.images = count(self.images.known.as_ref().map_or(0, BTreeMap::len));
+        let captions = self.captions.known.as_ref().map_or(0, BTreeMap::len);
+        self.meta.captions = (captions > 0).then(|| count(captions));
+        Ok(())
+    }
+
     fn image(&mut self, id: &str) -> Result<Option<ImageItem>> {
         self.item(id)
     }
@@ -365,7 +360,7 @@ impl VectorStoreWriter for MilvusWriter {
         };
         if !is_known {
             self.send()?;
-            self.read_items(&|_| true)?;
+            self.expect(&|_| true)?;
         }
         Ok(match modality {
             Modality::Image => self.images.known.iter().flat_map(|known| known.keys()).cloned().collect(),

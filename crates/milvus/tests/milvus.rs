@@ -95,7 +95,7 @@ fn cosine(server: &mut Server, dir: &Path, images: &[f32], captions: &[f32]) {
     for (half, rows) in [(0..20, &fresh[..20 * DIMS]), (20..40, &fresh[20 * DIMS..])] {
         let mut to_milvus = writer(&place, &settings, &[]);
         if half.start == 0 {
-            to_milvus.read_items(&|_| true).unwrap();
+            to_milvus.expect(&|_| true).unwrap();
         }
         for mut writer in [to_milvus as Box<dyn VectorStoreWriter>, embedded_writer(dir, &settings)] {
             put_images(&mut *writer, &moved[half.clone()], rows);
@@ -417,7 +417,7 @@ fn too_many(server: &Server) {
     let narrow = IndexSettings { space, ..settings(Similarity::Cosine) };
     let rows: Vec<f32> = (0..17_000).flat_map(|number| <[f32; 2]>::from((number as f32 * 1e-4).sin_cos())).collect();
     let mut writer = writer(&place, &narrow, &[]);
-    writer.read_items(&|_| true).unwrap();
+    writer.expect(&|_| true).unwrap();
     put_images(&mut *writer, &(0..17_000).map(image).collect::<Vec<_>>(), &rows);
     writer.finish().unwrap();
     let store = MilvusStore::open(&place).unwrap();

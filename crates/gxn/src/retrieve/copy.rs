@@ -1,8 +1,7 @@
 //! [`copy_index`]: an index → another place, a folder or a Milvus server.
 
 use gxn_base::{Error, Kind, Progress, Result};
-use gxn_index::{IndexSettings, IndexWriter, Modality, Similarity, VectorStore, VectorStoreWriter, copy_store};
-use gxn_milvus::MilvusWriter;
+use gxn_index::{IndexSettings, Modality, Similarity, VectorStore, copy_store};
 
 use super::location::IndexPlace;
 use super::provenance::Provenance;
@@ -25,14 +24,8 @@ pub fn copy_index(from: &IndexPlace, to: &IndexPlace, progress: &dyn Progress) -
     let shard = provenance.shard.filter(|_| matches!(to, IndexPlace::Folder(_)));
     extra.extend(Provenance { shard, ..provenance }.to_extra(to));
     let settings = IndexSettings { model: meta.model.clone(), space: meta.space, extra };
-    let mut writer: Box<dyn VectorStoreWriter> = match to {
-        IndexPlace::Folder(dir) => Box::new(IndexWriter::update(dir, settings)?),
-        IndexPlace::Milvus(place) => {
-            let mut writer = MilvusWriter::update(place, settings, &sample(&*index)?)?;
-            writer.read_items(&|_| true)?;
-            Box::new(writer)
-        }
-    };
+    let mut writer = to.update(settings, || sample(&*index))?;
+    writer.expect(&|_| true)?;
     let total = index.count(Modality::Image) + index.count(Modality::Text);
     let copied = copy_store(&*index, &mut *writer, &|done| {
         progress.update("items", done, total);

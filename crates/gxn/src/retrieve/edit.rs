@@ -4,8 +4,7 @@ use std::path::Path;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{ImageSource, read_limited};
-use gxn_index::{ImageItem, IndexMeta, IndexSettings, IndexWriter, Modality, VectorStoreWriter};
-use gxn_milvus::MilvusWriter;
+use gxn_index::{ImageItem, IndexMeta, IndexSettings, Modality, VectorStoreWriter};
 
 use super::discovery::ImageFile;
 use super::location::{IndexPlace, real};
@@ -69,10 +68,8 @@ pub fn remove_image(place: impl Into<IndexPlace>, id: &str) -> Result<bool> {
 
 fn writer(place: &IndexPlace, meta: IndexMeta) -> Result<Box<dyn VectorStoreWriter>> {
     let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
-    Ok(match place {
-        IndexPlace::Folder(dir) => Box::new(IndexWriter::update(dir, settings)?),
-        IndexPlace::Milvus(place) => Box::new(MilvusWriter::update(place, settings, &[])?),
-    })
+    // An index that is there has its tables.
+    place.update(settings, || Ok(Vec::new()))
 }
 
 fn meta_is_of(meta: &IndexMeta, place: &IndexPlace, encoder: &Encoder) -> Result<()> {

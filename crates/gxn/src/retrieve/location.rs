@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_index::{Index, IndexMeta, VectorStore};
-use gxn_milvus::{MilvusPlace, MilvusStore};
+use gxn_index::{Index, IndexMeta, IndexSettings, IndexWriter, VectorStore, VectorStoreWriter};
+use gxn_milvus::{MilvusPlace, MilvusStore, MilvusWriter};
 
 use super::shard::Shard;
 
@@ -79,6 +79,23 @@ impl IndexPlace {
         Ok(match self {
             Self::Folder(dir) => Box::new(Index::open(dir)?),
             Self::Milvus(place) => Box::new(MilvusStore::open(place)?),
+        })
+    }
+
+    /// Continues the index, or begins one. `sample_texts` are embeddings of some texts, which a server is asked for under order
+    /// similarity ([`MilvusWriter::update`]).
+    ///
+    /// # Errors
+    /// When the index is of another model or space, is damaged or being written, or its server cannot be reached; and those of
+    /// `sample_texts`.
+    pub(super) fn update(
+        &self,
+        settings: IndexSettings,
+        sample_texts: impl FnOnce() -> Result<Vec<f32>>,
+    ) -> Result<Box<dyn VectorStoreWriter>> {
+        Ok(match self {
+            Self::Folder(dir) => Box::new(IndexWriter::update(dir, settings)?),
+            Self::Milvus(place) => Box::new(MilvusWriter::update(place, settings, &sample_texts()?)?),
         })
     }
 

@@ -6,7 +6,6 @@ use std::time::Instant;
 use gxn_base::{Error, Kind, Progress, Remedy, Result};
 use gxn_data::{Account, Dataset};
 use gxn_index::{IndexSettings, IndexWriter, Modality, Similarity, VectorStoreWriter};
-use gxn_milvus::{MilvusPlace, MilvusWriter};
 
 use super::discovery::{Discovery, dataset_root};
 use super::indexer::Indexer;
@@ -143,10 +142,8 @@ impl Refresh {
                     }
                     None => "indexing images without captions".to_owned(),
                 });
-                {
-                    let decode_cmd = options.source.decode_cmd.as_ref();
-                    Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders, decode_cmd)?
-                }
+                let decode_cmd = options.source.decode_cmd.as_ref();
+                Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders, decode_cmd)?
             }
             Source::Dataset(dataset) => {
                 let Dataset { name, format, .. } = &**dataset;
@@ -164,11 +161,11 @@ impl Refresh {
             progress.note("another model made this index; it serves until the new one is whole");
         }
         let settings = self.settings(encoder, &source);
-        let writer: Box<dyn VectorStoreWriter> = match &self.place {
+        let mut writer: Box<dyn VectorStoreWriter> = match &self.place {
             IndexPlace::Folder(dir) if options.repair => Box::new(IndexWriter::repair(dir, settings)?),
-            IndexPlace::Folder(dir) => Box::new(IndexWriter::update(dir, settings)?),
-            IndexPlace::Milvus(place) => Box::new(milvus_writer(place, settings, encoder, &source, options.shard)?),
+            place => place.update(settings, || sample_texts(encoder, &source))?,
         };
+        writer.expect(&|id| options.shard.is_none_or(|shard| shard.has(id)))?;
         let mut indexer = Indexer::new(encoder, writer, &found, source.dataset(), options, progress);
         if options.repair {
             indexer.repair()?;
@@ -261,30 +258,19 @@ impl Refresh {
     }
 }
 
-/// A writer that knows all items of its shard.
-fn milvus_writer(
-    place: &MilvusPlace,
-    settings: IndexSettings,
-    encoder: &Encoder,
-    source: &Source,
-    shard: Option<Shard>,
-) -> Result<MilvusWriter> {
-    // Under order similarity candidates are found by tables, which are fitted to some texts.
-    let sample_texts = if settings.space.similarity == Similarity::Cosine {
-        Vec::new()
-    } else {
-        let captions = source.dataset().map_or(&[][..], |dataset| &dataset.captions[..]);
-        let mut texts: Vec<&str> = captions.iter().take(SAMPLE_TEXTS).map(|caption| caption.text.as_str()).collect();
-        let trained = encoder.trained()?;
-        if texts.is_empty() {
-            texts = trained.vocabulary().tokens().iter().take(SAMPLE_TEXTS).map(String::as_str).collect();
-        }
-        let rows = encoder.encode_texts(&texts)?;
-        (0..texts.len()).flat_map(|row| rows.joined(row)).collect()
-    };
-    let mut writer = MilvusWriter::update(place, settings, &sample_texts)?;
-    writer.read_items(&|id| shard.is_none_or(|shard| shard.has(id)))?;
-    Ok(writer)
+/// Embeddings of some captions, or words, to which a server's tables of order similarity are fitted.
+fn sample_texts(encoder: &Encoder, source: &Source) -> Result<Vec<f32>> {
+    if encoder.space().similarity == Similarity::Cosine {
+        return Ok(Vec::new());
+    }
+    let captions = source.dataset().map_or(&[][..], |dataset| &dataset.captions[..]);
+    let mut texts: Vec<&str> = captions.iter().take(SAMPLE_TEXTS).map(|caption| caption.text.as_str()).collect();
+    let trained = encoder.trained()?;
+    if texts.is_empty() {
+        texts = trained.vocabulary().tokens().iter().take(SAMPLE_TEXTS).map(String::as_str).collect();
+    }
+    let rows = encoder.encode_texts(&texts)?;
+    Ok((0..texts.len()).flat_map(|row| rows.joined(row)).collect())
 }
 
 /// The source and the options of an index.
