@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::fixture::{tiny_batch, tiny_config, trainer_of};
-use super::trainer::{ResumeOptions, Trainer};
-use super::{resume, run};
+use super::trainer::Trainer;
+use super::{ResumeOptions, resume, run};
 use crate::checkpoint::weights::collect;
 use crate::config::{RunConfig, Stage};
 use crate::device::DeviceChoice;
@@ -124,7 +124,10 @@ on_a_device! {
 
 /// A finished run of `stage` on the device; with `from` its weights are those of another run.
 fn trained(folder: &Path, name: &str, stage: Stage, from: Option<&Path>) -> PathBuf {
-    let mut config = tiny_config(folder, stage);
+    trained_as(folder, name, from, tiny_config(folder, stage))
+}
+
+fn trained_as(folder: &Path, name: &str, from: Option<&Path>, mut config: RunConfig) -> PathBuf {
     (config.train.device, config.train.learning_rate) = (device(), 1e-3);
     config.train.init_from = from.map(|run| run.display().to_string());
     let place = folder.join(name);
@@ -166,7 +169,10 @@ on_a_device! {
         let captions = trained(folder, "captions", Stage::I2tXe, Some(&look));
         let rewarded = trained(folder, "rewarded", Stage::I2tMix, Some(&captions));
         let images = trained(folder, "images", Stage::T2iPretrain, Some(&look));
-        for place in [look, captions, rewarded, images] {
+        let mut with_cnn = tiny_config(folder, Stage::Match);
+        (with_cnn.look.finetune, with_cnn.look.augment, with_cnn.look.side_px) = (true, true, 64);
+        let cnn = trained_as(folder, "cnn", None, with_cnn);
+        for place in [look, captions, rewarded, images, cnn] {
             let (difference, name) = largest_difference(&uses_of(&place, device()), &uses_of(&place, DeviceChoice::CPU));
             println!("{}: {difference:.1e} ({name})", place.file_name().unwrap().display());
             assert!(difference <= TOLERANCE, "{}: {difference} at {name}", place.display());

@@ -65,7 +65,7 @@ impl ImageTask {
         let (images, used) = (&data.dataset.images, &data.captioned);
         let contents: Vec<ContentHash> = match &data.features {
             FeatureSource::Cached { contents, .. } => used.iter().map(|&image| contents[image]).collect(),
-            FeatureSource::Images { .. } | FeatureSource::Stored { .. } => {
+            FeatureSource::Images(_) | FeatureSource::Stored { .. } => {
                 used.iter().map(|&image| images[image].source.content_hash()).collect::<Result<_>>()?
             }
         };

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`run`], [`resume`] | a run from its configuration to a calibrated model |
 //! | [`algorithm`] | Algorithm 1: one batch, update by update |
-//! | [`trainer`] | the loop over batches and epochs |
+//! | [`trainer`] | the loop over batches and epochs; `save` and `resume_run` are the other parts of [`Trainer`] |
 //! | [`event`] | what the loop reports, and who listens |
 //! | [`metrics`] | what updates and validation find, by name |
 //! | [`optimisers`] | one Adam for each update |
@@ -12,7 +12,7 @@
 //! | [`schedule`] | the learning rate of a step |
 //! | [`preflight`], [`rehearsal`] | what is tried before a run: its files; its time |
 //! | [`setup`], [`init_from`] | first weights: drawn, from another run, or resumed |
-//! | [`training_data`], [`feature_source`] | data, vocabulary and features |
+//! | [`training_data`], [`feature_source`], [`train_images`] | data, vocabulary, features, pixels |
 //! | [`caption_texts`] | which captions are the same |
 //! | [`caption_task`] | what the caption update needs beside the network |
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
@@ -47,15 +47,18 @@ pub mod preflight;
 mod prior_tests;
 pub mod rehearsal;
 pub mod report;
+mod resume_run;
 mod run_lock;
 pub mod sample;
 pub mod sampler;
+mod save;
 mod scale;
 pub mod schedule;
 pub mod setup;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod train_images;
 pub mod trainer;
 pub mod training_data;
 pub mod validation;
@@ -68,8 +71,9 @@ pub use health::Alarm;
 pub use init_from::configuration;
 pub use rehearsal::{FeatureEstimate, Rehearsal, rehearse};
 pub use report::{run_page, training_charts};
+pub use resume_run::ResumeOptions;
 pub use run_lock::is_training;
-pub use trainer::{Outcome, ResumeOptions, Trainer};
+pub use trainer::{Outcome, Trainer};
 
 use crate::config::RunConfig;
 use crate::retrieve::calibration::calibrate_run;

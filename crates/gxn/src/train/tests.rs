@@ -161,7 +161,7 @@ fn a_step_draws_one_view_and_everything_else_takes_their_mean() {
         half.save(folder.path().join("1.png")).unwrap();
         let features = folder.path().join("features");
         let (data, model) = setup(&config, Origin::New, None, &features, &Device::flex(), &()).unwrap();
-        assert_eq!(matches!(data.features, FeatureSource::Images { .. }), finetune);
+        assert_eq!(matches!(data.features, FeatureSource::Images(_)), finetune);
         let draw = |seed| -> Vec<f32> {
             let found = data.features.step_features(&model, &[1], Phase::Train { seed }, &Device::flex()).unwrap();
             found.into_data().iter().collect()
@@ -314,6 +314,33 @@ fn augmented_images_are_a_function_of_the_steps_seed() {
     assert_eq!(seen.len(), step(1).len());
     assert_ne!(seen, step(1));
     assert_eq!(sized(true, smaller, Phase::Evaluate), found(false, Phase::Evaluate));
+}
+
+/// Whatever was prepared, and in which order, a step sees what it would have seen without.
+#[test]
+fn prepared_images_are_those_of_their_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiny_config(folder.path(), Stage::Match);
+    (config.look.finetune, config.look.augment) = (true, true);
+    let (data, model) =
+        setup(&config, Origin::New, None, &folder.path().join("features"), &Device::flex(), &()).unwrap();
+    let step = |images: &[usize], seed| -> Vec<f32> {
+        let phase = Phase::Train { seed };
+        data.features.step_features(&model, images, phase, &Device::flex()).unwrap().into_data().iter().collect()
+    };
+    let expected = [step(&[1, 0], 1), step(&[1, 0], 2), step(&[0, 1], 2), step(&[0, 1], 3)];
+    let prepare = |images: &[usize], seed| data.features.prepare(images, Phase::Train { seed });
+    prepare(&[1, 0], 1);
+    prepare(&[1, 0], 2);
+    assert_eq!(step(&[1, 0], 1), expected[0]);
+    // Of other images, or once more: made when it is asked for.
+    assert_eq!(step(&[0, 1], 2), expected[2]);
+    assert_eq!(step(&[1, 0], 2), expected[1]);
+    assert_eq!(step(&[1, 0], 2), expected[1]);
+    // What a step leaves behind is given up.
+    (0..5).for_each(|seed| prepare(&[0, 1], seed));
+    assert_eq!(step(&[0, 1], 3), expected[3]);
+    assert_eq!(step(&[0, 1], 2), expected[2]);
 }
 
 /// Two images have the caption "green is here".

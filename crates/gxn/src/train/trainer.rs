@@ -10,7 +10,7 @@ use super::algorithm::matching::plateau;
 use super::caption_task::{self, CaptionTask};
 use super::event::{EpochReport, Event, StepReport, TrainObserver};
 use super::event_file::ReportTo;
-use super::health::{Checks, diverged, require_spread};
+use super::health::{Checks, require_spread};
 use super::image_task::ImageTask;
 use super::init_from::{initial_checkpoint, merged_checkpoint};
 use super::log::Log;
@@ -22,12 +22,12 @@ use super::run_lock::RunLock;
 use super::sample::Sample;
 use super::sampler::{Batch, epoch_batches};
 use super::setup::{Origin, setup};
-use super::state::{self, Machine, Position, RunFolder};
+use super::state::{Machine, Position, RunFolder};
 use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
-use crate::checkpoint::{Ancestor, Card, Checkpoint, StoredCheckpoint, short, weights};
-use crate::config::{DataConfig, RunConfig, SelectBy, Update};
-use crate::device::DeviceChoice;
+use crate::checkpoint::{Ancestor, Checkpoint};
+use crate::config::{RunConfig, SelectBy, Update};
+use crate::look::Phase;
 use crate::look::held_encoders::hold;
 use crate::model::Gxn;
 use gxn_base::{Error, Remedy, Result};
@@ -46,22 +46,13 @@ pub struct Outcome {
     pub best_rsum: f64,
 }
 
-/// What may be otherwise when a run is continued.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ResumeOptions {
-    /// Where its data are now. They have to be the same data: contents count, not paths.
-    pub data: Option<DataConfig>,
-    /// What computes from now on.
-    pub device: Option<DeviceChoice>,
-}
-
 /// A run: data, network, optimisers and position.
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) config: RunConfig,
-    run: RunFolder,
+    pub(super) run: RunFolder,
     /// Held as long as this may write; a rehearsal has none.
-    lock: Option<RunLock>,
+    pub(super) lock: Option<RunLock>,
     pub(super) data: TrainingData,
     pub(super) model: Network,
     /// Moving average of the weights, evaluated and saved in place of them.
@@ -69,7 +60,7 @@ pub struct Trainer {
     pub(super) optimisers: Optimisers,
     pub(super) captions: Option<CaptionTask>,
     pub(super) images: Option<ImageTask>,
-    ancestry: Vec<Ancestor>,
+    pub(super) ancestry: Vec<Ancestor>,
     pub(super) position: Position,
     pub(super) device: Device,
     report_to: ReportTo,
@@ -123,67 +114,6 @@ impl Trainer {
             Ok(model)
         })?;
         trainer.ancestry = ancestry.unwrap_or_default();
-        Ok(trainer)
-    }
-
-    /// Continues the run in `run` after its last saved step: on the CPU bit for bit as if it had not stopped, on a GPU closely.
-    ///
-    /// # Errors
-    /// When there is nothing to resume, the data changed, or a file is damaged; and [`Kind::Busy`](gxn_base::Kind::Busy) when
-    /// another trainer has the run.
-    pub fn resume(run: &Path, features: &Path, observer: &dyn TrainObserver) -> Result<Self> {
-        Self::resume_with(run, &ResumeOptions::default(), features, observer)
-    }
-
-    /// The same with data at other places, or on another device.
-    ///
-    /// # Errors
-    /// As [`Trainer::resume`].
-    pub fn resume_with(
-        run: &Path,
-        options: &ResumeOptions,
-        features: &Path,
-        observer: &dyn TrainObserver,
-    ) -> Result<Self> {
-        let folder = RunFolder(run.to_path_buf());
-        let last = run.join("last");
-        let is_saved = || last.join("trainer.json").exists();
-        // A run that is being made has nothing but its lock.
-        let lock = if is_saved() || RunLock::is_there(run) { Some(RunLock::claim(run)?) } else { None };
-        if !is_saved() {
-            return Err(Error::not_found(run.display().to_string(), "no saved step", "a run with a `last` checkpoint")
-                .with_remedy(Remedy::StartRun));
-        }
-        let (mut position, mut arrays) = state::read(&last)?;
-        // Runs of before there was a choice were all chosen by rsum.
-        position.best_score = position.best_score.or(Some(position.best_rsum));
-        let stored = StoredCheckpoint::open(&last)?;
-        let choice = options.device.unwrap_or(stored.config.train.device);
-        note_inexact(&position.machine, &Machine::here(choice), observer);
-        let device = choice.open()?;
-        let saved = stored.load(&device)?;
-        let place = last.join("trainer.safetensors").display().to_string();
-        let origin = Origin::Resumed(&saved);
-        let mut config = saved.config.clone();
-        config.look.held_in = Some(run.to_path_buf());
-        config.train.device = choice;
-        config.data = match &options.data {
-            Some(data) => data.clone(),
-            None => config.data.located(&saved.card.data_from_run, run),
-        };
-        let mut trainer = Self::assemble(config, folder, origin, None, features, observer, |data, model| {
-            same_data(&position, data)?;
-            weights::assign(model, weights::take_prefix(&mut arrays, "model"), &place)
-        })?;
-        trainer.lock = lock;
-        let moments = state::optimiser_states(arrays, &position.optimiser_steps, &place)?;
-        trainer.optimisers.restore(moments, &trainer.model)?;
-        trainer.position = position;
-        trainer.ancestry = saved.card.ancestry;
-        trainer.average = trainer.average.map(|_| saved.model);
-        if trainer.run.checkpoint(trainer.position.best_step).is_dir() {
-            trainer.run.point("best", trainer.position.best_step)?;
-        }
         Ok(trainer)
     }
 
@@ -256,7 +186,7 @@ impl Trainer {
             let start = Instant::now();
             let batches = self.batches(self.position.epoch);
             while self.position.batch < batches.len() {
-                let report = self.guarded_step(&batches[self.position.batch], batches.len())?;
+                let report = self.guarded_step(&batches)?;
                 log.step(&report)?;
                 observer.event(&Event::Step(report));
                 let in_epoch = self.position.batch < batches.len();
@@ -276,15 +206,19 @@ impl Trainer {
         Ok(self.outcome())
     }
 
-    /// [`Trainer::step`], where a device that gives up is an error: its interface panics when a result is read. Nothing of such a
-    /// step is saved.
-    fn guarded_step(&mut self, batch: &Batch, steps_per_epoch: usize) -> Result<StepReport> {
-        let device = self.config.train.device;
+    /// [`Trainer::step`] with the next of these batches, where a device that gives up is an error: its interface panics when a
+    /// result is read. Nothing of such a step is saved.
+    fn guarded_step(&mut self, batches: &[Batch]) -> Result<StepReport> {
+        let (device, at) = (self.config.train.device, self.position.batch);
         if device.is_cpu() {
-            return self.step(batch, steps_per_epoch);
+            return self.step(&batches[at], batches.len());
+        }
+        // While the device computes this step, the CPU makes the images of the one behind it.
+        if let Some(next) = batches.get(at + 1) {
+            self.data.features.prepare(&next.images, Phase::Train { seed: self.step_seed(self.position.step + 1) });
         }
         let what = format!("step {}", self.position.step + 1);
-        device.guarded(&what, batch.captions.len(), || self.step(batch, steps_per_epoch))?
+        device.guarded(&what, batches[at].captions.len(), || self.step(&batches[at], batches.len()))?
     }
 
     fn stopped(&self, observer: &dyn TrainObserver) -> Result<Outcome> {
@@ -367,7 +301,7 @@ impl Trainer {
     }
 
     /// What the best epoch is chosen by: higher is better.
-    fn selection_score(&self, validation: &Validation) -> f64 {
+    pub(super) fn selection_score(&self, validation: &Validation) -> f64 {
         match self.config.train.select_by {
             SelectBy::Rsum => validation.rsum,
             SelectBy::Cider => validation.generated.get(caption_task::CIDER).unwrap_or(0.0),
@@ -387,7 +321,7 @@ impl Trainer {
     }
 
     /// The network that is evaluated and saved: the average of the weights, or the weights.
-    fn evaluated(&self) -> Gxn {
+    pub(super) fn evaluated(&self) -> Gxn {
         self.average.clone().unwrap_or_else(|| self.model.valid())
     }
 
@@ -416,91 +350,6 @@ impl Trainer {
         Ok(validation)
     }
 
-    /// Saves the current step as `last`, and as `best` if it is.
-    fn save(&mut self, validation: &Validation, best: bool) -> Result<()> {
-        if best {
-            self.position.best_rsum = validation.rsum;
-            self.position.best_score = Some(self.selection_score(validation));
-            self.position.best_epoch = self.position.epoch;
-            self.position.best_step = self.position.step;
-        }
-        self.write_checkpoint(Some(validation))?;
-        // `last` knows which step is the best: killed in between, resuming sets `best` right.
-        self.run.point("last", self.position.step)?;
-        if best {
-            self.run.point("best", self.position.step)?;
-        }
-        self.run.remove_unlinked()
-    }
-
-    fn save_last(&mut self) -> Result<()> {
-        self.write_checkpoint(None)?;
-        self.run.point("last", self.position.step)?;
-        self.run.remove_unlinked()
-    }
-
-    fn write_checkpoint(&mut self, validation: Option<&Validation>) -> Result<()> {
-        let path = self.run.checkpoint(self.position.step);
-        if path.exists() {
-            std::fs::remove_dir_all(&path).map_err(|e| Error::io("cannot replace", &path, e))?;
-        }
-        let checkpoint = self.checkpoint(validation);
-        self.finite_weights(&checkpoint)?;
-        let (mut arrays, steps) = state::optimiser_arrays(self.optimisers.state());
-        self.position.optimiser_steps = steps;
-        weights::put_prefix(&mut arrays, "model", weights::collect(&*self.model));
-        let position = &self.position;
-        gxn_base::fs::build_folder_atomically(&path, |folder| {
-            checkpoint.write(folder)?;
-            state::write(folder, position, &arrays)
-        })
-    }
-
-    /// The network as it stands, with all that using it needs.
-    pub fn checkpoint(&self, validation: Option<&Validation>) -> Checkpoint {
-        let validation = validation.map(Validation::by_name).unwrap_or_default();
-        Checkpoint {
-            config: self.config.clone(),
-            vocabulary: self.vocabulary().clone(),
-            pipeline: self.data.input.clone(),
-            model: self.evaluated(),
-            frozen: self.data.frozen.clone(),
-            card: Card {
-                program: format!("gxn {}", env!("CARGO_PKG_VERSION")),
-                dataset: self.data.dataset.name.clone(),
-                data_sha: self.position.data_sha.clone(),
-                data_from_run: self.config.data.places_from(&self.run.0),
-                train_images: self.data.train_images.len(),
-                train_captions: self.data.train_captions.len(),
-                seed: self.config.train.seed,
-                step: self.position.step,
-                epoch: self.position.epoch,
-                match_steps: Some(self.position.match_steps),
-                ancestry: self.ancestry.clone(),
-                validation,
-                licence_note: self.licence_note(),
-            },
-        }
-    }
-
-    fn licence_note(&self) -> String {
-        let images = match &self.data.encoders.images {
-            Some(tower) if tower.files().is_some() => "embeddings from files",
-            Some(_) => "pretrained encoder",
-            None => "CNN weights",
-        };
-        format!("the model inherits the terms of its images, captions, {images} and word vectors")
-    }
-
-    /// Refuses to save weights that no program could read again.
-    fn finite_weights(&self, checkpoint: &Checkpoint) -> Result<()> {
-        let arrays = weights::collect(&checkpoint.model);
-        let bad = arrays.iter().find_map(|(name, array)| Some((name, array.values.iter().find(|x| !x.is_finite())?)));
-        let Some((name, value)) = bad else { return Ok(()) };
-        let what = format!("{name} after step {}", self.position.step);
-        Err(diverged(what, value.to_string(), "finite numbers", &self.config.train))
-    }
-
     /// The words of the train captions.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.data.vocabulary
@@ -509,7 +358,7 @@ impl Trainer {
     /// Does the first `steps` steps and saves nothing.
     pub(super) fn first_steps(&mut self, steps: usize) -> Result<Vec<StepReport>> {
         let batches = self.batches(self.position.epoch);
-        batches.iter().take(steps).map(|batch| self.guarded_step(batch, batches.len())).collect()
+        (0..steps.min(batches.len())).map(|_| self.guarded_step(&batches)).collect()
     }
 
     fn outcome(&self) -> Outcome {
@@ -522,30 +371,7 @@ impl Trainer {
     }
 }
 
-/// Says where a run that was saved on `before` and continues on `here` will not be bit-equal to one that never stopped.
-fn note_inexact(before: &Machine, here: &Machine, observer: &dyn TrainObserver) {
-    if before != here {
-        observer.note(&format!(
-            "warning: the run was saved on {before} and continues on {here}: results will be close, not bit-equal"
-        ));
-    } else if !here.device.is_cpu() {
-        observer
-            .note(&format!("note: on {} a resumed run is close to one that never stopped, not bit-equal", here.device));
-    }
-}
-
 /// Whether rows are not all the same.
 fn differ<'a, T: PartialEq + 'a>(mut rows: impl Iterator<Item = &'a [T]>) -> bool {
     rows.next().is_some_and(|first| rows.any(|row| row != first))
-}
-
-/// Refuses other data than when the run began.
-fn same_data(position: &Position, data: &TrainingData) -> Result<()> {
-    let found = data.dataset.hash();
-    if found == position.data_sha {
-        return Ok(());
-    }
-    let expected = format!("{}, as when the run began", short(&position.data_sha));
-    Err(Error::conflict("the dataset", short(&found), expected)
-        .with_hint("captions, ids or splits changed; start a new run"))
 }

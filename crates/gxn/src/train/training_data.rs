@@ -13,6 +13,7 @@ use super::feature_source::FeatureSource;
 use super::image_pipeline::input_of;
 use super::sample::Sample;
 use super::sampler::Batch;
+use super::train_images::TrainImages;
 use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, LookConfig, RunConfig, Update, expand};
 use crate::look::backbone::Backbone;
@@ -355,11 +356,11 @@ fn decoded_images(
     progress: &dyn Progress,
 ) -> Result<FeatureSource> {
     let sources = dataset.images.iter().map(|image| image.source.clone()).collect();
-    let (features, bad) = FeatureSource::decode(sources, input.clone(), augmented, progress)?;
+    let (images, bad) = TrainImages::decode(sources, input.clone(), augmented, progress)?;
     leave_out(dataset, bad, progress)?;
     let contents = dataset.images.par_iter().map(|image| image.content.map_or_else(|| image.source.content_hash(), Ok));
     report_leaks(dataset, &contents.collect::<Result<Vec<_>>>()?, progress)?;
-    Ok(features)
+    Ok(FeatureSource::Images(images))
 }
 
 /// Features from the cache in the folder `features`; missing ones are computed by `network`. Images that cannot be read leave

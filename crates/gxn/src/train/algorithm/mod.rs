@@ -73,7 +73,7 @@ impl Trainer {
         let t = &self.config.train;
         let mut step = Step {
             batch,
-            seed: mix(mix(t.seed, 0x57e9), self.position.step),
+            seed: self.step_seed(self.position.step),
             rate: learning_rate(t, self.position.step, steps_per_epoch),
             reported: (0.0, 0.0),
             metrics: NamedMetrics::default(),
@@ -106,6 +106,11 @@ impl Trainer {
             metrics: step.metrics,
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Decides all that is random in a step.
+    pub(super) fn step_seed(&self, step: u64) -> u64 {
+        mix(mix(self.config.train.seed, 0x57e9), step)
     }
 
     /// The updates of the current epoch: at the beginning of a run perhaps Match alone, whatever its stage.

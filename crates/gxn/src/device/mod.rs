@@ -1,9 +1,10 @@
 //! [`DeviceChoice`]: what computes, the CPU or a GPU of this machine. The one place that turns the choice into a device of the
 //! tensor framework; nothing else may rely on a default, which changes with the features of the build.
 
+mod card;
+
 use std::any::Any;
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,12 +12,14 @@ pub use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
 use burn::tensor::DeviceType;
 use burn::tensor::Tensor;
+pub use card::PresentGpu;
 use serde::{Deserialize, Serialize};
 
 use gxn_base::words::counted;
 use gxn_base::{Error, Remedy, Result};
 
-static GPU_IN_USE: Mutex<Option<DeviceChoice>> = Mutex::new(None);
+/// The GPUs that this process has opened, in that order.
+static OPEN_GPUS: Mutex<Vec<(DeviceChoice, Device)>> = Mutex::new(Vec::new());
 
 /// What a device is reached through. All but the CPU need the feature of their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,21 +46,26 @@ impl Interface {
         }
     }
 
-    /// The devices of this machine in the order of their driver; none where this build lacks the interface.
-    fn devices(self) -> Option<Vec<Device>> {
+    /// What finds its devices, in the order of their driver; none where this build lacks the interface.
+    fn enumeration(self) -> Option<fn() -> Vec<Device>> {
         match self {
-            Self::Cpu => Some(vec![Device::flex()]),
+            Self::Cpu => Some(|| vec![Device::flex()]),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Some(Device::enumerate(DeviceType::Cuda).into_iter().collect()),
+            Self::Cuda => Some(|| Device::enumerate(DeviceType::Cuda).into_vec()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Some(Device::enumerate(DeviceType::Wgpu).into_iter().collect()),
+            Self::Wgpu => Some(|| Device::enumerate(DeviceType::Wgpu).into_vec()),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => Some(Device::enumerate(DeviceType::Vulkan).into_iter().collect()),
+            Self::Vulkan => Some(|| Device::enumerate(DeviceType::Vulkan).into_vec()),
             #[cfg(feature = "metal")]
-            Self::Metal => Some(Device::enumerate(DeviceType::Metal).into_iter().collect()),
+            Self::Metal => Some(|| Device::enumerate(DeviceType::Metal).into_vec()),
             #[allow(unreachable_patterns)] // in a build with every feature
             _ => None,
         }
+    }
+
+    /// Whether this build has it.
+    fn is_built(self) -> bool {
+        self.enumeration().is_some()
     }
 }
 
@@ -79,13 +87,17 @@ impl DeviceChoice {
         self.interface == Interface::Cpu
     }
 
-    /// The device, after a first sum on it that shows that it computes.
+    /// The device; a GPU after a first sum on it that shows that it computes. One that is open is not opened again.
     ///
     /// # Errors
     /// When this build lacks the interface, this machine has no such device, or the device does not compute.
     pub fn open(self) -> Result<Device> {
+        let mut open = OPEN_GPUS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, device)) = open.iter().find(|(choice, _)| *choice == self) {
+            return Ok(device.clone());
+        }
         let what = format!("the device {self}");
-        let Some(mut devices) = self.interface.devices() else {
+        let Some(enumerate) = self.interface.enumeration() else {
             let name = self.interface.name();
             return Err(Error::unsupported(
                 what,
@@ -94,7 +106,7 @@ impl DeviceChoice {
             )
             .with_remedy(Remedy::BuildWith(name)));
         };
-        let number = self.number.unwrap_or(0);
+        let (mut devices, number) = (enumerate(), self.number.unwrap_or(0));
         if number >= devices.len() {
             let found = format!("{} of {}", counted(devices.len(), "device"), self.interface.name());
             let expected = if devices.is_empty() { "at least one".into() } else { "a number below that".to_owned() };
@@ -104,7 +116,7 @@ impl DeviceChoice {
         if !self.is_cpu() {
             computes(&device)
                 .map_err(|found| Error::unsupported(what, found, "a sum").with_remedy(Remedy::ChooseDevice))?;
-            *GPU_IN_USE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+            open.push((self, device.clone()));
         }
         Ok(device)
     }
@@ -135,10 +147,10 @@ impl DeviceChoice {
 
     /// The GPU that this process opened last, if it opened one: where something panics, its interface may be the cause.
     pub fn gpu_in_use() -> Option<Self> {
-        *GPU_IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
+        OPEN_GPUS.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(choice, _)| *choice)
     }
 
-    /// What the device is called: for a GPU its interface and its own name.
+    /// What the device is called: for a GPU its interface, its own name and, where its driver says so, its memory.
     ///
     /// # Errors
     /// As [`DeviceChoice::open`].
@@ -146,8 +158,7 @@ impl DeviceChoice {
         if self.is_cpu() {
             return Ok(format!("CPU ({})", instruction_sets()));
         }
-        let device = self.open()?;
-        Ok(name_of(&device).map_or_else(|| self.to_string(), |name| format!("{self} ({name})")))
+        Ok(card::describe(&self.open()?).map_or_else(|| self.to_string(), |card| format!("{self} ({card})")))
     }
 }
 
@@ -174,17 +185,6 @@ fn is_out_of_memory(said: &str) -> bool {
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message").to_owned()
-}
-
-/// The name that a driver gives its device.
-#[cfg(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal"))]
-fn name_of(device: &Device) -> Option<String> {
-    device.identity().map(|identity| identity.name)
-}
-
-#[cfg(not(any(feature = "cuda", feature = "wgpu", feature = "vulkan", feature = "metal")))]
-fn name_of(_: &Device) -> Option<String> {
-    None
 }
 
 /// Instruction sets that the kernels of the CPU use.
@@ -243,38 +243,6 @@ impl From<DeviceChoice> for String {
     }
 }
 
-/// A GPU that this machine seems to have: its maker, and the feature whose build can use it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PresentGpu {
-    /// Who made it.
-    pub maker: &'static str,
-    /// The feature for it.
-    pub feature: &'static str,
-    /// Whether this build has the feature.
-    pub is_built: bool,
-}
-
-impl PresentGpu {
-    /// The GPU whose driver has left its files below `root`, usually `/`; none is opened.
-    pub fn find(root: &Path) -> Option<Self> {
-        // NVIDIA's kernel module; AMD's compute interface, which integrated graphics of other makers lack.
-        let known = [("NVIDIA", "proc/driver/nvidia/version", Interface::Cuda), ("AMD", "dev/kfd", Interface::Wgpu)];
-        let (maker, _, interface) = known.into_iter().find(|(_, file, _)| root.join(file).exists())?;
-        Some(Self { maker, feature: interface.name(), is_built: is_built(interface) })
-    }
-}
-
-/// Whether this build has the interface.
-fn is_built(interface: Interface) -> bool {
-    match interface {
-        Interface::Cpu => true,
-        Interface::Cuda => cfg!(feature = "cuda"),
-        Interface::Wgpu => cfg!(feature = "wgpu"),
-        Interface::Vulkan => cfg!(feature = "vulkan"),
-        Interface::Metal => cfg!(feature = "metal"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_in_names_its_feature() {
-        for interface in Interface::ALL.into_iter().filter(|&interface| !is_built(interface)) {
+        for interface in Interface::ALL.into_iter().filter(|interface| !interface.is_built()) {
             let error = DeviceChoice { interface, number: None }.open().unwrap_err();
             assert_eq!((error.kind(), error.remedy()), (Kind::Unsupported, Some(&Remedy::BuildWith(interface.name()))));
         }
@@ -308,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_number_beyond_the_devices_is_refused_with_how_many_there_are() {
-        for interface in Interface::ALL.into_iter().filter(|&interface| is_built(interface)) {
-            let count = interface.devices().unwrap().len();
+        for interface in Interface::ALL.into_iter().filter(|interface| interface.is_built()) {
+            let count = interface.enumeration().unwrap()().len();
             let error = DeviceChoice { interface, number: Some(count) }.open().unwrap_err();
             let found = format!("{} of {}", counted(count, "device"), interface.name());
             assert_eq!((error.kind(), error.found()), (Kind::NotFound, Some(found.as_str())));
@@ -331,18 +299,5 @@ mod tests {
         assert_eq!((error.found(), error.remedy()), (Some("lost"), Some(&Remedy::ChooseDevice)));
         let error = device.failure("index", &"out of device memory");
         assert_eq!((error.what(), error.found()), ("index on wgpu", Some("too little memory")));
-    }
-
-    #[test]
-    fn a_gpu_is_known_by_the_files_of_its_driver() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(PresentGpu::find(root.path()), None);
-        std::fs::create_dir_all(root.path().join("dev")).unwrap();
-        std::fs::write(root.path().join("dev/kfd"), "").unwrap();
-        assert_eq!(PresentGpu::find(root.path()).unwrap().maker, "AMD");
-        std::fs::create_dir_all(root.path().join("proc/driver/nvidia")).unwrap();
-        std::fs::write(root.path().join("proc/driver/nvidia/version"), "").unwrap();
-        let found = PresentGpu::find(root.path()).unwrap();
-        assert_eq!((found.maker, found.feature, found.is_built), ("NVIDIA", "cuda", cfg!(feature = "cuda")));
     }
 }
