@@ -60,6 +60,10 @@ fi
 cargo build --release -p gxn-cli --features "$FEATURE" --locked
 export GXN=$PWD/target/release/gxn GXN_DEVICE=$DEVICE SEEDS=${SEEDS:-1}
 . runs/setup.sh
+# Features of a sample, and steps: images a second on the device and on the CPU.
+for device in "$DEVICE" cpu; do
+    once "dry-run-${device/:/-}.txt" "$GXN" train configs/flickr8k.toml --dry-run --device "$device"
+done
 # The setting of runs/flickr8k_paper.sh; its log has the seconds of every epoch.
 train "$(basename "$OUT")-paper" configs/flickr8k.toml
 evaluate "$(basename "$OUT")-paper" val

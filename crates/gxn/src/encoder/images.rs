@@ -74,7 +74,7 @@ enum Read<'a> {
     Pixels(Cow<'a, RgbImage>, Option<ContentHash>),
 }
 
-/// Images that a pretrained encoder sees together; all are decoded at once.
+/// Images that a pretrained encoder, or a CNN on a GPU, sees together; all are decoded at once.
 const TOGETHER: usize = 16;
 
 impl Encoder {
@@ -135,7 +135,7 @@ impl Encoder {
         limits: &ImageLimits,
     ) -> Result<Vec<Result<ImageFeature>>> {
         match &self.network {
-            Network::Trained(trained) if trained.encoders.images.is_none() => {
+            Network::Trained(trained) if trained.is_fed_one_by_one() => {
                 let feature = |&image: &I| self.image_feature(image, limits);
                 let found: Vec<_> = images.par_iter().with_max_len(1).map(feature).collect();
                 if found.iter().any(Result::is_err) {
@@ -167,7 +167,7 @@ impl Encoder {
         Ok(found)
     }
 
-    /// The features of a few images, which a pretrained encoder sees as one batch.
+    /// The features of a few images, which `embed` sees as one batch.
     fn features_together<'a, I: Into<ImageInput<'a>> + Copy + Sync>(
         &self,
         embed: &dyn Fn(&[RgbImage]) -> Result<Vec<f32>>,

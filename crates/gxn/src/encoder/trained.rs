@@ -111,6 +111,11 @@ impl Trained {
         self.config().look.feature_dim()
     }
 
+    /// Whether every core makes the feature of an image by itself.
+    pub(super) fn is_fed_one_by_one(&self) -> bool {
+        self.encoders.images.is_none() && self.device == Device::flex()
+    }
+
     /// The feature of an image, mean over the model's views, `[F]`.
     pub(super) fn feature(&self, image: &RgbImage) -> Result<Vec<f32>> {
         self.features()?.mean_features(std::slice::from_ref(image))
@@ -149,7 +154,8 @@ impl Trained {
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if self.features.get().is_none() {
             let read = || {
-                Ok::<_, Error>(FeatureNetwork::cnn(&self.stored.backbone(&Device::flex())?, self.pipeline().clone()))
+                let backbone = self.stored.backbone(&Device::flex())?;
+                Ok::<_, Error>(FeatureNetwork::cnn(&backbone, self.pipeline().clone(), &self.device))
             };
             let features = apart(read)?;
             return Ok(self.features.get_or_init(|| features));

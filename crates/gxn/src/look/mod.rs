@@ -1,6 +1,7 @@
 //! LOOK: images and captions become embeddings (paper §3.2, spec §3–4).
 
 pub mod backbone;
+mod cnn_on_device;
 mod embedding_files;
 pub mod feature_network;
 pub mod features;
@@ -17,6 +18,7 @@ pub mod sentence_encoder;
 pub mod text_encoder;
 mod unit_length;
 
+pub use cnn_on_device::CnnOnDevice;
 pub use embedding_files::EmbeddingFiles;
 pub use feature_network::FeatureNetwork;
 pub use image_encoder::ImageEncoder;

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
@@ -18,6 +17,8 @@ use crate::encoder::{Encoder, ImageFeature, ImageInput};
 
 /// Images that are encoded together; the unit of progress.
 const BATCH: usize = 64;
+/// Images whose files are in memory at once, at least.
+const TOGETHER: usize = 16;
 /// Captions that are encoded together.
 const CAPTION_BATCH: usize = 1024;
 /// Work of this long is kept, whatever happens next.
@@ -174,33 +175,47 @@ impl<'a> Indexer<'a> {
         Ok(())
     }
 
-    /// The content of each image, and what the CNN makes of those whose content is new, on all cores. Of several images of
+    /// The content of each image, and what the encoder makes of those whose content is new, on all cores. Of several images of
     /// one content one is encoded.
     fn read(&mut self, batch: &[(&ImageFile, FileStamp)]) -> Result<Vec<Read>> {
-        let Self { encoder, writer, limits, .. } = self;
-        let index = Mutex::new((writer, HashSet::new()));
-        let read = |&(image, _): &(&ImageFile, FileStamp)| {
-            let bytes = match read_limited(&image.source, limits) {
-                Ok(bytes) => bytes,
-                Err(error) => return Ok(Err(error)),
-            };
-            let hash = ContentHash::of(&bytes);
-            let content = hash.to_string();
-            let is_new = {
-                let mut index = index.lock().unwrap_or_else(PoisonError::into_inner);
-                let (writer, begun) = &mut *index;
-                writer.image_of_content(&content)?.is_none() && begun.insert(content.clone())
-            };
-            if !is_new {
-                return Ok(Ok((content, None)));
+        let together = TOGETHER.max(2 * rayon::current_num_threads());
+        let mut found = Vec::with_capacity(batch.len());
+        for batch in batch.chunks(together) {
+            self.read_together(batch, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// [`Indexer::read`] for a few images, whose files are all in memory.
+    fn read_together(&mut self, batch: &[(&ImageFile, FileStamp)], found: &mut Vec<Read>) -> Result<()> {
+        let (encoder, limits) = (self.encoder, self.limits);
+        let files: Vec<Result<(Vec<u8>, ContentHash)>> = (batch.par_iter())
+            .map(|(image, _)| {
+                let bytes = read_limited(&image.source, &limits)?;
+                let hash = ContentHash::of(&bytes);
+                Ok((bytes, hash))
+            })
+            .collect();
+        let (mut begun, mut new) = (HashSet::new(), Vec::new());
+        for (slot, file) in files.iter().enumerate() {
+            let Ok((bytes, hash)) = file else { continue };
+            if self.writer.image_of_content(&hash.to_string())?.is_none() && begun.insert(*hash) {
+                new.push((slot, bytes, *hash));
             }
-            let name = image.source.to_string();
-            let input = ImageInput::Bytes { bytes: &bytes, name: &name, content: Some(hash) };
-            // Of a list, so that a CNN that cannot be read is no fault of the image.
-            let feature = encoder.image_features(&[input], limits)?.remove(0);
-            Ok(feature.map(|found| (content, Some(found))))
-        };
-        batch.par_iter().map(read).collect()
+        }
+        let names: Vec<String> = new.iter().map(|(slot, ..)| batch[*slot].0.source.to_string()).collect();
+        let inputs = new.iter().zip(&names);
+        let inputs: Vec<ImageInput<'_>> =
+            inputs.map(|((_, bytes, hash), name)| ImageInput::Bytes { bytes, name, content: Some(*hash) }).collect();
+        let slots = new.iter().map(|(slot, ..)| *slot);
+        let mut features: HashMap<usize, Result<ImageFeature>> =
+            slots.zip(encoder.image_features(&inputs, &limits)?).collect();
+        found.extend(files.into_iter().enumerate().map(|(slot, file)| {
+            let (_, hash) = file?;
+            let feature = features.remove(&slot).transpose()?;
+            Ok((hash.to_string(), feature))
+        }));
+        Ok(())
     }
 
     /// Gives an image to a content that the index holds. False, and nothing done, if it does not.

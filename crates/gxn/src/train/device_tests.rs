@@ -2,7 +2,10 @@
 //!
 //! The device is `wgpu`, which a software driver serves on a machine without a GPU; `GXN_TEST_DEVICE=cuda` names another.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
 
 use super::fixture::{tiny_batch, tiny_config, trainer_of};
 use super::trainer::Trainer;
@@ -12,8 +15,11 @@ use crate::config::{RunConfig, Stage};
 use crate::device::DeviceChoice;
 use crate::encoder::Encoder;
 use crate::evaluate::{EncodeOptions, encode_dataset};
+use crate::look::backbone::{Backbone, BackboneKind};
+use crate::look::features::FeatureStore;
+use crate::look::{FeatureNetwork, ImagePipeline};
 use crate::train::training_data::open_configured;
-use gxn_data::Split;
+use gxn_data::{ContentHash, ImageSource, Split, View};
 
 /// Largest difference between the devices, relative for values above 1.
 const TOLERANCE: f32 = 1e-3;
@@ -108,6 +114,43 @@ on_a_device! {
     /// The CNN's convolutions and their gradients.
     fn a_step_that_trains_the_cnn_is_that_of_the_cpu() {
         steps_are_equal(Stage::Match, "with the CNN", &|config| config.look.finetune = true);
+    }
+}
+
+on_a_device! {
+    /// A CNN that is not trained: its features one by one, and in the store of a run.
+    fn features_are_those_of_the_cpu() {
+        let folder = tempfile::tempdir().unwrap();
+        let images: Vec<image::RgbImage> = (0..40u8)
+            .map(|at| image::RgbImage::from_fn(70, 64, |x, y| image::Rgb([3 * x as u8, 4 * y as u8, 6 * at])))
+            .collect();
+        let sources: Vec<ImageSource> = (images.iter().enumerate())
+            .map(|(at, image)| {
+                let path = folder.path().join(format!("{at}.png"));
+                image.save(&path).unwrap();
+                ImageSource::File(path)
+            })
+            .collect();
+        let views = vec![View::FULL, View { flip: true, ..View::FULL }];
+        for kind in [BackboneKind::Small, BackboneKind::EfficientNetLite0] {
+            let backbone = Backbone::random(kind, &Device::flex(), 3);
+            let pipeline = ImagePipeline { preprocess: kind.preprocess().with_side(64), views: views.clone() };
+            let found = [device(), DeviceChoice::CPU].map(|choice| {
+                let network = FeatureNetwork::cnn(&backbone, pipeline.clone(), &choice.open().unwrap());
+                let means = network.mean_features(&images).unwrap();
+                let store = folder.path().join(format!("{kind:?} {choice}"));
+                let (store, contents, dropped) =
+                    FeatureStore::build(&store, &network, &sources, &mut |_| ControlFlow::Continue(())).unwrap();
+                assert!(dropped.is_empty());
+                let row = |content: ContentHash| store.row(&content).unwrap().iter().map(|x| x.to_f32());
+                let rows = contents.into_iter().flatten().flat_map(row).collect();
+                [("means".to_owned(), means), ("rows".to_owned(), rows)]
+            });
+            let [found, expected] = found;
+            let (difference, name) = largest_difference(&found, &expected);
+            println!("features of {kind:?}: {difference:.1e} ({name})");
+            assert!(difference <= TOLERANCE, "{kind:?}: {difference} at {name}");
+        }
     }
 }
 

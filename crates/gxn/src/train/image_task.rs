@@ -116,7 +116,7 @@ impl ImageTask {
         let rows: Vec<usize> = self.sentences.iter().map(|&(row, _)| row).collect();
         let photos = photos.permuted(&rows);
         let backbone = data.frozen.as_ref().or(model.backbone.as_ref());
-        let network = feature_network(&data.encoders, backbone, &data.input)?;
+        let network = feature_network(&data.encoders, backbone, &data.input, device)?;
         let encoded = encoded(model, &network, &first, device)?;
         let ranks = own_image_ranks(&encoded, &photos)?;
         let found = [(SAME_SENTENCE, mean(same)), (OTHER_SENTENCE, mean(other)), (OWN_PHOTO, mean(ranks))];

@@ -103,7 +103,12 @@ fn feature_estimate(
     let device = Device::flex();
     let first = initial_checkpoint(config, &device)?.map(|(first, _)| first);
     let backbone = backbone_for(config, first.as_ref(), &device)?;
-    let network = feature_network(&encoders, backbone.as_ref(), &input_for(config, first.as_ref()))?;
+    let network = feature_network(
+        &encoders,
+        backbone.as_ref(),
+        &input_for(config, first.as_ref()),
+        &config.train.device.open()?,
+    )?;
     network.load()?; // no part of an image's time
     let chosen = sample.of(dataset, config);
     let sources: Vec<ImageSource> = chosen.into_iter().map(|at| dataset.images[at].source.clone()).collect();

@@ -6,19 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 
 use super::augmentation::Augmentation;
 use crate::look::backbone::{Backbone, Inference};
-use crate::look::{ImagePipeline, Phase};
+use crate::look::{CnnOnDevice, ImagePipeline, Phase};
 use crate::seed::mix;
 use gxn_base::{Error, Kind, Progress, Result};
 use gxn_data::{ImageLimits, ImageSource, Preprocess, load_image};
 
 /// Bytes of decoded images that are kept; beyond it an image is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
+
+/// Images that a CNN on a GPU sees together.
+const TOGETHER: usize = 64;
 
 /// The images of a dataset, by their position in it.
 #[derive(Debug)]
@@ -121,6 +125,15 @@ impl TrainImages {
     /// # Errors
     /// When an image can no longer be read.
     pub fn mean_features(&self, backbone: &Backbone, images: &[usize]) -> Result<Vec<f32>> {
+        let device = backbone.devices().first().cloned().unwrap_or_else(Device::flex);
+        if device != Device::flex() {
+            let network = CnnOnDevice::new(backbone, self.images.input.clone(), &device);
+            let features = images.chunks(TOGETHER).map(|images| {
+                let pixels: Result<Vec<_>> = images.par_iter().map(|&image| self.images.image(image)).collect();
+                Ok(network.mean_features(&pixels?))
+            });
+            return Ok(features.collect::<Result<Vec<_>>>()?.concat());
+        }
         let inference = Inference::new(backbone);
         let feature = |&image: &usize| self.images.input.mean_feature(&inference, &*self.images.image(image)?);
         let features: Result<Vec<Vec<f32>>> = images.par_iter().map(feature).collect();

@@ -97,7 +97,7 @@ impl TrainingData {
         note_cut_texts(texts, &config.data, dataset.account.strict, progress)?;
         let input = input_for(config, saved);
         let encoders = PretrainedEncoders::open(config)?;
-        // One that is not trained makes features on the CPU, in kernels of our own.
+        // One that is not trained is kept as it was read, and makes features wherever training computes.
         let cnn_device = if config.look.finetune { device } else { &Device::flex() };
         let backbone = backbone_for(config, saved, cnn_device)?;
         let (features, trained, frozen) = match backbone {
@@ -111,7 +111,7 @@ impl TrainingData {
                 (FeatureSource::Stored { rows, width: files.width() }, None, None)
             }
             frozen => {
-                let network = feature_network(&encoders, frozen.as_ref(), &input)?;
+                let network = feature_network(&encoders, frozen.as_ref(), &input, device)?;
                 (cached_features(&mut dataset, &network, folder, progress)?, None, frozen)
             }
         };
@@ -308,15 +308,16 @@ fn refuse_generator(config: &RunConfig, files: &EmbeddingFiles) -> Result<()> {
     if config.train.stage.has(Update::Generator) { Err(files.refusal("a generated image")) } else { Ok(()) }
 }
 
-/// What makes the features of images where it is not trained.
+/// What makes the features of images where it is not trained; a CNN computes on `device`.
 pub(super) fn feature_network(
     encoders: &PretrainedEncoders,
     backbone: Option<&Backbone>,
     input: &ImagePipeline,
+    device: &Device,
 ) -> Result<FeatureNetwork> {
     match (&encoders.images, backbone) {
         (Some(tower), _) => Ok(FeatureNetwork::Tower(tower.clone())),
-        (None, Some(backbone)) => Ok(FeatureNetwork::cnn(backbone, input.clone())),
+        (None, Some(backbone)) => Ok(FeatureNetwork::cnn(backbone, input.clone(), device)),
         (None, None) => Err(Error::invalid("the features of images", "no network", "a CNN or a pretrained encoder")),
     }
 }

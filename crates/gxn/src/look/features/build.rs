@@ -1,4 +1,4 @@
-//! Filling a feature store: every core takes an image from bytes to row, or a few images go through an encoder together; one
+//! Filling a feature store: every core takes an image from bytes to row, or a few images go through a network together; one
 //! thread writes.
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::rows::Writer;
 use super::{FeatureCache, FeatureProgress};
-use crate::look::{FeatureNetwork, ImageTower};
+use crate::look::FeatureNetwork;
 use gxn_base::{Error, Result};
 use gxn_data::{ContentHash, Dropped, ImageLimits, ImageSource, decode_image, read_limited};
 
@@ -22,7 +22,7 @@ const COMMIT_ROWS: usize = 512;
 const COMMIT_AFTER: Duration = Duration::from_secs(20);
 /// Finished rows that may wait for the writer.
 const WAITING: usize = 64;
-/// Images that a pretrained encoder sees together, at least; all are decoded at once.
+/// Images that a network sees together, at least; all are decoded at once.
 const TOGETHER: usize = 16;
 /// Between calls of the progress function while images take longer.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -151,21 +151,52 @@ fn make_rows(
                 }
             });
         }
+        FeatureNetwork::CnnOnDevice { network, .. } => {
+            let rows = |pixels: &[RgbImage]| Ok(network.features(pixels));
+            rows_in_turn(work, &rows, &|views| network.pipeline().mean(views), missing, &goes_on, &sender);
+        }
         FeatureNetwork::Tower(tower) => {
-            for images in missing.chunks(TOGETHER.max(4 * rayon::current_num_threads())).take_while(|_| goes_on()) {
-                for finished in rows_together(work, tower, images) {
-                    let _ = sender.send(finished);
-                }
-            }
+            rows_in_turn(work, &|pixels| tower.features(pixels), &<[f32]>::to_vec, missing, &goes_on, &sender);
         }
     }
 }
 
-/// The rows of a few images, which an encoder sees as one batch.
-fn rows_together(work: &Work<'_>, tower: &ImageTower, images: &[(&ImageSource, ContentHash)]) -> Vec<Finished> {
-    let read: Vec<_> = images.par_iter().map(|(image, hash)| pixels_of(image, hash)).collect();
+/// An image with its content, and what is in its file.
+type Decoded<'a> = (&'a ImageSource, ContentHash, Result<RgbImage>);
+
+/// Sends the rows of images that a network sees a few at a time; the next few are decoded meanwhile. `features` are those of all
+/// views of images, `mean` that of an image's.
+fn rows_in_turn(
+    work: &Work<'_>,
+    features: &(dyn Fn(&[RgbImage]) -> Result<Vec<f32>> + Sync),
+    mean: &(dyn Fn(&[f32]) -> Vec<f32> + Sync),
+    missing: &[(&ImageSource, ContentHash)],
+    goes_on: &(dyn Fn() -> bool + Sync),
+    sender: &SyncSender<Finished>,
+) {
+    let mut turns = missing.chunks(TOGETHER.max(4 * rayon::current_num_threads())).take_while(|_| goes_on());
+    let mut decoded = turns.next().map(decode_all);
+    while let Some(images) = decoded {
+        let next = turns.next();
+        let (finished, coming) = rayon::join(|| rows_together(work, features, mean, images), || next.map(decode_all));
+        finished.into_iter().for_each(|finished| drop(sender.send(finished)));
+        decoded = coming;
+    }
+}
+
+fn decode_all<'a>(images: &[(&'a ImageSource, ContentHash)]) -> Vec<Decoded<'a>> {
+    images.par_iter().map(|&(image, hash)| (image, hash, pixels_of(image, &hash))).collect()
+}
+
+/// The rows of a few images, which a network sees as one batch.
+fn rows_together(
+    work: &Work<'_>,
+    features: &dyn Fn(&[RgbImage]) -> Result<Vec<f32>>,
+    mean: &dyn Fn(&[f32]) -> Vec<f32>,
+    images: Vec<Decoded<'_>>,
+) -> Vec<Finished> {
     let (mut pixels, mut readable, mut finished) = (Vec::new(), Vec::new(), Vec::new());
-    for (&(image, hash), outcome) in images.iter().zip(read) {
+    for (image, hash, outcome) in images {
         match outcome {
             Ok(image_pixels) => {
                 pixels.push(image_pixels);
@@ -174,12 +205,15 @@ fn rows_together(work: &Work<'_>, tower: &ImageTower, images: &[(&ImageSource, C
             Err(error) => finished.push((hash, Err(error.in_full()))),
         }
     }
-    match tower.features(&pixels) {
-        Ok(rows) => finished.extend(readable.into_iter().zip(rows.chunks_exact(tower.width())).map(
-            |((image, hash), feature)| {
-                (hash, row_of(work, image, &hash, feature, feature).map_err(|error| error.in_full()))
-            },
-        )),
+    match features(&pixels) {
+        Ok(rows) => {
+            let length = rows.len() / pixels.len().max(1);
+            finished.extend(readable.into_iter().zip(rows.chunks_exact(length.max(1))).map(
+                |((image, hash), views)| {
+                    (hash, row_of(work, image, &hash, views, &mean(views)).map_err(|error| error.in_full()))
+                },
+            ));
+        }
         Err(error) => finished.extend(readable.into_iter().map(|(_, hash)| (hash, Err(error.in_full())))),
     }
     finished

@@ -20,7 +20,7 @@ fn spec(views: &[View]) -> FeatureSpec {
 
 /// A CNN with weights drawn from `seed` that reads these views.
 fn network(views: &[View], seed: u64) -> FeatureNetwork {
-    FeatureNetwork::cnn(&Backbone::random(BackboneKind::Small, &Device::flex(), seed), pipeline(views))
+    FeatureNetwork::cnn(&Backbone::random(BackboneKind::Small, &Device::flex(), seed), pipeline(views), &Device::flex())
 }
 
 /// Six different images as PNG files.
