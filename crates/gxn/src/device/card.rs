@@ -55,14 +55,14 @@ fn memory(address: &str, root: &Path) -> Option<u64> {
     }
 }
 
-#[cfg(all(feature = "cuda", target_os = "linux"))]
+#[cfg(all(any(feature = "cuda", feature = "wgpu", feature = "vulkan"), target_os = "linux"))]
 fn nvidia_memory(address: &str) -> Option<u64> {
     let library = nvml_wrapper::Nvml::init().ok()?;
     let memory = library.device_by_pci_bus_id(address).ok()?.memory_info().ok()?;
     Some(memory.total)
 }
 
-#[cfg(not(all(feature = "cuda", target_os = "linux")))]
+#[cfg(not(all(any(feature = "cuda", feature = "wgpu", feature = "vulkan"), target_os = "linux")))]
 fn nvidia_memory(_: &str) -> Option<u64> {
     None
 }
