@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 
 /// How long another program may take to make both collections of an index.
-pub(super) const OTHERS_MAKE: Duration = Duration::from_secs(20);
+const OTHERS_MAKE: Duration = Duration::from_secs(20);
 
 /// The name of a collection of the index `name`.
 pub(super) fn collection(name: &str, modality: Modality) -> String {
@@ -66,9 +66,9 @@ pub(super) fn complete(
     description: &Description,
 ) -> Result<()> {
     let name = collection(&place.name, modality);
-    let is_there = || Ok::<_, Error>(describe(client, &name)?.is_some());
+    let found = || describe(client, &name);
     let refused = |refusal: Refusal| refusal.into_error(|| client.what("LoadCollection"));
-    let is_ours = if is_there()? {
+    let is_ours = if found()?.is_some() {
         match try_load(client, &name) {
             // It was begun, and what it is stands: only the index of its vectors is missing.
             Err(Refusal::NoIndex(_)) => false,
@@ -86,14 +86,14 @@ pub(super) fn complete(
             Ok(_) => true,
             // Another program is making it: milvus-lite refuses the second one before the first is done.
             Err(error) => {
-                if !others_make(is_there)? {
+                if others_make(found)?.is_none() {
                     return Err(error);
                 }
                 false
             }
         }
     };
-    let kind = describe(client, &name)?.map_or_else(String::new, |found| found.index_kind);
+    let kind = found()?.map_or_else(String::new, |found| found.index_kind);
     let MilvusOptions { index_kind, index_params, .. } = &place.options;
     let params = if kind == *index_kind { index_params.clone() } else { Map::new() };
     let indexed = client.ask(CreateIndexRequest {
@@ -107,12 +107,12 @@ pub(super) fn complete(
     });
     let Err(error) = indexed else { return load(client, &name) };
     // Another program may have been faster.
-    let is_loaded = || match try_load(client, &name) {
-        Ok(()) => Ok(true),
-        Err(Refusal::NoIndex(_)) => Ok(false),
+    let loaded = || match try_load(client, &name) {
+        Ok(()) => Ok(Some(())),
+        Err(Refusal::NoIndex(_)) => Ok(None),
         Err(refusal) => Err(refused(refusal)),
     };
-    if is_loaded()? {
+    if loaded()?.is_some() {
         return Ok(());
     }
     if is_ours {
@@ -120,17 +120,16 @@ pub(super) fn complete(
         let _ = drop_collection(client, &name);
         return Err(error);
     }
-    if others_make(is_loaded)? { Ok(()) } else { Err(error) }
+    others_make(loaded)?.ok_or(error)
 }
 
-/// Waits until another program has made something; false if that takes too long.
-fn others_make(is_made: impl Fn() -> Result<bool>) -> Result<bool> {
+/// Waits until something is `found` that another program makes; `None` if that takes too long.
+pub(super) fn others_make<T>(found: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
     let end = Instant::now() + OTHERS_MAKE;
-    while !is_made()? {
-        if Instant::now() > end {
-            return Ok(false);
+    loop {
+        match found()? {
+            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(200)),
+            outcome => return Ok(outcome),
         }
-        std::thread::sleep(Duration::from_millis(200));
     }
-    Ok(true)
 }

@@ -76,7 +76,7 @@ pub use place::MilvusPlace;
 pub use writer::MilvusWriter;
 
 use client::{Client, Refusal};
-use collections::{OTHERS_MAKE, collection, complete, describe, drop_collection, load, try_load};
+use collections::{collection, complete, describe, drop_collection, load, others_make, try_load};
 use gxn_base::{Error, Modality, Remedy, Result};
 use gxn_index::filter::Filter;
 use gxn_index::{
@@ -206,18 +206,16 @@ impl MilvusStore {
     /// # Errors
     /// If the server cannot be reached, or a collection is of another program, or cannot be loaded.
     pub fn try_open(place: &MilvusPlace) -> Result<Option<Self>> {
-        let (client, end) = (Arc::new(Client::new(place)?), Instant::now() + OTHERS_MAKE);
-        loop {
-            match Self::find_at(&client, place)? {
-                There::Nothing => return Ok(None),
-                There::All(store) => return Ok(Some(*store)),
-                There::Part if Instant::now() < end => std::thread::sleep(Duration::from_millis(200)),
-                There::Part => {
-                    return Err(Error::damaged(format!("the index {place}"), "a part of it", "a whole one")
-                        .with_hint("a program was stopped while it made it: index again, which goes on"));
-                }
-            }
-        }
+        let client = Arc::new(Client::new(place)?);
+        let whole = others_make(|| match Self::find_at(&client, place)? {
+            There::Nothing => Ok(Some(None)),
+            There::Part => Ok(None),
+            There::All(store) => Ok(Some(Some(*store))),
+        })?;
+        whole.ok_or_else(|| {
+            Error::damaged(format!("the index {place}"), "a part of it", "a whole one")
+                .with_hint("a program was stopped while it made it: index again, which goes on")
+        })
     }
 
     fn find_at(client: &Arc<Client>, place: &MilvusPlace) -> Result<There> {

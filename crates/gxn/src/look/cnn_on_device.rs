@@ -1,7 +1,5 @@
 //! [`CnnOnDevice`]: a CNN that is not trained, on a GPU, which takes many views at once.
 
-use std::borrow::Borrow;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
@@ -38,14 +36,13 @@ impl CnnOnDevice {
     }
 
     /// The features of all views of images, `[N, views, F]`.
-    pub fn features<I: Borrow<RgbImage> + Sync>(&self, images: &[I]) -> Vec<f32> {
+    pub fn features(&self, images: &[RgbImage]) -> Vec<f32> {
         let ImagePipeline { preprocess, views } = &self.pipeline;
         let side = preprocess.side_px as usize;
         let shown: Vec<_> = images.iter().flat_map(|image| views.iter().map(move |&view| (image, view))).collect();
         let mut features = Vec::with_capacity(shown.len() * self.kind().feature_dim());
         for shown in shown.chunks(VIEWS) {
-            let planes: Vec<Vec<f32>> =
-                shown.par_iter().map(|&(image, view)| preprocess.apply(image.borrow(), view)).collect();
+            let planes: Vec<Vec<f32>> = shown.par_iter().map(|&(image, view)| preprocess.apply(image, view)).collect();
             let values = TensorData::new(planes.concat(), [shown.len(), 3, side, side]);
             features.extend(self.network.forward(Tensor::from_data(values, &self.device)).into_data().iter::<f32>());
         }
@@ -53,7 +50,7 @@ impl CnnOnDevice {
     }
 
     /// The mean feature over the views of each image, `[N, F]`.
-    pub fn mean_features<I: Borrow<RgbImage> + Sync>(&self, images: &[I]) -> Vec<f32> {
+    pub fn mean_features(&self, images: &[RgbImage]) -> Vec<f32> {
         let length = self.pipeline.views.len() * self.kind().feature_dim();
         self.features(images).chunks_exact(length).flat_map(|views| self.pipeline.mean(views)).collect()
     }

@@ -179,15 +179,19 @@ impl<'a> Indexer<'a> {
     /// one content one is encoded.
     fn read(&mut self, batch: &[(&ImageFile, FileStamp)]) -> Result<Vec<Read>> {
         let together = TOGETHER.max(2 * rayon::current_num_threads());
-        let mut found = Vec::with_capacity(batch.len());
+        let (mut begun, mut found) = (HashSet::new(), Vec::with_capacity(batch.len()));
         for batch in batch.chunks(together) {
-            self.read_together(batch, &mut found)?;
+            found.extend(self.read_together(batch, &mut begun)?);
         }
         Ok(found)
     }
 
-    /// [`Indexer::read`] for a few images, whose files are all in memory.
-    fn read_together(&mut self, batch: &[(&ImageFile, FileStamp)], found: &mut Vec<Read>) -> Result<()> {
+    /// [`Indexer::read`] for a few images, whose files are all in memory. What has `begun` is not encoded again.
+    fn read_together(
+        &mut self,
+        batch: &[(&ImageFile, FileStamp)],
+        begun: &mut HashSet<ContentHash>,
+    ) -> Result<Vec<Read>> {
         let (encoder, limits) = (self.encoder, self.limits);
         let files: Vec<Result<(Vec<u8>, ContentHash)>> = (batch.par_iter())
             .map(|(image, _)| {
@@ -196,7 +200,7 @@ impl<'a> Indexer<'a> {
                 Ok((bytes, hash))
             })
             .collect();
-        let (mut begun, mut new) = (HashSet::new(), Vec::new());
+        let mut new = Vec::new();
         for (slot, file) in files.iter().enumerate() {
             let Ok((bytes, hash)) = file else { continue };
             if self.writer.image_of_content(&hash.to_string())?.is_none() && begun.insert(*hash) {
@@ -210,12 +214,12 @@ impl<'a> Indexer<'a> {
         let slots = new.iter().map(|(slot, ..)| *slot);
         let mut features: HashMap<usize, Result<ImageFeature>> =
             slots.zip(encoder.image_features(&inputs, &limits)?).collect();
-        found.extend(files.into_iter().enumerate().map(|(slot, file)| {
+        let found = files.into_iter().enumerate().map(|(slot, file)| {
             let (_, hash) = file?;
             let feature = features.remove(&slot).transpose()?;
             Ok((hash.to_string(), feature))
-        }));
-        Ok(())
+        });
+        Ok(found.collect())
     }
 
     /// Gives an image to a content that the index holds. False, and nothing done, if it does not.

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::train_images::{TrainImages, drawn};
+use super::train_images::{TrainImages, view_of};
 use crate::look::backbone::Backbone;
 use crate::look::features::{FeatureStore, ViewChoice};
 use crate::look::{Init, Phase};
@@ -51,8 +51,7 @@ impl FeatureSource {
         match self {
             Self::Cached { store, contents } => {
                 let [views, feature_dim] = store.shape();
-                let view_of = |slot| (drawn(phase, slot) % views as u64) as usize;
-                let chosen: Vec<usize> = (0..images.len()).map(view_of).collect();
+                let chosen: Vec<usize> = (0..images.len()).map(|slot| view_of(phase, slot, views)).collect();
                 let values = store.gather(&of(contents, images), ViewChoice::Each(&chosen))?;
                 Ok(Tensor::from_data(TensorData::new(values, [images.len(), feature_dim]), device))
             }

@@ -12,8 +12,8 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use super::augmentation::Augmentation;
-use crate::look::backbone::{Backbone, Inference};
-use crate::look::{CnnOnDevice, ImagePipeline, Phase};
+use crate::look::backbone::Backbone;
+use crate::look::{FeatureNetwork, ImagePipeline, Phase};
 use crate::seed::mix;
 use gxn_base::{Error, Kind, Progress, Result};
 use gxn_data::{ImageLimits, ImageSource, Preprocess, load_image};
@@ -21,7 +21,7 @@ use gxn_data::{ImageLimits, ImageSource, Preprocess, load_image};
 /// Bytes of decoded images that are kept; beyond it an image is decoded again in every step.
 const DECODED_BYTES: usize = 2 << 30;
 
-/// Images that a CNN on a GPU sees together.
+/// Images that are encoded together.
 const TOGETHER: usize = 64;
 
 /// The images of a dataset, by their position in it.
@@ -116,7 +116,7 @@ impl TrainImages {
             Some(ahead) => ahead.pixels.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
             None => self.images.pixels(images, phase)?,
         };
-        let side = self.images.preprocess(phase).side_px as usize;
+        let side = self.images.augmented(phase).unwrap_or(&self.images.input.preprocess).side_px as usize;
         Ok(Tensor::from_data(TensorData::new(values, [images.len(), 3, side, side]), device))
     }
 
@@ -126,41 +126,35 @@ impl TrainImages {
     /// When an image can no longer be read.
     pub fn mean_features(&self, backbone: &Backbone, images: &[usize]) -> Result<Vec<f32>> {
         let device = backbone.devices().first().cloned().unwrap_or_else(Device::flex);
-        if device != Device::flex() {
-            let network = CnnOnDevice::new(backbone, self.images.input.clone(), &device);
-            let features = images.chunks(TOGETHER).map(|images| {
-                let pixels: Result<Vec<_>> = images.par_iter().map(|&image| self.images.image(image)).collect();
-                Ok(network.mean_features(&pixels?))
-            });
-            return Ok(features.collect::<Result<Vec<_>>>()?.concat());
-        }
-        let inference = Inference::new(backbone);
-        let feature = |&image: &usize| self.images.input.mean_feature(&inference, &*self.images.image(image)?);
-        let features: Result<Vec<Vec<f32>>> = images.par_iter().map(feature).collect();
-        Ok(features?.concat())
+        let network = FeatureNetwork::cnn(backbone, self.images.input.clone(), &device);
+        let features = images.chunks(TOGETHER).map(|images| {
+            let pixels = images.par_iter().map(|&image| Ok(self.images.image(image)?.into_owned()));
+            network.mean_features(&pixels.collect::<Result<Vec<RgbImage>>>()?)
+        });
+        Ok(features.collect::<Result<Vec<_>>>()?.concat())
     }
 }
 
 impl Images {
     fn pixels(&self, images: &[usize], phase: Phase) -> Result<Vec<f32>> {
+        let augmented = self.augmented(phase);
         let planes = images.par_iter().enumerate().map(|(slot, &image)| {
-            let (image, drawn) = (self.image(image)?, drawn(phase, slot));
-            let preprocess = self.preprocess(phase);
-            Ok(match self.is_augmented(phase) {
-                true => Augmentation::drawn(drawn).apply(&image, preprocess),
-                false => preprocess.apply(&image, self.input.views[(drawn % self.input.views.len() as u64) as usize]),
+            let image = self.image(image)?;
+            Ok(match augmented {
+                Some(preprocess) => Augmentation::drawn(drawn(phase, slot)).apply(&image, preprocess),
+                None => {
+                    let view = self.input.views[view_of(phase, slot, self.input.views.len())];
+                    self.input.preprocess.apply(&image, view)
+                }
             })
         });
         let planes: Result<Vec<Vec<f32>>> = planes.collect();
         Ok(planes?.concat())
     }
 
-    fn is_augmented(&self, phase: Phase) -> bool {
-        self.augmented.is_some() && matches!(phase, Phase::Train { .. })
-    }
-
-    fn preprocess(&self, phase: Phase) -> &Preprocess {
-        self.augmented.as_ref().filter(|_| self.is_augmented(phase)).unwrap_or(&self.input.preprocess)
+    /// What is done to an image that is augmented.
+    fn augmented(&self, phase: Phase) -> Option<&Preprocess> {
+        self.augmented.as_ref().filter(|_| matches!(phase, Phase::Train { .. }))
     }
 
     /// A decoded image.
@@ -172,8 +166,13 @@ impl Images {
     }
 }
 
+/// The view of an image, of so many, that a step shows in this place of its batch.
+pub(super) fn view_of(phase: Phase, slot: usize, views: usize) -> usize {
+    (drawn(phase, slot) % views as u64) as usize
+}
+
 /// The number that decides how a step shows the image in this place of its batch.
-pub(super) fn drawn(phase: Phase, slot: usize) -> u64 {
+fn drawn(phase: Phase, slot: usize) -> u64 {
     match phase {
         Phase::Train { seed } => mix(seed, 1000 + slot as u64),
         Phase::Evaluate => 0,
