@@ -306,3 +306,27 @@ fn several_models_are_an_ensemble() {
     refused!(["evaluate", &format!("{one},{}", text(&paper().folder)), text(data())]);
     refused!(["evaluate", &format!("{one},{other}"), text(data()), "--rerank", "3"]);
 }
+
+/// The split train shows the hubs; the report says so, and other models' corrected scores have a mean, too.
+#[test]
+fn hubs_are_corrected_by_the_train_split() {
+    let one = text(&cosine().folder);
+    let evaluate =
+        |model: &str, more: &[&str]| works([&["evaluate", model, text(data()), "--format", "json"], more].concat());
+    let (plain, ran) = (evaluate(one, &[]).json(), evaluate(one, &["--correct-hubs"]));
+    assert!(ran.stderr.contains("with fewer than 1000 --correct-hubs can do harm"), "{}", ran.stderr);
+    let corrected = ran.json();
+    assert_eq!(plain.get("hubness_bank"), None);
+    let bank = &corrected["hubness_bank"];
+    assert!(bank["images"].as_u64() >= Some(10) && bank["captions"].as_u64() >= bank["images"].as_u64(), "{bank}");
+    assert_ne!(corrected["ranks"], plain["ranks"]);
+    let shown = works(["evaluate", one, text(data()), "--correct-hubs"]).stdout;
+    assert!(
+        shown.contains(&format!("hubs corrected: by {} images and {} captions", bank["images"], bank["captions"])),
+        "{shown}"
+    );
+    let twice = evaluate(&format!("{one},{one}"), &["--correct-hubs"]).json();
+    assert_eq!((&twice["metrics"], bank), (&corrected["metrics"], &twice["hubness_bank"]));
+    // Its own pairs would be in the bank; embeddings from elsewhere have no bank.
+    refused!(["evaluate", one, text(data()), "--correct-hubs", "--split", "train"]);
+}

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::hubness::HubnessRows;
 use crate::metrics::Metrics;
 use crate::ranks::ranks;
 use gxn_base::{Error, Result, Similarity};
@@ -43,6 +44,8 @@ pub struct Embeddings<'a> {
     pub abstract_level: LevelEmbeddings<'a>,
     /// v_l and t_l, with the same numbers of rows.
     pub grounded_level: Option<LevelEmbeddings<'a>>,
+    /// What is taken off each score, where hubs are corrected.
+    pub hubness: Option<HubnessRows<'a>>,
 }
 
 /// Which images and captions belong together, in both directions.

@@ -93,7 +93,11 @@ impl ExternalEmbeddings {
     /// The embeddings, as one level; score them with λ = 1.
     pub fn embeddings(&self) -> Embeddings<'_> {
         let (images, captions) = (&self.images.values, &self.captions.values);
-        Embeddings { abstract_level: LevelEmbeddings { images, captions, dim: self.images.dim }, grounded_level: None }
+        Embeddings {
+            abstract_level: LevelEmbeddings { images, captions, dim: self.images.dim },
+            grounded_level: None,
+            hubness: None,
+        }
     }
 }
 

@@ -54,6 +54,7 @@ fn evaluation(similarity: Similarity, lambda: f32) -> Evaluation {
     let embeddings = Embeddings {
         abstract_level: level((&abstract_level.0, &abstract_level.1)),
         grounded_level: Some(level((&grounded_level.0, &grounded_level.1))),
+        hubness: None,
     };
     let owners: Vec<usize> = (0..N * EACH).map(|caption| caption / EACH).collect();
     Protocol::Full.evaluate(N, &owners, &embeddings, Scoring { similarity, lambda }).unwrap()

@@ -209,7 +209,7 @@ mod tests {
     fn run(judging: &Judging) -> crate::Evaluation {
         let (images, captions) = ([1.0, 0.0, 0.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
         let level = LevelEmbeddings { images: &images, captions: &captions, dim: 2 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         Protocol::Full.evaluate_by(3, &[0, 1, 1], &embeddings, scoring, judging).unwrap()
     }

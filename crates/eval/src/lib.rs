@@ -5,6 +5,7 @@
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
 //! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
 //! | rank the best images of a caption by a second score | [`Protocol::evaluate_reranked`], [`Reranking`] |
+//! | correct hubs, items that are near to everything | [`Hubness::of`] |
 //! | compare scores with judgements of people | [`Judgements::read`], [`pair_scores`], [`Agreement::new`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
 //! | show the result as a page with a chart | [`report_page()`], [`line_chart`] |
@@ -22,7 +23,7 @@
 //! let images = [1.0, 0.0, /**/ 0.0, 1.0, /**/ 0.7, 0.7];
 //! let captions = [0.9, 0.1, /**/ 0.8, 0.3, /**/ 0.2, 0.9, /**/ 0.6, 0.6];
 //! let level = LevelEmbeddings { images: &images, captions: &captions, dim: 2 };
-//! let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+//! let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
 //! let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
 //! let found = Protocol::Full.evaluate(3, &[0, 0, 1, 2], &embeddings, scoring)?;
 //! assert_eq!(found.metrics.text_to_image.r1, 100.0);
@@ -61,6 +62,7 @@ mod floats;
 #[cfg(test)]
 mod golden;
 pub mod html;
+mod hubness;
 mod judgements;
 mod judging;
 mod kernel;
@@ -86,6 +88,7 @@ pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use floats::Floats;
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
+pub use hubness::{Bank, Hubness, HubnessRows};
 pub use judgements::{JudgedPair, JudgementKind, Judgements};
 pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};

@@ -154,7 +154,7 @@ mod tests {
         let images = [1.0, 0.0, 0.0, /**/ 0.0, 1.0, 0.0, /**/ 0.0, 0.0, 1.0];
         let captions = [1.0, 0.0, 0.0, /**/ 0.0, 0.0, 1.0, /**/ 0.0, 0.0, 1.0];
         let level = LevelEmbeddings { images: &images, captions: &captions, dim: 3 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let ids = |ids: [&str; 3]| ids.map(str::to_owned);
         let found = PlausibleMatch::of(&embeddings, scoring, &ids(["1", "2", "3"]), &[0, 1, 2], &labels).unwrap();

@@ -104,7 +104,7 @@ mod tests {
     fn both_directions() {
         let level =
             LevelEmbeddings { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.0, 1.0, 0.0, 1.0], dim: 2 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let relevance = Relevance::from_caption_image(2, &[0, 0, 1]).unwrap();
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let found = Precisions::of(&embeddings, &relevance, 2, scoring).unwrap();

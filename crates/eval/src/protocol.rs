@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring, check_rows};
+use crate::hubness::HubnessRows;
 use crate::judging::{Judging, RelevanceRule};
 use crate::metrics::{Metrics, RankedQueries};
 use crate::precision::Precisions;
@@ -160,6 +161,10 @@ impl Protocol {
             check_rows("image embeddings", level.images, level.dim, images)?;
             check_rows("caption embeddings", level.captions, level.dim, caption_image.len())?;
         }
+        if let Some(hubness) = &embeddings.hubness {
+            check_rows("hubness of images", hubness.images, 1, images)?;
+            check_rows("hubness of captions", hubness.captions, 1, caption_image.len())?;
+        }
         // Only the protocol without counts has images without a caption, and it has one fold.
         let distractors: &[usize] = if judging.drop_unpaired { &[] } else { &selection.without_captions };
         let mut all = Ranks::default();
@@ -184,7 +189,11 @@ impl Protocol {
             let Some(abstract_level) = level(0) else { continue };
             let owners: Vec<usize> = owners[..count].iter().map(|image| image - fold.start).collect();
             let relevance = judging.relevance.relevance(&gallery, chosen_captions, &owners, fold.len())?;
-            let embeddings = Embeddings { abstract_level, grounded_level: level(1) };
+            let hubness = embeddings
+                .hubness
+                .map(|hubness| (rows(hubness.images, 1, &gallery), rows(hubness.captions, 1, chosen_captions)));
+            let hubness = hubness.as_ref().map(|(images, captions)| HubnessRows { images, captions });
+            let embeddings = Embeddings { abstract_level, grounded_level: level(1), hubness };
             if judging.relevance != RelevanceRule::Own {
                 precisions.push(Precisions::of(&embeddings, &relevance, fold.len(), scoring)?);
             }
@@ -387,8 +396,11 @@ mod tests {
             (0..25_000 * 4).map(|at| images[at / 20 * 4 + at % 4] + 0.4 * value(at + 77)).collect();
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let run = |protocol: Protocol, images: &[f32], captions: &[f32]| {
-            let embeddings =
-                Embeddings { abstract_level: LevelEmbeddings { images, captions, dim: 4 }, grounded_level: None };
+            let embeddings = Embeddings {
+                abstract_level: LevelEmbeddings { images, captions, dim: 4 },
+                grounded_level: None,
+                hubness: None,
+            };
             let count = images.len() / 4;
             protocol.evaluate(count, &owners(count, 5), &embeddings, scoring).unwrap()
         };
@@ -415,7 +427,7 @@ mod tests {
         let run = |captions: &[f32], owners: &[usize]| {
             let level = LevelEmbeddings { images: &images, captions, dim: 2 };
             let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
-            let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+            let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
             Protocol::Full.evaluate(3, owners, &embeddings, scoring).unwrap().ranks
         };
         assert_eq!(run(&sorted, &[0, 1, 2]), run(&mixed, &[2, 1, 0]));

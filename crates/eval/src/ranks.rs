@@ -4,12 +4,14 @@
 //! for both directions what stands before it. Memory beyond the embeddings: one packed copy of the images and a few
 //! mebibytes per thread.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring, check_rows};
+use crate::hubness::HubnessRows;
 use crate::judging::Ties;
 use crate::kernel::{Kernel, MR, NR, Term, Tile, pack};
 use crate::metrics::stands_before;
@@ -102,10 +104,8 @@ fn ranks_by(
     before: impl Fn(f32, f32) -> bool + Copy + Sync,
 ) -> Result<Ranks> {
     let (images, captions) = (relevance.captions_of_image.len(), relevance.images_of_caption.len());
-    let parts = parts(embeddings, scoring, images, captions)?;
-    let term = scoring.similarity.into();
-    let sign = if term == Term::Product { 1.0 } else { -1.0 };
-    let score = |image: usize, caption: usize| pair_score(&parts, kernel, scoring, image, caption);
+    let scorer = Scorer::with_counts(kernel, embeddings, scoring, images, captions)?;
+    let score = |image: usize, caption: usize| scorer.score(image, caption);
     let of_image: Vec<Target> = (relevance.captions_of_image.par_iter().enumerate())
         .map(|(image, list)| target(list.iter().map(|&caption| score(image, caption as usize)), before))
         .collect();
@@ -119,26 +119,17 @@ fn ranks_by(
     text_to_image.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, before_caption)| {
         let first = chunk * CHUNK;
         let last = first + before_caption.len();
-        let packed: Vec<Vec<f32>> = parts.iter().map(|part| part.pack_captions(first, last)).collect();
-        let (mut tile, mut sums): (Tile, Tile) = ([[0.0; NR]; MR], [[0.0; NR]; MR]);
+        let packed = scorer.pack_captions(first..last);
+        let mut scores: Tile = [[0.0; NR]; MR];
         for (panel, image_targets) in of_image.chunks(MR).enumerate() {
             let mut row_counts = [0u32; MR];
             for (half, caption_targets) in of_caption[first..last].chunks(NR).enumerate() {
-                sums.as_flattened_mut().fill(0.0);
-                for (part, packed) in parts.iter().zip(&packed) {
-                    let dim = part.level.dim;
-                    let v = &part.packed_images[panel * MR * dim..(panel + 1) * MR * dim];
-                    let t = &packed[half * NR * dim..(half + 1) * NR * dim];
-                    kernel.tile(term, v, t, &mut tile);
-                    for (sum, value) in sums.as_flattened_mut().iter_mut().zip(tile.as_flattened()) {
-                        *sum += part.weight * value;
-                    }
-                }
+                scorer.tile(panel, &packed, half, &mut scores);
                 let column_counts = &mut before_caption[half * NR..];
-                for ((row, image), row_count) in sums.iter().zip(image_targets).zip(&mut row_counts) {
-                    for ((sum, caption), column_count) in row.iter().zip(caption_targets).zip(&mut *column_counts) {
-                        *row_count += u32::from(before(sign * sum, image.best));
-                        *column_count += u32::from(before(sign * sum, caption.best));
+                for ((row, image), row_count) in scores.iter().zip(image_targets).zip(&mut row_counts) {
+                    for ((&score, caption), column_count) in row.iter().zip(caption_targets).zip(&mut *column_counts) {
+                        *row_count += u32::from(before(score, image.best));
+                        *column_count += u32::from(before(score, caption.best));
                     }
                 }
             }
@@ -192,15 +183,24 @@ pub fn pair_scores(embeddings: &Embeddings, scoring: Scoring, pairs: &[(usize, u
     Ok(pairs.par_iter().map(|&(image, caption)| scorer.score(image, caption)).collect())
 }
 
-/// Scores of single pairs.
+/// Scores of pairs, one by one or tile by tile, with the same bits.
 pub(crate) struct Scorer<'a> {
     parts: Vec<Part<'a>>,
+    /// What is taken off the scores.
+    hubness: Option<HubnessRows<'a>>,
     kernel: Kernel,
-    scoring: Scoring,
+    term: Term,
     /// Image rows.
     pub images: usize,
     /// Caption rows.
     pub captions: usize,
+}
+
+/// Captions as tiles read them.
+struct PackedCaptions {
+    first: usize,
+    /// One for each level.
+    rows: Vec<Vec<f32>>,
 }
 
 impl<'a> Scorer<'a> {
@@ -211,13 +211,90 @@ impl<'a> Scorer<'a> {
     pub fn new(embeddings: &Embeddings<'a>, scoring: Scoring) -> Result<Self> {
         let level = embeddings.abstract_level;
         let (images, captions) = (level.images.len() / level.dim.max(1), level.captions.len() / level.dim.max(1));
-        let parts = parts(embeddings, scoring, images, captions)?;
-        Ok(Self { parts, kernel: Kernel::detect(), scoring, images, captions })
+        Self::with_counts(Kernel::detect(), embeddings, scoring, images, captions)
     }
 
-    /// The score of an image and a caption that are there.
+    fn with_counts(
+        kernel: Kernel,
+        embeddings: &Embeddings<'a>,
+        scoring: Scoring,
+        images: usize,
+        captions: usize,
+    ) -> Result<Self> {
+        let parts = parts(embeddings, scoring, images, captions)?;
+        let hubness = embeddings.hubness;
+        if let Some(HubnessRows { images: of_images, captions: of_captions }) = hubness {
+            check_rows("hubness of images", of_images, 1, images)?;
+            check_rows("hubness of captions", of_captions, 1, captions)?;
+        }
+        Ok(Self { parts, hubness, kernel, term: scoring.similarity.into(), images, captions })
+    }
+
+    /// The score of an image and a caption that are there: λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l), less their hubness.
     pub fn score(&self, image: usize, caption: usize) -> f32 {
-        pair_score(&self.parts, self.kernel, self.scoring, image, caption)
+        let mut sum = 0.0;
+        for part in &self.parts {
+            let dim = part.level.dim;
+            let v = &part.level.images[image * dim..(image + 1) * dim];
+            let t = &part.level.captions[caption * dim..(caption + 1) * dim];
+            let (v, t) = ((v, part.image_scales[image]), (t, part.caption_scales[caption]));
+            sum += part.weight * self.kernel.pair(self.term, v, t);
+        }
+        self.finished(sum, image, caption)
+    }
+
+    /// The score of a pair whose weighted terms have this sum.
+    fn finished(&self, sum: f32, image: usize, caption: usize) -> f32 {
+        let score = if self.term == Term::Product { sum } else { -sum };
+        match &self.hubness {
+            Some(hubness) => score - hubness.images[image] - hubness.captions[caption],
+            None => score,
+        }
+    }
+
+    fn pack_captions(&self, captions: Range<usize>) -> PackedCaptions {
+        let first = captions.start;
+        PackedCaptions { first, rows: self.parts.iter().map(|part| part.pack_captions(first, captions.end)).collect() }
+    }
+
+    /// The scores of `MR` images, the `panel`-th, and `NR` captions, the `half`-th of the packed ones. Where there are fewer, the
+    /// rest of the tile means nothing.
+    fn tile(&self, panel: usize, captions: &PackedCaptions, half: usize, scores: &mut Tile) {
+        scores.as_flattened_mut().fill(0.0);
+        let mut terms: Tile = [[0.0; NR]; MR];
+        for (part, packed) in self.parts.iter().zip(&captions.rows) {
+            let dim = part.level.dim;
+            let v = &part.packed_images[panel * MR * dim..(panel + 1) * MR * dim];
+            let t = &packed[half * NR * dim..(half + 1) * NR * dim];
+            self.kernel.tile(self.term, v, t, &mut terms);
+            for (sum, value) in scores.as_flattened_mut().iter_mut().zip(terms.as_flattened()) {
+                *sum += part.weight * value;
+            }
+        }
+        let first = captions.first + half * NR;
+        for (row, image) in scores.iter_mut().zip(panel * MR..self.images) {
+            for (score, caption) in row.iter_mut().zip(first..self.captions) {
+                *score = self.finished(*score, image, caption);
+            }
+        }
+    }
+
+    /// The scores of captions that are there with every image, `[captions, images]`.
+    pub fn of_captions(&self, captions: Range<usize>) -> Vec<f32> {
+        let mut found = vec![0.0; captions.len() * self.images];
+        let packed = self.pack_captions(captions.clone());
+        let mut scores: Tile = [[0.0; NR]; MR];
+        for panel in 0..self.images.div_ceil(MR) {
+            for half in 0..captions.len().div_ceil(NR) {
+                self.tile(panel, &packed, half, &mut scores);
+                for (row, image) in scores.iter().zip(panel * MR..self.images) {
+                    for (&score, place) in row.iter().zip(half * NR..captions.len()) {
+                        found[place * self.images + image] = score;
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// The scores of an image that is there and every caption.
@@ -229,19 +306,6 @@ impl<'a> Scorer<'a> {
     pub fn of_caption(&self, caption: usize) -> Vec<f32> {
         (0..self.images).map(|image| self.score(image, caption)).collect()
     }
-}
-
-/// λ·s(t_h, v_h) + (1 − λ)·s(t_l, v_l) of one pair.
-fn pair_score(parts: &[Part], kernel: Kernel, scoring: Scoring, image: usize, caption: usize) -> f32 {
-    let term = scoring.similarity.into();
-    let mut sum = 0.0;
-    for part in parts {
-        let dim = part.level.dim;
-        let v = &part.level.images[image * dim..(image + 1) * dim];
-        let t = &part.level.captions[caption * dim..(caption + 1) * dim];
-        sum += part.weight * kernel.pair(term, (v, part.image_scales[image]), (t, part.caption_scales[caption]));
-    }
-    if term == Term::Product { sum } else { -sum }
 }
 
 fn target(scores: impl Iterator<Item = f32> + Clone, before: impl Fn(f32, f32) -> bool) -> Target {
@@ -340,7 +404,8 @@ mod tests {
         let sign = if scoring.similarity == Similarity::Cosine { 1.0 } else { -1.0 };
         let score = |i: usize, j: usize| {
             let grounded = embeddings.grounded_level.map_or(0.0, |l| (1.0 - scoring.lambda) * level(&l, i, j));
-            sign * (scoring.lambda * level(&embeddings.abstract_level, i, j) + grounded)
+            let score = sign * (scoring.lambda * level(&embeddings.abstract_level, i, j) + grounded);
+            embeddings.hubness.map_or(score, |hubness| score - hubness.images[i] - hubness.captions[j])
         };
         let by_image: Vec<f32> = (0..n * m).map(|at| score(at / m, at % m)).collect();
         let by_caption: Vec<f32> = (0..n * m).map(|at| score(at % n, at / n)).collect();
@@ -361,7 +426,7 @@ mod tests {
     fn worked_order_ranks() {
         let level =
             LevelEmbeddings { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let relevance = Relevance::from_caption_image(2, &[0, 0, 1]).unwrap();
         let found = ranks(&embeddings, &relevance, Scoring { similarity: PAPER, lambda: 1.0 }).unwrap();
         assert_eq!(found, Ranks { image_to_text: vec![0, 0], text_to_image: vec![0, 1, 0] });
@@ -372,7 +437,7 @@ mod tests {
     fn worked_pair_scores() {
         let level =
             LevelEmbeddings { images: &[1.0, 0.0, 0.0, 1.0], captions: &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], dim: 2 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let of = |pairs: &[(usize, usize)]| pair_scores(&embeddings, Scoring { similarity: PAPER, lambda: 1.0 }, pairs);
         assert_eq!(of(&[(0, 0), (0, 1), (1, 0), (1, 2)]).unwrap(), [0.0, -0.25, -1.0, 0.0]);
         assert!(of(&[(0, 3)]).unwrap_err().to_string().contains("image 0, caption 3"));
@@ -387,7 +452,7 @@ mod tests {
         let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
         for (lambda, expected) in [(1.0, 0), (0.6, 0), (0.5, 1), (0.0, 1)] {
             for similarity in SIMILARITIES {
-                let embeddings = Embeddings { abstract_level, grounded_level };
+                let embeddings = Embeddings { abstract_level, grounded_level, hubness: None };
                 let found = ranks(&embeddings, &relevance, Scoring { similarity, lambda }).unwrap();
                 assert_eq!(found.image_to_text, [expected; 2], "{similarity:?} λ {lambda}");
                 assert_eq!(found.text_to_image, [expected; 2]);
@@ -402,6 +467,7 @@ mod tests {
         let embeddings = Embeddings {
             abstract_level: LevelEmbeddings { images: &images, captions: &captions, dim: 5 },
             grounded_level: None,
+            hubness: None,
         };
         let owners: Vec<usize> = (0..70).map(|caption| caption % 9).collect();
         let relevance = Relevance::from_caption_image(9, &owners).unwrap();
@@ -418,14 +484,16 @@ mod tests {
         #[test]
         fn chunked_equals_full(
             n in 1..40usize, m in 1..150usize, dim in 1..20usize, seed in any::<u32>(), which in 0..3usize,
-            lambda in prop::sample::select(vec![0.0f32, 0.3, 0.5, 1.0]),
+            lambda in prop::sample::select(vec![0.0f32, 0.3, 0.5, 1.0]), has_hubs in any::<bool>(),
             extra in prop::collection::vec((any::<u16>(), any::<u16>()), 0..20),
         ) {
             let (a, b) = (grid(n, dim, seed), grid(m, dim, seed ^ 1));
             let (c, d) = (grid(n, dim + 3, seed ^ 2), grid(m, dim + 3, seed ^ 3));
+            let (e, f) = (grid(n, 1, seed ^ 4), grid(m, 1, seed ^ 5));
             let embeddings = Embeddings {
                 abstract_level: LevelEmbeddings { images: &a, captions: &b, dim },
                 grounded_level: Some(LevelEmbeddings { images: &c, captions: &d, dim: dim + 3 }),
+                hubness: has_hubs.then_some(HubnessRows { images: &e, captions: &f }),
             };
             let pairs = (0..n.max(m)).map(|at| (at % n, at % m))
                 .chain(extra.iter().map(|&(i, j)| (i as usize % n, j as usize % m)));
@@ -445,7 +513,9 @@ mod tests {
         let run = |images: &[f32], captions: &[f32], lambda| {
             let abstract_level = LevelEmbeddings { images, captions, dim: 2 };
             let scoring = Scoring { similarity: Similarity::Cosine, lambda };
-            ranks(&Embeddings { abstract_level, grounded_level: None }, &relevance, scoring).unwrap_err().to_string()
+            ranks(&Embeddings { abstract_level, grounded_level: None, hubness: None }, &relevance, scoring)
+                .unwrap_err()
+                .to_string()
         };
         assert!(run(&good, &[1.0, 0.0, f32::NAN, 1.0], 1.0).contains("caption embeddings, row 1 (from 0), column 0"));
         assert!(run(&[1.0, f32::INFINITY, 0.0, 1.0], &good, 1.0).contains("image embeddings, row 0"));

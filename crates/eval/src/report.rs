@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::similarity_name;
+use crate::hubness::Bank;
 use crate::metrics::{Bootstrap, Interval, METRIC_KEYS, Metrics, RankedQueries};
 use crate::plausible_match::PlausibleMatch;
 use crate::precision::Precisions;
@@ -81,6 +82,9 @@ pub struct Report {
     /// How the images of a caption were ranked once more, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reranked: Option<Reranked>,
+    /// The bank of queries that showed which items are hubs, where these were corrected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hubness_bank: Option<Bank>,
     /// Ids of images that were left out because they have no caption.
     pub left_out: Vec<String>,
     /// Ids of images without a caption among which captions had to find theirs; reports of earlier versions have none.
@@ -132,6 +136,7 @@ impl Report {
             similarity: similarity_name(evaluation.scoring.similarity).into(),
             lambda: evaluation.scoring.lambda,
             reranked: evaluation.reranked,
+            hubness_bank: None,
             left_out: if evaluation.unpaired_in_gallery { Vec::new() } else { unpaired.clone() },
             distractors: if evaluation.unpaired_in_gallery { unpaired } else { Vec::new() },
             fold_images: selection.folds.iter().map(ExactSizeIterator::len).collect(),
@@ -256,6 +261,10 @@ impl Report {
             self.positives_rule,
             self.tie_rule
         );
+        if let Some(Bank { images, captions }) = self.hubness_bank {
+            out.pop();
+            out += &format!("hubs corrected: by {images} images and {captions} captions of other data\n\n");
+        }
         if let Some(Reranked { candidates, weight, chosen_here }) = self.reranked {
             let chosen = if chosen_here { ", chosen on these queries" } else { "" };
             out.pop();
@@ -324,7 +333,7 @@ pub(crate) mod tests {
         let images = [1.0, 0.0, 0.0, 1.0, 0.5, 0.5, 0.7, 0.3];
         let captions = [1.0, tilt, tilt, 1.0, 0.7, 0.3, 0.6, 0.35];
         let level = LevelEmbeddings { images: &images, captions: &captions, dim: 2 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
         let found = Protocol::Full.evaluate(4, &[0, 1, 3, 3], &embeddings, scoring).unwrap();
         let ids = ["a.jpg", "b.jpg", "lonely.jpg", "d.jpg"].map(String::from);

@@ -142,7 +142,7 @@ mod tests {
 
     fn reranked(candidates: usize, weight: Option<f32>) -> Result<(Vec<u32>, Reranked)> {
         let level = LevelEmbeddings { images: &IMAGES, captions: &CAPTIONS, dim: 3 };
-        let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+        let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
         let relevance = Relevance::from_caption_image(3, &[0, 1, 2])?;
         // Positions in the data are ten times the rows: −1 for the own image, −2 for others.
         let second = |pairs: &[(usize, usize)]| {

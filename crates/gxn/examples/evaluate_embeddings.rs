@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     let captions: Vec<f32> = rows.map(|value| value + normal(2.5)).collect();
 
     let level = LevelEmbeddings { images: &images, captions: &captions, dim: DIM };
-    let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+    let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
     let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
     let evaluation = Protocol::Full.evaluate(IMAGES, &caption_image, &embeddings, scoring)?;
 

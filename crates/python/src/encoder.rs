@@ -85,6 +85,7 @@ impl Encoder {
             let embeddings = Embeddings {
                 abstract_level: LevelEmbeddings { images: &v_h, captions: &t_h, dim },
                 grounded_level: grounded.map(|(images, captions)| LevelEmbeddings { images, captions, dim }),
+                hubness: None,
             };
             let pairs: Vec<_> = (0..rows).flat_map(|i| (0..columns).map(move |c| (i, c))).collect();
             gxn_eval::pair_scores(&embeddings, scoring, &pairs).map_err(exception)

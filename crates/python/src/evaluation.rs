@@ -57,6 +57,7 @@ pub fn evaluate(
                 captions,
                 dim,
             }),
+            hubness: None,
         };
         let judging = Judging { relevance, ties: ties.parse()?, drop_unpaired };
         let scoring = Scoring { similarity, lambda: lambda as f32 };

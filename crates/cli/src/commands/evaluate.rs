@@ -6,11 +6,13 @@ use anyhow::{Result, bail};
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
 use gxn::evaluate::{
-    EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement, caption_page,
+    EncodeOptions, EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement,
+    caption_page,
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
+use gxn_data::Split;
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{
     About, EmbeddingPaths, ExternalEmbeddings, Judgements, Judging, ObjectLabels, Protocol, RelevanceRule, Report,
@@ -26,6 +28,12 @@ use crate::progress::ProgressLine;
 
 /// Images on the page of captions.
 const SHOWN_CAPTIONS: usize = 10;
+
+/// Train images that show which items are hubs, at most: more are not measured to be better.
+const BANK_IMAGES: usize = 6000;
+
+/// With fewer the hubs are not seen well: with 250 the correction lost on Flickr8k.
+const FEW_IMAGES: usize = 1000;
 
 /// Images on the sheet.
 const SHOWN_IMAGES: usize = 16;
@@ -75,9 +83,16 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
         measurement = measurement.with_lambda(lambda)?;
     }
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
-    let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
+    let options = EncodeOptions { split: Some(measurement.split), beam, ..EncodeOptions::default() };
+    let mut encoded = encode::with_progress(&encoder, &dataset, options)?;
+    let mut bank = args.correct_hubs.then(|| bank(&encoder, &measurement)).transpose()?;
     for other in &others {
-        encoded = encoded.beside(&of_member(other, args, &measurement)?)?;
+        let (of_other, bank_of_other) = of_member(other, args, &measurement)?;
+        encoded = encoded.beside(&of_other)?;
+        bank = bank.zip(bank_of_other).map(|(bank, other)| bank.beside(&other)).transpose()?;
+    }
+    if let Some(bank) = &bank {
+        encoded.correct_hubs(bank, measurement.scoring)?;
     }
     report_dropped(&encoded.dropped);
     let mut more = String::new();
@@ -123,8 +138,28 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
     Ok((first, others))
 }
 
-/// The embeddings of a further model of an ensemble.
-fn of_member(path: &Path, args: &EvaluateArgs, first: &Measurement) -> Result<EncodedDataset> {
+/// The train images and captions that show which items are hubs.
+fn bank(encoder: &Encoder, measurement: &Measurement) -> Result<EncodedDataset> {
+    if measurement.split == Split::Train {
+        bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
+    }
+    let options = EncodeOptions { split: Some(Split::Train), at_most: Some(BANK_IMAGES), ..EncodeOptions::default() };
+    let bank = encode::with_progress(encoder, measurement.dataset, options)?;
+    if bank.images.count < FEW_IMAGES {
+        eprintln!(
+            "note: {} in the split train; with fewer than {FEW_IMAGES} --correct-hubs can do harm: compare with the result without it",
+            counted(bank.images.count, "image")
+        );
+    }
+    Ok(bank)
+}
+
+/// The embeddings of a further model of an ensemble, and of its bank where hubs are corrected.
+fn of_member(
+    path: &Path,
+    args: &EvaluateArgs,
+    first: &Measurement,
+) -> Result<(EncodedDataset, Option<EncodedDataset>)> {
     let encoder = Encoder::load_on(path, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let other = Measurement::new(&encoder, path, first.dataset, first.split);
     if other.scoring.similarity != first.scoring.similarity {
@@ -134,7 +169,10 @@ fn of_member(path: &Path, args: &EvaluateArgs, first: &Measurement) -> Result<En
             path.display()
         );
     }
-    encode::with_progress(&encoder, first.dataset, Some(first.split), None)
+    let options = EncodeOptions { split: Some(first.split), ..EncodeOptions::default() };
+    let encoded = encode::with_progress(&encoder, first.dataset, options)?;
+    let bank = args.correct_hubs.then(|| bank(&encoder, first)).transpose()?;
+    Ok((encoded, bank))
 }
 
 fn reranked(

@@ -14,8 +14,8 @@ use gxn_base::{Error, Progress, Result};
 use gxn_data::{Account, Caption, Dataset, Dropped, ImageLimits, ImageSource, Purpose, Split};
 use gxn_eval::metrics::{Bootstrap, Metrics};
 use gxn_eval::{
-    About, Embeddings, Judging, LevelEmbeddings, ObjectLabels, PlausibleMatch, Protocol, ReferenceCaptions, Report,
-    Reranking, Scoring, write_npy,
+    About, Embeddings, Hubness, Judging, LevelEmbeddings, ObjectLabels, PlausibleMatch, Protocol, ReferenceCaptions,
+    Report, Reranking, Scoring, write_npy,
 };
 
 /// Images encoded between two reports of progress.
@@ -38,6 +38,8 @@ pub struct EncodedDataset {
     pub generated: Vec<GeneratedCaption>,
     /// Images that could not be read; their captions are left out too.
     pub dropped: Vec<Dropped>,
+    /// What is taken off every score, where [`EncodedDataset::correct_hubs`] was called.
+    pub hubness: Option<Hubness>,
 }
 
 /// What is encoded of a dataset.
@@ -47,6 +49,8 @@ pub struct EncodeOptions {
     pub split: Option<Split>,
     /// With a beam, each image also gets the likeliest caption that beam search finds.
     pub beam: Option<usize>,
+    /// Of more images than this, so many at equal distances.
+    pub at_most: Option<usize>,
 }
 
 /// Embeds a dataset, or one split of it. `progress` counts images.
@@ -64,7 +68,7 @@ pub fn encode_dataset(
         encoder.caption_features(&[], beam)?;
     }
     note_cut(encoder, dataset, options.split, progress)?;
-    DatasetFeatures::extract(encoder, dataset, options.split, progress)?.encode(encoder, dataset, options.beam)
+    DatasetFeatures::of_some(encoder, dataset, options, progress)?.encode(encoder, dataset, options.beam)
 }
 
 /// Reports captions of which the encoder reads a part only; in strict mode they are a fault.
@@ -95,11 +99,20 @@ impl DatasetFeatures {
         split: Option<Split>,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        Self::of_some(encoder, dataset, EncodeOptions { split, ..EncodeOptions::default() }, progress)
+    }
+
+    fn of_some(encoder: &Encoder, dataset: &Dataset, options: EncodeOptions, progress: &dyn Progress) -> Result<Self> {
+        let EncodeOptions { split, at_most, .. } = options;
         if let Some(split) = split {
             dataset.require(Purpose::Evaluate(split))?;
         }
-        let chosen: Vec<usize> =
+        let mut chosen: Vec<usize> =
             (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
+        let all = chosen.len();
+        if let Some(count) = at_most.filter(|&count| count < all) {
+            chosen = (0..count).map(|place| chosen[place * all / count]).collect();
+        }
         let mut found = Self { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
         if let Some(files) = encoder.trained().ok().and_then(Trained::image_files) {
             found.features = files.image_features(dataset, chosen.iter().copied())?;
@@ -166,7 +179,16 @@ impl DatasetFeatures {
         }
         let captions = encoder.encode_captions(dataset, &chosen)?;
         let dropped = self.dropped.clone();
-        Ok(EncodedDataset { images, captions, image_ids, caption_ids, caption_image, generated, dropped })
+        Ok(EncodedDataset {
+            images,
+            captions,
+            image_ids,
+            caption_ids,
+            caption_image,
+            generated,
+            dropped,
+            hubness: None,
+        })
     }
 }
 
@@ -182,6 +204,7 @@ pub fn paired<'a>(images: &'a EmbeddingRows, captions: &'a EmbeddingRows) -> Emb
     Embeddings {
         abstract_level: LevelEmbeddings { images: &images.abstract_level, captions: &captions.abstract_level, dim },
         grounded_level: grounded.map(|(images, captions)| LevelEmbeddings { images, captions, dim }),
+        hubness: None,
     }
 }
 
@@ -211,7 +234,7 @@ impl EncodedDataset {
     }
 
     /// These embeddings with another model's of the same data beside them: a score is then the mean of both models' cosines, or
-    /// the sum of their order similarities.
+    /// the sum of their order similarities. Hubs are corrected after that.
     ///
     /// # Errors
     /// When the models did not encode the same items, or have different numbers of levels.
@@ -225,7 +248,23 @@ impl EncodedDataset {
             ));
         }
         let (images, captions) = (self.images.beside(&other.images)?, self.captions.beside(&other.captions)?);
-        Ok(Self { images, captions, ..self.clone() })
+        Ok(Self { images, captions, hubness: None, ..self.clone() })
+    }
+
+    /// What is ranked.
+    pub(super) fn embeddings(&self) -> Embeddings<'_> {
+        Embeddings { hubness: self.hubness.as_ref().map(Hubness::rows), ..paired(&self.images, &self.captions) }
+    }
+
+    /// From now on scores are less [`Hubness`], which `bank` shows: encoded by the same model, of the same kind, and none of it
+    /// among these items, such as the training data.
+    ///
+    /// # Errors
+    /// As [`Hubness::of`].
+    pub fn correct_hubs(&mut self, bank: &Self, scoring: Scoring) -> Result<()> {
+        let items = paired(&self.images, &self.captions);
+        self.hubness = Some(Hubness::of(&items, &paired(&bank.images, &bank.captions), scoring)?);
+        Ok(())
     }
 
     /// Recall and ranks over everything that was encoded, without intervals.
@@ -233,7 +272,7 @@ impl EncodedDataset {
     /// # Errors
     /// When an image has no caption, or λ does not fit.
     pub fn metrics(&self, scoring: Scoring) -> Result<Metrics> {
-        paired(&self.images, &self.captions).metrics(&self.caption_image, scoring)
+        self.embeddings().metrics(&self.caption_image, scoring)
     }
 
     /// PMRP over everything that was encoded.
@@ -241,8 +280,7 @@ impl EncodedDataset {
     /// # Errors
     /// As [`PlausibleMatch::of`].
     pub fn plausible_match(&self, scoring: Scoring, labels: &ObjectLabels) -> Result<PlausibleMatch> {
-        let embeddings = paired(&self.images, &self.captions);
-        PlausibleMatch::of(&embeddings, scoring, &self.image_ids, &self.caption_image, labels)
+        PlausibleMatch::of(&self.embeddings(), scoring, &self.image_ids, &self.caption_image, labels)
     }
 
     /// Ranks, metrics and intervals under a protocol.
@@ -273,10 +311,12 @@ impl EncodedDataset {
         about: About,
         bootstrap: Bootstrap,
     ) -> Result<Report> {
-        let (embeddings, count) = (paired(&self.images, &self.captions), self.images.count);
+        let (embeddings, count) = (self.embeddings(), self.images.count);
         let evaluation =
             protocol.evaluate_reranked(count, &self.caption_image, &embeddings, scoring, judging, reranking)?;
-        Report::new(&evaluation, &self.image_ids, about, bootstrap)
+        let mut report = Report::new(&evaluation, &self.image_ids, about, bootstrap)?;
+        report.hubness_bank = self.hubness.as_ref().map(|hubness| hubness.bank);
+        Ok(report)
     }
 
     /// Writes `img_emb.npy`, `text_emb.npy` (rows `[h ; l]`, f32), `metadata.json` and the ids one per line in

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::encode::{EncodedDataset, paired, reference_captions};
+use super::encode::{EncodedDataset, reference_captions};
 use super::other_images::other_images;
 use gxn_base::Result;
 use gxn_base::fs::write_text;
@@ -62,7 +62,7 @@ impl GeneratedCaptionsEvaluation {
         let captions =
             other_images(results.captions.len(), seed).into_iter().map(|at| results.captions[at].caption.clone());
         let shuffled = scorer.score(&captions.collect::<Vec<_>>())?;
-        let embeddings = paired(&encoded.images, &encoded.captions);
+        let embeddings = encoded.embeddings();
         let retrieved = |with_own: bool| -> Result<Vec<CaptionScores>> {
             let allowed = |image: usize, caption: usize| with_own || encoded.caption_image[caption] != image;
             let best = best_captions(&embeddings, scoring, RANKS, allowed)?;

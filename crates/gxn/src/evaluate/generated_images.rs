@@ -240,7 +240,7 @@ pub fn own_image_ranks(generated: &EmbeddingRows, images: &EmbeddingRows) -> Res
     let level = LevelEmbeddings { images: &generated_joined, captions: &images_joined, dim: images.joined_width() };
     let same_row: Vec<usize> = (0..images.count).collect();
     let relevance = Relevance::from_caption_image(generated.count, &same_row)?;
-    let embeddings = Embeddings { abstract_level: level, grounded_level: None };
+    let embeddings = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
     let found = ranks(&embeddings, &relevance, Scoring { similarity: Similarity::Cosine, lambda: 1.0 })?;
     let others = (images.count.max(2) - 1) as f64;
     Ok(found.image_to_text.into_iter().map(|before| f64::from(before) / others).collect())

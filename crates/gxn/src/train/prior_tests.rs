@@ -152,7 +152,7 @@ fn trained(about: &[usize]) -> (f64, Vec<f64>, f64) {
     let [images, captions] = own_embeddings(&data, &model);
     let dim = model.image.embed_dim();
     let level = LevelEmbeddings { images: &images, captions: &captions, dim };
-    let own = Embeddings { abstract_level: level, grounded_level: None };
+    let own = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
     let scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
     let own = own.metrics(&data.caption_rows(Split::Val), scoring).unwrap().rsum();
     let observer = Recalls::default();

@@ -43,6 +43,7 @@ fn direction_and_pairs() -> (Space, EncodedDataset) {
         caption_image: (0..count).collect(),
         generated: vec![],
         dropped: vec![],
+        hubness: None,
     };
     (space, encoded)
 }
@@ -70,6 +71,7 @@ fn repeated_captions_count_as_relevant() {
         caption_image: (0..range.len()).collect(),
         generated: vec![],
         dropped: vec![],
+        hubness: None,
     };
     let texts: Vec<String> = order.iter().map(|at| format!("text {at}")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -106,6 +108,7 @@ fn probabilities_hold_on_other_pairs() {
         caption_image: (0..order.len()).collect(),
         generated: vec![],
         dropped: vec![],
+        hubness: None,
     };
     let (val, test) = (half((0..600).collect()), half((600..1200).collect()));
     let calibration = fitted(space, &val, &TEXTS[..600], Relevance::Own).unwrap();

@@ -1,0 +1,204 @@
+//! [`Hubness`]: what items score with queries that they have nothing to do with.
+//!
+//! In a joint space of many dimensions some items are near to everything: such hubs stand before the right item of many queries
+//! (Radovanović et al., JMLR 2010). A bank of other queries shows them: s(t, v) − h(v) − h(t), where h(v) = T·ln mean e^{s(t′, v)/T}
+//! over the bank's captions t′, and h(t) the same over its images. Up to the scale this is the inverted softmax (Smith et al.,
+//! ICLR 2017) with a bank of training queries (querybank normalisation, Bogolin et al., CVPR 2022): no query knows of another.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::embeddings::{Embeddings, LevelEmbeddings, Scoring};
+use crate::ranks::Scorer;
+use gxn_base::{Error, Result, Similarity};
+
+/// T is this share of the scores' standard deviation.
+const TEMPERATURE: f64 = 0.5;
+/// Items scored in one go.
+const CHUNK: usize = 64;
+/// Items that tell the standard deviation.
+const SAMPLE: usize = 256;
+
+/// The hubness of images and captions, and the bank that showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hubness {
+    /// h(v) of each image.
+    pub images: Vec<f32>,
+    /// h(t) of each caption.
+    pub captions: Vec<f32>,
+    /// How many queries were in the bank.
+    pub bank: Bank,
+}
+
+/// The size of a bank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bank {
+    /// Images, for h(t).
+    pub images: usize,
+    /// Captions, for h(v).
+    pub captions: usize,
+}
+
+/// Hubness of the rows of [`Embeddings`].
+#[derive(Debug, Clone, Copy)]
+pub struct HubnessRows<'a> {
+    /// h(v) of each image row.
+    pub images: &'a [f32],
+    /// h(t) of each caption row.
+    pub captions: &'a [f32],
+}
+
+impl Hubness {
+    /// Hubness of the images and captions of `items`, as the captions and images of `bank` show it: queries of the same kind that
+    /// none of the items belongs to, such as the training data.
+    ///
+    /// # Errors
+    /// When the bank is empty, the widths of items and bank differ, or as [`ranks`](crate::ranks()).
+    pub fn of(items: &Embeddings, bank: &Embeddings, scoring: Scoring) -> Result<Self> {
+        let captions = by_bank(items, bank, scoring, |level| level.captions, |level| level.images)?;
+        // Images as what is looked for: the roles change sides, and with them the direction of the order.
+        let similarity = match scoring.similarity {
+            Similarity::Cosine => Similarity::Cosine,
+            Similarity::Order => Similarity::OrderReversed,
+            Similarity::OrderReversed => Similarity::Order,
+        };
+        let scoring = Scoring { similarity, ..scoring };
+        let images = by_bank(items, bank, scoring, |level| level.images, |level| level.captions)?;
+        let LevelEmbeddings { images: bank_images, captions: bank_captions, dim } = bank.abstract_level;
+        let bank = Bank { images: bank_images.len() / dim.max(1), captions: bank_captions.len() / dim.max(1) };
+        Ok(Self { images, captions, bank })
+    }
+
+    /// For [`Embeddings`] with the same rows.
+    pub fn rows(&self) -> HubnessRows<'_> {
+        HubnessRows { images: &self.images, captions: &self.captions }
+    }
+}
+
+/// T·ln mean e^{s/T} of each item over the queries, T half the standard deviation of s.
+fn by_bank<'a>(
+    items: &Embeddings<'a>,
+    bank: &Embeddings<'a>,
+    scoring: Scoring,
+    of_items: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
+    of_bank: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
+) -> Result<Vec<f32>> {
+    let level = |items: LevelEmbeddings<'a>, bank: LevelEmbeddings<'a>| {
+        if items.dim != bank.dim {
+            return Err(Error::conflict("a bank's embeddings", format!("width {}", bank.dim), items.dim.to_string()));
+        }
+        Ok(LevelEmbeddings { images: of_bank(bank), captions: of_items(items), dim: items.dim })
+    };
+    let grounded_level = match (items.grounded_level, bank.grounded_level) {
+        (Some(items), Some(bank)) => Some(level(items, bank)?),
+        _ => None,
+    };
+    let abstract_level = level(items.abstract_level, bank.abstract_level)?;
+    let scorer = Scorer::new(&Embeddings { abstract_level, grounded_level, hubness: None }, scoring)?;
+    if scorer.images == 0 {
+        return Err(Error::invalid("a bank of queries", "none", "queries that the items have nothing to do with"));
+    }
+    let temperature = TEMPERATURE * deviation(&scorer);
+    let mut found = vec![0.0; scorer.captions];
+    found.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, found)| {
+        let first = chunk * CHUNK;
+        let scores = scorer.of_captions(first..first + found.len());
+        for (found, scores) in found.iter_mut().zip(scores.chunks_exact(scorer.images)) {
+            *found = soft_maximum(scores, temperature) as f32;
+        }
+    });
+    Ok(found)
+}
+
+/// Standard deviation of the scores of some captions with every image; at least as large as to divide by.
+fn deviation(scorer: &Scorer) -> f64 {
+    let step = scorer.captions.div_ceil(SAMPLE).max(1);
+    let chosen: Vec<usize> = (0..scorer.captions).step_by(step).collect();
+    let sums = |&caption: &usize| {
+        let scores = scorer.of_captions(caption..caption + 1);
+        scores.iter().fold([0.0; 2], |[sum, squares], &s| [sum + f64::from(s), squares + f64::from(s).powi(2)])
+    };
+    // Each caption's sums on one thread, added in order: the same for any number of threads.
+    let each: Vec<[f64; 2]> = chosen.par_iter().map(sums).collect();
+    let [sum, squares] = each.iter().fold([0.0; 2], |[a, b], [sum, squares]| [a + sum, b + squares]);
+    let count = (chosen.len() * scorer.images).max(1) as f64;
+    (squares / count - (sum / count).powi(2)).max(0.0).sqrt().max(f64::from(f32::EPSILON))
+}
+
+/// T·ln mean e^{s/T}.
+fn soft_maximum(scores: &[f32], temperature: f64) -> f64 {
+    let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = scores.iter().map(|&score| ((f64::from(score) - most) / temperature).exp()).sum();
+    most + temperature * (sum / scores.len() as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Relevance, pair_scores, ranks};
+
+    const SCORING: Scoring = Scoring { similarity: Similarity::Cosine, lambda: 1.0 };
+
+    fn embeddings<'a>(images: &'a [f32], captions: &'a [f32]) -> Embeddings<'a> {
+        let level = LevelEmbeddings { images, captions, dim: 2 };
+        Embeddings { abstract_level: level, grounded_level: None, hubness: None }
+    }
+
+    /// T = 0.5: 0.5·ln((e^2 + e^0) / 2).
+    #[test]
+    fn the_soft_maximum_of_two_scores() {
+        let expected = 0.5 * f64::midpoint(2f64.exp(), 1.0).ln();
+        assert!((soft_maximum(&[1.0, 0.0], 0.5) - expected).abs() < 1e-12);
+        assert_eq!(soft_maximum(&[0.3, 0.3], 0.1), f64::from(0.3f32));
+        assert!(soft_maximum(&[-3000.0, -2000.0], 1e-3).is_finite());
+    }
+
+    /// The bank's captions score (1, 0.6) with the first image and (0, 0.8) with the second; standard deviation of these four
+    /// √0.14, T half of it. Its one image scores 1 and 0 with the captions.
+    #[test]
+    fn hubness_by_worked_numbers() {
+        let (images, captions) = ([1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]);
+        let (bank_images, bank_captions) = ([1.0, 0.0], [1.0, 0.0, 0.6, 0.8]);
+        let found =
+            Hubness::of(&embeddings(&images, &captions), &embeddings(&bank_images, &bank_captions), SCORING).unwrap();
+        let t = 0.5 * 0.14f64.sqrt();
+        let expected = [[1.0, 0.6], [0.0, 0.8]]
+            .map(|s| t * s.map(|s: f64| (s / t).exp()).iter().sum::<f64>().ln() - t * 2f64.ln());
+        for (found, expected) in found.images.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        assert_eq!((found.captions.as_slice(), found.bank), ([1.0, 0.0].as_slice(), Bank { images: 1, captions: 2 }));
+    }
+
+    /// The second image lies between the captions and stands first for both; the bank shows that it does so for all captions.
+    #[test]
+    fn a_hub_no_longer_stands_first() {
+        let images = [1.0, 0.0, 0.9, 0.9];
+        let captions = [0.8, 0.5, 0.5, 0.8];
+        let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
+        let plain = embeddings(&images, &captions);
+        assert_eq!(ranks(&plain, &relevance, SCORING).unwrap().text_to_image, [1, 0]);
+        let bank = [0.7, 0.7, 0.6, 0.8, 0.8, 0.6];
+        let hubness = Hubness::of(&plain, &embeddings(&bank, &bank), SCORING).unwrap();
+        let corrected = Embeddings { hubness: Some(hubness.rows()), ..plain };
+        assert_eq!(ranks(&corrected, &relevance, SCORING).unwrap().text_to_image, [0, 0]);
+        let pairs = [(0, 0), (1, 1)];
+        let difference: Vec<f32> = (pair_scores(&plain, SCORING, &pairs).unwrap().iter())
+            .zip(pair_scores(&corrected, SCORING, &pairs).unwrap())
+            .map(|(plain, corrected)| plain - corrected)
+            .collect();
+        for (row, difference) in difference.into_iter().enumerate() {
+            assert!((difference - hubness.images[row] - hubness.captions[row]).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn an_empty_bank_and_another_width_are_refused() {
+        let rows = [1.0, 0.0];
+        let items = embeddings(&rows, &rows);
+        assert!(Hubness::of(&items, &embeddings(&[], &[]), SCORING).unwrap_err().to_string().contains("bank"));
+        let level = LevelEmbeddings { images: &rows, captions: &rows, dim: 1 };
+        let narrow = Embeddings { abstract_level: level, grounded_level: None, hubness: None };
+        assert!(Hubness::of(&items, &narrow, SCORING).is_err());
+    }
+}
