@@ -35,6 +35,7 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let least = [&search[..], &["--min-relevance", "0.5"]].concat();
     refused!(&least);
     refused!([&search[..], &["--min-relevance", "1.5"]].concat());
+    refused!([&search[..], &["--correct-hubs"]].concat());
 
     // Each caption stands under 40 of the images: with equal captions as answers, these are three queries.
     let kept = works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
@@ -55,6 +56,28 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let none = gxn([&search[..], &["--min-relevance", "1"]].concat());
     assert_eq!((none.code, none.stdout.as_str()), (3, ""));
     seen!(none.stderr);
+    // Hubs go back among the hundred best hits, and every hit keeps its relevance; behind these nothing changes.
+    let corrected = works([&jsonl[..], &["--correct-hubs"]].concat()).json_lines();
+    let ids = |hits: &[serde_json::Value]| hits.iter().map(|hit| hit["id"].to_string()).collect::<Vec<_>>();
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&corrected)[100..], ids(&hits)[100..]);
+    assert_ne!(ids(&corrected)[..100], ids(&hits)[..100]);
+    assert_eq!(sorted(ids(&corrected)), sorted(ids(&hits)));
+    let score = |hit: &serde_json::Value| hit["score"].as_f64().unwrap();
+    assert!(corrected[..100].is_sorted_by(|a, b| score(a) >= score(b)));
+    let same = |a: &serde_json::Value| hits.iter().any(|b| a["id"] == b["id"] && a["relevance"] == b["relevance"]);
+    assert!(corrected.iter().all(same));
+    let photo = folder.path().join("7.png");
+    let captions = ["search", text(&photo), "--index", text(&index), "--target", "text", "--format", "jsonl"];
+    let (plain, corrected) =
+        (works(captions).json_lines(), works([&captions[..], &["--correct-hubs"]].concat()).json_lines());
+    assert_eq!(sorted(ids(&corrected)), sorted(ids(&plain)));
+    assert!(corrected.iter().zip(&plain).any(|(a, b)| score(a) != score(b)));
+    refused!(["search", "red", "+", "blue", "--index", text(&index), "--correct-hubs"]);
+    refused!(["search", "red", "--index", text(&index), "--target", "text", "--correct-hubs"]);
     // Two sentences are no query that the curve knows.
     let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
     assert!(two.iter().all(|hit| hit["relevance"].is_null()));

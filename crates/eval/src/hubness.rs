@@ -4,6 +4,9 @@
 //! (Radovanović et al., JMLR 2010). A bank of other queries shows them: s(t, v) − h(v) − h(t), where h(v) = T·ln mean e^{s(t′, v)/T}
 //! over the bank's captions t′, and h(t) the same over its images. Up to the scale this is the inverted softmax (Smith et al.,
 //! ICLR 2017) with a bank of training queries (querybank normalisation, Bogolin et al., CVPR 2022): no query knows of another.
+//!
+//! An item may itself be one of the bank's, such as a training image in an index. Its own captions say nothing about others, so as
+//! many of the highest scores as an image has captions in the bank are left out, and of a caption's the highest.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,8 +19,8 @@ use gxn_base::{Error, Result, Similarity};
 const TEMPERATURE: f64 = 0.5;
 /// Items scored in one go.
 const CHUNK: usize = 64;
-/// Items that tell the standard deviation.
-const SAMPLE: usize = 256;
+/// Such goes, evenly spread, that tell the standard deviation.
+const SAMPLE: usize = 4;
 
 /// The hubness of images and captions, and the bank that showed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +53,14 @@ pub struct HubnessRows<'a> {
 
 impl Hubness {
     /// Hubness of the images and captions of `items`, as the captions and images of `bank` show it: queries of the same kind that
-    /// none of the items belongs to, such as the training data.
+    /// few of the items belong to, such as the training data.
     ///
     /// # Errors
     /// When the bank is empty, the widths of items and bank differ, or as [`ranks`](crate::ranks()).
     pub fn of(items: &Embeddings, bank: &Embeddings, scoring: Scoring) -> Result<Self> {
-        let captions = by_bank(items, bank, scoring, |level| level.captions, |level| level.images)?;
+        let LevelEmbeddings { images, captions, dim } = bank.abstract_level;
+        let size = Bank { images: images.len() / dim.max(1), captions: captions.len() / dim.max(1) };
+        let captions = by_bank(items, bank, scoring, 1, |level| level.captions, |level| level.images)?;
         // Images as what is looked for: the roles change sides, and with them the direction of the order.
         let similarity = match scoring.similarity {
             Similarity::Cosine => Similarity::Cosine,
@@ -63,10 +68,9 @@ impl Hubness {
             Similarity::OrderReversed => Similarity::Order,
         };
         let scoring = Scoring { similarity, ..scoring };
-        let images = by_bank(items, bank, scoring, |level| level.images, |level| level.captions)?;
-        let LevelEmbeddings { images: bank_images, captions: bank_captions, dim } = bank.abstract_level;
-        let bank = Bank { images: bank_images.len() / dim.max(1), captions: bank_captions.len() / dim.max(1) };
-        Ok(Self { images, captions, bank })
+        let own = size.captions.div_ceil(size.images.max(1));
+        let images = by_bank(items, bank, scoring, own, |level| level.images, |level| level.captions)?;
+        Ok(Self { images, captions, bank: size })
     }
 
     /// For [`Embeddings`] with the same rows.
@@ -75,11 +79,12 @@ impl Hubness {
     }
 }
 
-/// T·ln mean e^{s/T} of each item over the queries, T half the standard deviation of s.
+/// T·ln mean e^{s/T} of each item over the queries but for its `own` best ones, T half the standard deviation of s.
 fn by_bank<'a>(
     items: &Embeddings<'a>,
     bank: &Embeddings<'a>,
     scoring: Scoring,
+    own: usize,
     of_items: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
     of_bank: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
 ) -> Result<Vec<f32>> {
@@ -95,16 +100,18 @@ fn by_bank<'a>(
     };
     let abstract_level = level(items.abstract_level, bank.abstract_level)?;
     let scorer = Scorer::new(&Embeddings { abstract_level, grounded_level, hubness: None }, scoring)?;
-    if scorer.images == 0 {
-        return Err(Error::invalid("a bank of queries", "none", "queries that the items have nothing to do with"));
+    if scorer.images <= own {
+        let found = format!("{} queries", scorer.images);
+        return Err(Error::invalid("a bank of queries", found, format!("more than {own}, best thousands")));
     }
     let temperature = TEMPERATURE * deviation(&scorer);
     let mut found = vec![0.0; scorer.captions];
     found.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, found)| {
         let first = chunk * CHUNK;
-        let scores = scorer.of_captions(first..first + found.len());
-        for (found, scores) in found.iter_mut().zip(scores.chunks_exact(scorer.images)) {
-            *found = soft_maximum(scores, temperature) as f32;
+        let mut scores = scorer.of_captions(first..first + found.len());
+        for (found, scores) in found.iter_mut().zip(scores.chunks_exact_mut(scorer.images)) {
+            scores.select_nth_unstable_by(own - 1, |a, b| b.total_cmp(a));
+            *found = soft_maximum(&scores[own..], temperature) as f32;
         }
     });
     Ok(found)
@@ -112,16 +119,19 @@ fn by_bank<'a>(
 
 /// Standard deviation of the scores of some captions with every image; at least as large as to divide by.
 fn deviation(scorer: &Scorer) -> f64 {
-    let step = scorer.captions.div_ceil(SAMPLE).max(1);
-    let chosen: Vec<usize> = (0..scorer.captions).step_by(step).collect();
-    let sums = |&caption: &usize| {
-        let scores = scorer.of_captions(caption..caption + 1);
-        scores.iter().fold([0.0; 2], |[sum, squares], &s| [sum + f64::from(s), squares + f64::from(s).powi(2)])
+    let chunks: Vec<usize> = (0..scorer.captions).step_by(CHUNK).collect();
+    let sums = |&first: &usize| {
+        let scores = scorer.of_captions(first..scorer.captions.min(first + CHUNK));
+        scores.iter().fold([0.0; 3], |[count, sum, squares], &score| {
+            let score = f64::from(score);
+            [count + 1.0, sum + score, squares + score * score]
+        })
     };
-    // Each caption's sums on one thread, added in order: the same for any number of threads.
-    let each: Vec<[f64; 2]> = chosen.par_iter().map(sums).collect();
-    let [sum, squares] = each.iter().fold([0.0; 2], |[a, b], [sum, squares]| [a + sum, b + squares]);
-    let count = (chosen.len() * scorer.images).max(1) as f64;
+    let sample: Vec<usize> = chunks.iter().step_by(chunks.len().div_ceil(SAMPLE).max(1)).copied().collect();
+    // Each chunk's sums on one thread, added in order: the same for any number of threads.
+    let each: Vec<[f64; 3]> = sample.par_iter().map(sums).collect();
+    let [count, sum, squares] = each.iter().fold([0.0; 3], |all, sums| [0, 1, 2].map(|at| all[at] + sums[at]));
+    let count = f64::max(count, 1.0);
     (squares / count - (sum / count).powi(2)).max(0.0).sqrt().max(f64::from(f32::EPSILON))
 }
 
@@ -153,21 +163,21 @@ mod tests {
         assert!(soft_maximum(&[-3000.0, -2000.0], 1e-3).is_finite());
     }
 
-    /// The bank's captions score (1, 0.6) with the first image and (0, 0.8) with the second; standard deviation of these four
-    /// √0.14, T half of it. Its one image scores 1 and 0 with the captions.
+    /// The bank's captions score (1, 0.6) with the first image and (0, 0.8) with the second; standard deviation of these four √0.14,
+    /// T half of it. One caption an image: the higher score is left out. Of its images, which score (1, 0) and (0, 1) with the
+    /// captions, too.
     #[test]
     fn hubness_by_worked_numbers() {
-        let (images, captions) = ([1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]);
-        let (bank_images, bank_captions) = ([1.0, 0.0], [1.0, 0.0, 0.6, 0.8]);
-        let found =
-            Hubness::of(&embeddings(&images, &captions), &embeddings(&bank_images, &bank_captions), SCORING).unwrap();
-        let t = 0.5 * 0.14f64.sqrt();
-        let expected = [[1.0, 0.6], [0.0, 0.8]]
-            .map(|s| t * s.map(|s: f64| (s / t).exp()).iter().sum::<f64>().ln() - t * 2f64.ln());
-        for (found, expected) in found.images.iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        let rows = [1.0, 0.0, 0.0, 1.0];
+        let (items, bank) = (embeddings(&rows, &rows), [1.0, 0.0, 0.6, 0.8]);
+        let found = Hubness::of(&items, &embeddings(&rows, &bank), SCORING).unwrap();
+        for (found, expected) in found.images.iter().chain(&found.captions).zip([0.6, 0.0, 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
-        assert_eq!((found.captions.as_slice(), found.bank), ([1.0, 0.0].as_slice(), Bank { images: 1, captions: 2 }));
+        assert_eq!(found.bank, Bank { images: 2, captions: 2 });
+        // Three captions and two images: two scores are left out, of the first image 1 and 0.6.
+        let found = Hubness::of(&items, &embeddings(&rows, &[1.0, 0.0, 0.6, 0.8, 0.0, 1.0]), SCORING).unwrap();
+        assert!(found.images.iter().all(|h| h.abs() < 1e-6), "{found:?}");
     }
 
     /// The second image lies between the captions and stands first for both; the bank shows that it does so for all captions.
@@ -178,7 +188,7 @@ mod tests {
         let relevance = Relevance::from_caption_image(2, &[0, 1]).unwrap();
         let plain = embeddings(&images, &captions);
         assert_eq!(ranks(&plain, &relevance, SCORING).unwrap().text_to_image, [1, 0]);
-        let bank = [0.7, 0.7, 0.6, 0.8, 0.8, 0.6];
+        let bank = [0.7, 0.7, 0.6, 0.8, 0.8, 0.6, 0.7, 0.7];
         let hubness = Hubness::of(&plain, &embeddings(&bank, &bank), SCORING).unwrap();
         let corrected = Embeddings { hubness: Some(hubness.rows()), ..plain };
         assert_eq!(ranks(&corrected, &relevance, SCORING).unwrap().text_to_image, [0, 0]);

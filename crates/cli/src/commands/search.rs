@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Reranking, Retriever, model_of};
+use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Reordering, Reranking, Retriever, model_of};
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
@@ -52,13 +52,9 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         method: if args.exact { Method::Exact } else { Method::Auto },
         ..SearchOptions::new(args.target, args.top)
     };
-    let mut found = match args.rerank {
-        Some(candidates) => {
-            let reranking = Reranking { candidates: candidates as usize, weight: args.rerank_weight };
-            retriever.search_reranked(&query, &options, reranking)?
-        }
-        None => retriever.search(&query, &options)?,
-    };
+    let reranking = |candidates| Reranking { candidates: candidates as usize, weight: args.rerank_weight };
+    let reordering = Reordering { correct_hubs: args.correct_hubs, rerank: args.rerank.map(reranking) };
+    let mut found = retriever.search_reordered(&query, &options, reordering)?;
     note(&found);
     let best = args.min_relevance.map(|least| found.keep_relevant(least)).transpose()?.flatten();
     if args.min_relevance.is_none() && found.probably_none {

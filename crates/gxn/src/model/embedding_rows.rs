@@ -83,6 +83,19 @@ impl EmbeddingRows {
         joined
     }
 
+    /// The items whose [`EmbeddingRows::joined`] these rows are.
+    pub fn of_joined<'a>(rows: impl IntoIterator<Item = &'a [f32]>, dim: usize, grounded: bool) -> Self {
+        let mut found = Self::new(dim, grounded);
+        for row in rows {
+            found.count += 1;
+            found.abstract_level.extend_from_slice(&row[..dim]);
+            if let Some(level) = &mut found.grounded_level {
+                level.extend_from_slice(&row[dim..]);
+            }
+        }
+        found
+    }
+
     /// The items in the order given by `order`: row `i` of the result is row `order[i]`.
     pub fn permuted(&self, order: &[usize]) -> Self {
         let pick = |level: &Vec<f32>| {

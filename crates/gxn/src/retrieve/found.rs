@@ -72,6 +72,14 @@ pub(super) enum WithoutRelevance {
 }
 
 impl Found {
+    /// Orders the hits by their scores and numbers them from 1.
+    pub(super) fn order_by_score(&mut self) {
+        self.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        for (rank, hit) in self.hits.iter_mut().enumerate() {
+            hit.rank = rank + 1;
+        }
+    }
+
     /// Leaves out hits that are relevant with a probability below `least`; returns that of the best hit.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 //! | [`edit`] | one image added or removed |
 //! | [`query`] | `horse + stripes`, `2:golden retriever - ./pool.jpg` |
 //! | [`retriever`], [`found`] | model + index + query → hits |
+//! | `hubs` | hits without those that are near to everything in front |
 //! | `rerank` | hits in the order of a second score, the caption decoder's |
 //! | [`calibration`] | scores → probability of being relevant |
 
@@ -26,6 +27,7 @@ pub mod edit;
 mod empty_folders;
 pub mod export;
 pub mod found;
+mod hubs;
 mod indexer;
 pub mod location;
 pub mod merge;
@@ -45,6 +47,7 @@ pub use copy::copy_index;
 pub use edit::{add_image, remove_image};
 pub use export::export_index;
 pub use found::{Found, RankedHit, ScoreParts};
+pub use hubs::HUB_CANDIDATES;
 pub use location::{INDEX_FOLDER, IndexPlace, default_index, find_index, index_at};
 pub use merge::merge_indexes;
 pub use options::IndexOptions;
@@ -52,6 +55,6 @@ pub use provenance::{Provenance, SourceKind};
 pub use query::{Content, Part, Query};
 pub use refresh::{Refresh, refresh};
 pub use report::IndexReport;
-pub use rerank::{RERANK_WEIGHT, Reranking};
+pub use rerank::{RERANK_WEIGHT, Reordering, Reranking};
 pub use retriever::{Retriever, model_of};
 pub use shard::Shard;

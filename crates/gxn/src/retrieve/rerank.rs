@@ -1,6 +1,7 @@
-//! [`Retriever::search_reranked`]: hits in the order of a second score.
+//! [`Retriever::search_reordered`]: hits in the order of more than the first score.
 
 use super::found::Found;
+use super::hubs::HUB_CANDIDATES;
 use super::query::{Content, Part, Query};
 use super::retriever::Retriever;
 use gxn_base::{Error, Result};
@@ -18,33 +19,59 @@ pub struct Reranking {
     pub weight: f32,
 }
 
+/// What the best hits of the first score are ordered by; the others follow as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Reordering {
+    /// [`Retriever::correct_hubs`] of the best [`HUB_CANDIDATES`].
+    pub correct_hubs: bool,
+    /// [`Retriever::rerank`], after that.
+    pub rerank: Option<Reranking>,
+}
+
 impl Retriever {
-    /// [`Retriever::search`], with the best hits in the order of [`Retriever::rerank`]; the others follow as they are.
+    /// [`Retriever::search`], with the best hits in another order.
     ///
     /// # Errors
-    /// As these two.
-    pub fn search_reranked(&self, query: &Query, options: &SearchOptions<'_>, reranking: Reranking) -> Result<Found> {
-        self.search_reranked_by(query, options, reranking, |_, part| self.embedding(&part.content))
+    /// As [`Retriever::search`], and as what orders the hits.
+    pub fn search_reordered(
+        &self,
+        query: &Query,
+        options: &SearchOptions<'_>,
+        reordering: Reordering,
+    ) -> Result<Found> {
+        self.search_reordered_by(query, options, reordering, |_, part| self.embedding(&part.content))
     }
 
     /// The same with embeddings from elsewhere, as in [`Retriever::search_by`].
     ///
     /// # Errors
-    /// As [`Retriever::search_by`] and [`Retriever::rerank`].
-    pub fn search_reranked_by(
+    /// As [`Retriever::search_by`] and [`Retriever::search_reordered`].
+    pub fn search_reordered_by(
         &self,
         query: &Query,
         options: &SearchOptions<'_>,
-        reranking: Reranking,
+        reordering: Reordering,
         encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
     ) -> Result<Found> {
+        let Reordering { correct_hubs, rerank } = reordering;
+        if !correct_hubs && rerank.is_none() {
+            return self.search_by(query, options, encode);
+        }
         let SearchOptions { offset, top, .. } = *options;
-        let candidates = reranking.candidates;
+        let hubs = if correct_hubs { HUB_CANDIDATES } else { 0 };
+        let candidates = hubs.max(rerank.map_or(0, |reranking| reranking.candidates));
         let best = SearchOptions { offset: 0, top: candidates.max(offset.saturating_add(top)), ..*options };
         let mut found = self.search_by(query, &best, encode)?;
-        let behind = found.hits.split_off(candidates.min(found.hits.len()));
-        self.rerank(query, &mut found, reranking.weight)?;
-        found.hits.extend(behind);
+        if correct_hubs {
+            let behind = found.hits.split_off(hubs.min(found.hits.len()));
+            self.correct_hubs(query, options, &mut found)?;
+            found.hits.extend(behind);
+        }
+        if let Some(Reranking { candidates, weight }) = rerank {
+            let behind = found.hits.split_off(candidates.min(found.hits.len()));
+            self.rerank(query, &mut found, weight)?;
+            found.hits.extend(behind);
+        }
         found.hits = found.hits.into_iter().skip(offset).take(top).collect();
         Ok(found)
     }
@@ -74,10 +101,7 @@ impl Retriever {
         for (hit, second) in found.hits.iter_mut().zip(second) {
             hit.score += weight * second;
         }
-        found.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
-        for (rank, hit) in found.hits.iter_mut().enumerate() {
-            hit.rank = rank + 1;
-        }
+        found.order_by_score();
         Ok(())
     }
 }

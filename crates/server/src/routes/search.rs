@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gxn::retrieve::{Found, RERANK_WEIGHT, RankedHit, Reranking, Retriever, ScoreParts};
+use gxn::retrieve::{Found, RERANK_WEIGHT, RankedHit, Reordering, Reranking, Retriever, ScoreParts};
 use gxn_base::Modality;
 use gxn_base::words::first_few;
 use gxn_index::{Filter, SearchOptions};
@@ -56,6 +56,10 @@ pub(crate) struct SearchRequest {
     /// Weight of the abstract level instead of the model's.
     #[schema(minimum = 0.0, maximum = 1.0)]
     lambda: Option<f32>,
+    /// Order the 100 best hits by their score less what they score with most queries: items that are near to everything no longer
+    /// stand in front. For a query of one text that searches images, or one image that searches captions, of a calibrated model.
+    #[serde(default)]
+    correct_hubs: bool,
     /// The caption decoder orders this many of the best images once more, by score + `rerank_weight` · ln p(text | image). For a
     /// query of one text that searches images, of a model that generates captions.
     #[schema(minimum = 1, maximum = 200)]
@@ -86,6 +90,7 @@ pub(crate) struct SearchForm {
     min_relevance: Option<f32>,
     group_duplicates: Option<bool>,
     lambda: Option<f32>,
+    correct_hubs: Option<bool>,
     rerank: Option<usize>,
     rerank_weight: Option<f32>,
 }
@@ -231,7 +236,7 @@ pub(crate) async fn search(
     let encoded = encode(&app, library, request.query).await?;
     took.encode = ms(encoding);
     let retriever = library.retriever();
-    let is_reranked = page.reranking.is_some();
+    let is_reranked = page.reordering.rerank.is_some();
     let answer = move || {
         let searching = Instant::now();
         let (mut found, groups, next) = page.find(&retriever, &encoded)?;
@@ -266,7 +271,7 @@ struct Page {
     lambda: Option<f32>,
     min_relevance: Option<f32>,
     groups: bool,
-    reranking: Option<Reranking>,
+    reordering: Reordering,
 }
 
 impl Page {
@@ -279,7 +284,7 @@ impl Page {
             Found::default().keep_relevant(least)?;
         }
         Ok(Self {
-            reranking: reranking(request, most)?,
+            reordering: reordering(request, most)?,
             target: match request.target {
                 Target::Image => Modality::Image,
                 Target::Text => Modality::Text,
@@ -305,10 +310,7 @@ impl Page {
                 ..SearchOptions::new(self.target, read)
             };
             let vector = |place: usize, part: &_| encoded.vector(retriever, place, part);
-            let mut found = match self.reranking {
-                Some(reranking) => retriever.search_reranked_by(&encoded.query, &options, reranking, vector)?,
-                None => retriever.search_by(&encoded.query, &options, vector)?,
-            };
+            let mut found = retriever.search_reordered_by(&encoded.query, &options, self.reordering, vector)?;
             let is_end = found.hits.len() < read;
             if let Some(least) = self.min_relevance {
                 found.keep_relevant(least)?;
@@ -328,7 +330,7 @@ impl Page {
 }
 
 /// What is to be ordered once more.
-fn reranking(request: &SearchRequest, most: usize) -> Answer<Option<Reranking>> {
+fn reordering(request: &SearchRequest, most: usize) -> Answer<Reordering> {
     let (candidates, weight) = (request.rerank, request.rerank_weight);
     if let Some(found) = candidates.filter(|count| !(1..=most).contains(count)) {
         return Err(Problem::invalid(format!("rerank: found {found}, expected 1 to {most}")));
@@ -336,7 +338,8 @@ fn reranking(request: &SearchRequest, most: usize) -> Answer<Option<Reranking>> 
     if !(weight.is_finite() && weight >= 0.0) {
         return Err(Problem::invalid(format!("rerank_weight: found {weight}, expected a number that is not negative")));
     }
-    Ok(candidates.map(|candidates| Reranking { candidates, weight }))
+    let rerank = candidates.map(|candidates| Reranking { candidates, weight });
+    Ok(Reordering { correct_hubs: request.correct_hubs, rerank })
 }
 
 /// Neighbours of one row, which have one content and one score, as one.

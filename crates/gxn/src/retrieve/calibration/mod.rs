@@ -32,6 +32,7 @@ use self::standard::Standard;
 use crate::checkpoint::resolve;
 use crate::encoder::{Encoder, is_pretrained};
 use crate::evaluate::encode::EncodedDataset;
+use crate::model::EmbeddingRows;
 
 pub use self::file::CALIBRATION_FILE;
 pub use self::relevance::Relevance;
@@ -275,6 +276,13 @@ impl Calibration {
             other => other.map_err(|e| Error::io("cannot read", &path, e))?,
         };
         Self::from_bytes(&bytes, encoder.space(), encoder.fingerprint(), &path).map(Some)
+    }
+
+    /// The held-out images and captions that queries are scored against.
+    pub(super) fn bank(&self) -> [EmbeddingRows; 2] {
+        let (dim, grounded) = (self.space.dims_abstract, self.space.dims_grounded > 0);
+        [&self.images, &self.captions]
+            .map(|direction| EmbeddingRows::of_joined(direction.bank.chunks_exact(self.space.dims()), dim, grounded))
     }
 
     fn direction(&self, target: Modality) -> &Direction {
