@@ -57,8 +57,8 @@ pub struct EvaluateArgs {
     /// W of --rerank; without it the best one on these queries is taken, which is right for val only
     #[arg(long, value_name = "W", requires = "rerank")]
     pub rerank_weight: Option<f32>,
-    /// Take off each score what its image and its caption score with most others: items that are near to everything no longer
-    /// stand before the right ones. The split train of the data shows which they are, 6,000 images at most
+    /// Subtract from each score what its image and its caption score with most others, so that items which are near to everything
+    /// no longer stand before the right ones. The train split of the data shows which they are (at most 6,000 images)
     #[arg(long, conflicts_with_all = ["image_embeddings", "judgements"])]
     pub correct_hubs: bool,
     /// Put each caption into this template before a pretrained encoder reads it, such as "a photo of {}"; with several, the mean
