@@ -99,6 +99,10 @@ fn by_bank<'a>(
         _ => None,
     };
     let abstract_level = level(items.abstract_level, bank.abstract_level)?;
+    if abstract_level.captions.is_empty() {
+        // Only items of the other kind: the bank need not be made ready.
+        return Ok(Vec::new());
+    }
     let scorer = Scorer::new(&Embeddings { abstract_level, grounded_level, hubness: None }, scoring)?;
     if scorer.images <= own {
         let found = format!("{} queries", scorer.images);

@@ -202,8 +202,7 @@ fn a_tiny_set_is_memorised() {
     let encoder = Encoder::load(&run.join("last")).unwrap();
     let data = Dataset::open(&source, &SourceOptions::default()).unwrap();
     let encoded =
-        encode_dataset(&encoder, &data, EncodeOptions { split: Some(Split::Train), ..EncodeOptions::default() }, &())
-            .unwrap();
+        encode_dataset(&encoder, &data, EncodeOptions { split: Some(Split::Train), beam: None }, &()).unwrap();
     let scoring = gxn::evaluate::encode::scoring(encoder.config());
     let result = validate(&encoded.images, &encoded.captions, &encoded.caption_image, scoring).unwrap();
     assert_eq!([result.metrics.image_to_text.r1, result.metrics.text_to_image.r1], [100.0; 2]);

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::evaluate::EncodeOptions;
 use gxn::retrieve::{Calibration, CalibrationFigures, Relevance};
 use gxn_base::Remedy;
 
@@ -20,10 +19,7 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
     stop_flag()?;
     let encoder = Encoder::load_on(&args.model, &args.device.open()?)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
-    let encoded = |split: &str| {
-        let options = EncodeOptions { split: Some(split_of(split)), ..EncodeOptions::default() };
-        encode::with_progress(&encoder, &dataset, options)
-    };
+    let encoded = |split: &str| encode::with_progress(&encoder, &dataset, Some(split_of(split)), None);
     let Some(measured) = &args.measure else {
         let encoded = encoded(&args.split)?;
         report_dropped(&encoded.dropped);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::evaluate::{EncodeOptions, EncodedDataset, encode_dataset};
-use gxn_data::Dataset;
+use gxn_data::{Dataset, Split};
 
 use crate::args::EncodeArgs;
 use crate::commands::{open_for, report_dropped, split_of};
@@ -20,8 +20,8 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     let encoder =
         Encoder::load_on(&args.model, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;
-    let options = EncodeOptions { split: args.split.as_deref().map(split_of), ..EncodeOptions::default() };
-    let encoded = with_progress(&encoder, &dataset, options)?;
+    let split = args.split.as_deref().map(split_of);
+    let encoded = with_progress(&encoder, &dataset, split, None)?;
     encoded.save(&args.output, &encoder)?;
     report_dropped(&encoded.dropped);
     print(&format!("{}\n", args.output.display()))?;
@@ -29,9 +29,14 @@ pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
 }
 
 /// Encodes with a progress line on stderr; with a beam, each image is captioned too.
-pub fn with_progress(encoder: &Encoder, dataset: &Dataset, options: EncodeOptions) -> Result<EncodedDataset> {
+pub fn with_progress(
+    encoder: &Encoder,
+    dataset: &Dataset,
+    split: Option<Split>,
+    beam: Option<usize>,
+) -> Result<EncodedDataset> {
     let line = ProgressLine::of("encoding");
-    let encoded = encode_dataset(encoder, dataset, options, &line);
+    let encoded = encode_dataset(encoder, dataset, EncodeOptions { split, beam }, &line);
     line.clear();
     let encoded = encoded?;
     let (images, captions) = (counted(encoded.images.count, "image"), counted(encoded.captions.count, "caption"));

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use gxn::checkpoint::short;
 use gxn::encoder::Encoder;
 use gxn::evaluate::{
-    EncodeOptions, EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement,
-    caption_page,
+    EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement, caption_page,
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
+use gxn::retrieve::calibration::evenly_spread;
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
 use gxn_data::Split;
@@ -83,8 +83,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
         measurement = measurement.with_lambda(lambda)?;
     }
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
-    let options = EncodeOptions { split: Some(measurement.split), beam, ..EncodeOptions::default() };
-    let mut encoded = encode::with_progress(&encoder, &dataset, options)?;
+    let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;
     let mut bank = args.correct_hubs.then(|| bank(&encoder, &measurement)).transpose()?;
     for other in &others {
         let (of_other, bank_of_other) = of_member(other, args, &measurement)?;
@@ -143,8 +142,9 @@ fn bank(encoder: &Encoder, measurement: &Measurement) -> Result<EncodedDataset> 
     if measurement.split == Split::Train {
         bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
     }
-    let options = EncodeOptions { split: Some(Split::Train), at_most: Some(BANK_IMAGES), ..EncodeOptions::default() };
-    let bank = encode::with_progress(encoder, measurement.dataset, options)?;
+    let train = measurement.dataset.split_indices(Split::Train);
+    let kept: Vec<usize> = evenly_spread(train.len(), BANK_IMAGES).into_iter().map(|at| train[at]).collect();
+    let bank = encode::with_progress(encoder, &measurement.dataset.subset(&kept), Some(Split::Train), None)?;
     if bank.images.count < FEW_IMAGES {
         eprintln!(
             "note: {} in the split train; with fewer than {FEW_IMAGES} --correct-hubs can do harm: compare with the result without it",
@@ -169,8 +169,7 @@ fn of_member(
             path.display()
         );
     }
-    let options = EncodeOptions { split: Some(first.split), ..EncodeOptions::default() };
-    let encoded = encode::with_progress(&encoder, first.dataset, options)?;
+    let encoded = encode::with_progress(&encoder, first.dataset, Some(first.split), None)?;
     let bank = args.correct_hubs.then(|| bank(&encoder, first)).transpose()?;
     Ok((encoded, bank))
 }

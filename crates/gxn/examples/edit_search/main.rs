@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     };
     let encoder = Encoder::load(Path::new(run))?.with_feature_cache()?;
     let dataset = Dataset::open(Path::new(dataset), &SourceOptions::default())?;
-    let options = EncodeOptions { split: Some(Split::Val), beam: Some(BEAM), ..EncodeOptions::default() };
+    let options = EncodeOptions { split: Some(Split::Val), beam: Some(BEAM) };
     let encoded = encode_dataset(&encoder, &dataset, options, &Count)?;
     eprintln!();
     let others = [OtherImage::Nearest, OtherImage::Near, OtherImage::Any];

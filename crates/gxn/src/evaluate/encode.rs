@@ -49,8 +49,6 @@ pub struct EncodeOptions {
     pub split: Option<Split>,
     /// With a beam, each image also gets the likeliest caption that beam search finds.
     pub beam: Option<usize>,
-    /// Of more images than this, so many at equal distances.
-    pub at_most: Option<usize>,
 }
 
 /// Embeds a dataset, or one split of it. `progress` counts images.
@@ -68,7 +66,7 @@ pub fn encode_dataset(
         encoder.caption_features(&[], beam)?;
     }
     note_cut(encoder, dataset, options.split, progress)?;
-    DatasetFeatures::of_some(encoder, dataset, options, progress)?.encode(encoder, dataset, options.beam)
+    DatasetFeatures::extract(encoder, dataset, options.split, progress)?.encode(encoder, dataset, options.beam)
 }
 
 /// Reports captions of which the encoder reads a part only; in strict mode they are a fault.
@@ -99,20 +97,11 @@ impl DatasetFeatures {
         split: Option<Split>,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::of_some(encoder, dataset, EncodeOptions { split, ..EncodeOptions::default() }, progress)
-    }
-
-    fn of_some(encoder: &Encoder, dataset: &Dataset, options: EncodeOptions, progress: &dyn Progress) -> Result<Self> {
-        let EncodeOptions { split, at_most, .. } = options;
         if let Some(split) = split {
             dataset.require(Purpose::Evaluate(split))?;
         }
-        let mut chosen: Vec<usize> =
+        let chosen: Vec<usize> =
             (0..dataset.images.len()).filter(|&at| split.is_none_or(|s| dataset.images[at].split == s)).collect();
-        let all = chosen.len();
-        if let Some(count) = at_most.filter(|&count| count < all) {
-            chosen = (0..count).map(|place| chosen[place * all / count]).collect();
-        }
         let mut found = Self { features: Vec::new(), row_of: vec![None; dataset.images.len()], dropped: Vec::new() };
         if let Some(files) = encoder.trained().ok().and_then(Trained::image_files) {
             found.features = files.image_features(dataset, chosen.iter().copied())?;

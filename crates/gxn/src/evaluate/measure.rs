@@ -55,7 +55,7 @@ impl<'a> Measurement<'a> {
     /// # Errors
     /// As [`encode_dataset`] and [`EncodedDataset::report`].
     pub fn run(&self, progress: &dyn Progress) -> Result<Report> {
-        let options = EncodeOptions { split: Some(self.split), ..EncodeOptions::default() };
+        let options = EncodeOptions { split: Some(self.split), beam: None };
         let encoded = encode_dataset(self.encoder, self.dataset, options, progress)?;
         for dropped in &encoded.dropped {
             progress.note(&format!("left out {}: {}", dropped.what, dropped.reason));

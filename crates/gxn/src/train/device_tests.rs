@@ -183,8 +183,7 @@ fn trained_as(folder: &Path, name: &str, from: Option<&Path>, mut config: RunCon
 fn uses_of(run: &Path, device: DeviceChoice) -> Vec<(String, Vec<f32>)> {
     let encoder = Encoder::load_on(run, &device.open().unwrap()).unwrap();
     let dataset = open_configured(&encoder.config().data).unwrap();
-    let options =
-        EncodeOptions { split: Some(Split::Val), beam: encoder.can_caption().then_some(2), ..EncodeOptions::default() };
+    let options = EncodeOptions { split: Some(Split::Val), beam: encoder.can_caption().then_some(2) };
     let encoded = encode_dataset(&encoder, &dataset, options, &()).unwrap();
     let mut found = Vec::new();
     for (name, rows) in [("images", &encoded.images), ("captions", &encoded.captions)] {

@@ -166,7 +166,7 @@ impl Images {
     }
 }
 
-/// The view of an image, of so many, that a step shows in this place of its batch.
+/// Which of the `views` of an image a step shows in this place of its batch.
 pub(super) fn view_of(phase: Phase, slot: usize, views: usize) -> usize {
     (drawn(phase, slot) % views as u64) as usize
 }
