@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::embeddings::{Embeddings, Scoring};
 use crate::precision::{PrecisionAtR, of_query};
-use crate::ranks::Scorer;
 use crate::relevance_file::plain_id;
+use crate::scorer::Scorer;
 use gxn_base::text::{parse_json, read_text};
 use gxn_base::words::{counted, first_few};
 use gxn_base::{Error, Result};

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::embeddings::{Embeddings, Relevance, Scoring};
-use crate::ranks::Scorer;
+use crate::scorer::Scorer;
 use gxn_base::Result;
 
 /// Means over the queries of one direction, in percent. R is how many items are relevant to a query.

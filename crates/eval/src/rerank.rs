@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::embeddings::{Embeddings, Relevance, Scoring};
 use crate::metrics::stands_before;
-use crate::ranks::Scorer;
+use crate::scorer::Scorer;
 use gxn_base::{Error, Result};
 
 /// Weights of which the best is taken where none is given.
