@@ -65,7 +65,7 @@ pub enum Command {
     Imagine(ImagineArgs),
     /// Write the embeddings of a dataset as npy files
     Encode(EncodeArgs),
-    /// Turn scores into probabilities of relevance, fitted on a split with known pairs
+    /// Find hubs and turn scores into probabilities, by a split with known pairs
     Calibrate(CalibrateArgs),
     /// Make or refresh the index of a folder of images or of a dataset; only what is new or changed is encoded
     ///

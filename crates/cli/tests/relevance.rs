@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::fixture::{copy, data, gxn, paper, patch, text, works};
 use crate::snapshots::{refused, seen};
 
-/// 120 images of their own colours with a caption each, as a table; all are val.
-fn many(folder: &Path) -> PathBuf {
+/// Images of their own colours with a caption each, as a table; all are val.
+fn many(folder: &Path, count: usize) -> PathBuf {
     let mut rows = "image,caption,split\n".to_string();
-    for at in 0..120u8 {
+    for at in 0..count {
         let name = format!("{at}.png");
-        patch([at * 2, 255 - at * 2, (at % 7) * 30], usize::from(at % 4)).save(folder.join(&name)).unwrap();
-        rows += &format!("{name},a {} patch,val\n", ["red", "green", "blue"][usize::from(at % 3)]);
+        let shade = (at * 240 / count) as u8;
+        patch([shade, 255 - shade, (at % 7 * 30) as u8], at % 4).save(folder.join(&name)).unwrap();
+        rows += &format!("{name},a {} patch,val\n", ["red", "green", "blue"][at % 3]);
     }
     let table = folder.join("captions.csv");
     std::fs::write(&table, rows).unwrap();
@@ -23,25 +26,24 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
     copy(&paper().folder.join("best").canonicalize().unwrap(), &model);
-    let table = many(folder.path());
+    let table = many(folder.path(), 100);
     refused!(["calibrate", text(&model), text(&table), "--measure", "val"]);
     refused!(["calibrate", text(&model), text(data())]);
 
     let index = folder.path().join("index");
     works(["index", text(&table), "--model", text(&model), "--index", text(&index)]);
-    let search = ["search", "a red patch", "--index", text(&index), "--top", "120"];
+    let search = ["search", "a red patch", "--index", text(&index), "--top", "100"];
     let jsonl = [&search[..], &["--format", "jsonl"]].concat();
     assert!(works(&jsonl).json_lines().iter().all(|hit| hit["relevance"].is_null()));
     let least = [&search[..], &["--min-relevance", "0.5"]].concat();
     refused!(&least);
     refused!([&search[..], &["--min-relevance", "1.5"]].concat());
-    refused!([&search[..], &["--correct-hubs"]].concat());
 
     // Each caption stands under 40 of the images: with equal captions as answers, these are three queries.
     let kept = works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
     assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
     let figures = works(["calibrate", text(&model), text(&table), "--measure", "val", "--format", "json"]).json();
-    assert_eq!(figures["text_to_image"]["gallery"], 120);
+    assert_eq!(figures["text_to_image"]["gallery"], 100);
     assert!(figures["text_to_image"]["ece_at_10"].as_f64().unwrap() < 0.1, "{figures}");
 
     // Probabilities fall with the rank, and cut where asked.
@@ -49,35 +51,13 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let relevance: Vec<f64> = hits.iter().map(|hit| hit["relevance"].as_f64().unwrap()).collect();
     assert!(relevance.is_sorted_by(|a, b| a >= b) && (0.0..=1.0).contains(&relevance[0]), "{relevance:?}");
     assert!(works(search).lines()[0].contains(" %  "));
-    let middle = (relevance[0] + relevance[119]) / 2.0;
+    let middle = (relevance[0] + relevance[99]) / 2.0;
     let above = relevance.iter().filter(|&&p| p >= middle).count();
     let cut = works([&search[..], &["--min-relevance", &middle.to_string()]].concat());
     assert_eq!(cut.lines().len(), above);
     let none = gxn([&search[..], &["--min-relevance", "1"]].concat());
     assert_eq!((none.code, none.stdout.as_str()), (3, ""));
     seen!(none.stderr);
-    // Hubs go back among the hundred best hits, and every hit keeps its relevance; behind these nothing changes.
-    let corrected = works([&jsonl[..], &["--correct-hubs"]].concat()).json_lines();
-    let ids = |hits: &[serde_json::Value]| hits.iter().map(|hit| hit["id"].to_string()).collect::<Vec<_>>();
-    let sorted = |mut ids: Vec<String>| {
-        ids.sort();
-        ids
-    };
-    assert_eq!(ids(&corrected)[100..], ids(&hits)[100..]);
-    assert_ne!(ids(&corrected)[..100], ids(&hits)[..100]);
-    assert_eq!(sorted(ids(&corrected)), sorted(ids(&hits)));
-    let score = |hit: &serde_json::Value| hit["score"].as_f64().unwrap();
-    assert!(corrected[..100].is_sorted_by(|a, b| score(a) >= score(b)));
-    let same = |a: &serde_json::Value| hits.iter().any(|b| a["id"] == b["id"] && a["relevance"] == b["relevance"]);
-    assert!(corrected.iter().all(same));
-    let photo = folder.path().join("7.png");
-    let captions = ["search", text(&photo), "--index", text(&index), "--target", "text", "--format", "jsonl"];
-    let (plain, corrected) =
-        (works(captions).json_lines(), works([&captions[..], &["--correct-hubs"]].concat()).json_lines());
-    assert_eq!(sorted(ids(&corrected)), sorted(ids(&plain)));
-    assert!(corrected.iter().zip(&plain).any(|(a, b)| score(a) != score(b)));
-    refused!(["search", "red", "+", "blue", "--index", text(&index), "--correct-hubs"]);
-    refused!(["search", "red", "--index", text(&index), "--target", "text", "--correct-hubs"]);
     // Two sentences are no query that the curve knows.
     let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
     assert!(two.iter().all(|hit| hit["relevance"].is_null()));
@@ -101,6 +81,49 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     refused!(search);
     works(["calibrate", text(&model), text(&table)]);
     works(search);
+}
+
+/// Hubs go back among each hundred hits, and scores say what they are made of.
+#[test]
+fn hubs_are_corrected_by_the_calibration() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy(&paper().folder.join("best").canonicalize().unwrap(), &model);
+    let table = many(folder.path(), 150);
+    works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
+    let index = folder.path().join("index");
+    works(["index", text(&table), "--model", text(&model), "--index", text(&index)]);
+    let photo = folder.path().join("7.png");
+    for (query, target) in [("a red patch", "image"), (text(&photo), "text")] {
+        let search = |more: &[&str]| {
+            let search = ["search", query, "--index", text(&index), "--target", target, "--format", "jsonl"];
+            works([&search[..], more].concat()).json_lines()
+        };
+        let number = |hit: &Value, key: &str| hit.pointer(key).and_then(Value::as_f64).unwrap_or(0.0);
+        let (corrected, plain) = (search(&["--top", "130"]), search(&["--top", "130", "--keep-hubs"]));
+        for hit in &corrected {
+            let [score, high, low, hubness] =
+                ["/score", "/parts/abstract", "/parts/grounded", "/parts/hubness"].map(|key| number(hit, key));
+            assert!((score - (high + low - hubness)).abs() < 1e-5, "{hit}");
+            assert!(hubness != 0.0 && hit["relevance"].is_number(), "{hit}");
+        }
+        assert!(plain.iter().all(|hit| hit["parts"].get("hubness").is_none() && hit["relevance"].is_null()));
+        let ids = |hits: &[Value]| hits.iter().map(|hit| hit["id"].to_string()).collect::<Vec<_>>();
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        let best = |hits: &[Value]| ids(&hits[..hits.len().min(100)]);
+        assert_eq!(sorted(best(&corrected)), sorted(best(&plain)));
+        assert!(corrected[..best(&corrected).len()].is_sorted_by(|a, b| number(a, "/score") >= number(b, "/score")));
+        // Pages join without a seam.
+        let pages = [search(&["--top", "70"]), search(&["--top", "60", "--offset", "70"])].concat();
+        assert_eq!(ids(&pages), ids(&corrected));
+    }
+    refused!(["search", "a red patch", "--index", text(&index), "--keep-hubs", "--min-relevance", "0.1"]);
+    // Of two sentences none.
+    let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
+    assert!(two.iter().all(|hit| hit["parts"].get("hubness").is_none()));
 }
 
 /// All unknown words mean the same to a model: whatever they find is chance.

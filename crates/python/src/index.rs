@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gxn::retrieve::{
-    IndexOptions, IndexPlace, Part, Query, RankedHit, Refresh, Reordering, Retriever, add_image, default_index,
-    refresh, remove_image,
+    IndexOptions, IndexPlace, Part, Query, RankedHit, Ranking, Refresh, Retriever, add_image, default_index, refresh,
+    remove_image,
 };
 use gxn_base::{Error, Modality, Progress};
 use gxn_index::{Filter, Method, SearchOptions};
@@ -82,9 +82,9 @@ impl Index {
     }
 
     /// The best hits for a query: words (str), an image (path, bytes, PIL image, array), or a list of such parts, each alone or
-    /// with its weight before it: [(1, "horse"), (-0.5, pathlib.Path("pool.jpg"))]. With correct_hubs the 100 best are ordered by
-    /// their score less what they score with most queries.
-    #[pyo3(signature = (query, top = 10, *, target = "image", r#where = None, lambda_ = None, offset = 0, min_relevance = None, exact = false, correct_hubs = false))]
+    /// with its weight before it: [(1, "horse"), (-0.5, pathlib.Path("pool.jpg"))]. With keep_hubs the score
+    /// stays as it is; otherwise a calibrated model takes off it what an item scores with most queries.
+    #[pyo3(signature = (query, top = 10, *, target = "image", r#where = None, lambda_ = None, offset = 0, min_relevance = None, exact = false, keep_hubs = false))]
     #[expect(clippy::too_many_arguments, reason = "Python's callers name them")]
     fn search(
         &self,
@@ -97,7 +97,7 @@ impl Index {
         offset: usize,
         min_relevance: Option<f32>,
         exact: bool,
-        correct_hubs: bool,
+        keep_hubs: bool,
     ) -> PyResult<Vec<Hit>> {
         let query = query_of(query)?;
         let target = match target {
@@ -114,8 +114,8 @@ impl Index {
             ..SearchOptions::new(target, top)
         };
         let found = py.detach(|| {
-            let reordering = Reordering { correct_hubs, rerank: None };
-            let mut found = self.current()?.search_reordered(&query, &options, reordering)?;
+            let ranking = Ranking { keep_hubs, rerank: None };
+            let mut found = self.current()?.search_ranked(&query, &options, ranking)?;
             if let Some(least) = min_relevance {
                 found.keep_relevant(least)?;
             }

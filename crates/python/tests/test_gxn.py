@@ -163,8 +163,8 @@ def test_an_index_finds_adds_and_removes(encoder, run, data, tmp_path):
     assert index.refresh()["encoded"] == 1 and len(index) == 9
     with pytest.raises(gxn.UnsupportedError, match="captions of the index"):
         index.search("red", target="text")
-    with pytest.raises(gxn.UnsupportedError, match="calibrated"):
-        index.search("red", correct_hubs=True)
+    # A model that is not calibrated keeps hubs.
+    assert [hit.id for hit in index.search("red", keep_hubs=True)] == [hit.id for hit in index.search("red")]
 
 
 def test_captions_are_generated(encoder, data):

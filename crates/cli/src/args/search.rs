@@ -69,10 +69,10 @@ pub struct SearchArgs {
     /// of their embeddings counts
     #[arg(long, value_name = "TEMPLATE")]
     pub prompt: Vec<String>,
-    /// Order the 100 best hits by their score less what they score with most queries: items that are near to everything no longer
-    /// stand in front. For one text that searches images or one image that searches captions, with a calibrated model
+    /// Order hits by the score as it is. Otherwise a calibrated model takes off it what an item scores with most queries, where one
+    /// text searches images or one image searches captions
     #[arg(long)]
-    pub correct_hubs: bool,
+    pub keep_hubs: bool,
     /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,

@@ -32,9 +32,6 @@ const SHOWN_CAPTIONS: usize = 10;
 /// Train images that show which items are hubs, at most: more are not measured to be better.
 const BANK_IMAGES: usize = 6000;
 
-/// With fewer the hubs are not seen well: with 250 the correction lost on Flickr8k.
-const FEW_IMAGES: usize = 1000;
-
 /// Images on the sheet.
 const SHOWN_IMAGES: usize = 16;
 
@@ -71,6 +68,9 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
 }
 
 fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path) -> Result<Measured> {
+    if args.correct_hubs && split_of(&args.split) == Split::Train {
+        bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
+    }
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line(args.device.device)?;
     stop_flag()?;
@@ -139,19 +139,9 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
 
 /// The train images and captions that show which items are hubs.
 fn bank(encoder: &Encoder, measurement: &Measurement) -> Result<EncodedDataset> {
-    if measurement.split == Split::Train {
-        bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
-    }
     let train = measurement.dataset.split_indices(Split::Train);
     let kept: Vec<usize> = evenly_spread(train.len(), BANK_IMAGES).into_iter().map(|at| train[at]).collect();
-    let bank = encode::with_progress(encoder, &measurement.dataset.subset(&kept), Some(Split::Train), None)?;
-    if bank.images.count < FEW_IMAGES {
-        eprintln!(
-            "note: {} in the split train; with fewer than {FEW_IMAGES} --correct-hubs can do harm: compare with the result without it",
-            counted(bank.images.count, "image")
-        );
-    }
-    Ok(bank)
+    encode::with_progress(encoder, &measurement.dataset.subset(&kept), Some(Split::Train), None)
 }
 
 /// The embeddings of a further model of an ensemble, and of its bank where hubs are corrected.

@@ -62,7 +62,7 @@ fn model(args: &ExplainArgs) -> Result<PathBuf> {
 }
 
 fn table(parts: &ScoreParts, words: &[WordShare], cells: &CellShares, caption: Option<&CaptionComparison>) -> String {
-    let ScoreParts { abstract_level, grounded_level } = parts;
+    let ScoreParts { abstract_level, grounded_level, .. } = parts;
     let mut out = format!(
         "score {:.4}: abstract {abstract_level:.4}, grounded {grounded_level:.4}\n\nwhat it loses without each word\n",
         abstract_level + grounded_level

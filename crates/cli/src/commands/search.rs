@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use gxn::encoder::Encoder;
 use gxn::retrieve::query::is_image_path;
-use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Reordering, Reranking, Retriever, model_of};
+use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Ranking, Reranking, Retriever, model_of};
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
@@ -53,8 +53,8 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         ..SearchOptions::new(args.target, args.top)
     };
     let reranking = |candidates| Reranking { candidates: candidates as usize, weight: args.rerank_weight };
-    let reordering = Reordering { correct_hubs: args.correct_hubs, rerank: args.rerank.map(reranking) };
-    let mut found = retriever.search_reordered(&query, &options, reordering)?;
+    let ranking = Ranking { keep_hubs: args.keep_hubs, rerank: args.rerank.map(reranking) };
+    let mut found = retriever.search_ranked(&query, &options, ranking)?;
     note(&found);
     let best = args.min_relevance.map(|least| found.keep_relevant(least)).transpose()?.flatten();
     if args.min_relevance.is_none() && found.probably_none {

@@ -246,13 +246,15 @@ impl EncodedDataset {
     }
 
     /// From now on scores are less [`Hubness`], which `bank` shows: encoded by the same model, of the same kind, and none of it
-    /// among these items, such as the training data.
+    /// among these items, such as the training data. Of equal captions, or images, one counts.
     ///
     /// # Errors
     /// As [`Hubness::of`].
     pub fn correct_hubs(&mut self, bank: &Self, scoring: Scoring) -> Result<()> {
+        let distinct = |rows: &EmbeddingRows| rows.permuted(&rows.distinct());
+        let (images, captions) = (distinct(&bank.images), distinct(&bank.captions));
         let items = paired(&self.images, &self.captions);
-        self.hubness = Some(Hubness::of(&items, &paired(&bank.images, &bank.captions), scoring)?);
+        self.hubness = Some(Hubness::of(&items, &paired(&images, &captions), scoring)?);
         Ok(())
     }
 

@@ -37,7 +37,7 @@ pub fn pair_parts(space: &Space, text: &[f32], image: &[f32]) -> Result<ScorePar
     }
     let part = QueryPart { vector: text, weight: 1.0, kind: PartKind::Cross };
     let shares = Plan::new(space, Modality::Image, &[part])?.level_scores(image, inverse_length(image));
-    Ok(ScoreParts { abstract_level: shares.abstract_level, grounded_level: shares.grounded_level })
+    Ok(ScoreParts { abstract_level: shares.abstract_level, grounded_level: shares.grounded_level, hubness: None })
 }
 
 /// The sum of [`pair_parts`].

@@ -1,5 +1,8 @@
 //! [`EmbeddingRows`]: embeddings in host memory, and how a network fills them batch by batch.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Embedding, Gxn};
@@ -94,6 +97,17 @@ impl EmbeddingRows {
             }
         }
         found
+    }
+
+    /// The rows without those that an earlier one equals bit by bit, as embeddings of equal texts do; ascending.
+    pub fn distinct(&self) -> Vec<usize> {
+        let mut seen = HashSet::new();
+        let is_new = |row: &usize| {
+            let mut hasher = DefaultHasher::new();
+            self.joined(*row).iter().for_each(|value| value.to_bits().hash(&mut hasher));
+            seen.insert(hasher.finish())
+        };
+        (0..self.count).filter(is_new).collect()
     }
 
     /// The items in the order given by `order`: row `i` of the result is row `order[i]`.

@@ -3,7 +3,7 @@
 use gxn_base::{Error, Remedy, Result};
 use serde::Serialize;
 
-/// What each level contributes to a score; the sum is the score.
+/// What each level contributes to a score. The score is their sum less the hubness, unless hits were re-ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScoreParts {
     /// The abstract level (h), weights and λ included.
@@ -12,6 +12,9 @@ pub struct ScoreParts {
     /// The grounded level (l).
     #[serde(rename = "grounded")]
     pub grounded_level: f32,
+    /// What the item scores with most queries, where hubs are corrected ([`gxn_eval::Hubness`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hubness: Option<f32>,
 }
 
 /// A hit in its place.
@@ -98,7 +101,7 @@ impl Found {
             Some(WithoutRelevance::OtherQuery) => {
                 let found = "none, as the calibration does not cover this query";
                 let expected = "one sentence that looks for images or one image that looks for captions, with the \
-                                model's λ";
+                                model's λ and hubs corrected";
                 return Err(Error::unsupported(WHAT, found, expected)
                     .with_hint("ask for one thing, or do without the least relevance"));
             }

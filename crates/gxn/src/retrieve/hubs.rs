@@ -1,69 +1,72 @@
-//! [`Retriever::correct_hubs`]: hits without those that are near to everything in front.
+//! Hits without those that are near to everything in front.
 
-use super::found::Found;
-use super::query::{Content, Part, Query};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::calibration::QueryScale;
 use super::retriever::Retriever;
-use crate::evaluate::encode::{paired, scoring};
-use crate::model::EmbeddingRows;
-use gxn_base::{Error, Remedy, Result};
-use gxn_eval::{Hubness, Scoring};
-use gxn_index::{Modality, SearchOptions};
+use gxn_base::Result;
+use gxn_index::{Hit, Modality, QueryPart, SearchOptions};
 
-/// The best hits of the first score, of which hubs are corrected.
-pub const HUB_CANDIDATES: usize = 100;
+/// Hits whose hubs are corrected together: those behind them stay behind them.
+const BLOCK: usize = 100;
+
+/// The hubness of rows that were hits: hubs are hits of many queries.
+#[derive(Debug, Default)]
+pub(super) struct KnownHubness {
+    images: Mutex<HashMap<usize, f32>>,
+    captions: Mutex<HashMap<usize, f32>>,
+}
 
 impl Retriever {
-    /// Takes the [`Hubness`] of each hit off its score and orders the hits by the difference. The pairs that the model was
-    /// calibrated with show which hits are hubs. Their relevance stays that of the first score.
-    ///
-    /// # Errors
-    /// When the model is not calibrated, the query is not one text that searches images or one image that searches captions, or
-    /// the index is damaged.
-    pub fn correct_hubs(&self, query: &Query, options: &SearchOptions<'_>, found: &mut Found) -> Result<()> {
-        let calibration = self.calibration().ok_or_else(|| {
-            Error::unsupported("the correction of hubs", "a model that is not calibrated", "a calibrated model")
-                .with_remedy(Remedy::Calibrate)
-        })?;
-        let target = options.target;
-        let weight = match query.parts.as_slice() {
-            [part] if matches!(part.content, Content::Text(_)) == (target == Modality::Image) => part.weight,
-            parts => {
-                let found = match parts {
-                    [Part { content: Content::Text(_), .. }] => "a text that searches captions".to_owned(),
-                    [_] => "an image that searches images".to_owned(),
-                    parts => format!("{} parts", parts.len()),
-                };
-                let expected = "one text that searches images, or one image that searches captions";
-                return Err(Error::invalid("the query to correct hubs for", found, expected));
+    /// The hits of a query of one part by their scores less their hubness, which comes with them, as `scale` tells it.
+    pub(super) fn hits_without_hubs(
+        &self,
+        scale: &QueryScale<'_>,
+        part: QueryPart<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<(Hit, Option<f32>)>> {
+        let SearchOptions { offset, top, target, .. } = *options;
+        let first = offset / BLOCK * BLOCK;
+        let end = offset.saturating_add(top).div_ceil(BLOCK).saturating_mul(BLOCK);
+        let hits = self.index().search(&[part], &SearchOptions { offset: first, top: end - first, ..*options })?;
+        let hubness = self.hubness(scale, target, &hits)?;
+        let corrected = |(mut hit, hubness): (Hit, Option<f32>)| {
+            let hubness = part.weight * hubness?;
+            hit.score -= hubness;
+            Some((hit, Some(hubness)))
+        };
+        let mut found: Vec<(Hit, Option<f32>)> = hits.into_iter().zip(hubness).filter_map(corrected).collect();
+        for block in found.chunks_mut(BLOCK) {
+            block.sort_by(|(a, _), (b, _)| b.score.total_cmp(&a.score));
+        }
+        Ok(found.into_iter().skip(offset - first).take(top).collect())
+    }
+
+    /// Hubness of hits, computed where it is not known; `None` of an item that a server has lost since.
+    fn hubness(&self, scale: &QueryScale<'_>, target: Modality, hits: &[Hit]) -> Result<Vec<Option<f32>>> {
+        let known = match target {
+            Modality::Image => &self.known_hubness.images,
+            Modality::Text => &self.known_hubness.captions,
+        };
+        let known = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_hits = || -> Vec<Option<f32>> {
+            let known = known();
+            hits.iter().map(|hit| known.get(&hit.row).copied()).collect()
+        };
+        let new: Vec<&Hit> =
+            hits.iter().zip(of_hits()).filter(|(_, known)| known.is_none()).map(|(hit, _)| hit).collect();
+        for new in new.chunks(BLOCK) {
+            let ids: Vec<&str> = new.iter().map(|hit| hit.id.as_str()).collect();
+            let (mut places, mut rows) = (Vec::new(), Vec::new());
+            for (hit, row) in new.iter().zip(self.index().embeddings(target, &ids)?) {
+                if let Some(row) = row {
+                    places.push(hit.row);
+                    rows.extend(row);
+                }
             }
-        };
-        let ids: Vec<&str> = found.hits.iter().map(|hit| hit.id.as_str()).collect();
-        let mut rows = Vec::with_capacity(ids.len());
-        for (id, row) in ids.iter().zip(self.index().embeddings(target, &ids)?) {
-            rows.push(row.ok_or_else(|| Error::not_found(format!("hit {id}"), "no row", "one in the index"))?);
+            known().extend(places.into_iter().zip(scale.hubness(&rows)));
         }
-        let space = self.encoder().space();
-        let (dim, grounded) = (space.dims_abstract, space.dims_grounded > 0);
-        let (none, hits) = (
-            EmbeddingRows::new(dim, grounded),
-            EmbeddingRows::of_joined(rows.iter().map(Vec::as_slice), dim, grounded),
-        );
-        let items = match target {
-            Modality::Image => paired(&hits, &none),
-            Modality::Text => paired(&none, &hits),
-        };
-        let [bank_images, bank_captions] = calibration.bank();
-        let own = scoring(self.encoder().config());
-        let scoring = Scoring { lambda: options.lambda.unwrap_or(own.lambda), ..own };
-        let hubness = Hubness::of(&items, &paired(&bank_images, &bank_captions), scoring)?;
-        let of_hits = match target {
-            Modality::Image => hubness.images,
-            Modality::Text => hubness.captions,
-        };
-        for (hit, hubness) in found.hits.iter_mut().zip(of_hits) {
-            hit.score -= weight * hubness;
-        }
-        found.order_by_score();
-        Ok(())
+        Ok(of_hits())
     }
 }

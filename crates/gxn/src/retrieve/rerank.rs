@@ -1,7 +1,6 @@
-//! [`Retriever::search_reordered`]: hits in the order of more than the first score.
+//! [`Retriever::search_ranked`]: hits in the order of more than the score.
 
 use super::found::Found;
-use super::hubs::HUB_CANDIDATES;
 use super::query::{Content, Part, Query};
 use super::retriever::Retriever;
 use gxn_base::{Error, Result};
@@ -10,68 +9,55 @@ use gxn_index::{Modality, SearchOptions};
 /// The weight of the caption decoder that is the default: chosen on val of Flickr8k.
 pub const RERANK_WEIGHT: f32 = 0.015;
 
-/// How a second score orders what the first one found.
+/// How a second score orders the best hits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reranking {
-    /// The best hits of the first score, which are ordered once more.
+    /// The best hits, which are ordered once more.
     pub candidates: usize,
     /// What ln p(text | image) counts.
     pub weight: f32,
 }
 
-/// What the best hits of the first score are ordered by; the others follow as they are.
+/// What hits are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Reordering {
-    /// [`Retriever::correct_hubs`] of the best [`HUB_CANDIDATES`].
-    pub correct_hubs: bool,
-    /// [`Retriever::rerank`], after that.
+pub struct Ranking {
+    /// The score as it is. Otherwise a calibrated model corrects hubs where one sentence looks for images or one image looks for
+    /// captions: scores are less what the item scores with most queries ([`gxn_eval::Hubness`]), 100 hits at a time.
+    pub keep_hubs: bool,
+    /// [`Retriever::rerank`] of the best hits, after that; the others follow as they are.
     pub rerank: Option<Reranking>,
 }
 
 impl Retriever {
-    /// [`Retriever::search`], with the best hits in another order.
+    /// [`Retriever::search`], with hits ordered by `ranking`.
     ///
     /// # Errors
-    /// As [`Retriever::search`], and as what orders the hits.
-    pub fn search_reordered(
-        &self,
-        query: &Query,
-        options: &SearchOptions<'_>,
-        reordering: Reordering,
-    ) -> Result<Found> {
-        self.search_reordered_by(query, options, reordering, |_, part| self.embedding(&part.content))
+    /// As [`Retriever::search`] and [`Retriever::rerank`].
+    pub fn search_ranked(&self, query: &Query, options: &SearchOptions<'_>, ranking: Ranking) -> Result<Found> {
+        self.search_ranked_by(query, options, ranking, |_, part| self.embedding(&part.content))
     }
 
     /// The same with embeddings from elsewhere, as in [`Retriever::search_by`].
     ///
     /// # Errors
-    /// As [`Retriever::search_by`] and [`Retriever::search_reordered`].
-    pub fn search_reordered_by(
+    /// As [`Retriever::search_by`] and [`Retriever::rerank`].
+    pub fn search_ranked_by(
         &self,
         query: &Query,
         options: &SearchOptions<'_>,
-        reordering: Reordering,
+        ranking: Ranking,
         encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
     ) -> Result<Found> {
-        let Reordering { correct_hubs, rerank } = reordering;
-        if !correct_hubs && rerank.is_none() {
-            return self.search_by(query, options, encode);
-        }
+        let Ranking { keep_hubs, rerank } = ranking;
+        let Some(Reranking { candidates, weight }) = rerank else {
+            return self.search_scored(query, options, keep_hubs, encode);
+        };
         let SearchOptions { offset, top, .. } = *options;
-        let hubs = if correct_hubs { HUB_CANDIDATES } else { 0 };
-        let candidates = hubs.max(rerank.map_or(0, |reranking| reranking.candidates));
         let best = SearchOptions { offset: 0, top: candidates.max(offset.saturating_add(top)), ..*options };
-        let mut found = self.search_by(query, &best, encode)?;
-        if correct_hubs {
-            let behind = found.hits.split_off(hubs.min(found.hits.len()));
-            self.correct_hubs(query, options, &mut found)?;
-            found.hits.extend(behind);
-        }
-        if let Some(Reranking { candidates, weight }) = rerank {
-            let behind = found.hits.split_off(candidates.min(found.hits.len()));
-            self.rerank(query, &mut found, weight)?;
-            found.hits.extend(behind);
-        }
+        let mut found = self.search_scored(query, &best, keep_hubs, encode)?;
+        let behind = found.hits.split_off(candidates.min(found.hits.len()));
+        self.rerank(query, &mut found, weight)?;
+        found.hits.extend(behind);
         found.hits = found.hits.into_iter().skip(offset).take(top).collect();
         Ok(found)
     }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::tokenize;
-use gxn_index::{Hit, ImageItem, Modality, PartKind, QueryPart, SearchOptions, VectorStore};
+use gxn_index::{Hit, ImageItem, LevelScores, Modality, PartKind, QueryPart, SearchOptions, VectorStore};
 
 use super::calibration::Calibration;
 use super::found::{Found, RankedHit, ScoreParts, WithoutRelevance};
+use super::hubs::KnownHubness;
 use super::location::{IndexPlace, real};
 use super::provenance::{Provenance, shown_path, stored_model, stored_root};
 use super::query::{Content, Part, Query};
@@ -23,6 +24,7 @@ pub struct Retriever {
     index: Box<dyn VectorStore>,
     root: Option<PathBuf>,
     calibration: Option<Arc<Calibration>>,
+    pub(super) known_hubness: KnownHubness,
 }
 
 /// A part of a query, encoded.
@@ -76,7 +78,7 @@ impl Retriever {
         index.require_model(encoder.fingerprint())?;
         let calibration = Calibration::load(encoder.path(), &encoder)?.map(Arc::new);
         let root = stored_root(&place, index.meta());
-        Ok(Self { encoder, place, index, root, calibration })
+        Ok(Self { encoder, place, index, root, calibration, known_hubness: KnownHubness::default() })
     }
 
     /// Opens the index again if it was changed since; returns whether it was. Finding out reads no more than the
@@ -110,7 +112,8 @@ impl Retriever {
         let index = self.index.reopen()?;
         index.require_model(self.encoder.fingerprint())?;
         let (place, root) = (self.place.clone(), stored_root(&self.place, index.meta()));
-        Ok(Self { encoder: self.encoder.clone(), place, index, root, calibration: self.calibration.clone() })
+        let (encoder, calibration) = (self.encoder.clone(), self.calibration.clone());
+        Ok(Self { encoder, place, index, root, calibration, known_hubness: KnownHubness::default() })
     }
 
     /// How scores become probabilities, if the model was calibrated.
@@ -161,7 +164,8 @@ impl Retriever {
 
     /// The best items of `options.target`: score = Σ wᵢ·scoreᵢ(item), where a text meets an image by the model's combined
     /// score, and like meets like by the cosine of `[h ; l]`. Equal parts count as one with the sum of their weights; texts
-    /// without words are left out. Equal captions of one image are one hit. Paths of hits are absolute.
+    /// without words are left out. Equal captions of one image are one hit. Paths of hits are absolute. Hubs are corrected where that
+    /// is possible ([`Ranking::keep_hubs`](super::Ranking)).
     ///
     /// # Errors
     /// When an image of the query cannot be read, captions are wanted from an index without any, or λ is out of range.
@@ -178,6 +182,17 @@ impl Retriever {
         &self,
         query: &Query,
         options: &SearchOptions<'_>,
+        encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
+    ) -> Result<Found> {
+        self.search_scored(query, options, false, encode)
+    }
+
+    /// [`Retriever::search_by`], with hubs corrected or not.
+    pub(super) fn search_scored(
+        &self,
+        query: &Query,
+        options: &SearchOptions<'_>,
+        keep_hubs: bool,
         encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>,
     ) -> Result<Found> {
         let target = options.target;
@@ -215,28 +230,32 @@ impl Retriever {
             .map(|Embedded { vector, modality, weight }| QueryPart { vector, weight: *weight, kind: kind(*modality) })
             .collect();
         let options = &SearchOptions { fold_captions: true, ..*options };
-        let hits = self.index.search(&parts, options)?;
+        let scale = self.calibration().and_then(|calibration| calibration.of_query(&parts, options, keep_hubs));
+        let hits: Vec<(Hit, Option<f32>)> = match (&scale, parts.as_slice()) {
+            (Some(scale), &[part]) if scale.corrects_hubs() => self.hits_without_hubs(scale, part, options)?,
+            _ => self.index.search(&parts, options)?.into_iter().map(|hit| (hit, None)).collect(),
+        };
         if hits.is_empty() {
             require_captions()?;
         }
-        let calibrated = self.calibration.as_ref().map(|calibration| calibration.of_query(&parts, options));
-        found.without_relevance = match &calibrated {
-            None => Some(WithoutRelevance::NotCalibrated),
-            Some(None) => Some(WithoutRelevance::OtherQuery),
-            Some(Some(_)) => None,
+        found.without_relevance = match (self.calibration(), &scale) {
+            (None, _) => Some(WithoutRelevance::NotCalibrated),
+            (Some(_), None) => Some(WithoutRelevance::OtherQuery),
+            (Some(_), Some(_)) => None,
         };
-        let scale = calibrated.flatten();
         found.probably_none = match (&scale, hits.first()) {
             // Further pages and filters do not show the best of all.
-            (Some(scale), Some(best)) => options.offset == 0 && options.filter.is_none() && scale.says_none(best.score),
+            (Some(scale), Some((best, _))) => {
+                options.offset == 0 && options.filter.is_none() && scale.says_none(best.score)
+            }
             _ => false,
         };
-        let ranked = |(at, hit): (usize, Hit)| {
+        let ranked = |(at, (hit, hubness)): (usize, (Hit, Option<f32>))| {
             let place = options.offset + at;
             // Behind a filter the best hit counts as any other: what the filter holds back may be better.
             let counted = place + usize::from(options.filter.is_some());
             let relevance = scale.as_ref().map(|scale| scale.probability(counted, hit.score));
-            self.ranked(place + 1, hit, relevance)
+            self.ranked(place + 1, hit, hubness, relevance)
         };
         found.hits = hits.into_iter().enumerate().map(ranked).collect();
         Ok(found)
@@ -261,7 +280,8 @@ impl Retriever {
         Ok(rows.joined(0))
     }
 
-    fn ranked(&self, rank: usize, hit: Hit, relevance: Option<f32>) -> RankedHit {
+    fn ranked(&self, rank: usize, hit: Hit, hubness: Option<f32>, relevance: Option<f32>) -> RankedHit {
+        let LevelScores { abstract_level, grounded_level } = hit.parts;
         let copies = hit.caption.is_some().then_some(hit.copies);
         let (caption, image_id) = hit.caption.map(|caption| (caption.text, caption.image_id)).unzip();
         RankedHit {
@@ -271,7 +291,7 @@ impl Retriever {
             path: shown_path(self.root.as_deref(), &hit.path),
             score: hit.score,
             relevance,
-            parts: ScoreParts { abstract_level: hit.parts.abstract_level, grounded_level: hit.parts.grounded_level },
+            parts: ScoreParts { abstract_level, grounded_level, hubness },
             caption,
             image_id,
             copies,

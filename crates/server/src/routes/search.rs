@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gxn::retrieve::{Found, RERANK_WEIGHT, RankedHit, Reordering, Reranking, Retriever, ScoreParts};
+use gxn::retrieve::{Found, RERANK_WEIGHT, RankedHit, Ranking, Reranking, Retriever, ScoreParts};
 use gxn_base::Modality;
 use gxn_base::words::first_few;
 use gxn_index::{Filter, SearchOptions};
@@ -56,10 +56,10 @@ pub(crate) struct SearchRequest {
     /// Weight of the abstract level instead of the model's.
     #[schema(minimum = 0.0, maximum = 1.0)]
     lambda: Option<f32>,
-    /// Order the 100 best hits by their score less what they score with most queries: items that are near to everything no longer
-    /// stand in front. For a query of one text that searches images, or one image that searches captions, of a calibrated model.
+    /// Order hits by the score as it is. Otherwise a calibrated model takes off it what an item scores with most queries, where one text
+    /// searches images or one image searches captions.
     #[serde(default)]
-    correct_hubs: bool,
+    keep_hubs: bool,
     /// The caption decoder orders this many of the best images once more, by score + `rerank_weight` · ln p(text | image). For a
     /// query of one text that searches images, of a model that generates captions.
     #[schema(minimum = 1, maximum = 200)]
@@ -90,7 +90,7 @@ pub(crate) struct SearchForm {
     min_relevance: Option<f32>,
     group_duplicates: Option<bool>,
     lambda: Option<f32>,
-    correct_hubs: Option<bool>,
+    keep_hubs: Option<bool>,
     rerank: Option<usize>,
     rerank_weight: Option<f32>,
 }
@@ -177,17 +177,19 @@ pub(crate) struct SearchHit {
     height: u32,
 }
 
-/// What each level contributes to the score; the sum is the score, before hits were ordered once more.
+/// What each level contributes to the score, which is their sum less the hubness, unless hits were re-ranked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Parts {
     #[serde(rename = "abstract")]
     abstract_level: f32,
     grounded: f32,
+    /// What the item scores with most queries, where hubs are corrected.
+    hubness: Option<f32>,
 }
 
 impl From<ScoreParts> for Parts {
     fn from(parts: ScoreParts) -> Self {
-        Self { abstract_level: parts.abstract_level, grounded: parts.grounded_level }
+        Self { abstract_level: parts.abstract_level, grounded: parts.grounded_level, hubness: parts.hubness }
     }
 }
 
@@ -236,7 +238,7 @@ pub(crate) async fn search(
     let encoded = encode(&app, library, request.query).await?;
     took.encode = ms(encoding);
     let retriever = library.retriever();
-    let is_reranked = page.reordering.rerank.is_some();
+    let is_reranked = page.ranking.rerank.is_some();
     let answer = move || {
         let searching = Instant::now();
         let (mut found, groups, next) = page.find(&retriever, &encoded)?;
@@ -271,7 +273,7 @@ struct Page {
     lambda: Option<f32>,
     min_relevance: Option<f32>,
     groups: bool,
-    reordering: Reordering,
+    ranking: Ranking,
 }
 
 impl Page {
@@ -284,7 +286,7 @@ impl Page {
             Found::default().keep_relevant(least)?;
         }
         Ok(Self {
-            reordering: reordering(request, most)?,
+            ranking: ranking(request, most)?,
             target: match request.target {
                 Target::Image => Modality::Image,
                 Target::Text => Modality::Text,
@@ -310,7 +312,7 @@ impl Page {
                 ..SearchOptions::new(self.target, read)
             };
             let vector = |place: usize, part: &_| encoded.vector(retriever, place, part);
-            let mut found = retriever.search_reordered_by(&encoded.query, &options, self.reordering, vector)?;
+            let mut found = retriever.search_ranked_by(&encoded.query, &options, self.ranking, vector)?;
             let is_end = found.hits.len() < read;
             if let Some(least) = self.min_relevance {
                 found.keep_relevant(least)?;
@@ -329,8 +331,8 @@ impl Page {
     }
 }
 
-/// What is to be ordered once more.
-fn reordering(request: &SearchRequest, most: usize) -> Answer<Reordering> {
+/// What hits are ordered by.
+fn ranking(request: &SearchRequest, most: usize) -> Answer<Ranking> {
     let (candidates, weight) = (request.rerank, request.rerank_weight);
     if let Some(found) = candidates.filter(|count| !(1..=most).contains(count)) {
         return Err(Problem::invalid(format!("rerank: found {found}, expected 1 to {most}")));
@@ -339,7 +341,7 @@ fn reordering(request: &SearchRequest, most: usize) -> Answer<Reordering> {
         return Err(Problem::invalid(format!("rerank_weight: found {weight}, expected a number that is not negative")));
     }
     let rerank = candidates.map(|candidates| Reranking { candidates, weight });
-    Ok(Reordering { correct_hubs: request.correct_hubs, rerank })
+    Ok(Ranking { keep_hubs: request.keep_hubs, rerank })
 }
 
 /// Neighbours of one row, which have one content and one score, as one.
@@ -417,7 +419,7 @@ mod tests {
     use super::*;
 
     fn hit(row: usize, rank: usize) -> RankedHit {
-        let parts = ScoreParts { abstract_level: 0.0, grounded_level: 0.0 };
+        let parts = ScoreParts { abstract_level: 0.0, grounded_level: 0.0, hubness: None };
         let (id, path, score) = (rank.to_string(), String::new(), 0.0);
         RankedHit { rank, id, path, score, relevance: None, parts, row, caption: None, image_id: None, copies: None }
     }

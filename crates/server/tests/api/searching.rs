@@ -149,7 +149,6 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
         (json!({"query": query, "lambda": 2}), 400, "λ"),
         (json!({"query": query, "min_relevance": 2}), 400, "probability"),
         (json!({"query": query, "min_relevance": 0.5}), 409, "calibrate"),
-        (json!({"query": query, "correct_hubs": true}), 409, "calibrate"),
     ] {
         let found = problem(&post(&app, "/v1/search", body.clone()).await, status);
         assert!(found.contains(says), "{body}: {found}");

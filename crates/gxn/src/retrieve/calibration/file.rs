@@ -1,20 +1,23 @@
-//! A calibration as a file: two banks as halves, all else as JSON in the header.
+//! A calibration as a file: two banks as halves with their hubness, all else as JSON in the header.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use gxn_base::{Error, Remedy, Result};
+use gxn_eval::HubnessScale;
 use gxn_index::{Space, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::bank::Bank;
 use super::{Calibration, Curves, Direction, Relevance};
 
 /// File in a checkpoint's folder.
 pub const CALIBRATION_FILE: &str = "relevance.safetensors";
 
-/// Version of the header: 2 says what counted as relevant in the fit. The first had no number; there own captions did.
-const VERSION: u32 = 2;
+/// Version of the header: 2 says what counted as relevant in the fit, 3 corrects hubs. The first had no number; there own
+/// captions were relevant.
+const VERSION: u32 = 3;
 
 /// The part of [`Calibration`] that is written as JSON.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +36,9 @@ struct Header {
 struct Fitted {
     curves: Curves,
     none_below: f32,
+    /// Where hubs are corrected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hubness: Option<HubnessScale>,
 }
 
 fn first_version() -> u32 {
@@ -45,7 +51,11 @@ fn own() -> Relevance {
 
 impl Calibration {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let fitted = |d: &Direction| Fitted { curves: d.curves.clone(), none_below: d.none_below };
+        let fitted = |d: &Direction| Fitted {
+            curves: d.curves.clone(),
+            none_below: d.none_below,
+            hubness: d.bank.hubness_scale,
+        };
         let header = Header {
             version: VERSION,
             relevance: self.relevance,
@@ -54,12 +64,18 @@ impl Calibration {
             images: fitted(&self.images),
             captions: fitted(&self.captions),
         };
-        let halves = |bank: &[f32]| -> Vec<u8> { bank.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect() };
-        let banks = [("images", halves(&self.images.bank)), ("captions", halves(&self.captions.bank))];
         let dims = self.space.dims();
-        let tensors = banks.iter().map(|(name, bytes)| {
-            let shape = vec![bytes.len() / 2 / dims, dims];
-            (name.to_string(), TensorView::new(Dtype::F16, shape, bytes).expect("whole rows"))
+        let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, Direction { bank, .. }) in [("images", &self.images), ("captions", &self.captions)] {
+            let halves = bank.rows.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+            tensors.push((name.into(), Dtype::F16, vec![bank.rows.len() / dims, dims], halves));
+            if bank.hubness_scale.is_some() {
+                let singles = bank.hubness.iter().flat_map(|v| v.to_le_bytes()).collect();
+                tensors.push((hubness_of(name), Dtype::F32, vec![bank.hubness.len()], singles));
+            }
+        }
+        let tensors = tensors.iter().map(|(name, kind, shape, bytes)| {
+            (name, TensorView::new(*kind, shape.clone(), bytes).expect("whole rows"))
         });
         let json = serde_json::to_string(&header).expect("plain data is valid JSON");
         safetensors::serialize(tensors, Some(HashMap::from([("calibration".to_string(), json)])))
@@ -93,15 +109,41 @@ impl Calibration {
             let tensor = tensors.tensor(name).map_err(|e| damaged(e.to_string()))?;
             let whole = tensor.dtype() == Dtype::F16 && tensor.shape().get(1) == Some(&header.space.dims());
             let halves = tensor.data().as_chunks::<2>().0;
-            let bank: Vec<f32> = halves.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
-            let Fitted { curves, none_below } = fitted;
+            let rows: Vec<f32> = halves.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect();
+            let count = rows.len() / header.space.dims();
+            let Fitted { curves, none_below, hubness: hubness_scale } = fitted;
+            let hubness = match hubness_scale {
+                Some(_) => {
+                    let tensor = tensors.tensor(&hubness_of(name)).map_err(|e| damaged(e.to_string()))?;
+                    tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+                }
+                None => vec![0.0; count],
+            };
+            let is_finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
             let sound = curves.best.is_sound() && curves.others.is_sound() && none_below.is_finite();
-            if !whole || bank.is_empty() || bank.iter().any(|v| !v.is_finite()) || !sound {
+            let sound = sound && is_finite(&rows) && is_finite(&hubness) && hubness.len() == count;
+            if !whole || count == 0 || !sound {
                 return Err(damaged(format!("the bank of {name} or its curves out of order")));
             }
-            Ok(Direction { bank, curves, none_below })
+            Ok(Direction { bank: Bank { rows, hubness, hubness_scale }, curves, none_below })
         };
         let (images, captions) = (direction("images", header.images)?, direction("captions", header.captions)?);
+        // The bank of the other modality shows the hubness of each.
+        for (Direction { bank, .. }, queries) in [(&images, &captions), (&captions, &images)] {
+            let is_sound = |scale: HubnessScale| {
+                let HubnessScale { temperature, own, share } = scale;
+                let is_own_less = own < queries.bank.hubness.len();
+                temperature.is_finite() && temperature > 0.0 && (0.0..=1.0).contains(&share) && is_own_less
+            };
+            if !bank.hubness_scale.is_none_or(is_sound) {
+                return Err(damaged("a scale of hubness out of order".into()));
+            }
+        }
         Ok(Self { space, fingerprint: header.fingerprint, relevance: header.relevance, images, captions })
     }
+}
+
+/// The tensor with the hubness of the bank `name`.
+fn hubness_of(name: &str) -> String {
+    format!("{name}.hubness")
 }

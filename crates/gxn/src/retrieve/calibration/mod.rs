@@ -12,7 +12,10 @@
 //! or its own captions): it does not fall because an index is larger, as the share of images that match "a dog" does
 //! not either. An image's own captions count as relevant in the fit, and captions of other images that are one of these word
 //! by word ([`Relevance`]); others that would do as well do not, so the probabilities are low rather than high.
+//!
+//! The scores are less the items' hubness ([`gxn_eval::Hubness`]), which the bank of the other modality shows.
 
+mod bank;
 mod file;
 mod pairs;
 mod relevance;
@@ -27,12 +30,12 @@ use gxn_eval::metrics::{Isotonic, expected_calibration_error};
 use gxn_index::{Modality, PartKind, Plan, QueryPart, SearchOptions, Space};
 use serde::{Deserialize, Serialize};
 
-use self::pairs::{Pairs, as_stored, scores, standard_scores};
+use self::bank::{Bank, FittedHubness, hubness};
+use self::pairs::{Pairs, other, standard_scores};
 use self::standard::Standard;
 use crate::checkpoint::resolve;
 use crate::encoder::{Encoder, is_pretrained};
 use crate::evaluate::encode::EncodedDataset;
-use crate::model::EmbeddingRows;
 
 pub use self::file::CALIBRATION_FILE;
 pub use self::relevance::Relevance;
@@ -62,8 +65,7 @@ pub struct Calibration {
 /// Queries of the other modality that look for items of one.
 #[derive(Debug, Clone, PartialEq)]
 struct Direction {
-    /// Held-out items, `[B, dims]`.
-    bank: Vec<f32>,
+    bank: Bank,
     curves: Curves,
     /// Of val queries with a right answer [`FALSE_ALARMS`] have no item above this standard score.
     none_below: f32,
@@ -79,30 +81,46 @@ struct Curves {
 }
 
 impl Curves {
-    /// `rank` counts from 0. It never falls as the rank does: of a model that knows little the two curves may cross.
+    /// `rank` counts from 0. At equal scores the best hit is not less probable than another: where a model knows little, or captions
+    /// are repeated, the two curves may cross, and the lower one counts for the others.
     fn probability(&self, rank: usize, score: f32) -> f32 {
-        let other = self.others.probability(score);
-        if rank == 0 { self.best.probability(score).max(other) } else { other }
+        let best = self.best.probability(score);
+        if rank == 0 { best } else { self.others.probability(score).min(best) }
     }
 }
 
 /// What scores of one query mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueryScale<'a> {
-    direction: &'a Direction,
+    calibration: &'a Calibration,
+    target: Modality,
     standard: Standard,
 }
 
 impl QueryScale<'_> {
     /// The probability that the hit at `rank` (from 0) with this score belongs to the query.
     pub fn probability(&self, rank: usize, score: f32) -> f32 {
-        self.direction.curves.probability(rank, self.standard.score(score))
+        self.direction().curves.probability(rank, self.standard.score(score))
     }
 
     /// Whether a query whose best score this is probably has no match at all: of queries with a match one in twenty
     /// scores as low.
     pub fn says_none(&self, best: f32) -> bool {
-        self.standard.score(best) < self.direction.none_below
+        self.standard.score(best) < self.direction().none_below
+    }
+
+    /// Whether it is for scores less the items' hubness.
+    pub(super) fn corrects_hubs(&self) -> bool {
+        self.direction().bank.hubness_scale.is_some()
+    }
+
+    /// Hubness of items, `rows` as an index keeps them, `[N, dims]`: what is taken off their scores with a query of weight 1.
+    pub(super) fn hubness(&self, rows: &[f32]) -> Vec<f32> {
+        self.calibration.hubness(self.target, rows)
+    }
+
+    fn direction(&self) -> &Direction {
+        self.calibration.direction(self.target)
     }
 }
 
@@ -166,14 +184,27 @@ impl Calibration {
                 .with_remedy(Remedy::MoreValidation));
         }
         let pairs = Pairs::of(encoded, texts, relevance);
+        let held = [Modality::Image, Modality::Text].map(|modality| {
+            // Repeated captions would have more than one voice in what is a hub.
+            let distinct = pairs.items(modality).distinct();
+            let most = BANK[usize::from(modality == Modality::Text)];
+            evenly_spread(distinct.len(), most).into_iter().map(|at| distinct[at]).collect::<Vec<usize>>()
+        });
+        let size = gxn_eval::Bank { images: held[0].len(), captions: held[1].len() };
+        let held = |modality| held[usize::from(modality == Modality::Text)].as_slice();
         let fit = |target: Modality| {
             if progress.cancelled() {
                 return Err(Error::interrupted());
             }
-            let items = pairs.items(target);
-            let held = evenly_spread(items.count, BANK[usize::from(target == Modality::Text)]);
-            let bank: Vec<f32> = held.iter().flat_map(|&row| as_stored(&items.joined(row))).collect();
-            let scored = standard_scores(&bank, &space, &pairs, target, Some(&held));
+            let FittedHubness { scale, whole, folds } =
+                FittedHubness::of(&pairs, &space, target, held(other(target)), size);
+            let held = held(target);
+            let bank = Bank {
+                rows: pairs.stored_at(target, held.iter().copied()),
+                hubness: held.iter().map(|&item| whole[item]).collect(),
+                hubness_scale: Some(scale),
+            };
+            let scored = standard_scores(&bank, &space, &pairs, target, &folds, Some(held));
             let (mut best, mut others, mut highest) = (Vec::new(), Vec::new(), Vec::new());
             for query in &scored {
                 let first = query.order().next().expect("a gallery is not empty");
@@ -211,7 +242,9 @@ impl Calibration {
         let pairs = Pairs::of(encoded, texts, relevance);
         let figures = |target: Modality| {
             let direction = self.direction(target);
-            let scored = standard_scores(&direction.bank, &self.space, &pairs, target, None);
+            let rows = pairs.stored(target);
+            let hubness = self.hubness(target, &rows);
+            let scored = standard_scores(&direction.bank, &self.space, &pairs, target, &[hubness], None);
             let (mut first, mut shown, mut alarms, mut right_nones) = (Vec::new(), Vec::new(), 0, 0);
             for query in &scored {
                 let order: Vec<usize> = query.order().collect();
@@ -241,17 +274,25 @@ impl Calibration {
     }
 
     /// What the scores of a query mean. `None` where the calibration says nothing: it was fitted on single sentences and
-    /// images that look for the other kind, under the model's own λ.
-    pub fn of_query(&self, parts: &[QueryPart<'_>], options: &SearchOptions<'_>) -> Option<QueryScale<'_>> {
+    /// images that look for the other kind, under the model's own λ, and with hubs corrected or not.
+    pub fn of_query(
+        &self,
+        parts: &[QueryPart<'_>],
+        options: &SearchOptions<'_>,
+        keep_hubs: bool,
+    ) -> Option<QueryScale<'_>> {
         let [part @ QueryPart { kind: PartKind::Cross, .. }] = *parts else { return None };
         if part.weight <= 0.0 || options.lambda.is_some_and(|lambda| lambda != self.space.lambda) {
             return None;
         }
         // Against the bank with weight 1, as when it was fitted: the weight scales all scores alike.
         let plan = Plan::new(&self.space, options.target, &[QueryPart { weight: 1.0, ..part }]).ok()?;
-        let direction = self.direction(options.target);
-        let standard = Standard::of(&scores(&direction.bank, &self.space, &plan)).scaled(part.weight);
-        Some(QueryScale { direction, standard })
+        let bank = &self.direction(options.target).bank;
+        if keep_hubs && bank.hubness_scale.is_some() {
+            return None;
+        }
+        let standard = bank.standard(&self.space, &plan).scaled(part.weight);
+        Some(QueryScale { calibration: self, target: options.target, standard })
     }
 
     /// Writes it into the checkpoint at `model`; returns the file.
@@ -278,11 +319,12 @@ impl Calibration {
         Self::from_bytes(&bytes, encoder.space(), encoder.fingerprint(), &path).map(Some)
     }
 
-    /// The held-out images and captions that queries are scored against.
-    pub(super) fn bank(&self) -> [EmbeddingRows; 2] {
-        let (dim, grounded) = (self.space.dims_abstract, self.space.dims_grounded > 0);
-        [&self.images, &self.captions]
-            .map(|direction| EmbeddingRows::of_joined(direction.bank.chunks_exact(self.space.dims()), dim, grounded))
+    /// Hubness of items of `target`, `rows` as an index keeps them, `[N]`; zeros where hubs are not corrected.
+    fn hubness(&self, target: Modality, rows: &[f32]) -> Vec<f32> {
+        match self.direction(target).bank.hubness_scale {
+            Some(scale) => hubness(scale, &self.direction(other(target)).bank.rows, &self.space, target, rows),
+            None => vec![0.0; rows.len() / self.space.dims()],
+        }
     }
 
     fn direction(&self, target: Modality) -> &Direction {

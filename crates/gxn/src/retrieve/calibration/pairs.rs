@@ -3,10 +3,19 @@
 use gxn_index::{Modality, PartKind, Plan, QueryPart, Space, f16};
 use rayon::prelude::*;
 
+use super::bank::Bank;
 use super::relevance::Relevance;
 use super::standard::Standard;
 use crate::evaluate::encode::EncodedDataset;
 use crate::model::EmbeddingRows;
+
+/// Parts of the queries that hubness is fitted without, in turn.
+pub(super) const FOLDS: usize = 5;
+
+/// The fold of all queries of an image, one of [`FOLDS`].
+pub(super) fn fold(image: usize) -> usize {
+    image % FOLDS
+}
 
 /// A query's standard scores with all items.
 pub(super) struct Scored {
@@ -30,30 +39,34 @@ impl Scored {
     }
 }
 
+/// The scores of rows, `[N, dims]`.
 pub(super) fn scores(rows: &[f32], space: &Space, plan: &Plan) -> Vec<f32> {
     rows.chunks_exact(space.dims()).map(|row| score(plan, row)).collect()
 }
 
-/// Every query of `pairs` with every item of `target`, held against `bank`. Where the bank consists of some of these items,
-/// `held`, a query is not held against its own image or captions, which are no part of the bank for queries to come, nor an
-/// item against itself. Equal captions of other images will be there for these too.
+/// Every query of `pairs` with every item of `target`, of which `hubness` is taken off, that of the query's fold or the one for all,
+/// held against `bank`. Where the bank consists of some of these items, `held`, a query is not held against its own image or captions, which are no part of the bank
+/// for queries to come, nor an item against itself. Equal captions of other images will be there for these too.
 pub(super) fn standard_scores(
-    bank: &[f32],
+    bank: &Bank,
     space: &Space,
     pairs: &Pairs<'_>,
     target: Modality,
+    hubness: &[Vec<f32>],
     held: Option<&[usize]>,
 ) -> Vec<Scored> {
-    let (queries, items) = (pairs.items(other(target)), pairs.items(target));
-    let rows: Vec<f32> = (0..items.count).flat_map(|row| as_stored(&items.joined(row))).collect();
+    let queries = pairs.items(other(target));
+    let rows = pairs.stored(target);
     let scored = |query: usize| {
         let vector = queries.joined(query);
         let part = QueryPart { vector: &vector, weight: 1.0, kind: PartKind::Cross };
         let plan = Plan::new(space, target, &[part]).expect("embeddings fit their own space");
         let mut scores_of_items = scores(&rows, space, &plan);
+        let hubness = &hubness[fold(pairs.image_of(other(target), query)) % hubness.len()];
+        scores_of_items.iter_mut().zip(hubness).for_each(|(score, hubness)| *score -= hubness);
         let relevant = pairs.relevant(target, query);
         let Some(held) = held else {
-            let standard = Standard::of(&scores(bank, space, &plan));
+            let standard = bank.standard(space, &plan);
             scores_of_items.iter_mut().for_each(|score| *score = standard.score(*score));
             return Scored { scores: scores_of_items, relevant };
         };
@@ -98,6 +111,25 @@ impl<'a> Pairs<'a> {
         }
     }
 
+    /// The rows of all items, `[N, dims]`, as an index keeps them.
+    pub(super) fn stored(&self, modality: Modality) -> Vec<f32> {
+        self.stored_at(modality, 0..self.items(modality).count)
+    }
+
+    /// The rows of items at these places.
+    pub(super) fn stored_at(&self, modality: Modality, places: impl IntoIterator<Item = usize>) -> Vec<f32> {
+        let items = self.items(modality);
+        places.into_iter().flat_map(|row| as_stored(&items.joined(row))).collect()
+    }
+
+    /// The image that an item is or belongs to.
+    pub(super) fn image_of(&self, modality: Modality, item: usize) -> usize {
+        match modality {
+            Modality::Image => item,
+            Modality::Text => self.encoded.caption_image[item],
+        }
+    }
+
     /// A query's own image or captions, ascending.
     fn own(&self, target: Modality, query: usize) -> Vec<usize> {
         match target {
@@ -119,7 +151,8 @@ impl<'a> Pairs<'a> {
     }
 }
 
-fn other(modality: Modality) -> Modality {
+/// What looks for items of this modality.
+pub(super) fn other(modality: Modality) -> Modality {
     match modality {
         Modality::Image => Modality::Text,
         Modality::Text => Modality::Image,
@@ -133,6 +166,6 @@ fn score(plan: &Plan, row: &[f32]) -> f32 {
 }
 
 /// A row as an index keeps it.
-pub(super) fn as_stored(row: &[f32]) -> Vec<f32> {
+fn as_stored(row: &[f32]) -> Vec<f32> {
     row.iter().map(|&v| f16::from_f32(v).to_f32()).collect()
 }

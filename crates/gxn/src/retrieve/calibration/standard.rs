@@ -15,12 +15,13 @@ impl Standard {
         Self { mean, deviation: square.sqrt().max(f64::MIN_POSITIVE) }
     }
 
-    /// The same without one of the `count` scores.
+    /// The same without one of the `count` scores; without the only one, as that of no scores.
     pub(super) fn without(self, score: f32, count: usize) -> Self {
         let (n, score) = (count as f64, f64::from(score));
-        let mean = (n * self.mean - score) / (n - 1.0);
+        let left = (n - 1.0).max(1.0);
+        let mean = (n * self.mean - score) / left;
         let square_sum = n * (self.deviation.powi(2) + self.mean.powi(2)) - score.powi(2);
-        let variance = square_sum / (n - 1.0) - mean.powi(2);
+        let variance = square_sum / left - mean.powi(2);
         Self { mean, deviation: variance.max(0.0).sqrt().max(f64::MIN_POSITIVE) }
     }
 
