@@ -15,6 +15,7 @@ for name in best finetuned; do
         measure() { "$GXN" evaluate "$run" "$FLICKR8K" --split test --protocol flickr8k1k "$@"; }
         measure -o "$run/test.json"
         measure --correct-hubs -o "$run/test-hubs.json"
+        "$GXN" calibrate "$run" "$FLICKR8K" --measure test    # as a search does it
         models+=("$run") plain+=("$run/test.json") corrected+=("$run/test-hubs.json")
     done
     if [ ${#models[@]} -gt 0 ]; then
