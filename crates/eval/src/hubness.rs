@@ -106,7 +106,7 @@ impl Hubness {
         let LevelEmbeddings { images, captions, dim } = bank.abstract_level;
         let size = Bank { images: images.len() / dim.max(1), captions: captions.len() / dim.max(1) };
         let captions = by_bank(items, bank, scoring, |level| level.captions, |level| level.images)?;
-        let captions = hubness_of(captions, |deviation| HubnessScale::of_captions(deviation, size))?;
+        let captions = hubness_of(&captions, |deviation| HubnessScale::of_captions(deviation, size))?;
         // Images as what is looked for: the roles change sides, and with them the direction of the order.
         let similarity = match scoring.similarity {
             Similarity::Cosine => Similarity::Cosine,
@@ -115,7 +115,7 @@ impl Hubness {
         };
         let scoring = Scoring { similarity, ..scoring };
         let images = by_bank(items, bank, scoring, |level| level.images, |level| level.captions)?;
-        let images = hubness_of(images, |deviation| HubnessScale::of_images(deviation, size))?;
+        let images = hubness_of(&images, |deviation| HubnessScale::of_images(deviation, size))?;
         Ok(Self { images, captions, bank: size })
     }
 
@@ -125,15 +125,14 @@ impl Hubness {
     }
 }
 
-/// Items as the captions of a scorer, and the bank's queries as its images; `None` without items, where the bank need not be made
-/// ready.
+/// Items as the captions of a scorer, and the bank's queries as its images.
 fn by_bank<'a>(
     items: &Embeddings<'a>,
     bank: &Embeddings<'a>,
     scoring: Scoring,
     of_items: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
     of_bank: impl Fn(LevelEmbeddings<'a>) -> &'a [f32],
-) -> Result<Option<Scorer<'a>>> {
+) -> Result<Scorer<'a>> {
     let level = |items: LevelEmbeddings<'a>, bank: LevelEmbeddings<'a>| {
         if items.dim != bank.dim {
             return Err(Error::conflict("a bank's embeddings", format!("width {}", bank.dim), items.dim.to_string()));
@@ -145,16 +144,12 @@ fn by_bank<'a>(
         _ => None,
     };
     let abstract_level = level(items.abstract_level, bank.abstract_level)?;
-    if abstract_level.captions.is_empty() {
-        return Ok(None);
-    }
-    Scorer::new(&Embeddings { abstract_level, grounded_level, hubness: None }, scoring).map(Some)
+    Scorer::new(&Embeddings { abstract_level, grounded_level, hubness: None }, scoring)
 }
 
 /// Hubness of a scorer's captions; `scale` follows from the standard deviation of their scores.
-fn hubness_of(scorer: Option<Scorer<'_>>, scale: impl Fn(f64) -> HubnessScale) -> Result<Vec<f32>> {
-    let Some(scorer) = scorer else { return Ok(Vec::new()) };
-    let scale = scale(deviation(&scorer));
+fn hubness_of(scorer: &Scorer<'_>, scale: impl Fn(f64) -> HubnessScale) -> Result<Vec<f32>> {
+    let scale = scale(deviation(scorer));
     if scorer.images <= scale.own {
         let found = format!("{} queries", scorer.images);
         return Err(Error::invalid("a bank of queries", found, format!("more than {}, best thousands", scale.own)));

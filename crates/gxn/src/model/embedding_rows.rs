@@ -86,19 +86,6 @@ impl EmbeddingRows {
         joined
     }
 
-    /// The items whose [`EmbeddingRows::joined`] these rows are.
-    pub fn of_joined<'a>(rows: impl IntoIterator<Item = &'a [f32]>, dim: usize, grounded: bool) -> Self {
-        let mut found = Self::new(dim, grounded);
-        for row in rows {
-            found.count += 1;
-            found.abstract_level.extend_from_slice(&row[..dim]);
-            if let Some(level) = &mut found.grounded_level {
-                level.extend_from_slice(&row[dim..]);
-            }
-        }
-        found
-    }
-
     /// The rows without those that an earlier one equals bit by bit, as embeddings of equal texts do; ascending.
     pub fn distinct(&self) -> Vec<usize> {
         let mut seen = HashSet::new();
