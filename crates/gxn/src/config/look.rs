@@ -43,7 +43,7 @@ pub struct LookConfig {
     /// Both sides to the input size, aspect ratio given up, instead of the weights' own rule. Right for photos that
     /// are already stretched squares.
     pub stretch: bool,
-    /// Side of the CNN's input in pixels; 0 takes the weights' own.
+    /// Side of the CNN's input in pixels; 0 keeps that of the run that this one begins with, or else takes the weights' own.
     pub side_px: u32,
     /// Which views of an image are computed and how they are used.
     pub views: Views,

@@ -4,12 +4,14 @@ use crate::config::{LookConfig, Views};
 use crate::look::ImagePipeline;
 use gxn_data::{Preprocess, ResizeRule, View};
 
-/// The input of a new run's CNN.
-pub(super) fn input_of(look: &LookConfig) -> ImagePipeline {
+/// The input of a run's CNN: `begun`, that of the run it begins with, or else the weights' own, as far as the configuration sets
+/// nothing else.
+pub(super) fn input_of(look: &LookConfig, begun: Option<&Preprocess>) -> ImagePipeline {
     // Beside an encoder, which has its own, it says how the generator's photos are made: captions speak of the whole image.
-    let mut preprocess = match &look.encoder {
-        Some(_) => Preprocess::imagenet_224().with_resize(ResizeRule::Stretch),
-        None => look.backbone.preprocess(),
+    let mut preprocess = match (begun, &look.encoder) {
+        (Some(begun), _) => begun.clone(),
+        (None, Some(_)) => Preprocess::imagenet_224().with_resize(ResizeRule::Stretch),
+        (None, None) => look.backbone.preprocess(),
     };
     if look.stretch {
         preprocess.resize = ResizeRule::Stretch;
@@ -56,8 +58,8 @@ mod tests {
     /// Twice the size: the shorter side before the crop is twice as long too.
     #[test]
     fn another_size_keeps_the_proportions_of_the_crop() {
-        let own = input_of(&LookConfig::default()).preprocess;
-        let larger = input_of(&LookConfig { side_px: 2 * own.side_px, ..LookConfig::default() }).preprocess;
+        let own = input_of(&LookConfig::default(), None).preprocess;
+        let larger = input_of(&LookConfig { side_px: 2 * own.side_px, ..LookConfig::default() }, None).preprocess;
         assert_eq!(larger.side_px, 2 * own.side_px);
         if let (
             ResizeRule::ShorterThenCentre { shorter_px: before },
@@ -66,7 +68,7 @@ mod tests {
         {
             assert_eq!(after, 2 * before);
         }
-        let stretched = input_of(&LookConfig { stretch: true, ..LookConfig::default() }).preprocess;
+        let stretched = input_of(&LookConfig { stretch: true, ..LookConfig::default() }, None).preprocess;
         assert!(matches!(stretched.resize, ResizeRule::Stretch));
     }
 }

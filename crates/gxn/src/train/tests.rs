@@ -278,16 +278,18 @@ fn a_run_that_is_cancelled_while_it_is_calibrated_is_whole() {
     crate::retrieve::calibration::calibrate_run(&run, &Device::flex(), &()).unwrap().unwrap();
 }
 
-/// A CNN that is trained is not bound to the views of the run that it begins with.
+/// A run is bound to the views and the size of the run that it begins with only where its configuration sets nothing.
 #[test]
-fn a_run_begins_with_anothers_input_in_its_own_views() {
+fn a_run_begins_with_anothers_input_and_its_own_settings() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = tiny_config(folder.path(), Stage::Match);
     let saved = trainer_of(config.clone(), folder.path()).checkpoint(None);
-    (config.look.views, config.look.side_px) = (Views::Full, 48);
+    (config.look.views, config.look.side_px) = (Views::Full, 0);
     let input = input_for(&config, Some(&saved));
     assert_eq!((saved.pipeline.views.len(), input.views.len()), (2, 1));
     assert_eq!(input.preprocess, saved.pipeline.preprocess);
+    config.look.side_px = 48;
+    assert_eq!(input_for(&config, Some(&saved)).preprocess, saved.pipeline.preprocess.with_side(48));
 }
 
 /// An image that is augmented differs from step to step, the same step repeats it, and evaluation sees none of it.

@@ -282,10 +282,9 @@ fn train_texts<'a>(dataset: &'a Dataset, config: &RunConfig) -> impl Iterator<It
     dataset.captions.iter().filter(move |c| used.binary_search(&c.image).is_ok()).map(|c| c.text.as_str())
 }
 
-/// The CNN's input: that of the checkpoint that was `saved`, if there is one, in the views that the configuration asks for.
+/// The CNN's input: that of the checkpoint that was `saved`, if there is one, as far as the configuration sets nothing else.
 pub(super) fn input_for(config: &RunConfig, saved: Option<&Checkpoint>) -> ImagePipeline {
-    let input = input_of(&config.look);
-    saved.map_or_else(|| input.clone(), |saved| ImagePipeline { views: input.views.clone(), ..saved.pipeline.clone() })
+    input_of(&config.look, saved.map(|saved| &saved.pipeline.preprocess))
 }
 
 /// The CNN of the checkpoint that was `saved`, else the one that the configuration names; none where it names an encoder.
