@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gxn::retrieve::{
-    IndexOptions, IndexPlace, Part, Query, RankedHit, Ranking, Refresh, Retriever, add_image, default_index, refresh,
-    remove_image,
+    IndexOptions, IndexPlace, Part, Query, RankedHit, Ranking, Refresh, Retriever, ScoreParts, add_image,
+    default_index, refresh, remove_image,
 };
 use gxn_base::{Error, Modality, Progress};
 use gxn_index::{Filter, Method, SearchOptions};
@@ -15,8 +15,8 @@ use pyo3::types::{PyAny, PyList, PyTuple};
 use crate::errors::{check_interrupt, exception};
 use crate::images::content;
 
-/// A hit of a search: its place, id, path and score, the shares of both levels in the score, and its relevance where the model is
-/// calibrated.
+/// A hit of a search: its place, id, path and score, the shares of both levels in the score, where hubs are corrected what was taken
+/// off it, and its relevance where the model is calibrated.
 #[pyclass(frozen, get_all, module = "gxn")]
 pub struct Hit {
     rank: usize,
@@ -28,6 +28,7 @@ pub struct Hit {
     abstract_level: f32,
     #[pyo3(name = "grounded")]
     grounded_level: f32,
+    hubness: Option<f32>,
     caption: Option<String>,
     image_id: Option<String>,
 }
@@ -35,8 +36,8 @@ pub struct Hit {
 impl From<RankedHit> for Hit {
     fn from(hit: RankedHit) -> Self {
         let RankedHit { rank, id, path, score, relevance, parts, caption, image_id, .. } = hit;
-        let (abstract_level, grounded_level) = (parts.abstract_level, parts.grounded_level);
-        Self { rank, id, path, score, relevance, abstract_level, grounded_level, caption, image_id }
+        let ScoreParts { abstract_level, grounded_level, hubness } = parts;
+        Self { rank, id, path, score, relevance, abstract_level, grounded_level, hubness, caption, image_id }
     }
 }
 

@@ -164,6 +164,7 @@ def test_an_index_finds_adds_and_removes(encoder, run, data, tmp_path):
     with pytest.raises(gxn.UnsupportedError, match="captions of the index"):
         index.search("red", target="text")
     # A model that is not calibrated keeps hubs.
+    assert hits[0].hubness is None
     assert [hit.id for hit in index.search("red", keep_hubs=True)] == [hit.id for hit in index.search("red")]
 
 

@@ -49,6 +49,7 @@ class Hit:
     relevance: float | None
     abstract: float
     grounded: float
+    hubness: float | None
     caption: str | None
     image_id: str | None
 
