@@ -137,13 +137,21 @@ fn the_decoder_ranks_the_best_images_once_more() {
     let (plain, none) = (evaluate(&[]), evaluate(&["--rerank", "3", "--rerank-weight", "0"]));
     assert_eq!((&none["metrics"], &none["ranks"]), (&plain["metrics"], &plain["ranks"]));
     assert_eq!(plain.get("reranked"), None);
-    let strong = evaluate(&["--rerank", "100", "--rerank-weight", "100"]);
-    assert_eq!((&strong["ranks"]["i2t"], &strong["reranked"]["chosen_here"]), (&plain["ranks"]["i2t"], &false.into()));
-    assert_ne!(strong["ranks"]["t2i"], plain["ranks"]["t2i"]);
+    let strong = ["--rerank", "100", "--rerank-weight", "100"];
+    for captions in [false, true] {
+        let found = evaluate(&[&strong[..], if captions { &["--rerank-captions"] } else { &[] }].concat());
+        let expected =
+            serde_json::json!({"candidates": 100, "weight": 100.0, "chosen_here": false, "image_to_text": captions});
+        assert_eq!(found["reranked"], expected);
+        assert_eq!(found["ranks"]["i2t"] != plain["ranks"]["i2t"], captions);
+        assert_ne!(found["ranks"]["t2i"], plain["ranks"]["t2i"]);
+    }
     let chosen = works(["evaluate", model, data, "--rerank", "3"]).stdout;
     assert!(chosen.contains("re-ranked: the 3 best images of a caption, weight") && chosen.contains("chosen on these"));
     refused!(["evaluate", text(&paper().folder), data, "--rerank", "3"]);
     refused!(["evaluate", model, data, "--rerank", "3", "--relevance", "verbatim"]);
+    // They themselves tell how likely captions are.
+    refused!(["evaluate", model, data, "--split", "train", "--rerank", "3", "--rerank-captions"]);
 }
 
 #[test]
@@ -166,6 +174,6 @@ fn a_search_can_be_ordered_by_the_decoder() {
     let ids = |hits: &[serde_json::Value]| hits.iter().map(|hit| hit["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&paged)[2..], ids(&plain)[5..7]);
     assert_eq!(paged.iter().map(|hit| hit["rank"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 5, 6, 7]);
-    refused!(["search", "--index", text(&index), "red + blue", "--rerank", "5", "--target", "text"]);
+    refused!(["search", "--index", text(&index), "red", "--rerank", "5", "--target", "text"]);
     refused!(["search", "--index", text(&index), "a", "+", "b", "--rerank", "5"]);
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::fixture::{copy, data, gxn, paper, patch, text, works};
+use crate::fixture::{copy, data, gxn, paper, patch, speaking, text, works};
 use crate::snapshots::{refused, seen};
 
 /// Images of their own colours with a caption each, as a table; all are val.
@@ -124,6 +124,36 @@ fn hubs_are_corrected_by_the_calibration() {
     // Of two sentences none.
     let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
     assert!(two.iter().all(|hit| hit["parts"].get("hubness").is_none()));
+}
+
+/// What a caption adds to the score is the same for equal captions, and does not depend on how likely they are with any image.
+#[test]
+fn the_decoder_orders_captions_of_a_calibrated_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy(&speaking().folder.join("best").canonicalize().unwrap(), &model);
+    let table = many(folder.path(), 120);
+    let index = folder.path().join("index");
+    works(["index", text(&table), "--model", text(&model), "--index", text(&index)]);
+    let photo = folder.path().join("7.png");
+    let search = ["search", text(&photo), "--index", text(&index), "--target", "text", "--top", "60"];
+    let reranked = ["--rerank", "60", "--rerank-weight", "10"];
+    refused!([&search[..], &reranked].concat());
+    works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
+    let hits = |more: &[&str]| works([&search[..], &["--format", "jsonl"], more].concat()).json_lines();
+    let (plain, ordered) = (hits(&[]), hits(&reranked));
+    assert_eq!(hits(&["--rerank", "60", "--rerank-weight", "0"]), plain);
+    let score = |hit: &Value| hit["score"].as_f64().unwrap();
+    assert!(ordered.is_sorted_by(|a, b| score(a) >= score(b)) && ordered != plain);
+    let added = |hit: &Value| {
+        let before = plain.iter().find(|one| one["id"] == hit["id"]).unwrap();
+        (score(hit) - score(before)) / 10.0
+    };
+    for hit in &ordered {
+        let same = ordered.iter().find(|one| one["caption"] == hit["caption"]).unwrap();
+        assert!((added(hit) - added(same)).abs() < 1e-3, "{hit}");
+        assert!(added(hit).abs() < 1.0, "a likelihood itself lies far below: {hit}");
+    }
 }
 
 /// All unknown words mean the same to a model: whatever they find is chance.

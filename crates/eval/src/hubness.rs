@@ -183,8 +183,8 @@ fn deviation(scorer: &Scorer) -> f64 {
     (squares / count - (sum / count).powi(2)).max(0.0).sqrt()
 }
 
-/// T·ln mean e^{s/T}.
-fn soft_maximum(scores: &[f32], temperature: f64) -> f64 {
+/// T·ln mean e^{s/T}: the highest score as T goes to 0, the mean of all as it grows.
+pub fn soft_maximum(scores: &[f32], temperature: f64) -> f64 {
     let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = scores.iter().map(|&score| ((f64::from(score) - most) / temperature).exp()).sum();
     most + temperature * (sum / scores.len() as f64).ln()

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | rank embeddings under a [`Protocol`] | [`Protocol::evaluate`], which gives an [`Evaluation`] |
 //! | count equal captions as right, or ties otherwise | [`Protocol::evaluate_by`], [`Judging`] |
-//! | rank the best images of a caption by a second score | [`Protocol::evaluate_reranked`], [`Reranking`] |
+//! | rank the best items of each query once more by a second score | [`Protocol::evaluate_reranked`], [`Reranking`] |
 //! | correct hubs, items that are near to everything | [`Hubness::of`] |
 //! | compare scores with judgements of people | [`Judgements::read`], [`pair_scores`], [`Agreement::new`] |
 //! | keep the result with confidence intervals | [`Report::new`], [`Report::write`], [`Report::read`] |
@@ -89,7 +89,7 @@ pub use embeddings::{Embeddings, LevelEmbeddings, Relevance, Scoring};
 pub use external_embeddings::{EmbeddingPaths, ExternalEmbeddings};
 pub use floats::Floats;
 pub use gxn_base::{Error, Kind, Remedy, Result, Similarity};
-pub use hubness::{Bank, Hubness, HubnessRows, HubnessScale};
+pub use hubness::{Bank, Hubness, HubnessRows, HubnessScale, soft_maximum};
 pub use judgements::{JudgedPair, JudgementKind, Judgements};
 pub use judging::{Judging, RelevanceRule, Ties, captions_of_several_images};
 pub use npy::{NpyMatrix, read_npy, write_npy, write_npy_rows};

@@ -137,7 +137,7 @@ impl Protocol {
         self.evaluate_reranked(images, caption_image, embeddings, scoring, judging, None)
     }
 
-    /// [`Protocol::evaluate_by`], with the images of a caption ranked once more by a second score.
+    /// [`Protocol::evaluate_by`], with the best items of each query ranked once more by a second score.
     ///
     /// # Errors
     /// As [`Protocol::evaluate_by`], and when a second score fails, there is no weight for it and several folds, or more than the
@@ -200,7 +200,7 @@ impl Protocol {
             let mut found = ranks_under(judging.ties, &embeddings, &relevance, scoring)?;
             if let Some(reranking) = &reranking {
                 let places = [gallery.as_slice(), chosen_captions];
-                reranked = Some(reranking.apply(&embeddings, &relevance, scoring, places, &mut found.text_to_image)?);
+                reranked = Some(reranking.apply(&embeddings, &relevance, scoring, places, &mut found)?);
             }
             all.image_to_text.extend(&found.image_to_text[..fold.len()]);
             all.text_to_image.extend(found.text_to_image);
@@ -296,14 +296,14 @@ pub struct Evaluation {
     pub tie_rule: &'static str,
     /// Whether images without a caption were distractors for the captions; else they were left out.
     pub unpaired_in_gallery: bool,
-    /// How the images of a caption were ranked once more, where they were.
+    /// How the best items of each query were ranked once more, where they were.
     pub reranked: Option<Reranked>,
 }
 
 /// Refuses what re-ranking cannot report.
 fn refuse(reranking: &Reranking<'_>, judging: &Judging, folds: usize) -> Result<()> {
     if reranking.candidates == 0 {
-        return Err(Error::invalid("re-ranking", "0 images of each caption", "at least 1"));
+        return Err(Error::invalid("re-ranking", "0 items of each query", "at least 1"));
     }
     if judging.relevance != RelevanceRule::Own {
         return Err(Error::invalid("re-ranking", "more than the own captions as right", "the own captions"));

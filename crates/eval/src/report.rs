@@ -265,10 +265,11 @@ impl Report {
             out.pop();
             out += &format!("hubs corrected: by {images} images and {captions} captions of other data\n\n");
         }
-        if let Some(Reranked { candidates, weight, chosen_here }) = self.reranked {
+        if let Some(Reranked { candidates, weight, chosen_here, image_to_text }) = self.reranked {
             let chosen = if chosen_here { ", chosen on these queries" } else { "" };
             out.pop();
-            out += &format!("re-ranked: the {candidates} best images of a caption, weight {weight}{chosen}\n\n");
+            let too = if image_to_text { " and captions of an image" } else { "" };
+            out += &format!("re-ranked: the {candidates} best images of a caption{too}, weight {weight}{chosen}\n\n");
         }
         out += "                  R@1     R@5    R@10  median    mean\n";
         let values = self.metrics.values();

@@ -57,6 +57,10 @@ pub struct EvaluateArgs {
     /// W of --rerank; without it the best one on these queries is taken, which is right for val only
     #[arg(long, value_name = "W", requires = "rerank")]
     pub rerank_weight: Option<f32>,
+    /// With --rerank: the N best captions of each image, too, by score + W · (ln p(caption | image) − ln p(caption)). Train images of
+    /// the data tell p(caption), how likely a caption is with any image
+    #[arg(long, requires = "rerank")]
+    pub rerank_captions: bool,
     /// Subtract from each score what its image and its caption score with most others, so that items which are near to everything
     /// no longer stand before the right ones. The train split of the data shows which they are (at most 6,000 images)
     #[arg(long, conflicts_with_all = ["image_embeddings", "judgements"])]

@@ -73,7 +73,8 @@ pub struct SearchArgs {
     /// text searches images or one image searches captions
     #[arg(long)]
     pub keep_hubs: bool,
-    /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder
+    /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder, or with a calibrated
+    /// model the N best captions of one image by score + W · (ln p(text | image) − ln p(text))
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
     /// W of --rerank; choose it on val with `gxn evaluate --rerank`

@@ -111,7 +111,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     }
     let judging = judging(args, relevance)?;
     let mut report = match args.rerank {
-        Some(candidates) => reranked(&measurement, &encoded, &judging, candidates as usize, args.rerank_weight)?,
+        Some(candidates) => reranked(&measurement, &encoded, &judging, candidates as usize, args)?,
         None => measurement.report_by(&encoded, &judging)?,
     };
     if !others.is_empty() {
@@ -169,10 +169,11 @@ fn reranked(
     encoded: &EncodedDataset,
     judging: &Judging,
     candidates: usize,
-    weight: Option<f32>,
+    args: &EvaluateArgs,
 ) -> Result<Report> {
     let line = ProgressLine::of("re-ranking");
-    let report = measurement.report_reranked(encoded, judging, candidates, weight, &line);
+    let report =
+        measurement.report_reranked(encoded, judging, candidates, args.rerank_weight, args.rerank_captions, &line);
     line.clear();
     Ok(report?)
 }

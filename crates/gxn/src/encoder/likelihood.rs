@@ -1,13 +1,19 @@
 //! How likely the caption decoder finds captions of images.
 
+use std::collections::{BTreeSet, HashMap};
+
 use burn::tensor::{Tensor, TensorData};
 
 use super::Encoder;
 use crate::look::{Phase, TokenBatch};
 use gxn_base::{Error, Progress, Remedy, Result};
+use gxn_eval::soft_maximum;
 
 /// Pairs that are read together.
 const BATCH: usize = 256;
+/// Likelihoods of one caption with other images are levelled by this before their mean is taken: with few images the largest one
+/// would be all that counts. Chosen on val of Flickr8k (docs/results.md).
+const TEMPERATURE: f64 = 4.0;
 
 impl Encoder {
     /// ln p(caption | image) by the caption decoder (Eq. 4), the sum over the caption's words and its end, for pairs of an
@@ -53,6 +59,37 @@ impl Encoder {
             if progress.cancelled() {
                 return Err(Error::interrupted());
             }
+        }
+        Ok(found)
+    }
+
+    /// What a caption says of an image: ln p(caption | image) − ln p(caption), which captions of one image can be compared by, as
+    /// short and common captions are likely with every image. Of [`Encoder::caption_log_likelihoods`], and p(caption) =
+    /// (mean p(caption | v)^{1/T})^T over the images v of `bank`, rows of v_l too, T = 4; dozens of other images are enough.
+    ///
+    /// # Errors
+    /// As [`Encoder::caption_log_likelihoods`], and when the bank is empty.
+    pub fn caption_information<S: AsRef<str>>(
+        &self,
+        grounded: &[f32],
+        bank: &[f32],
+        texts: &[S],
+        pairs: &[(usize, usize)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<f32>> {
+        let (images, of_bank) = (grounded.len() / self.dim(), bank.len() / self.dim());
+        if of_bank == 0 {
+            return Err(Error::invalid("images that tell how likely captions are", "none", "dozens"));
+        }
+        let used: BTreeSet<usize> = pairs.iter().map(|&(_, text)| text).collect();
+        let place: HashMap<usize, usize> = used.iter().enumerate().map(|(place, &text)| (text, place)).collect();
+        let with_bank = used.iter().flat_map(|&text| (images..images + of_bank).map(move |image| (image, text)));
+        let pairs: Vec<(usize, usize)> = pairs.iter().copied().chain(with_bank).collect();
+        let mut found = self.caption_log_likelihoods(&[grounded, bank].concat(), texts, &pairs, progress)?;
+        let others = found.split_off(found.len() - used.len() * of_bank);
+        let marginals: Vec<f32> = others.chunks(of_bank).map(|each| soft_maximum(each, TEMPERATURE) as f32).collect();
+        for (found, (_, text)) in found.iter_mut().zip(&pairs) {
+            *found -= marginals[place[text]];
         }
         Ok(found)
     }

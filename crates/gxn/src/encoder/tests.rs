@@ -18,6 +18,10 @@ use gxn_data::{ContentHash, ImageLimits, ImageSource, View, Vocabulary};
 
 /// A checkpoint of a run in `folder`, with a CNN that is or is not part of the network.
 fn saved(folder: &Path, finetune: bool) -> PathBuf {
+    saved_with(folder, finetune, Generators::default())
+}
+
+fn saved_with(folder: &Path, finetune: bool, generators: Generators) -> PathBuf {
     let (device, kind) = (Device::flex(), BackboneKind::Small);
     let mut config = RunConfig::default();
     (config.look.backbone, config.look.finetune, config.look.embed_dim) = (kind, finetune, 6);
@@ -25,7 +29,7 @@ fn saved(folder: &Path, finetune: bool) -> PathBuf {
     let vocabulary = Vocabulary::from_texts(["a red patch", "a blue patch"], 1);
     let backbone = Backbone::random(kind, &device, 7);
     let (trained, frozen) = if finetune { (Some(backbone), None) } else { (None, Some(backbone)) };
-    let model = Gxn::new(&Init::new(3, &device), &config, vocabulary.len(), None, trained, Generators::default());
+    let model = Gxn::new(&Init::new(3, &device), &config, vocabulary.len(), None, trained, generators);
     let flipped = View { flip: true, ..View::FULL };
     let pipeline = ImagePipeline { preprocess: kind.preprocess(), views: vec![View::FULL, flipped] };
     let path = folder.join("runs/first/checkpoints/step_1");
@@ -153,4 +157,27 @@ fn cached_features_are_bit_by_bit_the_computed_ones_and_need_no_cnn() {
     assert!(second.trained().unwrap().features.get().is_none());
     let small = ImageLimits { max_pixels: 100, ..ImageLimits::default() };
     assert!(second.image_feature(files[0], &small).is_err(), "limits hold for cached images too");
+}
+
+/// What every image makes equally likely says nothing of one; else ln p(t | v) − 4·ln mean p(t | v')^{1/4}.
+#[test]
+fn information_of_captions_by_their_likelihoods() {
+    let folder = tempfile::tempdir().unwrap();
+    let generators = Generators { words: Some(4), images: false };
+    let encoder = Encoder::load(&saved_with(folder.path(), false, generators)).unwrap();
+    let images: Vec<f32> = (0..18).map(|at| ((at * at) as f32).sin()).collect();
+    let (one, bank) = images.split_at(6);
+    let (texts, pairs) = (["a red patch", "a blue"], [(0, 1), (0, 0), (0, 1)]);
+    let information = |bank: &[f32]| encoder.caption_information(one, bank, &texts, &pairs, &()).unwrap();
+    assert!(information(&[one, one].concat()).iter().all(|found| found.abs() < 1e-5));
+    let all: Vec<(usize, usize)> = (0..3).flat_map(|image| [(image, 0), (image, 1)]).collect();
+    let likely = encoder.caption_log_likelihoods(&images, &texts, &all, &()).unwrap();
+    let expected = |text: usize| {
+        let root = |image: usize| (likely[2 * image + text] / 4.0).exp();
+        likely[text] - 4.0 * f32::midpoint(root(1), root(2)).ln()
+    };
+    for (found, text) in information(bank).into_iter().zip([1, 0, 1]) {
+        assert!((found - expected(text)).abs() < 1e-4 && found.abs() > 1e-4, "{found} {}", expected(text));
+    }
+    assert_eq!(encoder.caption_information(one, &[], &texts, &pairs, &()).unwrap_err().kind(), Kind::Invalid);
 }

@@ -5,10 +5,14 @@ use std::path::Path;
 use super::encode::{EncodeOptions, EncodedDataset, encode_dataset, scoring};
 use crate::checkpoint::short;
 use crate::encoder::Encoder;
+use crate::retrieve::calibration::evenly_spread;
 use gxn_base::{Error, Progress, Remedy, Result};
 use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{About, Judging, Protocol, Report, Reranking, Scoring};
+
+/// Train images that tell how likely a caption is with any image.
+const LIKELIHOOD_IMAGES: usize = 60;
 
 /// What is measured, and how.
 #[derive(Debug, Clone, Copy)]
@@ -80,24 +84,44 @@ impl<'a> Measurement<'a> {
     }
 
     /// [`Measurement::report_by`], with the `candidates` best images of each caption ranked once more by score + weight · ln p(caption
-    /// | image), the caption decoder's. Without a weight the best one on these queries is taken, which the report says. `progress`
-    /// counts pairs of an image and a caption.
+    /// | image), the caption decoder's; where `captions_too`, also the best captions of each image, by score + weight · (ln p(caption |
+    /// image) − ln p(caption)). How likely a caption is with any image, train images tell, which are read for it. Without a weight
+    /// the best one on these queries is taken, which the report says. `progress` counts pairs of an image and a caption.
     ///
     /// # Errors
-    /// As [`Measurement::report_by`]; when the model has no caption decoder; and when `progress` is cancelled.
+    /// As [`Measurement::report_by`]; when the model has no caption decoder; with `captions_too`, when the data has no train images
+    /// or they are what is measured; and when `progress` is cancelled.
     pub fn report_reranked(
         &self,
         encoded: &EncodedDataset,
         judging: &Judging,
         candidates: usize,
         weight: Option<f32>,
+        captions_too: bool,
         progress: &dyn Progress,
     ) -> Result<Report> {
         let texts = encoded.caption_texts(self.dataset);
         let grounded = encoded.images.grounded_level.as_deref().unwrap_or_default();
-        let second = |pairs: &[(usize, usize)]| self.encoder.caption_log_likelihoods(grounded, &texts, pairs, progress);
-        let reranking = Some(Reranking { candidates, weight, second: &second });
+        let bank = captions_too.then(|| self.train_images(LIKELIHOOD_IMAGES)).transpose()?;
+        let second = |pairs: &[(usize, usize)]| match &bank {
+            Some(bank) => self.encoder.caption_information(grounded, bank, &texts, pairs, progress),
+            None => self.encoder.caption_log_likelihoods(grounded, &texts, pairs, progress),
+        };
+        let reranking = Some(Reranking { candidates, weight, second: &second, image_to_text: captions_too });
         encoded.report_reranked(self.protocol, self.scoring, judging, reranking, self.about(), self.bootstrap)
+    }
+
+    /// v_l of `most` train images, evenly spread.
+    fn train_images(&self, most: usize) -> Result<Vec<f32>> {
+        let train = self.dataset.split_indices(Split::Train);
+        if self.split == Split::Train {
+            let expected = "another one: train images tell how likely a caption is with any image";
+            return Err(Error::invalid("the split whose captions to re-rank", "train", expected));
+        }
+        let chosen: Vec<usize> = evenly_spread(train.len(), most).into_iter().map(|at| train[at]).collect();
+        let options = EncodeOptions { split: Some(Split::Train), beam: None };
+        let encoded = encode_dataset(self.encoder, &self.dataset.subset(&chosen), options, &())?;
+        Ok(encoded.images.grounded_level.unwrap_or_default())
     }
 
     fn about(&self) -> About {

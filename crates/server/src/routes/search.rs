@@ -60,13 +60,14 @@ pub(crate) struct SearchRequest {
     /// searches images or one image searches captions.
     #[serde(default)]
     keep_hubs: bool,
-    /// The caption decoder orders this many of the best images once more, by score + `rerank_weight` · ln p(text | image). For a
-    /// query of one text that searches images, of a model that generates captions.
+    /// The caption decoder orders this many of the best hits once more, by score + `rerank_weight` · ln p(text | image), of captions
+    /// less ln p(text). For a query of one text that searches images, or of one image that searches captions and a calibrated model;
+    /// of a model that generates captions.
     #[schema(minimum = 1, maximum = 200)]
     rerank: Option<usize>,
     /// What the decoder counts in `rerank`.
     #[serde(default = "rerank_weight")]
-    #[schema(default = 0.015, minimum = 0.0)]
+    #[schema(default = 0.008, minimum = 0.0)]
     rerank_weight: f32,
 }
 

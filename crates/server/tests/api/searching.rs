@@ -115,7 +115,7 @@ async fn the_caption_decoder_orders_the_best_images_once_more() {
         (json!({"query": query, "rerank": 201}), 400, "rerank"),
         (json!({"query": query, "rerank": 5, "rerank_weight": -1}), 400, "rerank_weight"),
         (json!({"query": [{"text": "red"}, {"text": "blue"}], "rerank": 5}), 400, "one text"),
-        (json!({"query": query, "target": "text", "rerank": 5}), 400, "images"),
+        (json!({"query": query, "target": "text", "rerank": 5}), 400, "expected images"),
     ] {
         let said = problem(&post(&app, "/v1/search", body).await, status);
         assert!(said.contains(says), "{says:?} not in {said}");

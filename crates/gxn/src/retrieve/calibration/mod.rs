@@ -295,6 +295,12 @@ impl Calibration {
         Some(QueryScale { calibration: self, target: options.target, standard })
     }
 
+    /// The embeddings of `most` of the held-out images, evenly spread, as an index keeps them.
+    pub(super) fn some_images(&self, most: usize) -> impl Iterator<Item = &[f32]> {
+        let (rows, dims) = (&self.images.bank.rows, self.space.dims());
+        evenly_spread(rows.len() / dims, most).into_iter().map(move |at| &rows[at * dims..(at + 1) * dims])
+    }
+
     /// Writes it into the checkpoint at `model`; returns the file.
     ///
     /// # Errors
