@@ -39,7 +39,7 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     refused!(&least);
     refused!([&search[..], &["--min-relevance", "1.5"]].concat());
 
-    // Each caption stands under 40 of the images: with equal captions as answers, these are three queries.
+    // Each caption stands under a third of the images: with equal captions as answers, these are three queries.
     let kept = works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
     assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
     let figures = works(["calibrate", text(&model), text(&table), "--measure", "val", "--format", "json"]).json();

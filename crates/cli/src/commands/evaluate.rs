@@ -9,7 +9,6 @@ use gxn::evaluate::{
     EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement, caption_page,
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
-use gxn::retrieve::calibration::evenly_spread;
 use gxn_base::fs::write_text;
 use gxn_base::words::counted;
 use gxn_data::Split;
@@ -139,9 +138,7 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
 
 /// The train images and captions that show which items are hubs.
 fn bank(encoder: &Encoder, measurement: &Measurement) -> Result<EncodedDataset> {
-    let train = measurement.dataset.split_indices(Split::Train);
-    let kept: Vec<usize> = evenly_spread(train.len(), BANK_IMAGES).into_iter().map(|at| train[at]).collect();
-    encode::with_progress(encoder, &measurement.dataset.subset(&kept), Some(Split::Train), None)
+    encode::with_progress(encoder, &measurement.train_images(BANK_IMAGES), Some(Split::Train), None)
 }
 
 /// The embeddings of a further model of an ensemble, and of its bank where hubs are corrected.

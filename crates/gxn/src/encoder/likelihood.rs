@@ -11,6 +11,8 @@ use gxn_eval::soft_maximum;
 
 /// Pairs that are read together.
 const BATCH: usize = 256;
+/// Other images that tell how likely a caption is with any image.
+pub(crate) const LIKELIHOOD_IMAGES: usize = 60;
 /// Likelihoods of one caption with other images are levelled by this before their mean is taken: with few images the largest one
 /// would be all that counts. Chosen on val of Flickr8k (docs/results.md).
 const TEMPERATURE: f64 = 4.0;
@@ -82,14 +84,14 @@ impl Encoder {
             return Err(Error::invalid("images that tell how likely captions are", "none", "dozens"));
         }
         let used: BTreeSet<usize> = pairs.iter().map(|&(_, text)| text).collect();
-        let place: HashMap<usize, usize> = used.iter().enumerate().map(|(place, &text)| (text, place)).collect();
         let with_bank = used.iter().flat_map(|&text| (images..images + of_bank).map(move |image| (image, text)));
         let pairs: Vec<(usize, usize)> = pairs.iter().copied().chain(with_bank).collect();
         let mut found = self.caption_log_likelihoods(&[grounded, bank].concat(), texts, &pairs, progress)?;
         let others = found.split_off(found.len() - used.len() * of_bank);
-        let marginals: Vec<f32> = others.chunks(of_bank).map(|each| soft_maximum(each, TEMPERATURE) as f32).collect();
+        let marginals = others.chunks(of_bank).map(|each| soft_maximum(each, TEMPERATURE) as f32);
+        let marginal_of: HashMap<usize, f32> = used.into_iter().zip(marginals).collect();
         for (found, (_, text)) in found.iter_mut().zip(&pairs) {
-            *found -= marginals[place[text]];
+            *found -= marginal_of[text];
         }
         Ok(found)
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use generate::GeneratedCaption;
 pub use images::{ImageFeature, ImageInput};
+pub(crate) use likelihood::LIKELIHOOD_IMAGES;
 pub use trained::Trained;
 
 use burn::tensor::Device;

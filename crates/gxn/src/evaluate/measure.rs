@@ -4,15 +4,12 @@ use std::path::Path;
 
 use super::encode::{EncodeOptions, EncodedDataset, encode_dataset, scoring};
 use crate::checkpoint::short;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, LIKELIHOOD_IMAGES};
 use crate::retrieve::calibration::evenly_spread;
 use gxn_base::{Error, Progress, Remedy, Result};
 use gxn_data::{Dataset, Split};
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{About, Judging, Protocol, Report, Reranking, Scoring};
-
-/// Train images that tell how likely a caption is with any image.
-const LIKELIHOOD_IMAGES: usize = 60;
 
 /// What is measured, and how.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +99,7 @@ impl<'a> Measurement<'a> {
     ) -> Result<Report> {
         let texts = encoded.caption_texts(self.dataset);
         let grounded = encoded.images.grounded_level.as_deref().unwrap_or_default();
-        let bank = captions_too.then(|| self.train_images(LIKELIHOOD_IMAGES)).transpose()?;
+        let bank = captions_too.then(|| self.other_images()).transpose()?;
         let second = |pairs: &[(usize, usize)]| match &bank {
             Some(bank) => self.encoder.caption_information(grounded, bank, &texts, pairs, progress),
             None => self.encoder.caption_log_likelihoods(grounded, &texts, pairs, progress),
@@ -111,16 +108,21 @@ impl<'a> Measurement<'a> {
         encoded.report_reranked(self.protocol, self.scoring, judging, reranking, self.about(), self.bootstrap)
     }
 
-    /// v_l of `most` train images, evenly spread.
-    fn train_images(&self, most: usize) -> Result<Vec<f32>> {
+    /// The data's train images, evenly spread where there are more than `most`.
+    pub fn train_images(&self, most: usize) -> Dataset {
         let train = self.dataset.split_indices(Split::Train);
+        let chosen: Vec<usize> = evenly_spread(train.len(), most).into_iter().map(|at| train[at]).collect();
+        self.dataset.subset(&chosen)
+    }
+
+    /// v_l of images that are not measured.
+    fn other_images(&self) -> Result<Vec<f32>> {
         if self.split == Split::Train {
             let expected = "another one: train images tell how likely a caption is with any image";
             return Err(Error::invalid("the split whose captions to re-rank", "train", expected));
         }
-        let chosen: Vec<usize> = evenly_spread(train.len(), most).into_iter().map(|at| train[at]).collect();
         let options = EncodeOptions { split: Some(Split::Train), beam: None };
-        let encoded = encode_dataset(self.encoder, &self.dataset.subset(&chosen), options, &())?;
+        let encoded = encode_dataset(self.encoder, &self.train_images(LIKELIHOOD_IMAGES), options, &())?;
         Ok(encoded.images.grounded_level.unwrap_or_default())
     }
 

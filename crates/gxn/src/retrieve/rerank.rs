@@ -3,13 +3,12 @@
 use super::found::{Found, RankedHit};
 use super::query::{Content, Part, Query};
 use super::retriever::Retriever;
+use crate::encoder::LIKELIHOOD_IMAGES;
 use gxn_base::{Error, Remedy, Result};
 use gxn_index::{Modality, SearchOptions};
 
 /// The weight of the caption decoder that is the default: chosen on val of Flickr8k, with hubs corrected.
 pub const RERANK_WEIGHT: f32 = 0.008;
-/// Held-out images that tell how likely a caption is with any image.
-const LIKELIHOOD_IMAGES: usize = 60;
 
 /// How a second score orders the best hits.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -45,8 +45,9 @@ pub(super) fn scores(rows: &[f32], space: &Space, plan: &Plan) -> Vec<f32> {
 }
 
 /// Every query of `pairs` with every item of `target`, of which `hubness` is taken off, that of the query's fold or the one for all,
-/// held against `bank`. Where the bank consists of some of these items, `held`, a query is not held against its own image or captions, which are no part of the bank
-/// for queries to come, nor an item against itself. Equal captions of other images will be there for these too.
+/// held against `bank`. Where the bank consists of some of these items, `held`, a query is not held against its own image or
+/// captions, which are no part of the bank for queries to come, nor an item against itself. Equal captions of other images will be
+/// there for these too.
 pub(super) fn standard_scores(
     bank: &Bank,
     space: &Space,
