@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gxn::retrieve::{
-    IndexOptions, IndexPlace, Part, Query, RankedHit, Ranking, Refresh, Retriever, ScoreParts, add_image,
-    default_index, refresh, remove_image,
+    IndexOptions, IndexPlace, Part, Query, RERANK_WEIGHT, RankedHit, Ranking, Refresh, Reranking, Retriever,
+    ScoreParts, add_image, default_index, refresh, remove_image,
 };
 use gxn_base::{Error, Modality, Progress};
 use gxn_index::{Filter, Method, SearchOptions};
@@ -84,8 +84,10 @@ impl Index {
 
     /// The best hits for a query: words (str), an image (path, bytes, PIL image, array), or a list of such parts, each alone or
     /// with its weight before it: [(1, "horse"), (-0.5, pathlib.Path("pool.jpg"))]. With keep_hubs the score
-    /// stays as it is; otherwise a calibrated model takes off it what an item scores with most queries.
-    #[pyo3(signature = (query, top = 10, *, target = "image", r#where = None, lambda_ = None, offset = 0, min_relevance = None, exact = false, keep_hubs = false))]
+    /// stays as it is; otherwise a calibrated model takes off it what an item scores with most queries. `rerank` of the best images
+    /// of one text are then ordered by score + rerank_weight · ln p(text | image) of the model's caption decoder; with a calibrated
+    /// model also captions of one image, less ln p(text).
+    #[pyo3(signature = (query, top = 10, *, target = "image", r#where = None, lambda_ = None, offset = 0, min_relevance = None, exact = false, keep_hubs = false, rerank = None, rerank_weight = RERANK_WEIGHT))]
     #[expect(clippy::too_many_arguments, reason = "Python's callers name them")]
     fn search(
         &self,
@@ -99,6 +101,8 @@ impl Index {
         min_relevance: Option<f32>,
         exact: bool,
         keep_hubs: bool,
+        rerank: Option<usize>,
+        rerank_weight: f32,
     ) -> PyResult<Vec<Hit>> {
         let query = query_of(query)?;
         let target = match target {
@@ -115,7 +119,8 @@ impl Index {
             ..SearchOptions::new(target, top)
         };
         let found = py.detach(|| {
-            let ranking = Ranking { keep_hubs, rerank: None };
+            let rerank = rerank.map(|candidates| Reranking { candidates, weight: rerank_weight });
+            let ranking = Ranking { keep_hubs, rerank };
             let mut found = self.current()?.search_ranked(&query, &options, ranking)?;
             if let Some(least) = min_relevance {
                 found.keep_relevant(least)?;

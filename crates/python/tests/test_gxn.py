@@ -150,10 +150,20 @@ def test_an_index_finds_adds_and_removes(encoder, run, data, tmp_path):
         (photos / f"{number}.png").write_bytes((data / f"{number}.png").read_bytes())
     index = gxn.Index.create(photos, run)
     assert len(index) == 8 and len(gxn.Index.open(photos)) == 8
+
+    def of_command(*flags):
+        out = command("search", "a red patch", "-C", photos, "--top", 8, "--format", "jsonl", *flags)
+        return [(hit["id"], hit["rank"], np.float32(hit["score"])) for hit in map(json.loads, out.splitlines())]
+
+    def known(hits):
+        return [(hit.id, hit.rank, np.float32(hit.score)) for hit in hits]
+
     hits = index.search("a red patch", top=8)
-    out = [json.loads(line) for line in command("search", "a red patch", "-C", photos, "--top", 8, "--format", "jsonl").splitlines()]
-    assert [(hit.id, hit.rank) for hit in hits] == [(hit["id"], hit["rank"]) for hit in out]
-    assert np.array_equal(np.float32([hit.score for hit in hits]), np.float32([hit["score"] for hit in out]))
+    assert known(hits) == of_command()
+    reranked = index.search("a red patch", top=8, rerank=4, rerank_weight=5)
+    assert known(reranked) == of_command("--rerank", 4, "--rerank-weight", 5) and known(reranked) != known(hits)
+    with pytest.raises(gxn.InvalidError, match="one text or one image"):
+        index.search(["a red patch", "blue"], rerank=4)
     assert index.search(photos / "3.png")[0].id == "3.png"
     both = index.search([(1, "red"), (-0.5, np.asarray(Image.open(photos / "3.png")))], top=3, where="id!=2.png")
     assert len(both) == 3 and all(hit.id != "2.png" for hit in both)
