@@ -308,6 +308,9 @@ fn refuse(reranking: &Reranking<'_>, judging: &Judging, folds: usize) -> Result<
     if judging.relevance != RelevanceRule::Own {
         return Err(Error::invalid("re-ranking", "more than the own captions as right", "the own captions"));
     }
+    if let Some(weight) = reranking.weight.filter(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+        return Err(Error::invalid("the weight of re-ranking", weight.to_string(), "a number that is not negative"));
+    }
     if folds > 1 && reranking.weight.is_none() {
         return Err(Error::invalid("re-ranking", format!("{folds} folds and no weight"), "a weight chosen elsewhere"));
     }

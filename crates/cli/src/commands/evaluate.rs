@@ -70,6 +70,9 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if args.correct_hubs && split_of(&args.split) == Split::Train {
         bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
     }
+    if args.rerank.is_some() && args.relevance != "own" {
+        bail!("--rerank counts an image's own captions alone as right; leave out --relevance {}", args.relevance);
+    }
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line(args.device.device)?;
     stop_flag()?;
@@ -80,6 +83,12 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
     if let Some(lambda) = args.lambda {
         measurement = measurement.with_lambda(lambda)?;
+    }
+    if args.rerank.is_some() {
+        measurement.check_reranking(args.rerank_captions)?;
+    }
+    if args.imagine.is_some() {
+        encoder.generate_images::<&str>(&[], &[])?; // refused before the split is encoded
     }
     let beam = args.captions.is_some().then(|| usize::from(args.beam));
     let mut encoded = encode::with_progress(&encoder, &dataset, Some(measurement.split), beam)?;

@@ -37,7 +37,7 @@ impl Encoder {
     /// When the model has no caption decoder or is a pretrained encoder, and when `beam` is 0.
     pub fn caption_features(&self, features: &[f32], beam: usize) -> Result<Vec<Vec<GeneratedCaption>>> {
         let trained = self.trained()?;
-        let decoder = trained.model.caption_decoder.as_ref().ok_or_else(|| self.without_decoder())?;
+        let decoder = self.caption_decoder()?;
         if beam == 0 {
             return Err(Error::invalid("the beam", "width 0", "at least 1"));
         }

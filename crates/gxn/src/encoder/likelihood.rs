@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use burn::tensor::{Tensor, TensorData};
 
 use super::Encoder;
+use crate::imagine::CaptionDecoder;
 use crate::look::{Phase, TokenBatch};
 use gxn_base::{Error, Progress, Remedy, Result};
 use gxn_eval::soft_maximum;
@@ -32,7 +33,7 @@ impl Encoder {
         progress: &dyn Progress,
     ) -> Result<Vec<f32>> {
         let trained = self.trained()?;
-        let decoder = trained.model.caption_decoder.as_ref().ok_or_else(|| self.without_decoder())?;
+        let decoder = self.caption_decoder()?;
         let (dim, sentence) = (self.dim(), &trained.model.sentence);
         let images = grounded.len() / dim;
         if let Some((image, text)) = pairs.iter().find(|&&(image, text)| image >= images || text >= texts.len()) {
@@ -96,9 +97,11 @@ impl Encoder {
         Ok(found)
     }
 
-    /// Why a model cannot caption.
-    pub(super) fn without_decoder(&self) -> Error {
-        let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
-        Error::unsupported("the model", found, "a model that captions images").with_remedy(Remedy::TrainCaptions)
+    /// What captions images.
+    pub(crate) fn caption_decoder(&self) -> Result<&CaptionDecoder> {
+        self.trained()?.model.caption_decoder.as_ref().ok_or_else(|| {
+            let found = format!("one of stage {:?}, which has no caption decoder", self.config().train.stage);
+            Error::unsupported("the model", found, "a model that captions images").with_remedy(Remedy::TrainCaptions)
+        })
     }
 }

@@ -86,8 +86,8 @@ impl<'a> Measurement<'a> {
     /// the best one on these queries is taken, which the report says. `progress` counts pairs of an image and a caption.
     ///
     /// # Errors
-    /// As [`Measurement::report_by`]; when the model has no caption decoder; with `captions_too`, when the data has no train images
-    /// or they are what is measured; and when `progress` is cancelled.
+    /// As [`Measurement::report_by`] and [`Measurement::check_reranking`]; with `captions_too`, when the data has no train images;
+    /// and when `progress` is cancelled.
     pub fn report_reranked(
         &self,
         encoded: &EncodedDataset,
@@ -97,6 +97,7 @@ impl<'a> Measurement<'a> {
         captions_too: bool,
         progress: &dyn Progress,
     ) -> Result<Report> {
+        self.check_reranking(captions_too)?;
         let texts = encoded.caption_texts(self.dataset);
         let grounded = encoded.images.grounded_level.as_deref().unwrap_or_default();
         let bank = captions_too.then(|| self.other_images()).transpose()?;
@@ -108,6 +109,19 @@ impl<'a> Measurement<'a> {
         encoded.report_reranked(self.protocol, self.scoring, judging, reranking, self.about(), self.bootstrap)
     }
 
+    /// Refuses what [`Measurement::report_reranked`] cannot report, before anything is encoded.
+    ///
+    /// # Errors
+    /// When the model has no caption decoder; with `captions_too`, when train images are what is measured.
+    pub fn check_reranking(&self, captions_too: bool) -> Result<()> {
+        self.encoder.caption_decoder()?;
+        if captions_too && self.split == Split::Train {
+            let expected = "another one: train images tell how likely a caption is with any image";
+            return Err(Error::invalid("the split whose captions to re-rank", "train", expected));
+        }
+        Ok(())
+    }
+
     /// The data's train images, evenly spread where there are more than `most`.
     pub fn train_images(&self, most: usize) -> Dataset {
         let train = self.dataset.split_indices(Split::Train);
@@ -117,10 +131,6 @@ impl<'a> Measurement<'a> {
 
     /// v_l of images that are not measured.
     fn other_images(&self) -> Result<Vec<f32>> {
-        if self.split == Split::Train {
-            let expected = "another one: train images tell how likely a caption is with any image";
-            return Err(Error::invalid("the split whose captions to re-rank", "train", expected));
-        }
         let options = EncodeOptions { split: Some(Split::Train), beam: None };
         let encoded = encode_dataset(self.encoder, &self.train_images(LIKELIHOOD_IMAGES), options, &())?;
         Ok(encoded.images.grounded_level.unwrap_or_default())

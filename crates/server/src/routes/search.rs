@@ -334,14 +334,10 @@ impl Page {
 
 /// What hits are ordered by.
 fn ranking(request: &SearchRequest, most: usize) -> Answer<Ranking> {
-    let (candidates, weight) = (request.rerank, request.rerank_weight);
-    if let Some(found) = candidates.filter(|count| !(1..=most).contains(count)) {
+    if let Some(found) = request.rerank.filter(|count| !(1..=most).contains(count)) {
         return Err(Problem::invalid(format!("rerank: found {found}, expected 1 to {most}")));
     }
-    if !(weight.is_finite() && weight >= 0.0) {
-        return Err(Problem::invalid(format!("rerank_weight: found {weight}, expected a number that is not negative")));
-    }
-    let rerank = candidates.map(|candidates| Reranking { candidates, weight });
+    let rerank = request.rerank.map(|candidates| Reranking { candidates, weight: request.rerank_weight });
     Ok(Ranking { keep_hubs: request.keep_hubs, rerank })
 }
 

@@ -113,7 +113,7 @@ async fn the_caption_decoder_orders_the_best_images_once_more() {
     for (body, status, says) in [
         (json!({"query": query, "rerank": 0}), 400, "rerank"),
         (json!({"query": query, "rerank": 201}), 400, "rerank"),
-        (json!({"query": query, "rerank": 5, "rerank_weight": -1}), 400, "rerank_weight"),
+        (json!({"query": query, "rerank": 5, "rerank_weight": -1}), 400, "the weight of re-ranking"),
         (json!({"query": [{"text": "red"}, {"text": "blue"}], "rerank": 5}), 400, "one text"),
         (json!({"query": query, "target": "text", "rerank": 5}), 400, "expected images"),
     ] {
