@@ -30,8 +30,10 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::NameIndexModel => "name the run that made the index with --model; `gxn info INDEX` shows its path",
         Remedy::ResumeOrRename => "continue it with --resume, or give the new run another --name",
         Remedy::StartRun => "start it without --resume",
-        Remedy::TrainCaptions => "train one with --stage i2t_xe --init-from RUN",
-        Remedy::TrainGenerator => "train one with --stage t2i_pretrain --init-from RUN, then --stage t2i",
+        Remedy::TrainCaptions => "train one: gxn train flickr8k-i2t-xe --init-from RUN",
+        Remedy::TrainGenerator => {
+            "train one: gxn train flickr8k-t2i-pretrain --init-from RUN, then flickr8k-t2i from that"
+        }
         Remedy::MakeIndex => "make one with `gxn index DIR --model RUN`, or name one with --index",
         Remedy::IndexDataset => "index a dataset rather than a folder: gxn index DATA --model RUN --index DIR",
         Remedy::IndexAgain => "run `gxn index` again, or remove the index's folder first",

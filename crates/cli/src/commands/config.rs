@@ -11,7 +11,7 @@ use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Name and text of each recipe.
-const RECIPES: [(&str, &str); 11] = [
+const RECIPES: [(&str, &str); 13] = [
     ("own", include_str!("../../configs/own.toml")),
     ("on-encoder", include_str!("../../configs/on-encoder.toml")),
     ("finetune", include_str!("../../configs/finetune.toml")),
@@ -22,6 +22,8 @@ const RECIPES: [(&str, &str); 11] = [
     ("flickr8k-best", include_str!("../../configs/flickr8k-best.toml")),
     ("flickr8k-i2t-xe", include_str!("../../configs/flickr8k-i2t-xe.toml")),
     ("flickr8k-i2t-mix", include_str!("../../configs/flickr8k-i2t-mix.toml")),
+    ("flickr8k-t2i-pretrain", include_str!("../../configs/flickr8k-t2i-pretrain.toml")),
+    ("flickr8k-t2i", include_str!("../../configs/flickr8k-t2i.toml")),
     ("flickr8k-ablation", include_str!("../../configs/flickr8k-ablation.toml")),
 ];
 

@@ -71,7 +71,8 @@ impl Trainer {
         let config = &self.config.imagine.image;
         let task = self.images.as_ref().expect("a stage with images has their pixels");
         let (seed, phase) = generator::draws(step);
-        let rows: Vec<usize> = step.batch.images.iter().map(|&image| self.data.train_row(image)).collect();
+        let own = step.batch.images.iter().map(|&image| self.data.train_row(image));
+        let rows = if config.mispaired { mispaired(own, self.data.captioned.len()) } else { own.collect() };
         let real = task.pixels.gather(&rows, config.mirror, mix(seed, 0x3f), &self.device.clone().autodiff());
         // One caption of each image: the next pair's has to be wrong.
         let first = step.batch.first_captions();
@@ -106,6 +107,11 @@ pub(super) fn discriminator(model: &Gxn) -> &Discriminator {
     model.discriminator.as_ref().expect("a stage with images has a discriminator")
 }
 
+/// Another row of `count` for each row, no two the same: half of all rows away.
+fn mispaired(rows: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+    rows.map(|row| (row + count / 2) % count).collect()
+}
+
 /// Row `b` of the result is row `b + 1`; the last one is the first.
 fn rolled(rows: Tensor<2>) -> Tensor<2> {
     let [batch, width] = rows.dims();
@@ -117,4 +123,18 @@ fn rolled(rows: Tensor<2>) -> Tensor<2> {
 fn share(logits: &Tensor<1>, positive: bool) -> f64 {
     let logits: Vec<f32> = logits.to_data().iter().collect();
     logits.iter().filter(|&&logit| (logit > 0.0) == positive).count() as f64 / logits.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mispaired_photos_are_each_shown_with_another_images_caption() {
+        for count in [2, 3, 100] {
+            let found = mispaired(0..count, count);
+            assert!(found.iter().enumerate().all(|(own, &row)| row != own && row < count));
+            assert_eq!(found.iter().collect::<std::collections::BTreeSet<_>>().len(), count);
+        }
+    }
 }
