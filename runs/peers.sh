@@ -9,3 +9,5 @@ peers() { "${PYTHON:-python3}" benches/peers.py "$@"; }
 peers --rounds 2 step_paper step_best bigru_forward_backward order_forward_backward
 peers --rounds 2 features_jpeg features_network step_best
 peers --rounds 3 step_gan step_gan_large
+peers --rounds 2 train_lite2
+peers --rounds 1 train_resnet50

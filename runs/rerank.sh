@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docs/results.md, "Re-ranking by the caption decoder": a decoder for each model, val with hubs corrected and the best weight, and test
-# with and without hubs corrected and re-ranking. Two free cores: 25 min per seed, after flickr8k_best.sh; as long for the trained CNN,
-# where flickr8k_finetune.sh was run.
+# with and without hubs corrected and re-ranking. Two free cores: 25 min per seed, after flickr8k_best.sh; 35 for the trained CNN, where
+# flickr8k_finetune.sh was run.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 join() { local IFS=,; echo "$*"; }
