@@ -50,6 +50,22 @@ pub fn write_text(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
+/// Refuses a path that [`write_atomically`] cannot write to, before long work.
+///
+/// # Errors
+/// When it is a folder, or the folder that it lies in is missing.
+pub fn check_output(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::conflict(path.display().to_string(), "a folder", "the name of a file to write"));
+    }
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        let what = format!("the folder of {}", path.display());
+        return Err(Error::not_found(what, "none", folder.display().to_string()).with_hint("make it first"));
+    }
+    Ok(())
+}
+
 /// Lets `fill` build a folder under a temporary name beside `path` and renames it to `path`, which must not exist or be
 /// an empty folder.
 ///
@@ -135,8 +151,15 @@ mod tests {
         assert!(error.to_string().contains("a.json"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write_text(folder.path(), "x").unwrap_err();
-        assert!(error.to_string().ends_with("found a folder, expected the name of a file to write"), "{error}");
+        for refused in [write_text(folder.path(), "x"), check_output(folder.path())] {
+            let error = refused.unwrap_err();
+            assert!(error.to_string().ends_with("found a folder, expected the name of a file to write"), "{error}");
+        }
+        check_output(&path).unwrap();
+        check_output(&folder.path().join("new.json")).unwrap();
+        assert!(
+            check_output(&folder.path().join("absent/new.json")).unwrap_err().to_string().contains("the folder of")
+        );
     }
 
     #[cfg(unix)]

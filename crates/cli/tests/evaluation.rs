@@ -327,3 +327,35 @@ fn hubs_are_corrected_by_the_train_split() {
     // Its own pairs would be in the bank; embeddings from elsewhere have no bank.
     refused!(["evaluate", one, text(data()), "--correct-hubs", "--split", "train"]);
 }
+
+/// Encoding may take hours: what cannot be measured or written is refused before.
+#[test]
+fn nothing_is_encoded_for_what_cannot_be_measured_or_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, here) = (text(&cosine().folder), text(folder.path()));
+    let file = folder.path().join("a.json");
+    std::fs::write(&file, "{}").unwrap();
+    let (file, absent) = (text(&file), format!("{here}/absent/a.json"));
+    for (more, named) in [
+        (&["-o", here][..], "the name of a file to write"),
+        (&["--html", &absent], "the folder of"),
+        (&["-o", file, "--html", file], "give each its own"),
+        (&["--captions", file], "expected a folder to write into"),
+        (&["--relevance", &absent], "expected own, verbatim or a file of pairs"),
+        (&["--protocol", "coco5k"], "5000"),
+        (&["--imagine", here], "no image generator"),
+        (&["--judgements", file, "-o", here], "the name of a file to write"),
+    ] {
+        let ran = gxn([&["evaluate", one, text(data())], more].concat());
+        assert!(ran.code == 1 && ran.stderr.contains(named) && !ran.stderr.contains("encoded"), "{more:?}: {ran:?}");
+    }
+    for (models, more, named) in [
+        (format!("{one},nowhere"), &[][..], "found nothing at \"nowhere\""),
+        (format!("{one},"), &[], "found nothing at \"\""),
+        (format!("{one},{one}"), &["--judgements", file], "needs one model"),
+    ] {
+        let ran = gxn([&["evaluate", &models, text(data())], more].concat());
+        assert!(ran.code == 1 && ran.stderr.contains(named) && !ran.stderr.contains("encoded"), "{models}: {ran:?}");
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "{}");
+}

@@ -126,6 +126,9 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Re
             ));
         }
     }
+    for report in groups.iter().flatten().filter(|report| report.reranked.is_some_and(|found| found.chosen_here)) {
+        notes.push(format!("{}: the weight of re-ranking was chosen on these very queries", label(report)));
+    }
     Ok(ReportComparison {
         dataset: base.dataset.clone(),
         split: base.split.clone(),
@@ -143,10 +146,15 @@ pub fn compare_groups(groups: &[Vec<Report>], bootstrap: Bootstrap) -> Result<Re
 /// The model of a report, or how many runs a group has and which is the first.
 fn name_of(group: &[Report]) -> String {
     match group {
-        [one] => one.model.clone(),
-        [first, ..] => format!("mean of {} runs, the first {}", group.len(), first.model),
+        [one] => label(one),
+        [first, ..] => format!("mean of {} runs, the first {}", group.len(), label(first)),
         [] => String::new(),
     }
+}
+
+/// The model, and what ranked the items beside its scores.
+fn label(report: &Report) -> String {
+    report.beyond_scores().iter().fold(report.model.clone(), |label, (what, _)| format!("{label}, {what}"))
 }
 
 /// Mean and standard deviation (n − 1); the latter 0 for one value.
@@ -273,6 +281,17 @@ mod tests {
         assert!(text.contains("B - A") && text.contains("C - A") && text.contains("A  good\nB  bad\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&found.to_json().unwrap()).unwrap();
         assert_eq!(json["metrics"][5]["differences"][0]["difference"], row.differences[0].difference);
+    }
+
+    /// Else two lines of a table could be one model without a word on what differs.
+    #[test]
+    fn a_name_tells_what_ranked_beside_the_scores() {
+        let mut reranked = report("good", 0.1);
+        reranked.reranked =
+            Some(crate::Reranked { candidates: 20, weight: 0.5, chosen_here: true, image_to_text: false });
+        let found = compare(&[report("good", 0.1), reranked], BOOTSTRAP).unwrap();
+        assert_eq!(found.models, ["good", "good, re-ranked"]);
+        assert_eq!(found.notes, ["good, re-ranked: the weight of re-ranking was chosen on these very queries"]);
     }
 
     #[test]

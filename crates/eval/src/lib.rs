@@ -99,5 +99,5 @@ pub use protocol::{Evaluation, Protocol, Selection};
 pub use ranks::{Ranks, ranks};
 pub use report::{About, Report};
 pub use report_page::report_page;
-pub use rerank::{PairScores, Reranked, Reranking};
+pub use rerank::{PairScores, Reranked, Reranking, check_rerank_weight};
 pub use scorer::{best_captions, pair_scores};

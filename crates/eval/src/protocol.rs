@@ -12,7 +12,7 @@ use crate::judging::{Judging, RelevanceRule};
 use crate::metrics::{Metrics, RankedQueries};
 use crate::precision::Precisions;
 use crate::ranks::{Ranks, ranks_under};
-use crate::rerank::{Reranked, Reranking};
+use crate::rerank::{Reranked, Reranking, check_rerank_weight};
 use gxn_base::{Error, Result};
 
 /// A way to score a split that others use too, so that numbers can be compared.
@@ -308,9 +308,7 @@ fn refuse(reranking: &Reranking<'_>, judging: &Judging, folds: usize) -> Result<
     if judging.relevance != RelevanceRule::Own {
         return Err(Error::invalid("re-ranking", "more than the own captions as right", "the own captions"));
     }
-    if let Some(weight) = reranking.weight.filter(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-        return Err(Error::invalid("the weight of re-ranking", weight.to_string(), "a number that is not negative"));
-    }
+    reranking.weight.map_or(Ok(()), check_rerank_weight)?;
     if folds > 1 && reranking.weight.is_none() {
         return Err(Error::invalid("re-ranking", format!("{folds} folds and no weight"), "a weight chosen elsewhere"));
     }

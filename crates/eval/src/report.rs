@@ -261,15 +261,9 @@ impl Report {
             self.positives_rule,
             self.tie_rule
         );
-        if let Some(Bank { images, captions }) = self.hubness_bank {
+        for (what, how) in self.beyond_scores() {
             out.pop();
-            out += &format!("hubs corrected: by {images} images and {captions} captions of other data\n\n");
-        }
-        if let Some(Reranked { candidates, weight, chosen_here, image_to_text }) = self.reranked {
-            let chosen = if chosen_here { ", chosen on these queries" } else { "" };
-            out.pop();
-            let too = if image_to_text { " and captions of an image" } else { "" };
-            out += &format!("re-ranked: the {candidates} best images of a caption{too}, weight {weight}{chosen}\n\n");
+            out += &format!("{what}: {how}\n\n");
         }
         out += "                  R@1     R@5    R@10  median    mean\n";
         let values = self.metrics.values();
@@ -303,6 +297,19 @@ impl Report {
             }
         }
         out + "\n" + &self.vsepp_lines()
+    }
+
+    /// What ranked the items beside the model's scores, and how.
+    pub(crate) fn beyond_scores(&self) -> Vec<(&'static str, String)> {
+        let hubs = self.hubness_bank.map(|Bank { images, captions }| {
+            ("hubs corrected", format!("by {images} images and {captions} captions of other data"))
+        });
+        let reranked = self.reranked.map(|Reranked { candidates, weight, chosen_here, image_to_text }| {
+            let too = if image_to_text { " and captions of an image" } else { "" };
+            let chosen = if chosen_here { ", chosen on these queries" } else { "" };
+            ("re-ranked", format!("the {candidates} best images of a caption{too}, weight {weight}{chosen}"))
+        });
+        hubs.into_iter().chain(reranked).collect()
     }
 
     /// `Image to text: R@1 R@5 R@10 median mean` and the same for text to image, as vsepp prints them.

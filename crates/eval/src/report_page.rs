@@ -84,8 +84,10 @@ fn facts(report: &Report) -> String {
         ("data", report.data_sha.clone().unwrap_or_else(|| "hash unknown".into())),
         ("made", report.created.clone()),
     ]
+    .into_iter()
+    .chain(report.beyond_scores())
     .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&text)))
-    .concat()
+    .collect()
 }
 
 /// The images with the largest ranks, ranks from 1.
@@ -116,6 +118,9 @@ mod tests {
         let mut report = report("<model>", 0.1);
         report.image_ids[0] = "<a>.jpg".into();
         report.ranks.image_to_text = vec![7, 0, 3];
+        report.hubness_bank = Some(crate::Bank { images: 60, captions: 120 });
+        report.reranked =
+            Some(crate::Reranked { candidates: 20, weight: 0.5, chosen_here: true, image_to_text: false });
         let page = report_page(&report).unwrap();
         for part in [
             "<svg",
@@ -124,6 +129,8 @@ mod tests {
             "pessimistic",
             "1 without a caption in the gallery",
             "&lt;model&gt;",
+            "<dt>hubs corrected</dt><dd>by 60 images and 120 captions of other data</dd>",
+            "<dt>re-ranked</dt><dd>the 20 best images of a caption, weight 0.5, chosen on these queries</dd>",
         ] {
             assert!(page.contains(part), "{part} not in {page}");
         }

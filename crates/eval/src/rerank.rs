@@ -59,6 +59,20 @@ struct Candidate {
     second: f32,
 }
 
+/// The largest weight: with it only the second score counts, and sums are still finite.
+const MOST_WEIGHT: f32 = 1e6;
+
+/// Refuses a weight of a second score that would spoil the order.
+///
+/// # Errors
+/// When it is negative, no number, or above a million.
+pub fn check_rerank_weight(weight: f32) -> Result<()> {
+    if (0.0..=MOST_WEIGHT).contains(&weight) {
+        return Ok(());
+    }
+    Err(Error::invalid("the weight of re-ranking", weight.to_string(), format!("a number from 0 to {MOST_WEIGHT}")))
+}
+
 impl Reranking<'_> {
     /// Puts other ranks in the place of `ranks`; `images` and `captions` are the rows' positions in the data. Where no relevant item
     /// is among the best, the rank stays.
@@ -202,6 +216,13 @@ mod tests {
     #[test]
     fn what_is_not_among_the_best_keeps_its_rank() {
         assert_eq!(reranked(1, Some(1.0), true).unwrap().0.text_to_image, [1, 0, 0]);
+    }
+
+    #[test]
+    fn weights_that_would_spoil_the_order_are_refused() {
+        assert!([0.0, 0.008, MOST_WEIGHT].into_iter().all(|weight| check_rerank_weight(weight).is_ok()));
+        let refused = [f32::NAN, f32::INFINITY, -0.1, 2.0 * MOST_WEIGHT];
+        assert!(refused.into_iter().all(|weight| check_rerank_weight(weight).is_err()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use gxn::evaluate::{
     EncodedDataset, GeneratedCaptionsEvaluation, GeneratedImagesEvaluation, Measurement, agreement, caption_page,
 };
 use gxn::imagine::small_image::{LABEL, contact_sheet, save_png};
-use gxn_base::fs::write_text;
+use gxn_base::fs::{check_output, write_text};
 use gxn_base::words::counted;
 use gxn_data::Split;
 use gxn_eval::metrics::Bootstrap;
@@ -42,6 +42,7 @@ struct Measured {
 
 /// Measures a model, or embeddings of another program.
 pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
+    check_outputs(args)?;
     if let Some(file) = &args.judgements {
         return judged(args, file);
     }
@@ -66,9 +67,27 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses places that the results cannot be written to, before anything is measured.
+fn check_outputs(args: &EvaluateArgs) -> Result<()> {
+    if let (Some(output), Some(html)) = (&args.output, &args.html)
+        && output == html
+    {
+        bail!("--output and --html name one file, {}: give each its own", output.display());
+    }
+    for path in [&args.output, &args.html].into_iter().flatten() {
+        check_output(path)?;
+    }
+    match [&args.captions, &args.imagine].into_iter().flatten().find(|folder| folder.exists() && !folder.is_dir()) {
+        Some(file) => bail!("{}: found a file, expected a folder to write into", file.display()),
+        None => Ok(()),
+    }
+}
+
 fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path) -> Result<Measured> {
-    if args.correct_hubs && split_of(&args.split) == Split::Train {
-        bail!("--correct-hubs: the split train shows which items are hubs, so it cannot be the one that is measured");
+    if !["own", "verbatim"].contains(&args.relevance.as_str())
+        && let Some(file) = listed(Path::new(&args.relevance)).iter().find(|file| !file.is_file())
+    {
+        bail!("--relevance: found no file {}, expected own, verbatim or a file of pairs", file.display());
     }
     if args.rerank.is_some() && args.relevance != "own" {
         bail!("--rerank counts an image's own captions alone as right; leave out --relevance {}", args.relevance);
@@ -83,6 +102,10 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     let mut measurement = Measurement { protocol, bootstrap: bootstrap(args.seed), ..measurement };
     if let Some(lambda) = args.lambda {
         measurement = measurement.with_lambda(lambda)?;
+    }
+    measurement.check_protocol()?;
+    if args.correct_hubs {
+        measurement.check_train_images("show which items are hubs")?;
     }
     if args.rerank.is_some() {
         measurement.check_reranking(args.rerank_captions)?;
@@ -139,6 +162,13 @@ fn members(args: &EvaluateArgs, model: &Path) -> Result<(PathBuf, Vec<PathBuf>)>
     let mut all = listed(model).into_iter();
     let first = all.next().unwrap_or_default();
     let others: Vec<PathBuf> = all.collect();
+    if let Some(absent) = others.iter().find(|other| !other.exists()) {
+        bail!(
+            "the models {}: found nothing at {:?}, expected a run or checkpoint",
+            model.display(),
+            absent.display().to_string()
+        );
+    }
     if !others.is_empty() && (args.captions.is_some() || args.imagine.is_some() || args.rerank.is_some()) {
         bail!("--captions, --imagine and --rerank need one model; {} are named: {}", others.len() + 1, model.display());
     }
@@ -187,6 +217,9 @@ fn reranked(
 /// Compares a model's scores with judgements of people.
 fn judged(args: &EvaluateArgs, file: &Path) -> Result<ExitCode> {
     let (Some(model), Some(source)) = (&args.model, &args.source) else { bail!("give a model and its data") };
+    if listed(model).len() > 1 {
+        bail!("--judgements needs one model; several are named: {}", model.display());
+    }
     let judgements = Judgements::read(file)?;
     machine_line(args.device.device)?;
     stop_flag()?;

@@ -7,7 +7,7 @@ use crate::checkpoint::short;
 use crate::encoder::{Encoder, LIKELIHOOD_IMAGES};
 use crate::retrieve::calibration::evenly_spread;
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, Split};
+use gxn_data::{Dataset, Purpose, Split};
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{About, Judging, Protocol, Report, Reranking, Scoring};
 
@@ -86,8 +86,7 @@ impl<'a> Measurement<'a> {
     /// the best one on these queries is taken, which the report says. `progress` counts pairs of an image and a caption.
     ///
     /// # Errors
-    /// As [`Measurement::report_by`] and [`Measurement::check_reranking`]; with `captions_too`, when the data has no train images;
-    /// and when `progress` is cancelled.
+    /// As [`Measurement::report_by`] and [`Measurement::check_reranking`], and when `progress` is cancelled.
     pub fn report_reranked(
         &self,
         encoded: &EncodedDataset,
@@ -112,14 +111,38 @@ impl<'a> Measurement<'a> {
     /// Refuses what [`Measurement::report_reranked`] cannot report, before anything is encoded.
     ///
     /// # Errors
-    /// When the model has no caption decoder; with `captions_too`, when train images are what is measured.
+    /// When the model has no caption decoder; with `captions_too`, as [`Measurement::check_train_images`].
     pub fn check_reranking(&self, captions_too: bool) -> Result<()> {
         self.encoder.caption_decoder()?;
-        if captions_too && self.split == Split::Train {
-            let expected = "another one: train images tell how likely a caption is with any image";
-            return Err(Error::invalid("the split whose captions to re-rank", "train", expected));
+        if captions_too { self.check_train_images("tell how likely a caption is with any image") } else { Ok(()) }
+    }
+
+    /// Refuses data without train images beside what is measured, where they are needed: `why` goes on "train images …".
+    ///
+    /// # Errors
+    /// When there are none, or they are what is measured.
+    pub fn check_train_images(&self, why: &str) -> Result<()> {
+        if self.split == Split::Train {
+            return Err(Error::invalid("the split to measure", "train", format!("another one: train images {why}")));
+        }
+        if self.dataset.split_indices(Split::Train).is_empty() {
+            let expected = format!("some: train images {why}");
+            return Err(Error::invalid(format!("the train split of {}", self.dataset.name), "no image", expected)
+                .with_remedy(Remedy::GiveSplits));
         }
         Ok(())
+    }
+
+    /// Refuses data without the split, or whose counts are not the protocol's, before anything is encoded.
+    ///
+    /// # Errors
+    /// As [`Dataset::require`] and [`Protocol::select`].
+    pub fn check_protocol(&self) -> Result<()> {
+        self.dataset.require(Purpose::Evaluate(self.split))?;
+        let images = self.dataset.split_indices(self.split);
+        let owners =
+            images.iter().enumerate().flat_map(|(row, &image)| self.dataset.captions_of(image).map(move |_| row));
+        self.protocol.select(images.len(), &owners.collect::<Vec<usize>>()).map(drop)
     }
 
     /// The data's train images, evenly spread where there are more than `most`.

@@ -5,6 +5,7 @@ use super::query::{Content, Part, Query};
 use super::retriever::Retriever;
 use crate::encoder::LIKELIHOOD_IMAGES;
 use gxn_base::{Error, Remedy, Result};
+use gxn_eval::check_rerank_weight;
 use gxn_index::{Modality, SearchOptions};
 
 /// The weight of the caption decoder that is the default: chosen on val of Flickr8k, with hubs corrected.
@@ -36,8 +37,8 @@ impl Retriever {
     /// [`Retriever::search`], with hits ordered by `ranking`.
     ///
     /// # Errors
-    /// As [`Retriever::search`]. With re-ranking, when its weight is negative or no number, the query is not one text that looks for images or one image that looks for
-    /// captions, the model has no caption decoder, or captions are looked for and it is not calibrated.
+    /// As [`Retriever::search`]. With re-ranking, as [`check_rerank_weight`], and when the query is not one text that looks for images
+    /// or one image that looks for captions, the model has no caption decoder, or captions are looked for and it is not calibrated.
     pub fn search_ranked(&self, query: &Query, options: &SearchOptions<'_>, ranking: Ranking) -> Result<Found> {
         self.search_ranked_by(query, options, ranking, |_, part| self.embedding(&part.content))
     }
@@ -57,13 +58,7 @@ impl Retriever {
         let Some(Reranking { candidates, weight }) = rerank else {
             return self.search_scored(query, options, keep_hubs, encode);
         };
-        if !(weight.is_finite() && weight >= 0.0) {
-            return Err(Error::invalid(
-                "the weight of re-ranking",
-                weight.to_string(),
-                "a number that is not negative",
-            ));
-        }
+        check_rerank_weight(weight)?;
         let SearchOptions { offset, top, target, .. } = *options;
         let [part] = query.parts.as_slice() else {
             let found = format!("{} parts", query.parts.len());
