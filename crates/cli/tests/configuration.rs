@@ -224,3 +224,21 @@ fn long_captions_are_cut_and_counted() {
     };
     assert!(plain("a", "data.max_tokens=0") == plain("b", "data.max_tokens=7"));
 }
+
+/// Some recipes go on with a trained run; without one they would train something else, from random weights.
+#[test]
+fn a_recipe_that_goes_on_with_a_run_needs_one() {
+    refused!(["train", "finetune", "--train-data", text(data()), "--dry-run"]);
+    assert!(works(["train", "flickr8k-t2i", "--print-config"]).stdout.contains("stage = \"t2i\""));
+}
+
+/// A name that is empty or leads elsewhere would put a run's files beside other runs.
+#[test]
+fn a_runs_name_is_a_folder_below_the_runs() {
+    let logs = tempfile::tempdir().unwrap();
+    for name in ["", "../evil", "/tmp/evil", "."] {
+        let ran = gxn(train_args(logs.path(), name, &[]));
+        assert!(ran.code == 1 && ran.stderr.contains("the name of a folder to make in"), "{name}: {ran:?}");
+    }
+    assert_eq!(std::fs::read_dir(logs.path()).unwrap().count(), 0);
+}

@@ -42,6 +42,9 @@ fn a_run_becomes_a_page_with_what_is_measured_of_it() {
     let captions = page(&run.join("report.html"));
     assert_eq!(captions.matches("<figure>").count(), 4, "{captions}");
     assert!(captions.contains("<p class=\"generated\">") && captions.contains("begun with"), "{captions}");
+    // A run that is refused leaves the page of the one before it.
+    let refused = gxn(["train", "--resume", text(&run), "--train-data", "absent.json"]);
+    assert!(refused.code == 1 && page(&run.join("report.html")) == captions, "{refused:?}");
     works(["report", text(&run), "--stored-only"]);
     let stored = page(&run.join("report.html"));
     assert!(stored.contains("--stored-only") && !stored.contains("Sweep of λ") && stored.contains("Loss on train"));

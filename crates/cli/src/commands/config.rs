@@ -27,6 +27,10 @@ const RECIPES: [(&str, &str); 13] = [
     ("flickr8k-ablation", include_str!("../../configs/flickr8k-ablation.toml")),
 ];
 
+/// Those that go on with a trained run.
+const ON_A_RUN: [&str; 6] =
+    ["finetune", "demo-captions", "flickr8k-i2t-xe", "flickr8k-i2t-mix", "flickr8k-t2i-pretrain", "flickr8k-t2i"];
+
 /// Prints the name of each recipe and the first line of its header.
 pub fn list() -> Result<ExitCode> {
     let width = RECIPES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -52,6 +56,11 @@ pub fn config_text(named: &Path) -> gxn::Result<ConfigText> {
         (Some(name), None) if !named.exists() => Err(unknown(name)),
         _ => ConfigText::read(named),
     }
+}
+
+/// Whether `named` is a recipe that goes on with a trained run.
+pub fn begins_with_a_run(named: &Path) -> bool {
+    named.to_str().is_some_and(|name| ON_A_RUN.contains(&name))
 }
 
 fn recipe(name: &str) -> Option<&'static str> {

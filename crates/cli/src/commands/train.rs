@@ -1,6 +1,6 @@
 //! `gxn train`
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ use gxn_data::SourceOptions;
 use serde_json::Value;
 
 use crate::args::TrainArgs;
-use crate::commands::config::config_text;
+use crate::commands::config::{begins_with_a_run, config_text};
 use crate::commands::report::PAGE;
 use crate::exit::ExitCode;
 use crate::interrupt::{INTERRUPTED, stop_flag};
@@ -53,7 +53,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         eprintln!("continuing {}", run.display());
         stop_flag()?;
         let reporter = Reporter::new();
-        let trainer = Trainer::resume_with(&run, &options, &features, &reporter);
+        let trainer = Trainer::resume_with(&run, &options, &features, &reporter)?;
         return report_outcome(trained(trainer, args, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;
@@ -64,6 +64,12 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         print(&config.to_toml())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(recipe) = args.config.as_deref().filter(|_| config.train.init_from.is_none())
+        && begins_with_a_run(recipe)
+    {
+        let what = format!("the recipe {}", recipe.display());
+        return Err(Error::invalid(what, "no run to begin with", "a trained run: --init-from RUN").into());
+    }
     machine_line(args.device.device.or_else(|| named(config.train.device)))?;
     stop_flag()?;
     let reporter = Reporter::new();
@@ -71,18 +77,33 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
     if args.dry_run {
         return dry_run(&config, &features, &reporter);
     }
-    let run = args.logs.join(args.name.clone().unwrap_or_else(|| default_name(args.config.as_deref())));
-    report_outcome(trained(Trainer::new(config, &run, &features, &reporter), args, &reporter), &run, &reporter)
+    let run = args.logs.join(name(args)?);
+    // A run that is refused leaves what is there as it is.
+    let trainer = Trainer::new(config, &run, &features, &reporter)?;
+    report_outcome(trained(trainer, args, &reporter), &run, &reporter)
+}
+
+/// The name of a new run, which lies below the folder of runs.
+fn name(args: &TrainArgs) -> Result<String> {
+    let Some(name) = &args.name else { return Ok(default_name(args.config.as_deref())) };
+    let is_below = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    if name.is_empty() || !is_below {
+        let expected = format!("the name of a folder to make in {}", args.logs.display());
+        return Err(Error::invalid("--name", format!("{name:?}"), expected)
+            .with_hint("--logs names another folder for runs")
+            .into());
+    }
+    Ok(name.clone())
 }
 
 /// Trains to the end, with curves for another program where that is asked for.
-fn trained(trainer: gxn::Result<Trainer>, args: &TrainArgs, reporter: &Reporter) -> gxn::Result<Outcome> {
+fn trained(trainer: Trainer, args: &TrainArgs, reporter: &Reporter) -> gxn::Result<Outcome> {
     let report_to = match args.report_to.as_deref() {
         None => ReportTo::AsBefore,
         Some("tensorboard") => ReportTo::Tensorboard,
         Some(_) => ReportTo::Nothing,
     };
-    gxn::train::complete(trainer?.reporting_to(report_to), reporter)
+    gxn::train::complete(trainer.reporting_to(report_to), reporter)
 }
 
 /// Prints where the best checkpoint of the run in the folder `run` is, or how to continue it.
