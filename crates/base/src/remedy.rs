@@ -18,6 +18,8 @@ pub enum Remedy {
     GiveDecodeCommand,
     /// Name the columns of the image and of the caption.
     NameColumns,
+    /// Copy the images beside the table.
+    CopyImages,
     /// Give splits in the data, or split by content.
     GiveSplits,
     /// Give the validation split more images.
@@ -106,6 +108,7 @@ impl Remedy {
             Self::CheckData => "check the dataset: the check gives the reason for each",
             Self::GiveDecodeCommand => "give a command that decodes images of this format",
             Self::NameColumns => "name the columns of the image and of the caption",
+            Self::CopyImages => "copy the images too",
             Self::GiveSplits => "give splits in the data, or split by content",
             Self::MoreValidation => "give the validation split more images",
             Self::ShowConfig => "compare it with the list of all configuration keys",

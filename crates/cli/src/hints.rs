@@ -12,6 +12,7 @@ pub fn flags(remedy: &Remedy) -> String {
             "give a program that decodes them, for example --decode-cmd 'heif-convert {in} {out}.png'"
         }
         Remedy::NameColumns => "name the columns with --csv-img-key and --csv-caption-key",
+        Remedy::CopyImages => "copy the images too: --copy-images",
         Remedy::GiveSplits => "give splits in the data, or split by content with --split-by",
         Remedy::MoreValidation => "give val more images, for example with --split-by hash:0.8/0.1/0.1",
         Remedy::ShowConfig => "`gxn train --print-config` prints every key with its default",

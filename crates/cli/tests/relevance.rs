@@ -58,6 +58,8 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
     let none = gxn([&search[..], &["--min-relevance", "1"]].concat());
     assert_eq!((none.code, none.stdout.as_str()), (3, ""));
     seen!(none.stderr);
+    let behind = gxn([&search[..], &["--min-relevance", "1", "--offset", "50"]].concat());
+    assert!(behind.code == 3 && behind.stderr.contains("nothing more matches: the best hit from 51 on"), "{behind:?}");
     // Two sentences are no query that the curve knows.
     let two = works(["search", "red", "+", "blue", "--index", text(&index), "--format", "jsonl"]).json_lines();
     assert!(two.iter().all(|hit| hit["relevance"].is_null()));

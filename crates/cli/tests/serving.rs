@@ -35,6 +35,8 @@ fn beyond_this_machine_a_server_needs_a_key() {
     works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
     let refused = gxn(["serve", text(&index), "--listen", "0.0.0.0:0"]);
     assert!(refused.code == 1 && refused.stderr.contains("found no API key"), "{refused:?}");
+    let missing = gxn(["serve", text(folder.path()), "--data", "absent.json"]);
+    assert!(missing.code == 1 && missing.stderr.contains("--data absent.json: found nothing"), "{missing:?}");
     let missing = gxn(["serve", text(folder.path())]);
     assert!(missing.code == 1 && missing.stderr.contains("gxn index"), "{missing:?}");
 }

@@ -16,7 +16,7 @@ use super::image_resolver::check_relative;
 use super::image_source::{ImageSource, has_image_extension, is_image_extension};
 use super::parquet_writer;
 use gxn_base::fs::{build_folder_atomically, write_atomically, write_synced};
-use gxn_base::{Error, Progress, Result};
+use gxn_base::{Error, Progress, Remedy, Result};
 
 /// Formats that can be written. All are read back by [`Dataset::open`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,8 @@ pub fn convert(
             "the images of an archive",
             "to be left where they are",
             "copies: an archive holds its images",
-        )),
+        )
+        .with_remedy(Remedy::CopyImages)),
         (DataFormat::Parquet, ImageFiles::Copy) => {
             let names = names_for(data);
             build_folder_atomically(out, |folder| parquet_writer::write_shards(data, &names, SHARD, folder, progress))?;
@@ -126,7 +127,7 @@ pub fn convert(
 fn name_from(image: &Image, out: &Path) -> Result<String> {
     let refuse = |found: String| {
         Error::conflict(format!("image {}", image.id), found, "a file below the output's folder")
-            .with_hint("copy the images, or write the output into a folder above them")
+            .with_remedy(Remedy::CopyImages)
     };
     let path = match &image.source {
         ImageSource::File(path) => path,

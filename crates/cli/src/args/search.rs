@@ -78,7 +78,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rerank: Option<u32>,
     /// W of --rerank; choose it on val with `gxn evaluate --rerank`
-    #[arg(long, value_name = "W", default_value_t = gxn::retrieve::RERANK_WEIGHT)]
+    #[arg(long, value_name = "W", default_value_t = gxn::retrieve::RERANK_WEIGHT, requires = "rerank")]
     pub rerank_weight: f32,
     #[command(flatten)]
     pub device: DeviceArgs,

@@ -53,7 +53,9 @@ fn model(args: &ExplainArgs) -> Result<PathBuf> {
         return Ok(model.clone());
     }
     let folder = args.image.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let index = IndexPlace::from(folder).find()?;
+    let index = IndexPlace::from(folder)
+        .find()
+        .map_err(|error| error.with_hint("name the model with --model, or an image of an indexed folder"))?;
     let model = Provenance::of(&index, &index.meta()?)?.model.filter(|model| model.exists());
     Ok(model.ok_or_else(|| {
         Error::not_found(format!("the model that made {index}"), "none where it was", "a run or checkpoint")

@@ -62,7 +62,7 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
     }
     show(&found, args)?;
     if found.hits.is_empty() {
-        eprintln!("{}", why_nothing(&found, &query, best));
+        eprintln!("{}", why_nothing(&found, &query, best, args.offset));
         return Ok(ExitCode::from(NOTHING_FOUND));
     }
     Ok(ExitCode::SUCCESS)
@@ -101,7 +101,7 @@ fn note(found: &Found) {
     }
 }
 
-fn why_nothing(found: &Found, query: &Query, best: Option<f32>) -> String {
+fn why_nothing(found: &Found, query: &Query, best: Option<f32>, offset: usize) -> String {
     if found.cancels_out {
         return "nothing found: the parts of the query cancel each other out".into();
     }
@@ -109,6 +109,9 @@ fn why_nothing(found: &Found, query: &Query, best: Option<f32>) -> String {
         return format!("nothing found: there is no word in {}", printable(&first_few(&found.without_words)));
     }
     match best {
+        Some(best) if offset > 0 => {
+            format!("nothing more matches: the best hit from {} on is relevant with probability {best:.3}", offset + 1)
+        }
         Some(best) => format!("nothing here matches: the best hit is relevant with probability {best:.3}"),
         None => "nothing found".into(),
     }

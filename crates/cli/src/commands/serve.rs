@@ -1,6 +1,9 @@
 //! `gxn serve`
 
+use std::path::Path;
+
 use anyhow::Result;
+use gxn_base::Error;
 use gxn_server::ServeOptions;
 
 use crate::args::ServeArgs;
@@ -8,6 +11,12 @@ use crate::exit::ExitCode;
 
 /// Serves an index until Ctrl-C.
 pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
+    // Several sources are joined with `::`.
+    let sources = args.data.iter().filter_map(|data| data.to_str()).flat_map(|data| data.split("::"));
+    if let Some(absent) = sources.into_iter().find(|source| !Path::new(source).exists()) {
+        let expected = "a dataset: a file or folder";
+        return Err(Error::not_found(format!("--data {absent}"), "nothing", expected).into());
+    }
     let options = ServeOptions {
         model: args.model.clone(),
         device: args.device.choice(),

@@ -91,7 +91,7 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
     let module = module.map(&mut assigner);
     if let Some((what, found, expected)) = assigner.problems.into_iter().next() {
         return Err(Error::conflict(what, found, expected)
-            .with_hint("the weights belong to another model or the file is damaged"));
+            .with_hint("the weights are those of a model of other sizes (look.embed_dim, imagine.caption.hidden, …), or the file is damaged"));
     }
     if let Some(name) = assigner.arrays.keys().next() {
         return Err(Error::conflict(format!("tensors of {place}"), name.clone(), "only tensors of this model")
