@@ -52,5 +52,7 @@ fn an_explanation_names_every_word_and_cell() {
     let parts = found["parts"]["abstract"].as_f64().unwrap() + found["parts"]["grounded"].as_f64().unwrap();
     assert!((found["score"].as_f64().unwrap() - parts).abs() < 1e-6, "{found}");
     assert!(works(args).stdout.contains("what it loses without each word"));
+    let unknown = works(["explain", "a quuxed patch", text(&image), "--model", text(&paper().folder), "--grid", "1"]);
+    assert!(unknown.stderr.contains("note: the model has never seen: quuxed"), "{unknown:?}");
     assert_eq!(gxn(["explain", "?!", text(&image), "--model", text(&paper().folder)]).code, 1);
 }

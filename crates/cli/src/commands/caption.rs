@@ -41,7 +41,7 @@ pub fn caption(args: &CaptionArgs) -> Result<ExitCode> {
                 }
                 Err(error) => {
                     unreadable += 1;
-                    eprintln!("skipped: {}", printable(&error.to_string()));
+                    eprintln!("skipped: {}", printable(&error.in_full()));
                 }
             }
         }

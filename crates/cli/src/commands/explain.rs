@@ -14,6 +14,7 @@ use gxn_data::{ImageLimits, ImageSource, load_image};
 use serde_json::json;
 
 use crate::args::{ExplainArgs, ReportFormat};
+use crate::commands::note_unknown_words;
 use crate::exit::ExitCode;
 use crate::output::print;
 
@@ -26,6 +27,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
     let image = load_image(&ImageSource::File(args.image.clone()), &ImageLimits::default())?;
     let feature = encoder.image_feature(&image, &ImageLimits::default())?.feature;
     let embedding = encoder.encode_features(&feature).joined(0);
+    note_unknown_words(&encoder.unknown_words([args.query.as_str()]));
     let words = word_shares(&encoder, &args.query, &embedding)?;
     let text = encoder.encode_text(&args.query)?.joined(0);
     let parts = pair_parts(&encoder.space(), &text, &embedding)?;

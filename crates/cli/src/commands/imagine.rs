@@ -8,6 +8,7 @@ use gxn_base::fs::write_text;
 use serde_json::json;
 
 use crate::args::ImagineArgs;
+use crate::commands::note_unknown_words;
 use crate::exit::ExitCode;
 use crate::output::print;
 
@@ -20,6 +21,7 @@ pub fn imagine(args: &ImagineArgs) -> Result<ExitCode> {
     let texts: Vec<&str> = args.texts.iter().flat_map(|text| std::iter::repeat_n(text.as_str(), count)).collect();
     let all_seeds: Vec<u64> = args.texts.iter().flat_map(|_| seeds.iter().copied()).collect();
     let images: Vec<_> = encoder.generate_images(&texts, &all_seeds)?.iter().map(|image| image.to_rgb()).collect();
+    note_unknown_words(&encoder.unknown_words(args.texts.iter().map(String::as_str)));
     std::fs::create_dir_all(&args.output).map_err(|e| gxn_base::Error::io("cannot make", &args.output, e))?;
     let mut entries = Vec::new();
     for ((image, text), seed) in images.iter().zip(&texts).zip(&all_seeds) {

@@ -29,7 +29,7 @@ use gxn_data::{Account, Dataset, Dropped, SourceOptions, Split};
 
 use gxn_base::Remedy;
 use gxn_base::unicode::printable;
-use gxn_base::words::counted;
+use gxn_base::words::{counted, first_few};
 
 use crate::hints::flags;
 
@@ -60,6 +60,13 @@ pub fn report_account(account: &Account) {
 pub fn hint_at_decoding(images: usize) {
     if images > 0 {
         eprintln!("hint: {}", flags(&Remedy::GiveDecodeCommand));
+    }
+}
+
+/// Names the words of a query that the model does not know.
+pub fn note_unknown_words(words: &[String]) {
+    if !words.is_empty() {
+        eprintln!("note: the model has never seen: {}", printable(&first_few(words)));
     }
 }
 

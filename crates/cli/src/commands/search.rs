@@ -13,6 +13,7 @@ use gxn_data::has_image_extension;
 use gxn_index::{Filter, Method, SearchOptions};
 
 use crate::args::{HitFormat, SearchArgs};
+use crate::commands::note_unknown_words;
 use crate::exit::ExitCode;
 use crate::output::{NOTHING_FOUND, print};
 
@@ -90,9 +91,7 @@ fn query(words: &[String], args: &SearchArgs) -> Result<Query> {
 /// What the user should know of the query and its filter.
 fn note(found: &Found) {
     let list = |texts: &[String]| printable(&first_few(texts)).into_owned();
-    if !found.unknown_words.is_empty() {
-        eprintln!("note: the model has never seen: {}", list(&found.unknown_words));
-    }
+    note_unknown_words(&found.unknown_words);
     if !found.without_words.is_empty() && !found.hits.is_empty() {
         eprintln!("note: left out, as there is no word in it: {}", list(&found.without_words));
     }

@@ -10,6 +10,7 @@ mod pretrained;
 mod prompts;
 mod trained;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 pub use generate::GeneratedCaption;
@@ -24,7 +25,7 @@ use crate::look::features::FeatureCache;
 use crate::model::EmbeddingRows;
 use crate::train::caption_texts::{note_cut, note_cut_by_encoder, note_cut_texts};
 use gxn_base::{Error, Progress, Remedy, Result};
-use gxn_data::{Dataset, UNKNOWN};
+use gxn_data::{Dataset, UNKNOWN, tokenize};
 use gxn_pretrained::PretrainedEncoder;
 use pretrained::Pretrained;
 pub(crate) use pretrained::is_pretrained;
@@ -211,6 +212,13 @@ impl Encoder {
             Network::Trained(trained) => trained.vocabulary().number(word) != UNKNOWN,
             Network::Pretrained(_) => true,
         }
+    }
+
+    /// The words of texts that the model does not know, each once.
+    pub fn unknown_words<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let is_new = |word: &String| !self.knows(word) && seen.insert(word.clone());
+        texts.into_iter().flat_map(tokenize).filter(is_new).collect()
     }
 
     /// t_h and t_l of a text.

@@ -1,6 +1,5 @@
 //! [`Retriever`]: a model and an index made with it.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -212,7 +211,7 @@ impl Retriever {
                 Some(filter) => self.index.unknown_fields(target, filter)?,
                 None => Vec::new(),
             },
-            unknown_words: self.unknown_words(query),
+            unknown_words: self.encoder.unknown_words(query.texts()),
             without_words: query.texts().filter(|text| tokenize(text).is_empty()).map(str::to_owned).collect(),
             ..Found::default()
         };
@@ -302,12 +301,6 @@ impl Retriever {
     fn says_nothing(&self, query: &Query) -> bool {
         let texts_only = query.parts.iter().all(|part| matches!(part.content, Content::Text(_)));
         !query.parts.is_empty() && texts_only && query.texts().flat_map(tokenize).all(|word| !self.encoder.knows(&word))
-    }
-
-    fn unknown_words(&self, query: &Query) -> Vec<String> {
-        let mut seen = HashSet::new();
-        let is_new = |word: &String| !self.encoder.knows(word) && seen.insert(word.clone());
-        query.texts().flat_map(tokenize).filter(is_new).collect()
     }
 }
 
