@@ -33,3 +33,4 @@ mod score_captions;
 mod searching;
 mod serving;
 mod snapshots;
+mod teachers;

@@ -11,10 +11,11 @@ use crate::exit::ExitCode;
 use crate::output::print;
 
 /// Name and text of each recipe.
-const RECIPES: [(&str, &str); 13] = [
+const RECIPES: [(&str, &str); 14] = [
     ("own", include_str!("../../configs/own.toml")),
     ("on-encoder", include_str!("../../configs/on-encoder.toml")),
     ("finetune", include_str!("../../configs/finetune.toml")),
+    ("distil", include_str!("../../configs/distil.toml")),
     ("demo", include_str!("../../configs/demo.toml")),
     ("demo-captions", include_str!("../../configs/demo-captions.toml")),
     ("flickr8k", include_str!("../../configs/flickr8k.toml")),
@@ -28,8 +29,15 @@ const RECIPES: [(&str, &str); 13] = [
 ];
 
 /// Those that go on with a trained run.
-const ON_A_RUN: [&str; 6] =
-    ["finetune", "demo-captions", "flickr8k-i2t-xe", "flickr8k-i2t-mix", "flickr8k-t2i-pretrain", "flickr8k-t2i"];
+const ON_A_RUN: [&str; 7] = [
+    "finetune",
+    "distil",
+    "demo-captions",
+    "flickr8k-i2t-xe",
+    "flickr8k-i2t-mix",
+    "flickr8k-t2i-pretrain",
+    "flickr8k-t2i",
+];
 
 /// Prints the name of each recipe and the first line of its header.
 pub fn list() -> Result<ExitCode> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use gxn::config::RunConfig;
 use gxn::device::DeviceChoice;
-use gxn::train::algorithm::{caption, discriminator, generator};
+use gxn::train::algorithm::{caption, discriminator, generator, matching};
 use gxn::train::caption_task::{BLEU, CIDER, ROUGE_L};
 use gxn::train::event::{EpochReport, StepReport};
 use gxn::train::image_task::{OTHER_SENTENCE, OWN_PHOTO, SAME_SENTENCE};
@@ -292,6 +292,9 @@ impl Lines {
 fn losses(metrics: &NamedMetrics) -> String {
     let get = |name| metrics.get(name).unwrap_or(0.0);
     let mut text = String::new();
+    if let Some(distillation) = metrics.get(matching::DISTILLATION) {
+        text += &format!(", distillation {distillation:.3}");
+    }
     if let Some(xe) = metrics.get(caption::CROSS_ENTROPY) {
         text += &format!(", caption xe {xe:.3}");
         let (reward, baseline) = (get(caption::REWARD), get(caption::BASELINE));

@@ -55,7 +55,7 @@ pub fn step(name: &str, repetitions: usize) -> Vec<[f64; 2]> {
         let captions: Vec<Vec<u32>> = (0..t.batch_size).map(|_| draw.caption()).collect();
         let captions = TokenBatch::new(&captions);
         let pairs = Pairs::one_each(t.batch_size);
-        let batch = MatchBatch { features: features.clone(), captions, pairs };
+        let batch = MatchBatch { features: features.clone(), captions, pairs, lesson: None };
         let old = model.take().expect("set between steps");
         let (lambda, phase) = (config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&old, batch, &config.matching, lambda, Negatives::All, phase);

@@ -43,7 +43,7 @@ impl RunConfig {
             encoder.path = absolute(&encoder.path);
         }
         let starts = [&mut self.train.init_from, &mut self.train.merge_from];
-        starts.into_iter().flatten().for_each(|path| *path = absolute(path));
+        starts.into_iter().flatten().chain(&mut self.train.teachers).for_each(|path| *path = absolute(path));
         self
     }
 }

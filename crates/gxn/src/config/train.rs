@@ -18,6 +18,11 @@ pub struct TrainConfig {
     /// A run of stage t2i for stage `i2t_t2i`: its sentence side of the grounded level, generator and discriminator replace those
     /// of `init_from` (spec §9.2).
     pub merge_from: Option<String>,
+    /// Folders of embeddings, as `gxn encode MODEL DATA --split train -o DIR` writes them, of models to learn from: Match also follows
+    /// the softmax of their mean cosines on its batch (knowledge distillation, Hinton et al. 2015). Beyond the paper.
+    pub teachers: Vec<String>,
+    /// Weight of the teachers in Match; the pairs themselves have the rest.
+    pub distillation: f64,
     /// Epochs at the beginning in which only Match is trained: the two halves of a merge have to find together.
     pub match_epochs: usize,
     /// Seed of weights, sampling and dropout.
@@ -68,6 +73,8 @@ impl Default for TrainConfig {
             stage: Stage::Match,
             init_from: None,
             merge_from: None,
+            teachers: Vec::new(),
+            distillation: 0.5,
             match_epochs: 0,
             seed: 1,
             epochs: 30,
@@ -208,6 +215,8 @@ impl TrainConfig {
         for (key, p) in [("ema_decay", self.ema_decay), ("beta1", self.beta1), ("beta2", self.beta2)] {
             require(is_fraction(p), &format!("train.{key}"), p, "a number in [0, 1)")?;
         }
+        let distillation = self.distillation;
+        require((0.0..=1.0).contains(&distillation), "train.distillation", distillation, "a number in [0, 1]")?;
         let decays = self.decay_every_epochs > 0;
         require(decays, "train.decay_every_epochs", 0, "at least 1; schedule=\"constant\" never decays")?;
         require(

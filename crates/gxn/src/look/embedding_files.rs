@@ -22,7 +22,7 @@ pub struct EmbeddingFiles {
     embeddings: ExternalEmbeddings,
     image_rows: HashMap<String, usize>,
     /// Rows of each image's captions, in their order.
-    caption_rows: Vec<Vec<usize>>,
+    captions_of: Vec<Vec<usize>>,
     fingerprint: String,
 }
 
@@ -52,11 +52,11 @@ impl EmbeddingFiles {
         let paths =
             EmbeddingPaths { images, captions, image_ids: Some(image_ids), caption_image_ids: Some(caption_image_ids) };
         let embeddings = ExternalEmbeddings::read(&paths, Similarity::Cosine)?;
-        let mut caption_rows = vec![Vec::new(); embeddings.image_ids.len()];
-        embeddings.caption_image.iter().enumerate().for_each(|(row, &image)| caption_rows[image].push(row));
+        let mut captions_of = vec![Vec::new(); embeddings.image_ids.len()];
+        embeddings.caption_image.iter().enumerate().for_each(|(row, &image)| captions_of[image].push(row));
         let image_rows = embeddings.image_ids.iter().cloned().zip(0..).collect();
         let fingerprint = hex(hash.finalize());
-        Ok(Self { folder: folder.to_path_buf(), embeddings, image_rows, caption_rows, fingerprint })
+        Ok(Self { folder: folder.to_path_buf(), embeddings, image_rows, captions_of, fingerprint })
     }
 
     /// Values of a row.
@@ -81,25 +81,46 @@ impl EmbeddingFiles {
     /// The rows of captions, of length √W so that a value is about 1 in size, as [`TextEncoder::features`] gives them.
     ///
     /// # Errors
-    /// When an image has no row, or another number of captions than rows.
+    /// As [`EmbeddingFiles::caption_rows`].
     ///
     /// [`TextEncoder::features`]: super::TextEncoder::features
     pub fn text_features(&self, dataset: &Dataset, captions: &[usize]) -> Result<TextFeatures> {
         let (width, scale) = (self.width(), (self.width() as f32).sqrt());
-        let mut values = Vec::with_capacity(captions.len() * width);
-        for &caption in captions {
-            let image = dataset.captions[caption].image;
-            let rows = &self.caption_rows[self.rows(dataset, std::iter::once(image))?[0]];
-            let own = dataset.captions_of(image);
-            if rows.len() != own.len() {
-                let what = format!("the captions of image {} in {}", dataset.images[image].id, self.folder.display());
-                let expected = format!("{}, as in {}", own.len(), dataset.name);
-                return Err(Error::conflict(what, counted(rows.len(), "row"), expected));
-            }
-            let row = unit_row(&self.embeddings.captions, rows[caption - own.start]);
-            values.extend(row.into_iter().map(|x| x * scale));
-        }
+        let values = self.caption_rows(dataset, captions)?.into_iter().map(|x| x * scale).collect::<Vec<f32>>();
         Ok(TextFeatures { width, values: values.into() })
+    }
+
+    /// The rows of captions, `[M, W]`, of length 1.
+    ///
+    /// # Errors
+    /// When an image has no row, or another number of captions than rows.
+    pub fn caption_rows(&self, dataset: &Dataset, captions: &[usize]) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(captions.len() * self.width());
+        for &caption in captions {
+            values.extend(unit_row(&self.embeddings.captions, self.caption_row(dataset, caption)?));
+        }
+        Ok(values)
+    }
+
+    /// Refuses files that lack a row of one of these captions or of its image.
+    ///
+    /// # Errors
+    /// As [`EmbeddingFiles::caption_rows`].
+    pub fn check(&self, dataset: &Dataset, captions: &[usize]) -> Result<()> {
+        self.rows(dataset, captions.iter().map(|&caption| dataset.captions[caption].image))?;
+        captions.iter().try_for_each(|&caption| self.caption_row(dataset, caption).map(drop))
+    }
+
+    fn caption_row(&self, dataset: &Dataset, caption: usize) -> Result<usize> {
+        let image = dataset.captions[caption].image;
+        let rows = &self.captions_of[self.rows(dataset, std::iter::once(image))?[0]];
+        let own = dataset.captions_of(image);
+        if rows.len() != own.len() {
+            let what = format!("the captions of image {} in {}", dataset.images[image].id, self.folder.display());
+            let expected = format!("{}, as in {}", own.len(), dataset.name);
+            return Err(Error::conflict(what, counted(rows.len(), "row"), expected));
+        }
+        Ok(rows[caption - own.start])
     }
 
     /// The rows of images in the files.
@@ -109,7 +130,8 @@ impl EmbeddingFiles {
             let id = &dataset.images[image].id;
             match self.image_rows.get(id) {
                 Some(&row) => rows.push(row),
-                None => missing.push(id.clone()),
+                None if missing.last() != Some(id) => missing.push(id.clone()),
+                None => {}
             }
         }
         if missing.is_empty() {

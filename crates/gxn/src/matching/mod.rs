@@ -3,5 +3,5 @@
 pub mod ranking_loss;
 pub mod similarity;
 
-pub use ranking_loss::{Negatives, Pairs, hinge_loss, info_nce_loss};
+pub use ranking_loss::{Negatives, Pairs, distillation_loss, hinge_loss, info_nce_loss};
 pub use similarity::{combined_scores, similarity};

@@ -1,10 +1,12 @@
 //! Losses on a batch's combined scores: hinge over all or over the hardest negatives, and the symmetric softmax.
 
-use burn::tensor::activation::log_softmax;
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 /// A score that no negative beats: what masked entries get before a softmax.
 const MASKED: f32 = -1e4;
+/// How much softer than its own a teacher's softmax is made: what it says of wrong answers is what a student lacks.
+const SOFTNESS: f64 = 2.0;
 
 /// Which negatives of a batch the hinge loss counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +148,21 @@ pub fn info_nce_loss(scores: Tensor<2>, pairs: &Pairs, scale: Tensor<1>) -> Tens
     total / (-2.0 * captions as f64)
 }
 
+/// Cross-entropy of a student's softmax with a teacher's, both at [`SOFTNESS`] times their own temperature, mean over both
+/// directions; `teacher` are its logits and `scale` is the student's 1 / temperature (`[1]`). Times the softness squared, so that its
+/// gradient keeps its size beside [`info_nce_loss`] (Hinton et al. 2015, §2).
+///
+/// # Shapes
+/// twice `[B, C]` (row: image, column: caption) → `[1]`
+pub fn distillation_loss(scores: Tensor<2>, teacher: Tensor<2>, scale: Tensor<1>) -> Tensor<1> {
+    let [images, captions] = scores.dims();
+    let logits = scores * (scale / SOFTNESS).unsqueeze();
+    let teacher = teacher / SOFTNESS;
+    let by_image = (softmax(teacher.clone(), 1) * log_softmax(logits.clone(), 1)).sum() / images as f64;
+    let by_caption = (softmax(teacher, 0) * log_softmax(logits, 0)).sum() / captions as f64;
+    (by_image + by_caption) * (-0.5 * SOFTNESS * SOFTNESS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +203,22 @@ mod tests {
         let by_caption = softplus(0.1 - 0.9) + softplus(0.3 - 0.7) + softplus(0.5 - 0.6);
         let loss = value(info_nce_loss(scores, &pairs, Tensor::from_data([1.0], &device)));
         assert!((loss - (by_image + by_caption) / 6.0).abs() < 1e-6, "{loss}");
+    }
+
+    /// Logits of the teacher [[2, 0], [0, 2]], softened [[1, 0], [0, 1]]: p = e / (e + 1) on the diagonal in each direction. A student
+    /// of equal scores has the cross-entropy ln 2; one of the teacher's own logits the entropy of p, which is the least.
+    #[test]
+    fn a_student_of_its_teachers_scores_has_learned_all() {
+        let device = Device::flex();
+        let loss = |scores: [[f32; 2]; 2], scale: f32| {
+            let teacher = Tensor::<2>::from_data([[2.0, 0.0], [0.0, 2.0]], &device);
+            value(distillation_loss(Tensor::from_data(scores, &device), teacher, Tensor::from_data([scale], &device)))
+        };
+        let p = 1f32.exp() / (1f32.exp() + 1.0);
+        let entropy = -(p * p.ln() + (1.0 - p) * (1.0 - p).ln());
+        assert!((loss([[0.5, 0.5], [0.5, 0.5]], 3.0) - 4.0 * 2f32.ln()).abs() < 1e-5);
+        assert!((loss([[1.0, 0.5], [0.5, 1.0]], 4.0) - 4.0 * entropy).abs() < 1e-5);
+        assert!(loss([[1.0, 0.5], [0.5, 1.0]], 8.0) > 4.0 * entropy + 0.1, "too sure");
     }
 
     /// The captions of two images say the same: neither is a negative of the other, whatever its score.

@@ -15,6 +15,7 @@
 //! | [`training_data`], [`feature_source`], [`train_images`] | data, vocabulary, features, pixels |
 //! | [`caption_texts`] | which captions are the same |
 //! | [`caption_task`] | what the caption update needs beside the network |
+//! | `teacher` | models that Match learns from beside its pairs |
 //! | [`image_task`], [`pixel_cache`] | what the updates of discriminator and generator need beside it |
 //! | [`validation`] | recall, spread and generated captions and images on the validation split |
 //! | [`health`] | what goes wrong in training, recognised, with its cause |
@@ -56,6 +57,7 @@ mod scale;
 pub mod schedule;
 pub mod setup;
 pub mod state;
+mod teacher;
 #[cfg(test)]
 mod tests;
 pub mod train_images;

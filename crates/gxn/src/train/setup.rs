@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 
 use super::sample::Sample;
+use super::sampler::Batch;
 use super::scale::fitted_scale;
 use super::training_data::TrainingData;
 use crate::checkpoint::{Checkpoint, weights};
 use crate::config::{RunConfig, Update, expand};
 use crate::imagine::CaptionDecoder;
-use crate::look::Init;
 use crate::look::backbone::Backbone;
+use crate::look::{Init, Phase, TokenBatch};
+use crate::matching::combined_scores;
 use crate::model::{Generators, Gxn};
 use gxn_base::{Progress, Result};
 use gxn_data::{Vocabulary, WordVectors};
@@ -92,9 +94,27 @@ fn new_network(
     let mut model = Gxn::new(&init, config, data.vocabulary.len(), vectors, trained, generators);
     data.features.fit_transform(&mut model, &data.train_images, &init)?;
     if config.matching.prior {
-        model.log_scale = init.constant(fitted_scale(&model, data, config, device)?.ln(), [1]);
+        let scale = fitted_scale(data, config, device, |batch| untrained_scores(&model, data, config, batch, device))?;
+        model.log_scale = init.constant(scale.ln(), [1]);
     }
     Ok(model)
+}
+
+/// The scores of a batch, `[B, C]`, by a network as it is.
+fn untrained_scores(
+    model: &Gxn,
+    data: &TrainingData,
+    config: &RunConfig,
+    batch: &Batch,
+    device: &Device,
+) -> Result<Tensor<2>> {
+    let features = data.features.mean_features(model, &batch.images)?;
+    let shape = [batch.images.len(), features.len() / batch.images.len().max(1)];
+    let images = model.encode_image(Tensor::from_data(TensorData::new(features, shape), device), Phase::Evaluate);
+    let captions = TokenBatch::new(&data.step_captions(&batch.captions, 0.0, 0))
+        .with_features(data.text_features_of(&batch.captions));
+    let captions = model.encode_text(&captions, Phase::Evaluate);
+    Ok(combined_scores(&images, &captions, config.matching.similarity, config.matching.effective_lambda()))
 }
 
 /// A network with the weights of `first`, some parts of it from `second`; what neither has is drawn from the seed.

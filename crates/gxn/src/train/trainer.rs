@@ -23,6 +23,7 @@ use super::sample::Sample;
 use super::sampler::{Batch, epoch_batches};
 use super::setup::{Origin, setup};
 use super::state::{Machine, Position, RunFolder};
+use super::teacher::Teacher;
 use super::training_data::TrainingData;
 use super::validation::{Validation, validate};
 use crate::checkpoint::{Ancestor, Checkpoint};
@@ -60,6 +61,7 @@ pub struct Trainer {
     pub(super) optimisers: Optimisers,
     pub(super) captions: Option<CaptionTask>,
     pub(super) images: Option<ImageTask>,
+    pub(super) teacher: Option<Teacher>,
     pub(super) ancestry: Vec<Ancestor>,
     pub(super) position: Position,
     pub(super) device: Device,
@@ -127,6 +129,7 @@ impl Trainer {
         observer: &dyn TrainObserver,
         first_weights: impl FnOnce(&TrainingData, Gxn) -> Result<Gxn>,
     ) -> Result<Self> {
+        Teacher::check(&config)?;
         let device = config.train.device.open()?;
         let (data, model) = setup(&config, origin, sample, features, &device, observer)?;
         let config = data.encoders.described(config)?;
@@ -135,6 +138,7 @@ impl Trainer {
             optimisers: Optimisers::new(&config),
             captions: CaptionTask::new(&data, &config),
             images: ImageTask::new(&data, &config, features, observer)?,
+            teacher: Teacher::open(&config, &data, &device)?,
             position: Position {
                 data_sha: data.dataset.hash(),
                 machine: Machine::here(config.train.device),

@@ -6,12 +6,15 @@ use burn::tensor::Tensor;
 use super::{LossOutput, Step, generator, value};
 use crate::config::{LossKind, MatchingConfig, Update};
 use crate::look::{Phase, TokenBatch};
-use crate::matching::{Negatives, Pairs, combined_scores, hinge_loss, info_nce_loss};
+use crate::matching::{Negatives, Pairs, combined_scores, distillation_loss, hinge_loss, info_nce_loss};
 use crate::model::Gxn;
 use crate::seed::mix;
 use crate::train::metrics::NamedMetrics;
 use crate::train::trainer::Trainer;
 use gxn_base::Result;
+
+/// The loss of what teachers say.
+pub const DISTILLATION: &str = "match.distillation";
 
 /// Highest 1 / temperature of the softmax loss.
 const MAX_SCALE: f32 = 100.0;
@@ -25,9 +28,21 @@ pub struct MatchBatch {
     pub captions: TokenBatch,
     /// Which caption belongs to which image.
     pub pairs: Pairs,
+    /// What to learn from beside the pairs.
+    pub lesson: Option<Lesson>,
 }
 
-/// The ranking loss of a batch on the combined scores. `negatives` counts where the configuration has a hinge loss.
+/// What a teacher says of a batch ([`distillation_loss`]); the loss has to be the softmax.
+#[derive(Debug, Clone)]
+pub struct Lesson {
+    /// Its logits, `[B, C]`.
+    pub logits: Tensor<2>,
+    /// Its weight; the pairs have the rest.
+    pub weight: f64,
+}
+
+/// The ranking loss of a batch on the combined scores, and its gradient with that of the lesson where there is one. `negatives` counts
+/// where the configuration has a hinge loss.
 pub fn match_loss(
     model: &Gxn,
     batch: MatchBatch,
@@ -39,15 +54,21 @@ pub fn match_loss(
     let images = model.encode_image(batch.features, phase);
     let captions = model.encode_text(&batch.captions, phase);
     let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, C]
+    let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
     let loss = match matching.loss {
-        LossKind::InfoNce => {
-            let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
-            info_nce_loss(scores, &batch.pairs, scale)
-        }
-        LossKind::Sum | LossKind::Hardest => hinge_loss(scores, &batch.pairs, matching.margin, negatives),
+        LossKind::InfoNce => info_nce_loss(scores.clone(), &batch.pairs, scale.clone()),
+        LossKind::Sum | LossKind::Hardest => hinge_loss(scores.clone(), &batch.pairs, matching.margin, negatives),
     };
-    let gradients = GradientsParams::from_grads(loss.backward(), model);
-    LossOutput { loss: value(&loss), metrics: NamedMetrics::default(), gradients }
+    let (learned, metrics) = match batch.lesson {
+        None => (loss.clone(), NamedMetrics::default()),
+        Some(Lesson { logits, weight }) => {
+            let lesson = distillation_loss(scores, logits, scale);
+            let metrics = NamedMetrics::from([(DISTILLATION, value(&lesson))]);
+            (loss.clone() * (1.0 - weight) + lesson * weight, metrics)
+        }
+    };
+    let gradients = GradientsParams::from_grads(learned.backward(), model);
+    LossOutput { loss: value(&loss), metrics, gradients }
 }
 
 /// The mean loss of a batch of `images` images and `captions` captions of theirs whose scores are all equal: where nothing is
@@ -71,13 +92,18 @@ impl Trainer {
         let captions = self.data.step_captions(&step.batch.captions, self.config.look.sentence.unknown_word_rate, seed);
         let pairs = self.data.pairs(step.batch, self.config.matching.mask_equal_captions);
         let captions = TokenBatch::new(&captions).with_features(self.data.text_features_of(&step.batch.captions));
-        let batch = MatchBatch { features, captions, pairs };
+        let lesson = (self.teacher.as_ref())
+            .map(|teacher| teacher.logits(&self.data, step.batch, &self.device.clone().autodiff()))
+            .transpose()?
+            .map(|logits| Lesson { logits, weight: self.config.train.distillation });
+        let batch = MatchBatch { features, captions, pairs, lesson };
         let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;
         let (gradients, norm) = self.clipped("gradient", found.gradients)?;
         self.apply(Update::Match, gradients, self.rates("", step.rate, step.rate));
         self.position.match_steps += 1;
+        step.metrics.extend(found.metrics);
         step.reported = (found.loss, norm);
         Ok(())
     }

@@ -1,0 +1,77 @@
+//! [`Teacher`]: models that a run learns from beside its pairs (knowledge distillation, Hinton et al. 2015).
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::sampler::Batch;
+use super::scale::fitted_scale;
+use super::training_data::TrainingData;
+use crate::config::{LossKind, RunConfig, expand};
+use crate::look::EmbeddingFiles;
+use gxn_base::{Error, Result};
+
+/// The mean cosines of models whose embeddings of the train pairs lie in files. One of them may be a run with another seed, or any
+/// other program's encoder.
+#[derive(Debug)]
+pub struct Teacher {
+    models: Vec<EmbeddingFiles>,
+    /// 1 / temperature that fits the mean cosines of train pairs.
+    scale: f32,
+}
+
+impl Teacher {
+    /// Refuses teachers that cannot be, before data are read.
+    ///
+    /// # Errors
+    /// When a folder holds no embeddings, or the loss is no softmax.
+    pub fn check(config: &RunConfig) -> Result<()> {
+        for folder in &config.train.teachers {
+            if config.matching.loss != LossKind::InfoNce {
+                let expected = "matching.loss = \"info_nce\": teachers teach a softmax";
+                return Err(Error::invalid("train.teachers", "another loss", expected));
+            }
+            if !EmbeddingFiles::are_in(&expand(folder)?) {
+                let expected = "embeddings of the train pairs";
+                return Err(Error::not_found(format!("the teacher {folder}"), "none", expected)
+                    .with_hint("gxn encode MODEL DATA --split train -o DIR writes them"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The teachers that a configuration names; none where it names none.
+    ///
+    /// # Errors
+    /// When their files cannot be read or lack a train pair.
+    pub fn open(config: &RunConfig, data: &TrainingData, device: &Device) -> Result<Option<Self>> {
+        if config.train.teachers.is_empty() {
+            return Ok(None);
+        }
+        let read = |folder: &String| EmbeddingFiles::read(&expand(folder)?);
+        let models = config.train.teachers.iter().map(read).collect::<Result<Vec<_>>>()?;
+        models.iter().try_for_each(|model| model.check(&data.dataset, &data.train_captions))?;
+        let mut teacher = Self { models, scale: 1.0 };
+        teacher.scale = fitted_scale(data, config, device, |batch| teacher.logits(data, batch, device))?;
+        Ok(Some(teacher))
+    }
+
+    /// What the teachers' softmax is taken of.
+    ///
+    /// # Errors
+    /// As [`EmbeddingFiles::caption_rows`].
+    ///
+    /// # Shapes
+    /// `B` images, `C` captions → `[B, C]`
+    pub fn logits(&self, data: &TrainingData, batch: &Batch, device: &Device) -> Result<Tensor<2>> {
+        let mut sum = Tensor::zeros([batch.images.len(), batch.captions.len()], device);
+        for model in &self.models {
+            let rows = |values: Vec<f32>| {
+                let shape = [values.len() / model.width(), model.width()];
+                Tensor::<2>::from_data(TensorData::new(values, shape), device)
+            };
+            let images = rows(model.image_features(&data.dataset, batch.images.iter().copied())?);
+            let captions = rows(model.caption_rows(&data.dataset, &batch.captions)?);
+            sum = sum + images.matmul(captions.transpose());
+        }
+        Ok(sum * (self.scale / self.models.len() as f32))
+    }
+}
