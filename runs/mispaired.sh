@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docs/results.md, "Does training with generated images help retrieval?": stage t2i, the same with photos of other captions
 # (imagine.image.mispaired), and a control of equally many Match steps. On top of the trained CNN, held fixed, where
-# flickr8k_finetune.sh was run, else of the best setting. Two free cores: 45 min per seed.
+# flickr8k_finetune.sh was run, else of the best setting. Two free cores: more than two hours per seed (estimated).
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 join() { local IFS=,; echo "$*"; }
