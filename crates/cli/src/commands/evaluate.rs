@@ -15,7 +15,7 @@ use gxn_data::Split;
 use gxn_eval::metrics::Bootstrap;
 use gxn_eval::{
     About, EmbeddingPaths, ExternalEmbeddings, Judgements, Judging, ObjectLabels, Protocol, RelevanceRule, Report,
-    ResultNames, Similarity, captions_of_several_images, compare_groups, report_page,
+    ResultNames, Similarity, captions_of_several_images, check_rerank_weight, compare_groups, report_page,
 };
 
 use crate::args::{CompareArgs, EvaluateArgs, ReportFormat};
@@ -92,6 +92,7 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
     if args.rerank.is_some() && args.relevance != "own" {
         bail!("--rerank counts an image's own captions alone as right; leave out --relevance {}", args.relevance);
     }
+    args.rerank_weight.map_or(Ok(()), check_rerank_weight)?;
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line(args.device.device)?;
     stop_flag()?;
