@@ -3,7 +3,6 @@
 # evaluated on val and test with and without hubs corrected. Two free cores: 6 min per seed, after flickr8k_finetune.sh, which it needs.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
-join() { local IFS=,; echo "$*"; }
 teachers=() plain=() distilled=() hubs=() both=()
 for seed in $SEEDS; do
     [ -d "teachers/$seed" ] || "$GXN" encode "runs/finetuned-seed$seed" "$FLICKR8K" --split train -o "teachers/$seed"

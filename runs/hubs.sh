@@ -4,7 +4,6 @@
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
 train best configs/flickr8k-best.toml
-join() { local IFS=,; echo "$*"; }
 for name in best finetuned; do
     models=() plain=() corrected=()
     for seed in $SEEDS; do

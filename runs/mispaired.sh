@@ -4,7 +4,6 @@
 # flickr8k_finetune.sh was run, else of the best setting. Two free cores: more than two hours per seed (estimated).
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
-join() { local IFS=,; echo "$*"; }
 train best configs/flickr8k-best.toml
 own=() mispaired=() control=()
 for seed in $SEEDS; do

@@ -4,7 +4,6 @@
 # flickr8k_finetune.sh was run.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
-join() { local IFS=,; echo "$*"; }
 train best configs/flickr8k-best.toml
 for name in best finetuned; do
     plain=() reranked=() hubs=() both=() controls=()

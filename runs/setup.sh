@@ -11,6 +11,9 @@ fi
 FLICKR8K=$GXN_DATA/flickr8k/dataset_flickr8k.json
 SEEDS=${SEEDS:-1 2 3}
 
+# Its arguments with commas between them.
+join() { local IFS=,; echo "$*"; }
+
 # Trains the run $1-seedN with the configuration $2 for each seed, unless it is finished; the remaining arguments are passed on.
 train() {
     local name=$1 config=$2 seed
