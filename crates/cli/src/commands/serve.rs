@@ -12,8 +12,8 @@ use crate::exit::ExitCode;
 /// Serves an index until Ctrl-C.
 pub fn serve(args: &ServeArgs) -> Result<ExitCode> {
     // Several sources are joined with `::`.
-    let sources = args.data.iter().filter_map(|data| data.to_str()).flat_map(|data| data.split("::"));
-    if let Some(absent) = sources.into_iter().find(|source| !Path::new(source).exists()) {
+    let mut sources = args.data.iter().filter_map(|data| data.to_str()).flat_map(|data| data.split("::"));
+    if let Some(absent) = sources.find(|source| !Path::new(source).exists()) {
         let expected = "a dataset: a file or folder";
         return Err(Error::not_found(format!("--data {absent}"), "nothing", expected).into());
     }

@@ -90,8 +90,9 @@ pub fn assign<M: Module>(module: M, arrays: Arrays, place: &str) -> Result<M> {
     let mut assigner = Assigner { path: Vec::new(), arrays, problems: Vec::new(), place };
     let module = module.map(&mut assigner);
     if let Some((what, found, expected)) = assigner.problems.into_iter().next() {
-        return Err(Error::conflict(what, found, expected)
-            .with_hint("the weights are those of a model of other sizes (look.embed_dim, imagine.caption.hidden, …), or the file is damaged"));
+        let hint = "the weights are those of a model of other sizes (look.embed_dim, imagine.caption.hidden, …), or the file is \
+                    damaged";
+        return Err(Error::conflict(what, found, expected).with_hint(hint));
     }
     if let Some(name) = assigner.arrays.keys().next() {
         return Err(Error::conflict(format!("tensors of {place}"), name.clone(), "only tensors of this model")

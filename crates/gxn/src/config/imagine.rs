@@ -120,7 +120,8 @@ pub struct ImageConfig {
     pub shared_rate: f64,
     /// In the discriminator's step, images with their own sentences and with others' are normalised as one batch. Otherwise, as
     /// StackGAN has it, each kind is normalised by itself, and the discriminator tells them apart by what a batch has in common
-    /// as well as pair by pair; the generator learns sentences much sooner from that (docs/results.md, "Do generated images match their captions?").
+    /// as well as pair by pair; the generator learns sentences much sooner from that (docs/results.md, "Do generated
+    /// images match their captions?").
     pub pairs_together: bool,
     /// A control: the discriminator sees another image's photo as a caption's own, the same one in every epoch, so that the
     /// content of generated images teaches nothing about the caption's image. Match still sees the right pairs.

@@ -97,22 +97,24 @@ impl EmbeddingFiles {
     pub fn caption_rows(&self, dataset: &Dataset, captions: &[usize]) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(captions.len() * self.width());
         for &caption in captions {
-            values.extend(unit_row(&self.embeddings.captions, self.caption_row(dataset, caption)?));
+            let image = dataset.captions[caption].image;
+            let row = self.rows_of_captions(dataset, image)?[caption - dataset.captions_of(image).start];
+            values.extend(unit_row(&self.embeddings.captions, row));
         }
         Ok(values)
     }
 
-    /// Refuses files that lack a row of one of these captions or of its image.
+    /// Refuses files that lack a row of one of these images or of its captions.
     ///
     /// # Errors
     /// As [`EmbeddingFiles::caption_rows`].
-    pub fn check(&self, dataset: &Dataset, captions: &[usize]) -> Result<()> {
-        self.rows(dataset, captions.iter().map(|&caption| dataset.captions[caption].image))?;
-        captions.iter().try_for_each(|&caption| self.caption_row(dataset, caption).map(drop))
+    pub fn check(&self, dataset: &Dataset, images: &[usize]) -> Result<()> {
+        self.rows(dataset, images.iter().copied())?;
+        images.iter().try_for_each(|&image| self.rows_of_captions(dataset, image).map(drop))
     }
 
-    fn caption_row(&self, dataset: &Dataset, caption: usize) -> Result<usize> {
-        let image = dataset.captions[caption].image;
+    /// The rows of all captions of an image.
+    fn rows_of_captions(&self, dataset: &Dataset, image: usize) -> Result<&[usize]> {
         let rows = &self.captions_of[self.rows(dataset, std::iter::once(image))?[0]];
         let own = dataset.captions_of(image);
         if rows.len() != own.len() {
@@ -120,7 +122,7 @@ impl EmbeddingFiles {
             let expected = format!("{}, as in {}", own.len(), dataset.name);
             return Err(Error::conflict(what, counted(rows.len(), "row"), expected));
         }
-        Ok(rows[caption - own.start])
+        Ok(rows)
     }
 
     /// The rows of images in the files.
@@ -130,8 +132,7 @@ impl EmbeddingFiles {
             let id = &dataset.images[image].id;
             match self.image_rows.get(id) {
                 Some(&row) => rows.push(row),
-                None if missing.last() != Some(id) => missing.push(id.clone()),
-                None => {}
+                None => missing.push(id.clone()),
             }
         }
         if missing.is_empty() {

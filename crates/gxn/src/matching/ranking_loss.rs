@@ -149,7 +149,8 @@ pub fn info_nce_loss(scores: Tensor<2>, pairs: &Pairs, scale: Tensor<1>) -> Tens
 }
 
 /// Cross-entropy of a student's softmax with a teacher's, both at twice their own temperature, mean over both directions;
-/// `teacher` are its logits and `scale` is the student's 1 / temperature (`[1]`). Times four, so that its gradient keeps its size beside [`info_nce_loss`] (Hinton et al. 2015, §2).
+/// `teacher` are its logits and `scale` is the student's 1 / temperature (`[1]`). Times four, so that its gradient keeps its size
+/// beside [`info_nce_loss`] (Hinton et al. 2015, §2).
 ///
 /// # Shapes
 /// twice `[B, C]` (row: image, column: caption) → `[1]`

@@ -48,7 +48,7 @@ impl Teacher {
         }
         let read = |folder: &String| EmbeddingFiles::read(&expand(folder)?);
         let models = config.train.teachers.iter().map(read).collect::<Result<Vec<_>>>()?;
-        models.iter().try_for_each(|model| model.check(&data.dataset, &data.train_captions))?;
+        models.iter().try_for_each(|model| model.check(&data.dataset, &data.captioned))?;
         let mut teacher = Self { models, scale: 1.0 };
         teacher.scale = fitted_scale(data, config, device, |batch| teacher.logits(data, batch, device))?;
         Ok(Some(teacher))
