@@ -37,6 +37,11 @@ fn beyond_this_machine_a_server_needs_a_key() {
     assert!(refused.code == 1 && refused.stderr.contains("found no API key"), "{refused:?}");
     let missing = gxn(["serve", text(folder.path()), "--data", "absent.json"]);
     assert!(missing.code == 1 && missing.stderr.contains("--data absent.json: found nothing"), "{missing:?}");
+    let no_runs = gxn(["serve", text(folder.path()), "--runs", "absent"]);
+    assert!(
+        no_runs.code == 1 && no_runs.stderr.contains("--runs absent: found nothing, expected a folder of runs"),
+        "{no_runs:?}"
+    );
     let missing = gxn(["serve", text(folder.path())]);
     assert!(missing.code == 1 && missing.stderr.contains("gxn index"), "{missing:?}");
 }

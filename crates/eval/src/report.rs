@@ -231,9 +231,9 @@ impl Report {
     /// When a number cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         let json_error = |error: serde_json::Error| Error::invalid("report", error.to_string(), "numbers fit for JSON");
-        let serde_json::Value::Object(map) = serde_json::to_value(self).map_err(json_error)? else {
-            return Err(Error::invalid("report", "another shape", "a JSON object"));
-        };
+        // By way of text: as a `Value` the weight 0.008 would be the nearest f32's 0.00800000037.
+        let text = serde_json::to_string(self).map_err(json_error)?;
+        let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).map_err(json_error)?;
         let lines: Vec<String> = map.iter().map(|(key, value)| format!("  \"{key}\": {value}")).collect();
         Ok(format!("{{\n{}\n}}\n", lines.join(",\n")))
     }

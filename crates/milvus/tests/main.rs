@@ -3,6 +3,7 @@
 
 #[path = "../../index/tests/clustered_rows.rs"]
 mod clustered_rows;
+mod comparison;
 mod data;
 mod milvus;
 mod server;

@@ -29,9 +29,9 @@ pub struct ServeArgs {
     /// Refuse to add and remove images and to write judgements
     #[arg(long)]
     pub read_only: bool,
-    /// Folder of the runs and reports to show
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
+    /// Folder of the runs and reports to show [default: runs]
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
     /// Dataset whose check to show
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<PathBuf>,

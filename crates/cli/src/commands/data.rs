@@ -1,6 +1,7 @@
 //! `gxn data check|convert|init`
 
 use anyhow::Result;
+use gxn_base::Kind;
 use gxn_data::{CheckOptions, DataFormat, Dataset, ImageFiles, Purpose, SAMPLES, SourceOptions};
 use gxn_data::{check as run_check, convert as write_as};
 
@@ -15,7 +16,15 @@ use crate::progress::ProgressLine;
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     // In the report a fault has its context, and stands beside the others.
     let reading = SourceOptions { strict: false, ..args.reading.clone() };
-    let dataset = Dataset::open(&args.source, &reading)?;
+    let dataset = Dataset::open(&args.source, &reading).map_err(|error| {
+        // `gxn index` takes photos without captions.
+        let is_of_photos = args.purpose == "index" && args.source.is_dir() && error.kind() == Kind::NotFound;
+        if is_of_photos {
+            error.with_hint("gxn index takes photos without captions and names those it cannot read")
+        } else {
+            error
+        }
+    })?;
     hint_at_decoding(dataset.account.undecoded);
     stop_flag()?;
     let options = CheckOptions {
