@@ -37,9 +37,9 @@ fn captions_without_image_and_images_without_caption() {
     seen!(strict.stdout);
     refused!(["data", "convert", text(folder.path()), text(&path("out.csv")), "--to", "csv", "--strict"]);
 
-    std::fs::create_dir(path("photos")).unwrap();
-    patch([10, 20, 30], 0).save(path("photos/a.png")).unwrap();
-    let photos = gxn(["data", "check", text(&path("photos")), "--for", "index"]);
+    let photos = tempfile::tempdir().unwrap();
+    patch([10, 20, 30], 0).save(photos.path().join("a.png")).unwrap();
+    let photos = gxn(["data", "check", text(photos.path()), "--for", "index"]);
     assert!(photos.code == 1 && photos.stderr.contains("gxn index takes photos without captions"), "{photos:?}");
 
     let table = path("captions.jsonl");
