@@ -34,3 +34,5 @@ mod searching;
 mod serving;
 mod snapshots;
 mod teachers;
+#[path = "../../gxn/tests/tiny_dataset.rs"]
+mod tiny_dataset;

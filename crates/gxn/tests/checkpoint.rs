@@ -6,7 +6,8 @@ use gxn::checkpoint::{Checkpoint, fingerprint_of, weights};
 use gxn::encoder::Encoder;
 use gxn::train::Trainer;
 
-use crate::training::{tiny_config, tiny_dataset};
+use crate::tiny_dataset::tiny_dataset;
+use crate::training::tiny_config;
 
 fn trained(folder: &Path) -> std::path::PathBuf {
     let source = tiny_dataset(folder);

@@ -8,7 +8,8 @@ use gxn::encoder::Encoder;
 use gxn::train::Alarm;
 
 use crate::captioning::base_run;
-use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config, tiny_dataset};
+use crate::tiny_dataset::tiny_dataset;
+use crate::training::{log_lines, run_in_pieces, run_to_end, saved_state, start, tiny_config};
 
 fn staged(source: &Path, stage: Stage, init_from: Option<&Path>, merge_from: Option<&Path>) -> RunConfig {
     let mut config = tiny_config(source, false);

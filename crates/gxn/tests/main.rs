@@ -5,4 +5,5 @@ mod captioning;
 mod checkpoint;
 mod imagining;
 mod retrieving;
+mod tiny_dataset;
 mod training;

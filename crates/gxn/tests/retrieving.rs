@@ -10,7 +10,8 @@ use gxn::retrieve::{INDEX_FOLDER, Provenance, SourceKind};
 use gxn_index::{IndexMeta, IndexSettings, IndexWriter};
 use serde_json::{Value, json};
 
-use crate::training::{run_to_end, start, tiny_config, tiny_dataset};
+use crate::tiny_dataset::tiny_dataset;
+use crate::training::{run_to_end, start, tiny_config};
 
 /// A model that every test shares; what it is worth does not matter here.
 fn encoder() -> Arc<Encoder> {

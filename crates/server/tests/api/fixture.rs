@@ -15,18 +15,12 @@ use gxn::retrieve::{IndexOptions, refresh};
 use gxn::train::Trainer;
 use gxn_server::{App, ServeOptions};
 use image::RgbImage;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::ServiceExt;
 
-const COLOURS: [(&str, [u8; 3]); 6] = [
-    ("red", [220, 30, 30]),
-    ("green", [30, 200, 40]),
-    ("blue", [40, 60, 220]),
-    ("yellow", [230, 220, 40]),
-    ("white", [245, 245, 245]),
-    ("black", [10, 10, 10]),
-];
-const PLACES: [&str; 4] = ["top left", "top right", "bottom left", "bottom right"];
+use crate::tiny_dataset::{COLOURS, tiny_dataset};
+
+pub use crate::tiny_dataset::patch;
 
 /// What all tests share and nobody changes.
 pub struct Shared {
@@ -46,6 +40,7 @@ pub fn shared() -> &'static Shared {
     SHARED.get_or_init(|| {
         let shared = Shared { folder: tempfile::tempdir().unwrap() };
         let data = tiny_dataset(shared.folder.path());
+        std::fs::copy(shared.at("images/red_0.png"), shared.at("images/black_3.png")).unwrap(); // the last is a copy of the first
         let run = |name: &str, stage: Stage, begin: Option<&str>, merge: Option<&str>| {
             let path = |name: &str| shared.at(&format!("runs/{name}")).display().to_string();
             let mut config = config(&data, stage);
@@ -75,38 +70,6 @@ fn config(data: &Path, stage: Stage) -> RunConfig {
     (config.train.stage, config.train.select_by) = (stage, SelectBy::Last);
     (config.train.epochs, config.train.batch_size) = (1, 6);
     config
-}
-
-/// 24 images with two captions each: 16 train, 4 val, 4 test; the last is a copy of the first.
-fn tiny_dataset(folder: &Path) -> PathBuf {
-    std::fs::create_dir_all(folder.join("images")).unwrap();
-    let mut images = Vec::new();
-    for number in 0..24 {
-        let ((colour, rgb), place) = (COLOURS[number / 4], number % 4);
-        let name = format!("{colour}_{place}.png");
-        patch(if number == 23 { COLOURS[0].1 } else { rgb }, if number == 23 { 0 } else { place })
-            .save(folder.join("images").join(&name))
-            .unwrap();
-        let split = ["train", "train", "train", "train", "val", "test"][(number + number / 4) % 6];
-        images.push(json!({
-            "filename": name, "imgid": number, "split": split,
-            "sentences": [
-                {"raw": format!("a {colour} patch at the {}", PLACES[place]), "sentid": 2 * number},
-                {"raw": format!("the {} is {colour}", PLACES[place]), "sentid": 2 * number + 1},
-            ],
-        }));
-    }
-    let path = folder.join("tiny.json");
-    std::fs::write(&path, json!({"dataset": "tiny", "images": images}).to_string()).unwrap();
-    path
-}
-
-/// A grey square of 32 pixels with one coloured quarter.
-pub fn patch(rgb: [u8; 3], quarter: usize) -> RgbImage {
-    RgbImage::from_fn(32, 32, |x, y| {
-        let here = usize::from(x >= 16) + 2 * usize::from(y >= 16);
-        image::Rgb(if here == quarter { rgb } else { [128, 128, 128] })
-    })
 }
 
 /// A folder of its own with eight images, and its index, made with the run `plain`.

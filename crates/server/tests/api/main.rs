@@ -9,4 +9,6 @@ mod generating;
 mod guards;
 mod items;
 mod searching;
+#[path = "../../../gxn/tests/tiny_dataset.rs"]
+mod tiny_dataset;
 mod training;
