@@ -35,6 +35,9 @@ pub struct LookConfig {
     pub finetune_rate: f64,
     /// The learning rate of each group is that of the one above it times this.
     pub finetune_decay: f64,
+    /// A trained CNN encodes a batch once, for the caption loss and Match alike, and takes one step along the sum of their gradients: half
+    /// the time of the paper's order, in which each update encodes the batch again.
+    pub encode_once: bool,
     /// Show a trained CNN each image with a random crop, mirror and light change of colours, instead of one of its `views`.
     pub augment: bool,
     /// Side of such an image in pixels; 0 takes that of the CNN's input. A smaller one makes training faster: time falls with
@@ -69,6 +72,7 @@ impl Default for LookConfig {
             finetune_groups: 0,
             finetune_rate: 0.1,
             finetune_decay: 1.0,
+            encode_once: false,
             augment: false,
             augment_side_px: 0,
             stretch: false,
@@ -130,7 +134,9 @@ impl LookConfig {
         require(rate == 0.0 || is_positive(rate), "look.finetune_rate", rate, "0 or a number above")?;
         let decay = self.finetune_decay;
         require(decay > 0.0 && decay <= 1.0, "look.finetune_decay", decay, "a number above 0, at most 1")?;
-        require(self.finetune || !self.augment, "look.augment", "true", "false, unless look.finetune is true")?;
+        for (key, is_set) in [("look.augment", self.augment), ("look.encode_once", self.encode_once)] {
+            require(self.finetune || !is_set, key, "true", "false, unless look.finetune is true")?;
+        }
         let dropout = self.feature_dropout;
         require(is_fraction(dropout), "look.feature_dropout", dropout, "a number in [0, 1)")?;
         let sentence = &self.sentence;

@@ -186,6 +186,11 @@ impl RunConfig {
         self
     }
 
+    /// Whether all updates of a batch share the features of a CNN that is trained; they do not where Match alone reads them.
+    pub fn shares_features(&self) -> bool {
+        self.look.encode_once && self.train.stage.has(Update::Caption)
+    }
+
     /// Checks ranges that types cannot express.
     ///
     /// # Errors

@@ -39,8 +39,10 @@ pub const REWARD_SECONDS: &str = "caption.reward_seconds";
 pub struct CaptionBatch {
     /// CNN features, `[B, F]`.
     pub features: Tensor<2>,
-    /// The tokens of one caption for each, from start to end.
+    /// The tokens of `C` captions, from start to end.
     pub captions: Vec<Vec<u32>>,
+    /// Of each caption the row of its image in `features`.
+    pub rows: Vec<usize>,
 }
 
 /// The self-critical part of Gen_i2t.
@@ -50,7 +52,7 @@ pub struct Reinforcement<'a> {
     pub gamma: f64,
     /// CIDEr-D against the train captions.
     pub reward: &'a CiderReward,
-    /// Of each image of the batch its number among the reward's references.
+    /// Of each caption the number of its image among the reward's references.
     pub references: Vec<usize>,
     /// Longest caption in words.
     pub max_words: usize,
@@ -72,8 +74,9 @@ pub fn caption_loss(
     // What needs no gradient happens outside the graph.
     let plain = model.clone().valid();
     let plain_decoder = plain.caption_decoder.as_ref().expect("a stage with captions has a decoder");
-    let features = batch.features.clone().inner();
-    let v_l = model.encode_image_grounded(batch.features, phase).expect("a stage with captions has two levels");
+    // One row for each caption.
+    let features = rows_of(batch.features.clone(), &batch.rows);
+    let v_l = model.encode_image_grounded(features.clone(), phase).expect("a stage with captions has two levels");
 
     // (a) Eq. 4 with scheduled sampling.
     let inputs: Vec<Vec<u32>> = batch.captions.iter().map(|tokens| tokens[..tokens.len() - 1].to_vec()).collect();
@@ -90,7 +93,7 @@ pub fn caption_loss(
             let (seed, sentence) = (mix(seed, 0xd4a3), &plain.sentence);
             let choice = Choice::Draw { seed };
             let sampled = decode(plain_decoder, sentence, v_l.clone().inner(), max_words, choice, phase);
-            let v_l_now = plain.encode_image_grounded(features, Phase::Evaluate).expect("as above");
+            let v_l_now = plain.encode_image_grounded(features.inner(), Phase::Evaluate).expect("as above");
             let greedy = decode(plain_decoder, sentence, v_l_now, max_words, Choice::Greedy, Phase::Evaluate);
             let start = Instant::now();
             let scored = |captions: Vec<Vec<u32>>| reward.rewards(&captions, &references);
@@ -108,7 +111,9 @@ pub fn caption_loss(
         }
     };
     // A GPU has all of the work before it is waited for.
-    let gradients = GradientsParams::from_grads(loss.backward(), model);
+    let gradients = loss.backward();
+    let feature_gradient = batch.features.grad(&gradients);
+    let gradients = GradientsParams::from_grads(gradients, model);
     let loss_value = value(&loss);
     let [reward, baseline] = rewarded;
     let metrics = NamedMetrics::from([
@@ -118,7 +123,7 @@ pub fn caption_loss(
         (BASELINE, baseline),
         (REWARD_SECONDS, reward_seconds),
     ]);
-    LossOutput { loss: loss_value, metrics, gradients }
+    LossOutput { loss: loss_value, metrics, gradients, feature_gradient }
 }
 
 /// ln p of the target words of captions, given their input words.
@@ -154,8 +159,7 @@ fn mean(values: &[f64]) -> f64 {
 impl Trainer {
     pub(super) fn update_caption(&mut self, step: &mut Step) -> Result<()> {
         let Batch { images, captions, rows } = step.batch;
-        // One row for each caption.
-        let features = rows_of(self.features(step, step.seed)?, rows);
+        let features = self.features(step, step.seed)?;
         let (t, config) = (&self.config.train, &self.config.imagine.caption);
         // The epochs of Match alone do not count.
         let (epoch, epochs) = (self.position.epoch - t.match_epochs, t.epochs - t.match_epochs);
@@ -167,12 +171,13 @@ impl Trainer {
             max_words: config.max_words,
         });
         let captions = captions.iter().map(|&c| self.data.tokens[c].clone()).collect();
-        let batch = CaptionBatch { features, captions };
+        let batch = CaptionBatch { features, captions, rows: rows.clone() };
         let share = sampling(config, t.stage, epoch, epochs);
         let phase = Phase::Train { seed: mix(step.seed, 0xca97) };
         let found = caption_loss(&self.model, batch, share, reinforcement, phase);
         self.finite("caption loss", found.loss)?;
-        let (gradients, _) = self.clipped("gradient of the caption loss", found.gradients)?;
+        let (gradients, norm) = self.clipped("gradient of the caption loss", found.gradients)?;
+        self.share_gradient(step, found.feature_gradient, norm, self.config.imagine.caption.shared_rate);
         let config = &self.config.imagine.caption;
         let own = self.own_rate(step, config.learning_rate);
         self.apply(Update::Caption, gradients, self.rates("caption_decoder", own, step.rate * config.shared_rate));

@@ -63,7 +63,7 @@ pub fn discriminator_loss(
         (FAKE_RIGHT, right[1]),
         (WRONG_RIGHT, right[2]),
     ]);
-    (LossOutput { loss: loss_value, metrics, gradients }, stats)
+    (LossOutput { loss: loss_value, metrics, gradients, feature_gradient: None }, stats)
 }
 
 impl Trainer {

@@ -100,7 +100,10 @@ pub fn generator_loss(
     let gradients = GradientsParams::from_grads(loss.backward(), model);
     let loss_value = value(&loss);
     let metrics = NamedMetrics::from([(LOSS, loss_value), (DIVERGENCE, value(&divergence))]);
-    (LossOutput { loss: loss_value, metrics, gradients }, (discriminator_stats, fakes.images.stats))
+    (
+        LossOutput { loss: loss_value, metrics, gradients, feature_gradient: None },
+        (discriminator_stats, fakes.images.stats),
+    )
 }
 
 impl Trainer {

@@ -51,7 +51,7 @@ pub fn match_loss(
     negatives: Negatives,
     phase: Phase,
 ) -> LossOutput {
-    let images = model.encode_image(batch.features, phase);
+    let images = model.encode_image(batch.features.clone(), phase);
     let captions = model.encode_text(&batch.captions, phase);
     let scores = combined_scores(&images, &captions, matching.similarity, lambda); // [B, C]
     let scale = model.log_scale.val().exp().clamp_max(MAX_SCALE);
@@ -67,8 +67,10 @@ pub fn match_loss(
             (loss.clone() * (1.0 - weight) + lesson * weight, metrics)
         }
     };
-    let gradients = GradientsParams::from_grads(learned.backward(), model);
-    LossOutput { loss: value(&loss), metrics, gradients }
+    let gradients = learned.backward();
+    let feature_gradient = batch.features.grad(&gradients);
+    let gradients = GradientsParams::from_grads(gradients, model);
+    LossOutput { loss: value(&loss), metrics, gradients, feature_gradient }
 }
 
 /// The mean loss of a batch of `images` images and `captions` captions of theirs whose scores are all equal: where nothing is
@@ -101,6 +103,7 @@ impl Trainer {
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
         self.finite("loss", found.loss)?;
         let (gradients, norm) = self.clipped("gradient", found.gradients)?;
+        self.share_gradient(step, found.feature_gradient, norm, 1.0);
         self.apply(Update::Match, gradients, self.rates("", step.rate, step.rate));
         self.position.match_steps += 1;
         step.metrics.extend(found.metrics);

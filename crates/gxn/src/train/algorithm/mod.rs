@@ -9,12 +9,14 @@
 //! | [`generator`] | Gen_t2i, its second half: Eq. 12 |
 //!
 //! Each update encodes the batch with the weights that the one before it left; the generator alone takes over the images
-//! that the discriminator was trained on.
+//! that the discriminator was trained on. With `look.encode_once` all share the CNN's features, and the CNN takes one step of its own in
+//! the end, along the sum of their gradients ([`features`]).
 //!
 //! [`Stage::updates`]: crate::config::Stage::updates
 
 pub mod caption;
 pub mod discriminator;
+mod features;
 pub mod generator;
 pub mod matching;
 #[cfg(test)]
@@ -32,12 +34,12 @@ use super::sampler::Batch;
 use super::schedule::{ema_decay, learning_rate};
 use super::trainer::Trainer;
 use crate::config::Update;
-use crate::look::Phase;
 use crate::seed::mix;
 use gxn_base::Result;
 use gxn_ops::gradient::clip_global_norm;
 use gxn_ops::moving_average::ema_update;
 
+use features::SharedFeatures;
 use generator::FakeBatch;
 
 /// A loss on a batch.
@@ -49,6 +51,8 @@ pub struct LossOutput {
     pub metrics: NamedMetrics,
     /// Its gradient.
     pub gradients: GradientsParams,
+    /// Its gradient at the CNN's features, `[B, F]`, where these are a leaf of its graph.
+    pub feature_gradient: Option<Tensor<2>>,
 }
 
 /// What the updates of a batch share.
@@ -64,6 +68,8 @@ pub(super) struct Step<'a> {
     metrics: NamedMetrics,
     /// From the discriminator's update for the generator's.
     fakes: Option<FakeBatch>,
+    /// The CNN's features, where all updates share them.
+    shared: Option<SharedFeatures>,
 }
 
 impl Trainer {
@@ -78,6 +84,7 @@ impl Trainer {
             reported: (0.0, 0.0),
             metrics: NamedMetrics::default(),
             fakes: None,
+            shared: None,
         };
         for update in self.updates() {
             match update {
@@ -87,6 +94,7 @@ impl Trainer {
                 Update::Generator => self.update_generator(&mut step)?,
             }
         }
+        self.update_backbone(&mut step)?;
         if let Some(average) = self.average.take() {
             let decay = ema_decay(&self.config.train, self.position.step);
             self.average = Some(ema_update(average, &self.model, decay));
@@ -147,12 +155,6 @@ impl Trainer {
     /// run's: only the first rates differ.
     fn own_rate(&self, step: &Step, first: f64) -> f64 {
         if first > 0.0 { step.rate / self.config.train.learning_rate * first } else { step.rate }
-    }
-
-    /// CNN features of a batch's images; a CNN that is trained computes them again after every update.
-    fn features(&self, step: &Step, seed: u64) -> Result<Tensor<2>> {
-        let device = self.device.clone().autodiff();
-        self.data.features.step_features(&self.model, &step.batch.images, Phase::Train { seed }, &device)
     }
 
     /// The gradients clipped to the configured norm, and the norm that they had.

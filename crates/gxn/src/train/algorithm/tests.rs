@@ -111,6 +111,7 @@ fn caption_batch() -> CaptionBatch {
     CaptionBatch {
         features: Tensor::from_data(TensorData::new(values, [3, width]), &Device::flex().autodiff()),
         captions: vec![vec![START, 4, 5, END], vec![START, 6, END], vec![START, 4, 7, 5, END]],
+        rows: vec![0, 1, 2],
     }
 }
 
@@ -226,7 +227,15 @@ fn whole_trainer(folder: &std::path::Path) -> Trainer {
 }
 
 fn first_step(batch: &Batch) -> Step<'_> {
-    Step { batch, seed: 11, rate: 1e-2, reported: (0.0, 0.0), metrics: NamedMetrics::default(), fakes: None }
+    Step {
+        batch,
+        seed: 11,
+        rate: 1e-2,
+        reported: (0.0, 0.0),
+        metrics: NamedMetrics::default(),
+        fakes: None,
+        shared: None,
+    }
 }
 
 /// Parameters and the memory of the optimisers.
@@ -404,6 +413,57 @@ fn the_groups_of_a_cnn_learn_the_slower_the_lower_they_are() {
         assert!((rates(&path) - expected).abs() < 1e-12, "{path}: {}", rates(&path));
     }
     assert_eq!(rates("sentence.words"), 0.1);
+}
+
+/// A trained CNN whose features all updates share, in a stage of captions. Nothing is clipped.
+fn sharing_config(folder: &std::path::Path, encode_once: bool) -> RunConfig {
+    let mut config = tiny_config(folder, Stage::I2tXe);
+    (config.look.finetune, config.look.encode_once, config.train.grad_clip) = (true, encode_once, 0.0);
+    config
+}
+
+/// With one update the way over the shared features is the direct one: the chain rule.
+#[test]
+fn a_step_by_shared_features_is_that_of_the_whole_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let after_match_alone = |encode_once| {
+        let mut config = sharing_config(folder.path(), encode_once);
+        config.train.match_epochs = 1;
+        let mut trainer = trainer_of(config, folder.path());
+        let (before, _) = state_of(&trainer);
+        trainer.step(&tiny_batch(2), 4).unwrap();
+        let (after, _) = state_of(&trainer);
+        assert!(moved(&before, &after).iter().any(|name| name.starts_with("backbone.")));
+        after
+    };
+    let (shared, direct) = (after_match_alone(true), after_match_alone(false));
+    let differing = moved(&shared, &direct);
+    assert!(differing.is_empty(), "{differing:?}");
+}
+
+/// What the caption loss and Match send back to the features adds up; the weight of the caption loss counts.
+#[test]
+fn the_cnn_follows_the_sum_of_all_losses() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = tiny_batch(2);
+    let gradients_at = |shared_rate: f64| {
+        let mut config = sharing_config(folder.path(), true);
+        config.imagine.caption.shared_rate = shared_rate;
+        let mut trainer = trainer_of(config, folder.path());
+        let mut step = first_step(&batch);
+        trainer.update_caption(&mut step).unwrap();
+        let caption = step.shared.as_ref().unwrap().gradient().unwrap();
+        trainer.update_match(&mut step).unwrap();
+        let sum = step.shared.as_ref().unwrap().gradient().unwrap();
+        let (before, _) = state_of(&trainer);
+        trainer.update_backbone(&mut step).unwrap();
+        let moved = moved(&before, &state_of(&trainer).0);
+        assert_eq!(moved, names(&["backbone."], &trainer.model));
+        [caption, sum]
+    };
+    let ([once, sum], [twice, _]) = (gradients_at(1.0), gradients_at(2.0));
+    assert!(once.iter().any(|&x| x != 0.0) && once != sum);
+    assert!(once.iter().zip(&twice).all(|(a, b)| (2.0 * a - b).abs() <= 1e-6 * a.abs()), "{once:?} {twice:?}");
 }
 
 /// Epochs of Match alone at the beginning take the batches and seeds of a run of stage `match`.
