@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # docs/results.md, "Several models in one": each trained CNN of flickr8k_finetune.sh learns from the mean scores of all three, and is
 # evaluated on val and test with and without hubs corrected. Two free cores: 6 min per seed, after flickr8k_finetune.sh, which it needs.
+# START=best takes the runs of flickr8k_best.sh, whose CNN is frozen, in their place.
 set -euo pipefail
 . "$(dirname "$0")/setup.sh"
+START=${START:-finetuned}
 teachers=() plain=() distilled=() hubs=() both=()
 for seed in $SEEDS; do
-    [ -d "teachers/$seed" ] || "$GXN" encode "runs/finetuned-seed$seed" "$FLICKR8K" --split train -o "teachers/$seed"
-    teachers+=("\"teachers/$seed\"")
+    teacher=teachers/$START-$seed
+    [ -d "$teacher" ] || "$GXN" encode "runs/$START-seed$seed" "$FLICKR8K" --split train -o "$teacher"
+    teachers+=("\"$teacher\"")
 done
 for seed in $SEEDS; do
-    start=runs/finetuned-seed$seed run=runs/distilled-seed$seed
-    SEEDS=$seed train distilled configs/distil.toml --init-from "$start" --set "train.teachers=[$(join "${teachers[@]}")]"
+    start=runs/$START-seed$seed run=runs/$START-distilled-seed$seed
+    SEEDS=$seed train "$START-distilled" configs/distil.toml --init-from "$start" --set "train.teachers=[$(join "${teachers[@]}")]"
     "$GXN" evaluate "$run" "$FLICKR8K" --split val
     "$GXN" evaluate "$run" "$FLICKR8K" --split val --correct-hubs
     measure() { "$GXN" evaluate "$1" "$FLICKR8K" --split test --protocol flickr8k1k "${@:2}"; }

@@ -8,10 +8,11 @@ train best configs/flickr8k-best.toml
 for name in best finetuned; do
     plain=() reranked=() hubs=() both=() controls=()
     for seed in $SEEDS; do
-        start=runs/$name-seed$seed
+        start=runs/$name-seed$seed hubs_weight=(0.01) # the best on val
         [ -e "$start/last" ] || continue
         decoder=xe held=()
         if [ $name = finetuned ]; then # the CNN stays as it is
+            hubs_weight=(0.008 --rerank-captions)
             decoder=finetuned-xe held=(--set look.finetune=false --set look.augment=false)
             # "Does training with generated captions help retrieval?": as many steps without captions
             SEEDS=$seed train finetuned-control configs/flickr8k-i2t-xe.toml --stage match --init-from "$start" "${held[@]}"
@@ -26,7 +27,7 @@ for name in best finetuned; do
         measure -o "$run/test.json"
         measure --rerank 20 --rerank-weight 0.015 -o "$run/test-reranked.json"
         measure --correct-hubs -o "$run/test-hubs.json"
-        measure --correct-hubs --rerank 20 --rerank-weight 0.008 --rerank-captions -o "$run/test-both.json"
+        measure --correct-hubs --rerank 20 --rerank-weight "${hubs_weight[@]}" -o "$run/test-both.json"
         plain+=("$run/test.json") reranked+=("$run/test-reranked.json")
         hubs+=("$run/test-hubs.json") both+=("$run/test-both.json")
     done
