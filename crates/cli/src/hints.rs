@@ -14,7 +14,9 @@ pub fn flags(remedy: &Remedy) -> String {
         Remedy::NameColumns => "name the columns with --csv-img-key and --csv-caption-key",
         Remedy::CopyImages => "copy the images too: --copy-images",
         Remedy::GiveSplits => "give splits in the data, or split by content with --split-by",
-        Remedy::MoreValidation => "give val more images, for example with --split-by hash:0.8/0.1/0.1",
+        Remedy::MoreValidation => {
+            "give val more images and train again: other splits of the same data would put train images into val"
+        }
         Remedy::ShowConfig => "`gxn train --print-config` prints every key with its default",
         Remedy::NameWeights(files) => {
             return format!("gxn never downloads. Get one of these and name it with --pretrained-image:\n  {files}");

@@ -20,6 +20,8 @@ fn a_run_learns_from_the_embeddings_of_others() {
         train_args(logs.path(), name, &[&softmax.concat()[..], &["--set", teachers]].concat())
     };
     works(args("alone", &teachers(&[])));
+    let nobody = train_args(logs.path(), "nobody", &["--set", "train.distillation=0.8"]);
+    assert!(gxn(nobody).stderr.contains("train.teachers: found none, with train.distillation = 0.8"));
     let taught = works(args("taught", &teachers(&[&train, &train])));
     assert!(taught.stderr.contains(", distillation "), "{taught:?}");
     let read = |file: &str| std::fs::read(logs.path().join(file)).unwrap();

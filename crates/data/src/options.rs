@@ -23,6 +23,10 @@ pub struct SourceOptions {
     /// Split by content in place of the splits in the source, such as hash:0.9/0.05/0.05
     #[cfg_attr(feature = "clap", arg(long, value_name = "RULE"))]
     pub split_by: Option<SplitBy>,
+    /// The same rule where the source has no splits of its own; without it images are split by [`SplitBy::DEFAULT`].
+    #[serde(skip)]
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub split_rest_by: Option<SplitBy>,
     /// Leave Karpathy's restval images out instead of training on them
     #[cfg_attr(feature = "clap", arg(long = "no-restval", action = clap::ArgAction::SetFalse))]
     pub use_restval: bool,
@@ -45,6 +49,7 @@ impl Default for SourceOptions {
             images: None,
             texts: None,
             split_by: None,
+            split_rest_by: None,
             use_restval: true,
             csv: CsvColumns::default(),
             decode_cmd: None,

@@ -150,7 +150,8 @@ fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
     if !file.is_file() {
         return Ok(());
     }
-    let differences = planned.differences(&RunConfig::load(Some(&file), &[])?);
+    let stored = RunConfig::load(Some(&file), &[])?;
+    let differences = planned.clone().with_absolute_paths().filled_from(&stored).differences(&stored);
     if differences.is_empty() {
         return Ok(());
     }
@@ -158,4 +159,28 @@ fn same_plan(run: &Path, planned: &RunConfig) -> Result<()> {
     let what = format!("the run {}", run.display());
     Err(Error::conflict(what, found.join(", "), "the plan's configuration")
         .with_hint("restore the plan, or move this run away with its control and all runs that start from it: they are trained again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ImageEncoderFolder;
+
+    /// A run stores what it found of its encoder; the plan knows its folder only.
+    #[test]
+    fn a_plan_with_an_encoder_goes_on_with_its_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let encoder = |width, fingerprint: &str| {
+            let path = folder.path().join("clip").display().to_string();
+            Some(ImageEncoderFolder { path, width, fingerprint: fingerprint.into() })
+        };
+        let mut planned = RunConfig::default();
+        planned.look.encoder = encoder(0, "");
+        let mut stored = planned.clone();
+        stored.look.encoder = encoder(512, "abc");
+        std::fs::write(folder.path().join("config.toml"), stored.to_toml()).unwrap();
+        same_plan(folder.path(), &planned).unwrap();
+        planned.train.epochs += 1;
+        assert!(same_plan(folder.path(), &planned).unwrap_err().to_string().contains("train.epochs"));
+    }
 }

@@ -35,8 +35,9 @@ pub struct LookConfig {
     pub finetune_rate: f64,
     /// The learning rate of each group is that of the one above it times this.
     pub finetune_decay: f64,
-    /// A trained CNN encodes a batch once, for the caption loss and Match alike, and takes one step along the sum of their gradients: half
-    /// the time of the paper's order, in which each update encodes the batch again.
+    /// In a stage with captions a trained CNN encodes a batch once, for the caption loss and every Match, and takes one step along the sum
+    /// of their gradients: half the time of the paper's order, in which each update encodes the batch again. A CNN that is not
+    /// trained is not concerned.
     pub encode_once: bool,
     /// Show a trained CNN each image with a random crop, mirror and light change of colours, instead of one of its `views`.
     pub augment: bool,
@@ -134,9 +135,7 @@ impl LookConfig {
         require(rate == 0.0 || is_positive(rate), "look.finetune_rate", rate, "0 or a number above")?;
         let decay = self.finetune_decay;
         require(decay > 0.0 && decay <= 1.0, "look.finetune_decay", decay, "a number above 0, at most 1")?;
-        for (key, is_set) in [("look.augment", self.augment), ("look.encode_once", self.encode_once)] {
-            require(self.finetune || !is_set, key, "true", "false, unless look.finetune is true")?;
-        }
+        require(self.finetune || !self.augment, "look.augment", "true", "false, unless look.finetune is true")?;
         let dropout = self.feature_dropout;
         require(is_fraction(dropout), "look.feature_dropout", dropout, "a number in [0, 1)")?;
         let sentence = &self.sentence;

@@ -186,9 +186,17 @@ impl RunConfig {
         self
     }
 
-    /// Whether all updates of a batch share the features of a CNN that is trained; they do not where Match alone reads them.
-    pub fn shares_features(&self) -> bool {
-        self.look.encode_once && self.train.stage.has(Update::Caption)
+    /// The key that sets the learning rate of an update, and its value.
+    pub(crate) fn rate_of(&self, update: Update) -> (&'static str, f64) {
+        let own = match update {
+            Update::Match => None,
+            Update::Caption => Some(("imagine.caption.learning_rate", self.imagine.caption.learning_rate)),
+            Update::Discriminator | Update::Generator => {
+                Some(("imagine.image.learning_rate", self.imagine.image.learning_rate))
+            }
+        };
+        // 0 takes the run's.
+        own.filter(|(_, rate)| *rate > 0.0).unwrap_or(("train.learning_rate", self.train.learning_rate))
     }
 
     /// Checks ranges that types cannot express.

@@ -38,7 +38,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// How the learning rate changes.
     pub schedule: Schedule,
-    /// Steps of linear warm-up.
+    /// Steps of linear warm-up; at most a tenth of the run's.
     pub warmup_steps: usize,
     /// `step` schedule: epochs between decays.
     pub decay_every_epochs: usize,
@@ -58,7 +58,7 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Which epoch's weights become `best`.
     pub select_by: SelectBy,
-    /// Epochs without a better validation rsum after which the run stops; 0 never stops early.
+    /// Epochs without a better one, as `select_by` counts, after which the run stops; 0 never stops early, nor does `select_by = "last"`.
     pub patience: usize,
     /// Steps between saves of the last checkpoint inside an epoch; 0 saves at the end of epochs only.
     pub save_every: usize,
@@ -176,7 +176,8 @@ impl Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SelectBy {
-    /// The highest validation rsum.
+    /// The highest validation rsum; in stage `t2i_pretrain`, where none changes, the last epoch. In a stage that generates, the network
+    /// before the first epoch is no candidate.
     Rsum,
     /// The highest validation CIDEr of greedy captions.
     Cider,
@@ -197,6 +198,18 @@ pub enum Schedule {
 }
 
 impl TrainConfig {
+    /// Refuses a new run whose generators would not be trained.
+    ///
+    /// # Errors
+    /// When all epochs are of Match alone, or the stage has no Match.
+    pub(crate) fn require_generation(&self) -> Result<()> {
+        let found = self.match_epochs;
+        let is_fine = found == 0 || self.epochs == 0 || self.stage == Stage::Match || found < self.epochs;
+        require(is_fine, "train.match_epochs", found, "fewer than train.epochs: the others generate")?;
+        let has_match = self.stage.has(Update::Match);
+        require(found == 0 || has_match, "train.match_epochs", found, "0: this stage has no Match")
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         require(
             self.batch_size >= 2,
@@ -268,6 +281,15 @@ mod tests {
             assert_eq!(toml::Value::try_from(stage).unwrap().as_str(), Some(stage.name()));
         }
         assert_eq!([Stage::I2tXe, Stage::I2tMix, Stage::I2tT2i].map(Stage::is_rewarded), [false, true, true]);
+    }
+
+    #[test]
+    fn generators_that_would_not_be_trained_are_refused() {
+        let refused = |stage, epochs, match_epochs| {
+            TrainConfig { stage, epochs, match_epochs, ..TrainConfig::default() }.require_generation().is_err()
+        };
+        assert!(!refused(Stage::I2tT2i, 2, 1) && !refused(Stage::Match, 2, 2) && !refused(Stage::I2tXe, 0, 1));
+        assert!(refused(Stage::I2tT2i, 2, 2) && refused(Stage::T2iPretrain, 2, 1));
     }
 
     #[test]

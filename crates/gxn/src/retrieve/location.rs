@@ -208,7 +208,7 @@ fn finished(index: PathBuf) -> Result<PathBuf> {
             .with_hint("it can be searched as soon as the other program is done"));
     }
     Err(Error::not_found(what, "one whose making was interrupted", "a finished one")
-        .with_hint("index the same source again: it goes on where it stopped"))
+        .with_hint("gxn index SOURCE --model RUN with the same source and model goes on where it stopped"))
 }
 
 /// Where the index of a source goes unless another folder is named: `SOURCE/.gxn`, or beside a file; of a shard

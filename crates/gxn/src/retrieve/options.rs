@@ -188,6 +188,7 @@ impl From<Flags> for IndexOptions {
                 images: reading.images,
                 texts: reading.texts,
                 split_by: reading.split_by,
+                split_rest_by: None,
                 use_restval: !reading.no_restval,
                 csv: CsvColumns {
                     image: reading.csv_img_key,
@@ -269,6 +270,7 @@ mod tests {
                 images: Some("/images".into()),
                 texts: None,
                 split_by: Some("hash:0.8/0.1/0.1".parse().unwrap()),
+                split_rest_by: None,
                 use_restval: false,
                 csv: CsvColumns { image: Some("file".into()), caption: None, separator: Some(';') },
                 decode_cmd: None,

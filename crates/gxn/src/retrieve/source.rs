@@ -30,7 +30,11 @@ impl Source {
         match Dataset::open(path, &options.source) {
             Ok(dataset) => Ok(Self::Dataset(Box::new(dataset))),
             // A folder may also be a dataset (images with text files beside them); plain images are the usual case.
-            Err(error) if path.is_dir() && options.source.texts.is_none() && !options.source.strict => {
+            Err(error)
+                if path.is_dir()
+                    && options.source.texts.is_none()
+                    && (!options.source.strict || error.kind() == Kind::NotFound) =>
+            {
                 if before == Some(SourceKind::Dataset) {
                     let what = format!("the dataset of the index, {}", path.display());
                     return Err(

@@ -49,7 +49,7 @@ pub struct StepReport {
     pub epoch: usize,
     /// The ranking loss of the last Match; the generator's loss where a stage has no Match.
     pub loss: f64,
-    /// Global norm of its gradient before clipping; 0 where a stage has no Match.
+    /// Global norm of its gradient before clipping, without the CNN's part where `look.encode_once` counts; 0 where a stage has no Match.
     pub grad_norm: f64,
     /// Learning rate.
     pub learning_rate: f64,

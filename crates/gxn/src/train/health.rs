@@ -8,7 +8,8 @@ use super::caption_texts::EqualCaptions;
 use super::event::EpochReport;
 use super::image_task::{OTHER_SENTENCE, SAME_SENTENCE};
 use super::metrics::NamedMetrics;
-use crate::config::{TrainConfig, Update};
+use super::validation::Validation;
+use crate::config::Update;
 use crate::model::EmbeddingRows;
 use gxn_base::{Error, Result};
 
@@ -192,9 +193,10 @@ pub struct HealthMonitor {
 }
 
 impl HealthMonitor {
-    /// Remembers the spreads of the untrained network.
-    pub fn begin(&mut self, spreads: [f64; 2]) {
-        self.first_spreads = spreads;
+    /// Remembers where the run begins, which may be where another one ended.
+    pub fn begin(&mut self, validation: &Validation) {
+        self.first_spreads = [validation.image_spread, validation.caption_spread];
+        (self.best, self.last) = (validation.rsum, validation.rsum);
     }
 
     /// The alarms of one epoch.
@@ -246,29 +248,28 @@ pub(super) fn require_spread(
     embeddings: [&EmbeddingRows; 2],
     inputs_differ: [bool; 2],
     step: u64,
-    train: &TrainConfig,
+    rate: (&str, f64),
 ) -> Result<()> {
     for ((rows, what), differ) in embeddings.into_iter().zip(["image", "caption"]).zip(inputs_differ) {
         let levels = [Some(&rows.abstract_level), rows.grounded_level.as_ref()];
         let mut levels = levels.into_iter().flatten();
         let what = format!("the {what} embeddings of the val split after step {step}");
         if let Some(bad) = levels.clone().flatten().find(|x| !x.is_finite()) {
-            return Err(diverged(what, bad.to_string(), "finite numbers", train));
+            return Err(diverged(what, bad.to_string(), "finite numbers", rate));
         }
         let is_point = |level: &Vec<f32>| level.chunks_exact(rows.dim).all(|row| *row == level[..rows.dim]);
         if differ && rows.count > 1 && levels.all(is_point) {
             let found = "the same point for all, so that every score is a tie";
-            return Err(diverged(what, found.into(), "points that differ", train));
+            return Err(diverged(what, found.into(), "points that differ", rate));
         }
     }
     Ok(())
 }
 
-/// The error of a run that went beyond all bounds.
-pub(super) fn diverged(what: String, found: String, expected: &str, train: &TrainConfig) -> Error {
-    let rate = train.learning_rate;
+/// The error of a run that went beyond all bounds at the learning rate that the key sets.
+pub(super) fn diverged(what: String, found: String, expected: &str, (key, rate): (&str, f64)) -> Error {
     Error::invalid(what, found, expected)
-        .with_hint(format!("lower train.learning_rate (it is {rate:?}); the last checkpoint is from before this"))
+        .with_hint(format!("lower {key} (it is {rate:?}); the last checkpoint is from before this"))
 }
 
 fn on_plateau(epoch: &EpochReport, plateau: f64) -> Option<Alarm> {
@@ -308,7 +309,6 @@ mod tests {
     use crate::config::{LossKind, MatchingConfig};
     use crate::matching::Negatives;
     use crate::train::algorithm::matching::plateau;
-    use crate::train::validation::Validation;
 
     fn epoch(loss: f64, rsum: f64) -> EpochReport {
         let validation = Validation { rsum, image_spread: 0.4, caption_spread: 0.4, ..Validation::default() };
@@ -318,7 +318,7 @@ mod tests {
 
     fn monitor() -> HealthMonitor {
         let mut monitor = HealthMonitor::default();
-        monitor.begin([0.3, 0.3]);
+        monitor.begin(&Validation { image_spread: 0.3, caption_spread: 0.3, ..Validation::default() });
         monitor
     }
 
@@ -420,8 +420,7 @@ mod tests {
             rows
         };
         let (spread, point, none) = (rows(&[1.0, 0.0, 0.0, 1.0]), rows(&[1.0, 0.0, 1.0, 0.0]), rows(&[1.0, f32::NAN]));
-        let train = TrainConfig { learning_rate: 1e30, ..TrainConfig::default() };
-        let check = |embeddings, differ| require_spread(embeddings, differ, 7, &train);
+        let check = |embeddings, differ| require_spread(embeddings, differ, 7, ("train.learning_rate", 1e30));
         check([&spread, &spread], [true; 2]).unwrap();
         let tie = check([&spread, &point], [true; 2]).unwrap_err();
         assert!(tie.to_string().contains("every score is a tie") && tie.hint().unwrap().contains("1e30"), "{tie:?}");
@@ -430,11 +429,21 @@ mod tests {
         assert!(check([&none, &spread], [true; 2]).unwrap_err().to_string().contains("NaN"));
     }
 
+    /// A run that begins with another one falls from there.
+    #[test]
+    fn what_falls_from_the_start_is_noticed() {
+        let mut monitor = HealthMonitor::default();
+        monitor.begin(&Validation { rsum: 336.0, ..Validation::default() });
+        let found: Vec<_> =
+            [320.0, 310.0, 300.0].iter().flat_map(|&rsum| monitor.check(&epoch(0.1, rsum), MATCH)).collect();
+        assert_eq!(found, [Alarm::GettingWorse { epochs: 3, best: 336.0, now: 300.0 }]);
+    }
+
     /// Word vectors begin close together, and so do untrained captions: no collapse.
     #[test]
     fn embeddings_that_were_never_apart_have_not_collapsed() {
         let mut monitor = HealthMonitor::default();
-        monitor.begin([0.3, 0.001]);
+        monitor.begin(&Validation { image_spread: 0.3, caption_spread: 0.001, ..Validation::default() });
         let mut close = epoch(0.1, 100.0);
         (close.validation.image_spread, close.validation.caption_spread) = (0.3, 0.001);
         assert_eq!(monitor.check(&close, MATCH), []);

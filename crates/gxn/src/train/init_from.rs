@@ -1,7 +1,7 @@
 //! Runs that are initialised from another one.
 
 use crate::checkpoint::{Ancestor, Checkpoint, fingerprint_of, resolve};
-use crate::config::{ConfigText, RunConfig, expand, name_of};
+use crate::config::{ConfigText, Difference, RunConfig, expand, name_of};
 use gxn_base::{Error, Remedy, Result};
 
 /// The tables that a run takes over from the one that it is initialised from.
@@ -55,6 +55,7 @@ pub(super) fn initial_checkpoint(
         )
         .with_remedy(Remedy::TrainCaptions));
     }
+    require_same_look(config, &start.config, named)?;
     let mut ancestry = start.card.ancestry.clone();
     ancestry.push(Ancestor {
         stage: start.config.train.stage,
@@ -63,6 +64,21 @@ pub(super) fn initial_checkpoint(
         fingerprint: fingerprint_of(&folder)?,
     });
     Ok(Some((start, ancestry)))
+}
+
+/// Refuses another CNN, or another transform of its features, than those whose weights and moments the run takes over.
+fn require_same_look(config: &RunConfig, start: &RunConfig, named: &str) -> Result<()> {
+    let has_cnn = config.look.encoder.is_none() && start.look.encoder.is_none();
+    let counts = |key: &str| key == "look.transform" || has_cnn && key == "look.backbone";
+    let Some(found) = config.differences(start).into_iter().find(|difference| counts(&difference.key)) else {
+        return Ok(());
+    };
+    let Difference { key, own, other } = found;
+    let expected = format!("{other}, as the run train.init_from = {named} has it");
+    Err(Error::conflict(format!("configuration key {key}"), own, expected).with_hint(format!(
+        "--set {key}={} keeps it; a run with another one begins without --init-from",
+        other.trim_matches('"')
+    )))
 }
 
 /// The checkpoint that `train.merge_from` names, which has to fit the first one.
@@ -91,6 +107,22 @@ pub(super) fn merged_checkpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_cnn_or_transform_than_the_starts_is_refused() {
+        let start = RunConfig::default();
+        require_same_look(&start, &start, "runs/a").unwrap();
+        for (pair, hint) in [
+            ("look.backbone=efficientnet_lite0", "--set look.backbone=efficientnet_lite2 keeps it"),
+            ("look.transform=standardise", "--set look.transform=l2 keeps it"),
+        ] {
+            let other = RunConfig::parse(None, &[pair.into()]).unwrap();
+            let error = require_same_look(&other, &start, "runs/a").unwrap_err();
+            assert!(error.hint().unwrap().contains(hint), "{error:?}");
+        }
+        let other = RunConfig::parse(None, &["look.side_px=128".into(), "train.epochs=3".into()]).unwrap();
+        require_same_look(&other, &start, "runs/a").unwrap();
+    }
 
     #[test]
     fn tables_are_merged_key_by_key() {

@@ -78,7 +78,7 @@ pub use run_lock::is_training;
 pub use trainer::{Outcome, Trainer};
 
 use crate::config::RunConfig;
-use crate::retrieve::calibration::calibrate_run;
+use crate::retrieve::calibration::{ENOUGH_IMAGES, calibrate_run};
 use gxn_base::Result;
 
 /// Trains a new run in the folder `run` and calibrates its best checkpoint. `features` is the folder of cached features.
@@ -106,9 +106,13 @@ pub fn complete(mut trainer: Trainer, observer: &dyn TrainObserver) -> Result<Ou
     let (run, device) = (trainer.folder().to_path_buf(), trainer.device.clone());
     // Its memory is needed no more.
     drop(trainer);
-    if let Err(error) = calibrate_run(&run, &device, observer) {
+    match calibrate_run(&run, &device, observer) {
+        Ok(Some(_)) => {}
+        Ok(None) => observer.note(&format!(
+            "relevance is not calibrated: val has fewer than {ENOUGH_IMAGES} images, so searches give scores without it"
+        )),
         // The run is whole without it, also where it was cancelled here.
-        observer.event(&Event::NotCalibrated(error));
+        Err(error) => observer.event(&Event::NotCalibrated(error)),
     }
     Ok(outcome)
 }

@@ -17,7 +17,7 @@ use super::trainer::Trainer;
 use super::training_data::{
     backbone_for, check_dataset, feature_network, input_for, open_configured, used_train_images,
 };
-use crate::config::RunConfig;
+use crate::config::{RunConfig, TrainConfig};
 use crate::look::PretrainedEncoders;
 use crate::look::features::FeatureStore;
 use gxn_base::{Error, Progress, Result};
@@ -68,16 +68,26 @@ impl FeatureEstimate {
 /// As [`Trainer::new`] and [`Trainer::run`].
 pub fn rehearse(config: RunConfig, steps: usize, features: &Path, observer: &dyn TrainObserver) -> Result<Rehearsal> {
     config.validate()?;
+    config.train.require_generation()?;
     check_writable(features)?;
     let scratch = tempfile::tempdir().map_err(|e| Error::io("cannot make a folder in", &std::env::temp_dir(), e))?;
     let dataset = open_configured(&config.data)?;
     check_dataset(&dataset, &config)?;
-    let sample = Sample { train: config.train.batch_size.max(TRAIN_IMAGES), val: VAL_IMAGES };
+    let sample = Sample { train: sample_images(&config, &dataset, steps), val: VAL_IMAGES };
     let estimate = feature_estimate(&config, &dataset, sample, [features, scratch.path()], observer)?;
     let steps_per_epoch = steps_per_epoch(&dataset, &config);
     let folder = RunFolder(scratch.path().join("run"));
+    // Every epoch takes as long as one with all updates.
+    let config = RunConfig { train: TrainConfig { match_epochs: 0, ..config.train.clone() }, ..config };
     let mut trainer = Trainer::begin(config, folder, Some(sample), scratch.path(), observer)?;
     Ok(Rehearsal { steps: trainer.first_steps(steps)?, steps_per_epoch, features: estimate })
+}
+
+/// Train images that have captions for this many steps: one batch, where a step shows one of several captions of an image.
+fn sample_images(config: &RunConfig, dataset: &Dataset, steps: usize) -> usize {
+    let (t, images) = (&config.train, dataset.images.len());
+    let batches = if t.captions_per_image == 1 && dataset.captions.len() >= steps * images { 1 } else { steps };
+    (batches * t.batch_size).max(TRAIN_IMAGES)
 }
 
 fn steps_per_epoch(dataset: &Dataset, config: &RunConfig) -> usize {

@@ -38,9 +38,10 @@ impl Batch {
 
 /// One epoch's batches.
 ///
-/// A batch has `batch_size` images (or all, where there are fewer), each with `per_image` captions (0 takes all; the last
-/// ones of an image may be fewer). Every caption is drawn at most once per epoch and every image at most once per batch;
-/// what cannot be placed so (less than a batch at the end) is left out of this epoch, and differs between epochs.
+/// A batch has `batch_size` images, each with `per_image` captions (0 takes all; the last ones of an image may be fewer).
+/// Every caption is drawn at most once per epoch and every image at most once per batch; what cannot be placed so (less than a
+/// batch at the end) is left out of this epoch, and differs between epochs. Where there are no more images than a batch has, each
+/// batch has one caption, or `per_image`, of all images that have some left, if these are two at least.
 ///
 /// `image_of[c]` is the image of caption `c`.
 pub fn epoch_batches(
@@ -57,7 +58,9 @@ pub fn epoch_batches(
         captions_of.resize_with(captions_of.len().max(image + 1), Vec::new);
         captions_of[image].push(caption);
     }
-    let batch_size = batch_size.min(captions_of.iter().filter(|captions| !captions.is_empty()).count());
+    let images = captions_of.iter().filter(|captions| !captions.is_empty()).count();
+    let fits_in_one = images <= batch_size;
+    let batch_size = batch_size.min(images);
     if batch_size == 0 {
         return Vec::new();
     }
@@ -80,7 +83,16 @@ pub fn epoch_batches(
     let mut in_batch = vec![0usize; captions_of.len()];
     let mut open = Batch::default();
     let mut passed_over = Vec::new();
-    while let Some((image, captions)) = waiting.pop_front() {
+    loop {
+        let Some((image, captions)) = waiting.pop_front() else {
+            // All images that have a caption left are in the open batch.
+            if fits_in_one && open.images.len() > 1 {
+                batches.push(std::mem::take(&mut open));
+                waiting.extend(passed_over.drain(..));
+                continue;
+            }
+            return batches;
+        };
         let mark = batches.len() + 1;
         if in_batch[image] == mark {
             passed_over.push((image, captions));
@@ -95,7 +107,6 @@ pub fn epoch_batches(
             }
         }
     }
-    batches
 }
 
 #[cfg(test)]
@@ -132,6 +143,16 @@ mod tests {
         assert_eq!(firsts.iter().map(|&caption| image_of[caption]).collect::<Vec<_>>(), batches[3].images);
     }
 
+    /// 1 to 5 captions an image and a batch for all of them: an image with one caption does not end the epoch.
+    #[test]
+    fn few_images_show_all_captions_that_have_company() {
+        let image_of: Vec<usize> = (0..20).flat_map(|image| vec![image; image % 5 + 1]).collect();
+        let captions: Vec<usize> = (0..image_of.len()).collect();
+        let sizes: Vec<usize> =
+            epoch_batches(&captions, &image_of, [32, 1], 1, 0).iter().map(|batch| batch.images.len()).collect();
+        assert_eq!(sizes, [20, 16, 12, 8, 4]);
+    }
+
     proptest! {
         #[test]
         fn no_image_twice_in_a_batch_and_no_caption_twice_in_an_epoch(
@@ -143,7 +164,7 @@ mod tests {
             let batches = epoch_batches(&captions, &image_of, [batch, per_image], seed, 3);
             let mut seen = vec![false; captions.len()];
             for Batch { images, captions, rows } in &batches {
-                prop_assert_eq!(images.len(), batch.min(distinct));
+                prop_assert!(images.len() == batch || distinct <= batch && images.len() > 1 || distinct == 1);
                 prop_assert_eq!(images.iter().collect::<std::collections::BTreeSet<_>>().len(), images.len());
                 prop_assert_eq!(captions.len(), rows.len());
                 for (&caption, &row) in captions.iter().zip(rows) {

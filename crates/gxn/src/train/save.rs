@@ -5,6 +5,7 @@ use super::state;
 use super::trainer::Trainer;
 use super::validation::Validation;
 use crate::checkpoint::{Card, Checkpoint, weights};
+use crate::config::{Stage, Update};
 use gxn_base::{Error, Result};
 
 impl Trainer {
@@ -12,7 +13,9 @@ impl Trainer {
     pub(super) fn save(&mut self, validation: &Validation, best: bool) -> Result<()> {
         if best {
             self.position.best_rsum = validation.rsum;
-            self.position.best_score = Some(self.selection_score(validation));
+            // Before the first epoch of such a stage its generators know nothing, whatever the rsum is.
+            let is_candidate = self.position.epoch > 0 || self.config.train.stage == Stage::Match;
+            self.position.best_score = Some(if is_candidate { self.selection_score(validation) } else { f64::MIN });
             self.position.best_epoch = self.position.epoch;
             self.position.best_step = self.position.step;
         }
@@ -90,6 +93,6 @@ impl Trainer {
         let bad = arrays.iter().find_map(|(name, array)| Some((name, array.values.iter().find(|x| !x.is_finite())?)));
         let Some((name, value)) = bad else { return Ok(()) };
         let what = format!("{name} after step {}", self.position.step);
-        Err(diverged(what, value.to_string(), "finite numbers", &self.config.train))
+        Err(diverged(what, value.to_string(), "finite numbers", self.config.rate_of(Update::Match)))
     }
 }

@@ -5,7 +5,9 @@ use crate::config::{Schedule, TrainConfig};
 /// The learning rate of step `step` (from 0) of a run of `epochs × steps_per_epoch` steps.
 pub fn learning_rate(config: &TrainConfig, step: u64, steps_per_epoch: usize) -> f64 {
     let steps_per_epoch = steps_per_epoch.max(1) as u64;
-    let warm_up = if step < config.warmup_steps as u64 { (step + 1) as f64 / config.warmup_steps as f64 } else { 1.0 };
+    // A run of a few images has to arrive at its rate, too.
+    let warmup_steps = (config.warmup_steps as u64).min(config.epochs as u64 * steps_per_epoch / 10);
+    let warm_up = if step < warmup_steps { (step + 1) as f64 / warmup_steps as f64 } else { 1.0 };
     let shape = match config.schedule {
         Schedule::Constant => 1.0,
         Schedule::Step => {
@@ -43,5 +45,13 @@ mod tests {
         assert!((learning_rate(&config, 0, 100) - 2e-5).abs() < 1e-9);
         assert!((learning_rate(&config, 100, 100) - 1e-4).abs() < 1e-9);
         assert!(learning_rate(&config, 199, 100) < 1e-7);
+    }
+
+    #[test]
+    fn a_short_run_arrives_at_its_rate_after_a_tenth_of_its_steps() {
+        let config =
+            TrainConfig { schedule: Schedule::Constant, epochs: 12, warmup_steps: 100, ..TrainConfig::default() };
+        assert!((learning_rate(&config, 3, 7) - 1e-4).abs() < 1e-12);
+        assert_eq!([8, 83].map(|step| learning_rate(&config, step, 7)), [2e-4; 2]);
     }
 }

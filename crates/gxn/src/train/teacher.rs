@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::sampler::Batch;
 use super::scale::fitted_scale;
 use super::training_data::TrainingData;
-use crate::config::{LossKind, RunConfig, expand};
+use crate::config::{LossKind, RunConfig, TrainConfig, expand};
 use crate::look::EmbeddingFiles;
 use gxn_base::{Error, Result};
 
@@ -22,8 +22,14 @@ impl Teacher {
     /// Refuses teachers that cannot be, before data are read.
     ///
     /// # Errors
-    /// When a folder holds no embeddings, or the loss is no softmax.
+    /// When a folder holds no embeddings, the loss is no softmax, or a weight of teachers is set and none is named.
     pub fn check(config: &RunConfig) -> Result<()> {
+        let (t, default) = (&config.train, TrainConfig::default().distillation);
+        if t.teachers.is_empty() && t.distillation != default {
+            let found = format!("none, with train.distillation = {}", t.distillation);
+            return Err(Error::invalid("train.teachers", found, "the folders of the models to learn from")
+                .with_hint("--set 'train.teachers=[\"DIR\"]'; gxn encode MODEL DATA --split train -o DIR writes one"));
+        }
         for folder in &config.train.teachers {
             if config.matching.loss != LossKind::InfoNce {
                 let expected = "matching.loss = \"info_nce\": teachers teach a softmax";

@@ -92,6 +92,21 @@ fn a_run_without_patience_ends_after_epochs_that_are_no_better() {
     assert_eq!((outcome.epoch, outcome.best_epoch, observer.epochs.into_inner()), (2, 0, 3));
 }
 
+/// The network before the first epoch knows the start's rsum and no captions or images.
+#[test]
+fn the_best_epoch_of_a_generating_stage_is_one_that_was_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let best_epoch = |stage| {
+        let mut config = tiny_config(folder.path(), stage);
+        // Nothing moves: no epoch has more rsum than another.
+        (config.train.select_by, config.train.learning_rate) = (SelectBy::Rsum, 1e-30);
+        let run = folder.path().join(stage.name());
+        std::fs::create_dir_all(&run).unwrap();
+        trainer_of(config, &run).run(&Recorder::default()).unwrap().best_epoch
+    };
+    assert_eq!([Stage::Match, Stage::I2tXe, Stage::T2i, Stage::T2iPretrain].map(best_epoch), [0, 1, 1, 2]);
+}
+
 /// Each image is encoded again by a decoder after the first epoch only, whatever the stage.
 #[test]
 fn updates_are_checked_once_they_can_have_had_an_effect() {

@@ -101,6 +101,7 @@ impl Trainer {
         features: &Path,
         observer: &dyn TrainObserver,
     ) -> Result<Self> {
+        config.train.require_generation()?;
         let device = config.train.device.open()?;
         let (first, ancestry) = initial_checkpoint(&config, &device)?.unzip();
         let merged = merged_checkpoint(&config, first.as_ref(), &device)?;
@@ -239,7 +240,7 @@ impl Trainer {
     fn measure_untrained(&mut self, log: &mut Log, observer: &dyn TrainObserver) -> Result<()> {
         let start = Instant::now();
         let validation = self.validate()?;
-        self.position.health.begin([validation.image_spread, validation.caption_spread]);
+        self.position.health.begin(&validation);
         let report = EpochReport {
             step: 0,
             epoch: 0,
@@ -307,9 +308,10 @@ impl Trainer {
     /// What the best epoch is chosen by: higher is better.
     pub(super) fn selection_score(&self, validation: &Validation) -> f64 {
         match self.config.train.select_by {
-            SelectBy::Rsum => validation.rsum,
+            // Without Match nothing moves it.
+            SelectBy::Rsum if self.config.train.stage.has(Update::Match) => validation.rsum,
             SelectBy::Cider => validation.generated.get(caption_task::CIDER).unwrap_or(0.0),
-            SelectBy::Last => self.position.epoch as f64,
+            SelectBy::Rsum | SelectBy::Last => self.position.epoch as f64,
         }
     }
 
@@ -319,7 +321,8 @@ impl Trainer {
         epoch_batches(&data.train_captions, &data.caption_image, sizes, t.seed, epoch)
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether no epoch is left.
+    pub fn is_over(&self) -> bool {
         let (epoch, patience) = (self.position.epoch, self.config.train.patience);
         epoch >= self.config.train.epochs || (patience > 0 && epoch >= self.position.best_epoch + patience)
     }
@@ -338,7 +341,12 @@ impl Trainer {
         if self.position.step > 0 {
             let tokens = self.data.dataset.captions_in(Split::Val).map(|at| self.data.tokens[at].as_slice());
             let inputs_differ = [differ(features.chunks_exact(width.max(1))), differ(tokens)];
-            require_spread([&images, &captions], inputs_differ, self.position.step, &self.config.train)?;
+            require_spread(
+                [&images, &captions],
+                inputs_differ,
+                self.position.step,
+                self.config.rate_of(Update::Match),
+            )?;
         }
         let scoring = crate::evaluate::encode::scoring(&self.config);
         let mut validation = validate(&images, &captions, &self.data.caption_rows(Split::Val), scoring)?;

@@ -324,6 +324,11 @@ pub(super) fn feature_network(
 fn first_backbone(config: &RunConfig, device: &Device) -> Result<Backbone> {
     let look = &config.look;
     let files = look.backbone.weight_files();
+    if look.weights.is_empty() && files.is_empty() && !look.finetune {
+        let found = format!("false, though nobody publishes weights of {}", look.backbone);
+        return Err(Error::invalid("configuration key look.finetune", found, "true: this CNN learns from your images")
+            .with_hint("--set look.finetune=true trains it; look.weights=random keeps it as it is drawn"));
+    }
     if look.weights == "random" || (look.weights.is_empty() && files.is_empty()) {
         return Ok(Backbone::random(look.backbone, device, config.train.seed));
     }

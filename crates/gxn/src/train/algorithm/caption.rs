@@ -175,8 +175,8 @@ impl Trainer {
         let share = sampling(config, t.stage, epoch, epochs);
         let phase = Phase::Train { seed: mix(step.seed, 0xca97) };
         let found = caption_loss(&self.model, batch, share, reinforcement, phase);
-        self.finite("caption loss", found.loss)?;
-        let (gradients, norm) = self.clipped("gradient of the caption loss", found.gradients)?;
+        self.finite(Update::Caption, "caption loss", found.loss)?;
+        let (gradients, norm) = self.clipped(Update::Caption, "gradient of the caption loss", found.gradients)?;
         self.share_gradient(step, found.feature_gradient, norm, self.config.imagine.caption.shared_rate);
         let config = &self.config.imagine.caption;
         let own = self.own_rate(step, config.learning_rate);

@@ -82,8 +82,9 @@ impl Trainer {
         let fakes = generate_fakes(&self.model, &captions, config, freeze_text_encoder, phase, mix(seed, 0x2e));
 
         let (found, stats) = discriminator_loss(&self.model, real, &fakes, config, phase);
-        self.finite("discriminator's loss", found.loss)?;
-        let gradients = self.unclipped("gradient of the discriminator's loss", found.gradients)?;
+        self.finite(Update::Discriminator, "discriminator's loss", found.loss)?;
+        let gradients =
+            self.unclipped(Update::Discriminator, "gradient of the discriminator's loss", found.gradients)?;
         let rate = self.own_rate(step, self.config.imagine.image.learning_rate);
         self.apply(Update::Discriminator, gradients, |_| rate);
         self.update_running_stats(&stats);

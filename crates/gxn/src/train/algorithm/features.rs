@@ -10,7 +10,7 @@ use crate::train::trainer::Trainer;
 use gxn_base::Result;
 
 /// Features that all updates of a batch share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct SharedFeatures {
     /// As the CNN computed them, `[B, F]`, with their graph.
     features: Tensor<2>,
@@ -18,31 +18,38 @@ pub(super) struct SharedFeatures {
     gradient: Option<Tensor<2>>,
 }
 
-#[cfg(test)]
 impl SharedFeatures {
-    /// The sum so far.
-    pub(super) fn gradient(&self) -> Option<Vec<f32>> {
-        self.gradient.as_ref().map(|gradient| gradient.to_data().iter().collect())
+    /// Features as the CNN computed them, `[B, F]`, before the first update.
+    pub(super) fn new(features: Tensor<2>) -> Self {
+        Self { features, gradient: None }
+    }
+
+    /// Takes out the sum so far.
+    #[cfg(test)]
+    pub(super) fn take_gradient(&mut self) -> Option<Vec<f32>> {
+        self.gradient.take().map(|gradient| gradient.to_data().iter().collect())
     }
 }
 
 impl Trainer {
     /// CNN features of a batch's images, `[B, F]`. A CNN that is trained computes them again after every update, unless the updates
-    /// share them: then they are a leaf of each update's graph.
+    /// share them (`look.encode_once`): then they are a leaf of each update's graph.
     pub(super) fn features(&self, step: &mut Step, seed: u64) -> Result<Tensor<2>> {
         let batch = step.batch;
         let encode = |seed| {
             let device = self.device.clone().autodiff();
             self.data.features.step_features(&self.model, &batch.images, Phase::Train { seed }, &device)
         };
-        if !self.config.shares_features() {
-            return encode(seed);
+        // Match alone has nobody to share with.
+        let look = &self.config.look;
+        let shares = look.finetune && look.encode_once && self.updates().contains(&Update::Caption);
+        if shares && step.shared.is_none() {
+            step.shared = Some(SharedFeatures::new(encode(step.seed)?));
         }
-        if step.shared.is_none() {
-            step.shared = Some(SharedFeatures { features: encode(step.seed)?, gradient: None });
+        match &step.shared {
+            Some(shared) => Ok(shared.features.clone().detach().require_grad()),
+            None => encode(seed),
         }
-        let shared = step.shared.as_ref().expect("it was made above");
-        Ok(shared.features.clone().detach().require_grad())
     }
 
     /// Adds what a loss sends back to the shared features, `weight` times, and clipped as the rest of its gradient, whose norm was
@@ -64,7 +71,7 @@ impl Trainer {
         // Its gradient at the weights is that of all losses.
         let loss = (features * Tensor::from_inner(gradient)).sum();
         let gradients = GradientsParams::from_grads(loss.backward(), &*self.model);
-        let (gradients, _) = self.clipped("gradient of the CNN", gradients)?;
+        let (gradients, _) = self.clipped(Update::Match, "gradient of the CNN", gradients)?;
         self.apply(Update::Match, gradients, self.rates("", step.rate, step.rate));
         Ok(())
     }

@@ -111,8 +111,8 @@ impl Trainer {
         let fakes = step.fakes.take().expect("the discriminator's update comes first");
         let (_, phase) = draws(step);
         let (found, stats) = generator_loss(&self.model, fakes, &self.config.imagine.image, phase);
-        self.finite("generator's loss", found.loss)?;
-        let gradients = self.unclipped("gradient of the generator's loss", found.gradients)?;
+        self.finite(Update::Generator, "generator's loss", found.loss)?;
+        let gradients = self.unclipped(Update::Generator, "gradient of the generator's loss", found.gradients)?;
         let config = &self.config.imagine.image;
         let own = self.own_rate(step, config.learning_rate);
         self.apply(Update::Generator, gradients, self.rates("image_generator", own, step.rate * config.shared_rate));

@@ -101,8 +101,8 @@ impl Trainer {
         let batch = MatchBatch { features, captions, pairs, lesson };
         let (lambda, phase) = (self.config.matching.effective_lambda(), Phase::Train { seed });
         let found = match_loss(&self.model, batch, &self.config.matching, lambda, self.negatives(), phase);
-        self.finite("loss", found.loss)?;
-        let (gradients, norm) = self.clipped("gradient", found.gradients)?;
+        self.finite(Update::Match, "loss", found.loss)?;
+        let (gradients, norm) = self.clipped(Update::Match, "gradient", found.gradients)?;
         self.share_gradient(step, found.feature_gradient, norm, 1.0);
         self.apply(Update::Match, gradients, self.rates("", step.rate, step.rate));
         self.position.match_steps += 1;

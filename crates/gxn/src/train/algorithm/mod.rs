@@ -10,7 +10,7 @@
 //!
 //! Each update encodes the batch with the weights that the one before it left; the generator alone takes over the images
 //! that the discriminator was trained on. With `look.encode_once` all share the CNN's features, and the CNN takes one step of its own in
-//! the end, along the sum of their gradients ([`features`]).
+//! the end, along the sum of their gradients (`features`).
 //!
 //! [`Stage::updates`]: crate::config::Stage::updates
 
@@ -157,30 +157,36 @@ impl Trainer {
         if first > 0.0 { step.rate / self.config.train.learning_rate * first } else { step.rate }
     }
 
-    /// The gradients clipped to the configured norm, and the norm that they had.
-    fn clipped(&self, what: &str, gradients: GradientsParams) -> Result<(GradientsParams, f64)> {
+    /// The gradients of an update clipped to the configured norm, and the norm that they had.
+    fn clipped(&self, of: Update, what: &str, gradients: GradientsParams) -> Result<(GradientsParams, f64)> {
         let limit = self.config.train.grad_clip;
-        self.measured(what, gradients, if limit > 0.0 { limit } else { f64::INFINITY })
+        self.measured(of, what, gradients, if limit > 0.0 { limit } else { f64::INFINITY })
     }
 
     /// The gradients as they are: GANs are not clipped.
-    fn unclipped(&self, what: &str, gradients: GradientsParams) -> Result<GradientsParams> {
-        Ok(self.measured(what, gradients, f64::INFINITY)?.0)
+    fn unclipped(&self, of: Update, what: &str, gradients: GradientsParams) -> Result<GradientsParams> {
+        Ok(self.measured(of, what, gradients, f64::INFINITY)?.0)
     }
 
-    fn measured(&self, what: &str, gradients: GradientsParams, limit: f64) -> Result<(GradientsParams, f64)> {
+    fn measured(
+        &self,
+        of: Update,
+        what: &str,
+        gradients: GradientsParams,
+        limit: f64,
+    ) -> Result<(GradientsParams, f64)> {
         let (gradients, norm) = clip_global_norm(&*self.model, gradients, limit);
-        self.finite(what, norm)?;
+        self.finite(of, what, norm)?;
         Ok((gradients, norm))
     }
 
     /// Refuses a number that would make weights that are not finite: none are made, so that none can be saved.
-    fn finite(&self, what: &str, found: f64) -> Result<()> {
+    fn finite(&self, of: Update, what: &str, found: f64) -> Result<()> {
         if found.is_finite() {
             return Ok(());
         }
         let what = format!("the {what} of step {}", self.position.step + 1);
-        Err(diverged(what, found.to_string(), "a finite number", &self.config.train))
+        Err(diverged(what, found.to_string(), "a finite number", self.config.rate_of(of)))
     }
 }
 
