@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::{cosine, data, gxn, other_seed, paper, text, train_args, works};
+use crate::fixture::{cosine, data, gxn, other_seed, paper, patch, text, train_args, works};
 use crate::snapshots::{refused, seen};
 
 #[test]
@@ -238,6 +238,15 @@ fn a_model_is_evaluated_on_the_split_it_was_trained_with() {
     let as_trained = ids(&[]);
     assert_eq!(as_trained, ids(&["--split-by", rule]));
     assert_ne!(as_trained, ids(&["--split-by", "test"]));
+    // Other data keep the splits that they give.
+    let other = folder.path().join("other.jsonl");
+    let line = |(at, name): (usize, &str)| {
+        patch([90, 10, 10 + at as u8], at).save(folder.path().join(name)).unwrap();
+        format!("{{\"image\": \"{name}\", \"captions\": [\"red {at}\"], \"split\": \"test\"}}\n")
+    };
+    std::fs::write(&other, ["a.png", "b.png", "c.png"].into_iter().enumerate().map(line).collect::<String>()).unwrap();
+    let report = works(["evaluate", text(&run), text(&other), "--split", "test", "--format", "json"]).json();
+    assert_eq!(report["image_ids"], serde_json::json!(["a.png", "b.png", "c.png"]));
 }
 
 #[test]

@@ -77,7 +77,7 @@ const SHARD: usize = 10_000;
 /// gets its name when it is complete.
 ///
 /// # Errors
-/// `out` exists as a folder with files, an image cannot be read or referred to, writing fails, or `progress` is cancelled.
+/// `out` exists as a file or as a folder with files, an image cannot be read or referred to, writing fails, or `progress` is cancelled.
 pub fn convert(
     data: &Dataset,
     format: DataFormat,
@@ -104,6 +104,10 @@ pub fn convert(
         (_, ImageFiles::Refer) => {
             let names: Vec<String> = data.images.iter().map(|image| name_from(image, out)).collect::<Result<_>>()?;
             let table = table(data, format, &names);
+            if out.is_file() {
+                return Err(Error::conflict(out.display().to_string(), "a file", "the name of a new one")
+                    .with_hint("it may be the data themselves: remove it first, or name another file"));
+            }
             write_atomically(out, |file| file.write_all(table.as_bytes()))?;
             Ok(out.to_path_buf())
         }

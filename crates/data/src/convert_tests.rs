@@ -94,6 +94,11 @@ fn images_can_stay_where_they_are() {
         let back = Dataset::open(&out, &SourceOptions::default()).unwrap();
         assert_eq!(content(&back, false), content(&data, false), "{format}");
     }
+    // A file that is there may be the data themselves.
+    let (table, before) = (folder.path().join("x.csv"), fs::read(folder.path().join("x.csv")).unwrap());
+    let error = convert(&data, DataFormat::Jsonl, &table, ImageFiles::Refer, &()).unwrap_err();
+    assert!(error.to_string().contains("x.csv: found a file, expected the name of a new one"), "{error}");
+    assert_eq!(fs::read(&table).unwrap(), before);
     fs::create_dir(folder.path().join("elsewhere")).unwrap();
     let error =
         convert(&data, DataFormat::Csv, &folder.path().join("elsewhere/x.csv"), ImageFiles::Refer, &()).unwrap_err();

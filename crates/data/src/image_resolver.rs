@@ -14,6 +14,8 @@ const USUAL: [&str; 6] = ["images", "Images", "Flicker8k_Dataset", "Flickr8k_Dat
 pub(super) struct ImageResolver {
     /// As found, and with every link resolved.
     roots: Vec<(PathBuf, PathBuf)>,
+    /// Those of them that do not lie beside the table, but one folder further up.
+    above: Vec<PathBuf>,
 }
 
 impl ImageResolver {
@@ -25,7 +27,7 @@ impl ImageResolver {
             if !real.is_dir() {
                 return Err(Error::invalid(root.display().to_string(), "a file", "the folder of the images"));
             }
-            return Ok(Self { roots: vec![(root.to_path_buf(), real)] });
+            return Ok(Self { roots: vec![(root.to_path_buf(), real)], above: Vec::new() });
         }
         let beside = match table.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -35,12 +37,16 @@ impl ImageResolver {
         let names = || also.iter().chain(&USUAL);
         let mut candidates: Vec<PathBuf> = names().map(|name| beside.join(name)).collect();
         candidates.push(beside);
-        if let Some(above) = above {
-            candidates.extend(names().map(|name| above.join(name)));
-        }
+        let above: Vec<PathBuf> = above.iter().flat_map(|above| names().map(|name| above.join(name))).collect();
+        candidates.extend(above.iter().cloned());
         candidates.retain(|folder| folder.is_dir());
         let roots = candidates.into_iter().filter_map(|root| Some((root.clone(), root.canonicalize().ok()?))).collect();
-        Ok(Self { roots })
+        Ok(Self { roots, above })
+    }
+
+    /// The folder one further up that an image was found in.
+    pub fn above(&self, image: &Path) -> Option<&Path> {
+        self.above.iter().find(|folder| image.starts_with(folder)).map(PathBuf::as_path)
     }
 
     /// The file that one of `names`, tried in order in each root, stands for.

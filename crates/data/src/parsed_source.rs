@@ -136,7 +136,7 @@ impl ParsedSource {
         let none_given = kept.iter().all(|(record, _)| record.split.is_none());
         let split_by = match options.split_by {
             Some(split_by) => split_by,
-            None if none_given => SplitBy::DEFAULT,
+            None if none_given => options.split_rest_by.unwrap_or(SplitBy::DEFAULT),
             None => return Ok(self.keep_given_splits(kept)),
         };
         let split = |(mut record, _): Kept| match split_by {

@@ -1,6 +1,7 @@
 //! [`RecordBuilder`]: gathers a table's rows, of which many name the same image, into one record an image.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -134,13 +135,31 @@ impl<'a> RecordBuilder<'a> {
 
     /// Everything gathered; `seen` says what the file holds.
     pub fn finish(mut self, seen: String) -> ParsedSource {
-        for (name, reason, captions) in self.unusable {
+        for (name, reason, captions) in self.unusable.drain(..) {
             self.parsed.account.drop(name, format!("{reason} ({})", gxn_base::words::counted(captions, "caption")));
         }
         self.parsed.account.exclude_restval(self.restval.len());
         let mut at = 0..;
         self.parsed.records.retain(|_| at.next().is_none_or(|at| !self.contradicted.contains(&at)));
         self.parsed.account.found.push(seen);
+        self.warn_of_neighbours();
         self.parsed
+    }
+
+    /// Where most images lie beside the table, a few from the folder above may be others of the same name.
+    fn warn_of_neighbours(&mut self) {
+        let folder = |record: &Record| match &record.source {
+            ImageSource::File(path) => self.resolver.above(path),
+            _ => None,
+        };
+        let neighbours: Vec<&Path> = self.parsed.records.iter().filter_map(folder).collect();
+        if let Some(first) = neighbours.first()
+            && neighbours.len() < self.parsed.records.len()
+        {
+            let images = gxn_base::words::counted(neighbours.len(), "image");
+            let text =
+                format!("{images} found one folder further up, in {}, and not beside the table", first.display());
+            self.parsed.account.warn(text);
+        }
     }
 }

@@ -174,10 +174,32 @@ pub(super) fn read_table(path: &Path, text: &str, header: Header, options: &Sour
             }
         }
     }
-    Ok(builder.finish(gxn_base::words::counted(count, "row")))
+    Ok(builder.finish(gxn_base::words::counted(count, "row") + &header.choice()))
 }
 
 impl Header {
+    /// Which columns were chosen among several that could be meant; empty where there was no choice.
+    fn choice(&self) -> String {
+        let others = |usual: &[&str]| -> Vec<String> {
+            let known = |name: &&String| usual.iter().any(|usual| name.eq_ignore_ascii_case(usual));
+            let own = [&self.names[self.image], &self.names[self.caption]];
+            let others = self.names.iter().filter(known).filter(|name| !own.contains(name));
+            others.map(|name| format!("`{name}`")).collect()
+        };
+        let mut text = String::new();
+        for (what, chosen, usual, flag) in [
+            ("images", self.image, &IMAGE[..], "--csv-img-key"),
+            ("captions", self.caption, &CAPTION[..], "--csv-caption-key"),
+        ] {
+            let others = others(usual);
+            if !others.is_empty() {
+                let others = others.join(", ");
+                text += &format!("; {what} from `{}` and not from {others} ({flag} takes another)", self.names[chosen]);
+            }
+        }
+        text
+    }
+
     /// What a row says of an image, or why it says nothing.
     fn parse(&self, cells: &TableRow<'_>) -> std::result::Result<Row, String> {
         let width = self.names.len();

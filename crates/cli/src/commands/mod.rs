@@ -75,15 +75,21 @@ pub fn report_dropped(dropped: &[Dropped]) {
     name_dropped(dropped, NAMED);
 }
 
-/// Opens the data for a model: split as in its training, unless the command line says otherwise. Another split could
-/// hold images that the model was trained on.
+/// Opens the data for a model, unless the command line says how to split them: those that it was trained on as in its training,
+/// others by their own splits, or by the rule of its training where they have none. Another split could hold images that the model
+/// was trained on.
 pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Result<Dataset> {
-    let mut options = options.clone();
-    if let (None, Some(rule)) = (options.split_by, encoder.config().data.options.split_by) {
+    let (None, Some(rule)) = (options.split_by, encoder.config().data.options.split_by) else {
+        return open_dataset(source, options);
+    };
+    let as_in_training = SourceOptions { split_by: Some(rule), ..options.clone() };
+    let is_trained_on = |data: &Dataset| encoder.trained().is_ok_and(|it| it.card().data_sha == data.hash());
+    if Dataset::open(source, &as_in_training).is_ok_and(|data| is_trained_on(&data)) {
         eprintln!("split by {rule}, as in training");
-        options.split_by = Some(rule);
+        return open_dataset(source, &as_in_training);
     }
-    open_dataset(source, &options)
+    let others = SourceOptions { split_rest_by: Some(rule), ..options.clone() };
+    open_dataset(source, &others)
 }
 
 /// Counts what was left out and names the first `named`.
