@@ -93,6 +93,11 @@ fn of_model(args: &EvaluateArgs, protocol: Protocol, model: &Path, source: &Path
         bail!("--rerank counts an image's own captions alone as right; leave out --relevance {}", args.relevance);
     }
     args.rerank_weight.map_or(Ok(()), check_rerank_weight)?;
+    if args.rerank.is_some() && args.rerank_weight.is_none() && split_of(&args.split) == Split::Test {
+        eprintln!(
+            "warning: the weight is chosen on test, which flatters; choose it on val and give it with --rerank-weight"
+        );
+    }
     let labels = args.object_labels.as_deref().map(ObjectLabels::read).transpose()?;
     machine_line(args.device.device)?;
     stop_flag()?;

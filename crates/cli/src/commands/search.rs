@@ -34,6 +34,9 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
             eprintln!("note: {word} is taken as words, though there is a file of that name");
         }
     }
+    for word in words.iter().filter(|word| word.contains('/') && !is_image_path(word) && !Path::new(word).exists()) {
+        eprintln!("note: {word} is taken as words: there is no such file or folder");
+    }
     let query = query(words, args)?;
     let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let index = match &args.index {

@@ -54,6 +54,9 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode> {
         stop_flag()?;
         let reporter = Reporter::new();
         let trainer = Trainer::resume_with(&run, &options, &features, &reporter)?;
+        if trainer.is_over() {
+            eprintln!("all epochs are done; to train further: gxn train RECIPE --init-from {}", run.display());
+        }
         return report_outcome(trained(trainer, args, &reporter), &run, &reporter);
     }
     let text = args.config.as_deref().map(config_text).transpose()?;

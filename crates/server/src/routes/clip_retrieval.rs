@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::percent_encoded;
 use super::query::{Encoded, base64_bytes, check_text, image_bytes};
+use super::search::shown_path;
 use crate::app::App;
 use crate::extract::UntypedBody;
 use crate::problem::{Answer, Problem};
@@ -77,6 +78,7 @@ pub(crate) async fn knn_service(
             .with_remedy("send the image itself: nothing is fetched from elsewhere"));
     }
     let retriever = library.retriever();
+    let shows_paths = app.options().listen.ip().is_loopback();
     // Refused before anything is encoded.
     folder(&retriever)?;
     if let Some(vector) = request.embedding_input {
@@ -88,7 +90,7 @@ pub(crate) async fn knn_service(
             let hits = retriever.index().search(&[part], &SearchOptions::new(target, top))?;
             let hit = |hit: gxn_index::Hit| {
                 let (caption, image) = hit.caption.map_or((String::new(), hit.id), |c| (c.text, c.image_id));
-                knn_hit(&retriever, hit.score, caption, &image, hit.path)
+                knn_hit(&retriever, hit.score, caption, &image, shown_path(&retriever, hit.path, shows_paths))
             };
             hits.into_iter().map(hit).collect::<Answer<_>>().map(Json)
         })
@@ -114,7 +116,8 @@ pub(crate) async fn knn_service(
         let found = retriever.search_by(&encoded.query, &SearchOptions::new(target, top), vector)?;
         let hit = |hit: RankedHit| {
             let image = hit.image_id.unwrap_or(hit.id);
-            knn_hit(&retriever, hit.score, hit.caption.unwrap_or_default(), &image, hit.path)
+            let path = shown_path(&retriever, hit.path, shows_paths);
+            knn_hit(&retriever, hit.score, hit.caption.unwrap_or_default(), &image, path)
         };
         found.hits.into_iter().map(hit).collect::<Answer<_>>().map(Json)
     })

@@ -362,11 +362,16 @@ fn offset_of(cursor: &str) -> Answer<usize> {
         .ok_or_else(|| Problem::invalid("the cursor: found another text, expected the cursor of the page before"))
 }
 
-fn hit(retriever: &Retriever, group: Vec<RankedHit>, shows_paths: bool) -> Answer<SearchHit> {
-    let shown = |path: String| match retriever.root().filter(|_| !shows_paths) {
+/// A path as a client sees it: from the index's folder, unless `shows_paths`, which is for clients of this machine.
+pub(super) fn shown_path(retriever: &Retriever, path: String, shows_paths: bool) -> String {
+    match retriever.root().filter(|_| !shows_paths) {
         Some(root) => path.strip_prefix(&format!("{}/", root.display())).map_or(path.clone(), str::to_owned),
         None => path,
-    };
+    }
+}
+
+fn hit(retriever: &Retriever, group: Vec<RankedHit>, shows_paths: bool) -> Answer<SearchHit> {
+    let shown = |path| shown_path(retriever, path, shows_paths);
     let mut hits = group.into_iter();
     let Some(first) = hits.next() else { return Err(Problem::internal("an empty group of hits")) };
     let image_id = first.image_id.unwrap_or_else(|| first.id.clone());

@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gxn_server::ServeOptions;
 use serde_json::{Value, json};
 
-use crate::fixture::{got, ids, patch, post, posted, problem, send, tiny, uri};
+use crate::fixture::{got, ids, options, patch, post, posted, problem, send, tiny, uri, warm};
 
 fn vector(entry: &Value) -> Vec<f32> {
     entry["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32).collect()
@@ -95,6 +96,11 @@ async fn clip_retrievals_client_finds_its_routes() {
     let known = posted(&app, "/metadata", json!({"ids": [hits[1]["id"], hits[0]["id"]], "indice_name": "joint"})).await;
     assert_eq!((&known[0]["id"], &known[1]["id"]), (&hits[1]["id"], &hits[0]["id"]));
     assert!(known[0]["metadata"]["caption"].is_string() && known[0]["metadata"]["split"].is_string());
+    // Where the images lie is this machine's own affair.
+    let beyond = warm(ServeOptions { listen: "0.0.0.0:1".parse().unwrap(), insecure: true, ..options() });
+    let elsewhere = posted(&beyond, "/knn-service", json!({"text": "a red patch"})).await;
+    assert!(hits[0]["image_path"].as_str().unwrap().starts_with('/'));
+    assert!(elsewhere[0]["image_path"].as_str().unwrap().starts_with("images/"), "{elsewhere}");
     // Its client names no content type.
     let untyped = Request::post("/knn-service").body(Body::from(r#"{"text": "red", "num_images": 1}"#)).unwrap();
     assert_eq!(send(&app, untyped).await.json().as_array().unwrap().len(), 1);
