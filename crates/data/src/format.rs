@@ -88,7 +88,12 @@ impl Format {
         }
         match conceptual::Columns::find(path, &text)? {
             Some(columns) => Ok(Self::Headerless(text, columns)),
-            None => Err(unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()))),
+            None => {
+                let error = unknown(format!("text beginning {:?}", first.chars().take(60).collect::<String>()));
+                let is_table =
+                    path.extension().is_some_and(|end| ["csv", "tsv"].iter().any(|it| end.eq_ignore_ascii_case(it)));
+                Err(if is_table { error.with_remedy(Remedy::NameColumns) } else { error })
+            }
         }
     }
 
