@@ -41,6 +41,7 @@ fn a_calibrated_model_says_how_relevant_hits_are() {
 
     // Each caption stands under a third of the images: with equal captions as answers, these are three queries.
     let kept = works(["calibrate", text(&model), text(&table), "--relevance", "own"]);
+    assert_eq!(works(["info", text(&model), "--format", "json"]).json()["calibrated"], true);
     assert_eq!(kept.stdout.trim(), text(&model.join("relevance.safetensors")));
     let figures = works(["calibrate", text(&model), text(&table), "--measure", "val", "--format", "json"]).json();
     assert_eq!(figures["text_to_image"]["gallery"], 100);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use gxn::encoder::Encoder;
-use gxn::retrieve::{INDEX_FOLDER, IndexPlace, Provenance, SourceKind};
+use gxn::retrieve::{Calibration, INDEX_FOLDER, IndexPlace, Provenance, SourceKind};
 use gxn_index::{Index, IndexMeta, Modality};
 use serde_json::{Value, json};
 
@@ -63,6 +63,7 @@ fn model_facts(folder: &Path) -> Result<Value> {
         "lambda": encoder.lambda(),
         "levels": config.matching.levels,
         "embed_dim": encoder.dim(),
+        "calibrated": Calibration::load(folder, &encoder).is_ok_and(|found| found.is_some()),
         "words": trained.vocabulary().len(),
         "card": trained.card(),
     }))
