@@ -265,5 +265,7 @@ fn from_another_folder() {
     std::fs::rename(&first, &second).unwrap();
     let ran = resume("second/runs/a", &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
+    // The calibration found the data, too.
     assert!(!ran.stderr.contains("the run is complete, but"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("val has fewer than 100 images"), "{}", ran.stderr);
 }

@@ -102,12 +102,12 @@ pub fn convert(
             Ok(out.to_path_buf())
         }
         (_, ImageFiles::Refer) => {
-            let names: Vec<String> = data.images.iter().map(|image| name_from(image, out)).collect::<Result<_>>()?;
-            let table = table(data, format, &names);
             if out.is_file() {
                 return Err(Error::conflict(out.display().to_string(), "a file", "the name of a new one")
                     .with_hint("it may be the data themselves: remove it first, or name another file"));
             }
+            let names: Vec<String> = data.images.iter().map(|image| name_from(image, out)).collect::<Result<_>>()?;
+            let table = table(data, format, &names);
             write_atomically(out, |file| file.write_all(table.as_bytes()))?;
             Ok(out.to_path_buf())
         }

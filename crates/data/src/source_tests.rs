@@ -478,29 +478,3 @@ fn what_cannot_be_read_is_not_known_to_be_gone() {
     let joined = Dataset::open(Path::new(&twice), &SourceOptions::default()).unwrap();
     assert_eq!(joined.account.unread, ["x/b.jpg", "t:x/b.jpg"]);
 }
-
-/// A few images that the folder above has, too, may be others of the same name; if all are there, that is where they are kept.
-#[test]
-fn images_of_a_neighbour_are_named() {
-    let table = "image,caption\na.png,one\nb.png,two\n";
-    let mixed = folder(&[("set/t.csv", table), ("set/a.png", ""), ("photos/b.png", "")]);
-    let data = open(&mixed, "set/t.csv");
-    let warning =
-        data.account.warnings.iter().find(|text| text.contains("1 image found one folder further up")).unwrap();
-    assert!(warning.contains("photos, and not beside the table"), "{warning}");
-    let apart = folder(&[("set/t.csv", table), ("photos/a.png", ""), ("photos/b.png", "")]);
-    assert!(open(&apart, "set/t.csv").account.warnings.iter().all(|text| !text.contains("further up")));
-}
-
-/// Where several columns could be meant, the account says which one is read.
-#[test]
-fn the_choice_of_a_column_is_named() {
-    let several = folder(&[("t.csv", "image,title,caption\na.png,Product 0,a red shoe\n"), ("a.png", "")]);
-    let found = open(&several, "t.csv").account.found.join("\n");
-    assert!(
-        found.contains("captions from `title` and not from `caption` (--csv-caption-key takes another)"),
-        "{found}"
-    );
-    let one = folder(&[("t.csv", "image,caption\na.png,a red shoe\n"), ("a.png", "")]);
-    assert_eq!(open(&one, "t.csv").account.found, ["1 row"]);
-}

@@ -97,6 +97,11 @@ impl ServeOptions {
         }
     }
 
+    /// Whether clients are told where files lie: only where all are on this machine.
+    pub(crate) fn shows_paths(&self) -> bool {
+        self.listen.ip().is_loopback()
+    }
+
     /// Refuses to listen beyond this machine without a key, unless that is asked for, and an empty key.
     ///
     /// # Errors

@@ -38,7 +38,11 @@ const NAMED: usize = 5;
 
 /// Opens a dataset and reports on stderr what it is and what was left out.
 pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
-    let dataset = Dataset::open(source, options)?;
+    Dataset::open(source, options).map(reported).map_err(Into::into)
+}
+
+/// A dataset, once it is said what it holds.
+fn reported(dataset: Dataset) -> Dataset {
     eprintln!(
         "{}: {} ({}, {})",
         dataset.name,
@@ -47,7 +51,7 @@ pub fn open_dataset(source: &Path, options: &SourceOptions) -> Result<Dataset> {
         counted(dataset.captions.len(), "caption")
     );
     report_account(&dataset.account);
-    Ok(dataset)
+    dataset
 }
 
 /// Prints what reading a dataset left out, what is doubtful, and how images of other formats become usable.
@@ -83,10 +87,11 @@ pub fn open_for(encoder: &Encoder, source: &Path, options: &SourceOptions) -> Re
         return open_dataset(source, options);
     };
     let as_in_training = SourceOptions { split_by: Some(rule), ..options.clone() };
-    let is_trained_on = |data: &Dataset| encoder.trained().is_ok_and(|it| it.card().data_sha == data.hash());
-    if Dataset::open(source, &as_in_training).is_ok_and(|data| is_trained_on(&data)) {
+    if let (Ok(data), Ok(trained)) = (Dataset::open(source, &as_in_training), encoder.trained())
+        && trained.card().data_sha == data.hash()
+    {
         eprintln!("split by {rule}, as in training");
-        return open_dataset(source, &as_in_training);
+        return Ok(reported(data));
     }
     let others = SourceOptions { split_rest_by: Some(rule), ..options.clone() };
     open_dataset(source, &others)

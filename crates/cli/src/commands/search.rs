@@ -27,15 +27,15 @@ pub fn search(args: &SearchArgs) -> Result<ExitCode> {
         Found::default().keep_relevant(least)?;
     }
     let (words, place) = words_and_place(args)?;
-    for word in words.iter().filter(|word| Path::new(word).is_file() && !is_image_path(word)) {
-        if has_image_extension(Path::new(word)) {
+    for word in words.iter().filter(|word| !is_image_path(word)) {
+        let path = Path::new(word);
+        if path.is_file() && has_image_extension(path) {
             eprintln!("note: {word} is taken as words; the image is ./{word}");
-        } else {
+        } else if path.is_file() {
             eprintln!("note: {word} is taken as words, though there is a file of that name");
+        } else if word.contains('/') && !path.exists() {
+            eprintln!("note: {word} is taken as words: there is no such file or folder");
         }
-    }
-    for word in words.iter().filter(|word| word.contains('/') && !is_image_path(word) && !Path::new(word).exists()) {
-        eprintln!("note: {word} is taken as words: there is no such file or folder");
     }
     let query = query(words, args)?;
     let filter = args.filter.as_deref().map(Filter::parse).transpose()?;

@@ -162,15 +162,20 @@ mod tests {
             let captions: Vec<usize> = (0..image_of.len()).collect();
             let distinct = counts.iter().filter(|&&n| n > 0).count();
             let batches = epoch_batches(&captions, &image_of, [batch, per_image], seed, 3);
+            let rounds_of = |n: usize| if per_image == 0 { n.min(1) } else { n.div_ceil(per_image) };
+            let left_in = |round| counts.iter().filter(|&&n| rounds_of(n) > round).count();
             let mut seen = vec![false; captions.len()];
-            for Batch { images, captions, rows } in &batches {
-                prop_assert!(images.len() == batch || distinct <= batch && images.len() > 1 || distinct == 1);
+            for (round, Batch { images, captions, rows }) in batches.iter().enumerate() {
+                prop_assert_eq!(images.len(), if distinct > batch { batch } else { left_in(round) });
                 prop_assert_eq!(images.iter().collect::<std::collections::BTreeSet<_>>().len(), images.len());
                 prop_assert_eq!(captions.len(), rows.len());
                 for (&caption, &row) in captions.iter().zip(rows) {
                     prop_assert_eq!(image_of[caption], images[row]);
                     prop_assert!(!std::mem::replace(&mut seen[caption], true));
                 }
+            }
+            if distinct <= batch {
+                prop_assert!(left_in(batches.len()) <= 1, "{} images wait", left_in(batches.len()));
             }
             if distinct > 0 && distinct <= batch && counts.iter().all(|&n| n == counts[0]) {
                 prop_assert_eq!(batches.len(), if per_image == 0 { 1 } else { counts[0].div_ceil(per_image) });

@@ -78,7 +78,7 @@ pub(crate) async fn knn_service(
             .with_remedy("send the image itself: nothing is fetched from elsewhere"));
     }
     let retriever = library.retriever();
-    let shows_paths = app.options().listen.ip().is_loopback();
+    let shows_paths = app.options().shows_paths();
     // Refused before anything is encoded.
     folder(&retriever)?;
     if let Some(vector) = request.embedding_input {

@@ -38,7 +38,7 @@ pub(crate) struct IndexInfo {
 pub(crate) async fn index(State(app): State<App>) -> Answer<Json<IndexInfo>> {
     let library = app.library()?;
     let (retriever, model) = (library.retriever(), library.model.name.clone());
-    let shows_paths = app.options().listen.ip().is_loopback();
+    let shows_paths = app.options().shows_paths();
     let read_only = app.options().read_only;
     App::blocking(move || {
         let index = retriever.index();

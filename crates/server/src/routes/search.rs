@@ -233,7 +233,7 @@ pub(crate) async fn search(
     let start = Instant::now();
     let library = app.library()?;
     let page = Page::of(&request, app.options().limits.top)?;
-    let shows_paths = app.options().listen.ip().is_loopback();
+    let shows_paths = app.options().shows_paths();
     let mut took = Took { decode: ms(start), ..Took::default() };
     let encoding = Instant::now();
     let encoded = encode(&app, library, request.query).await?;

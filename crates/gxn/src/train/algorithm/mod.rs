@@ -72,20 +72,21 @@ pub(super) struct Step<'a> {
     shared: Option<SharedFeatures>,
 }
 
+impl<'a> Step<'a> {
+    /// A batch before its first update.
+    fn new(batch: &'a Batch, seed: u64, rate: f64) -> Self {
+        let metrics = NamedMetrics::default();
+        Self { batch, seed, rate, reported: (0.0, 0.0), metrics, fakes: None, shared: None }
+    }
+}
+
 impl Trainer {
     /// One batch of Algorithm 1.
     pub(super) fn step(&mut self, batch: &Batch, steps_per_epoch: usize) -> Result<StepReport> {
         let start = Instant::now();
         let t = &self.config.train;
-        let mut step = Step {
-            batch,
-            seed: self.step_seed(self.position.step),
-            rate: learning_rate(t, self.position.step, steps_per_epoch),
-            reported: (0.0, 0.0),
-            metrics: NamedMetrics::default(),
-            fakes: None,
-            shared: None,
-        };
+        let rate = learning_rate(t, self.position.step, steps_per_epoch);
+        let mut step = Step::new(batch, self.step_seed(self.position.step), rate);
         for update in self.updates() {
             match update {
                 Update::Caption => self.update_caption(&mut step)?,

@@ -19,7 +19,6 @@ use crate::imagine::adversarial_loss;
 use crate::look::{Init, Phase, TokenBatch};
 use crate::model::{Generators, Gxn};
 use crate::train::fixture::{tiny_batch, tiny_config, tiny_trainer, trainer_of};
-use crate::train::metrics::NamedMetrics;
 use crate::train::sampler::Batch;
 use crate::train::trainer::Trainer;
 use gxn_data::{END, START, UNKNOWN};
@@ -228,15 +227,7 @@ fn whole_trainer(folder: &std::path::Path) -> Trainer {
 }
 
 fn first_step(batch: &Batch) -> Step<'_> {
-    Step {
-        batch,
-        seed: 11,
-        rate: 1e-2,
-        reported: (0.0, 0.0),
-        metrics: NamedMetrics::default(),
-        fakes: None,
-        shared: None,
-    }
+    Step::new(batch, 11, 1e-2)
 }
 
 /// Parameters and the memory of the optimisers.
