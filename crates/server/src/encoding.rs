@@ -65,7 +65,7 @@ impl Encoding {
             let (reply, answer) = oneshot::channel();
             self.texts.submit(TextJob { text, reply }).map(|()| answer)
         };
-        all(texts.into_iter().map(submit).collect::<Answer<_>>()?).await
+        in_batches(texts, self.texts.capacity().min(TOGETHER[0]), submit).await
     }
 
     /// The embeddings of images, given by the bytes of their files, in their order.
@@ -74,7 +74,7 @@ impl Encoding {
             let (reply, answer) = oneshot::channel();
             self.images.submit(ImageJob { bytes, reply }).map(|()| answer)
         };
-        all(images.into_iter().map(submit).collect::<Answer<_>>()?).await
+        in_batches(images, self.images.capacity().min(TOGETHER[1]), submit).await
     }
 
     /// What `work` makes of the model, one piece of work after the other.
@@ -93,6 +93,21 @@ impl Encoding {
     pub fn waiting(&self) -> [(&'static str, usize); 3] {
         [("texts", self.texts.waiting()), ("images", self.images.waiting()), ("generation", self.other.waiting())]
     }
+}
+
+/// The answers to items that are submitted `size` at a time, in their order: one request alone never fills a queue.
+async fn in_batches<I, T>(
+    items: Vec<I>,
+    size: usize,
+    submit: impl Fn(I) -> Answer<oneshot::Receiver<Result<T>>>,
+) -> Answer<Vec<T>> {
+    let mut found = Vec::with_capacity(items.len());
+    let mut items = items.into_iter();
+    while items.len() > 0 {
+        let batch = items.by_ref().take(size).map(&submit).collect::<Answer<_>>()?;
+        found.extend(all(batch).await?);
+    }
+    Ok(found)
 }
 
 async fn all<T>(answers: Vec<oneshot::Receiver<Result<T>>>) -> Answer<Vec<T>> {

@@ -51,7 +51,7 @@ impl<J: Send + 'static> Lane<J> {
             .name(format!("gxn-{name}"))
             .spawn(run)
             .map_err(|error| Error::io("cannot start a thread for", name.as_ref(), error))?;
-        Ok(Self { name, queue, waiting, capacity })
+        Ok(Self { name, queue, waiting, capacity: capacity.max(1) })
     }
 
     /// Puts a job into the queue.
@@ -66,6 +66,11 @@ impl<J: Send + 'static> Lane<J> {
                 TrySendError::Closed(_) => Problem::internal(format!("the thread of {} has ended", self.name)),
             }
         })
+    }
+
+    /// Jobs that can wait; at least 1.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Jobs that wait.
