@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::fixture::{command, copy, cosine, data, gxn_in, paper, patch, text, works};
+use crate::fixture::{command, copy, cosine, data, gxn, gxn_in, paper, patch, text, works};
 use crate::snapshots::{refused, seen};
 
 /// A folder with the tiny dataset's images, its index made with the paper run.
@@ -250,6 +250,27 @@ fn captions_of_a_dataset_follow_their_file() {
     works(["index", "verify", text(&index)]);
 }
 
+/// A caption without a word would answer any query; a column may have the name of a field that every image has.
+#[test]
+fn captions_without_a_word_are_left_out_and_hidden_columns_named() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data().parent().unwrap().join("images"), &folder.path().join("images"));
+    let (table, index) = (folder.path().join("captions.csv"), folder.path().join("index"));
+    let rows = "red_0.png,a red patch,XL\nred_0.png,👍,XL\nblue_0.png,something blue,S\n";
+    std::fs::write(&table, format!("image,caption,size\n{rows}")).unwrap();
+    let (images, model) = (folder.path().join("images"), &paper().folder);
+    let args = ["index", text(&table), "--images", text(&images), "--index", text(&index), "--model", text(model)];
+    let said = works(args).stderr;
+    assert!(said.contains("2 images") && said.contains("2 captions"), "{said}");
+    assert!(said.contains("left out, as there is no word in them: 1 caption: red_0.png#1"), "{said}");
+    assert!(said.contains("--where reaches the columns as meta.size\n"), "{said}");
+    let found = works(["search", "red", "--index", text(&index), "--where", "meta.size=XL", "-f"]).stdout;
+    assert!(found.ends_with("red_0.png\n") && found.lines().count() == 1, "{found}");
+    let texts = works(["search", "red", "--index", text(&index), "--target", "text", "--format", "jsonl"]).json_lines();
+    assert_eq!(texts.len(), 2);
+    assert!(works(args).stderr.contains("2 unchanged"));
+}
+
 /// Two shards merged hold, and find, what one index of everything does.
 #[test]
 fn shards_become_one_index() {
@@ -307,6 +328,8 @@ fn an_index_is_exported_verified_and_compacted() {
     works(["index", text(data()), "--model", text(&paper().folder), "--index", text(&index)]);
     let out = folder.path().join("out");
     works(["index", "export", text(&index), "-o", text(&out)]);
+    // A second one would be mixed with what the first one left.
+    assert!(gxn(["index", "export", text(&index), "-o", text(&out)]).stderr.contains("an empty or a new folder"));
     let lines = |path: &str| -> Vec<serde_json::Value> {
         let file = std::fs::read_to_string(out.join(path)).unwrap();
         file.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -322,6 +345,8 @@ fn an_index_is_exported_verified_and_compacted() {
     // The values are those that the model gives, as halves keep them, and each row is its item's.
     let encoded = folder.path().join("encoded");
     works(["encode", text(&paper().folder), text(data()), "-o", text(&encoded)]);
+    let again = gxn(["encode", text(&paper().folder), text(data()), "-o", text(&encoded)]).stderr;
+    assert!(again.contains("an empty or a new folder") && !again.contains("encoded 24"), "refused at once: {again}");
     let facts: serde_json::Value =
         serde_json::from_slice(&std::fs::read(encoded.join("metadata.json")).unwrap()).unwrap();
     let ids =

@@ -226,7 +226,7 @@ fn filters_let_pass_what_they_say() {
     // A field that no image has is reported; nothing equals it.
     let misspelt = gxn(["search", "red", "--index", text(index()), "--where", "widht>=32 or camera=x"]);
     assert_eq!((misspelt.code, misspelt.stdout.as_str()), (3, ""));
-    let said = "note: no image of the index has camera, widht; all have id path folder name";
+    let said = "note: no image of the index has camera, widht; the columns of your data are imgid, split; all images have id path folder name";
     assert!(misspelt.stderr.contains(said), "{}", misspelt.stderr);
     assert_eq!(search(&["red", "--where", "imgid=3"]).stderr, "");
     refused!(["search", "red", "--index", text(index()), "--where", "width>="]);

@@ -48,6 +48,14 @@ pub trait VectorStore: Debug + Send + Sync {
     /// If a comparison makes no sense, or the store cannot be read.
     fn unknown_fields(&self, target: Modality, filter: &Filter) -> Result<Vec<String>>;
 
+    /// [`Index::columns`], as far as they are known.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn columns(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// The image with this id, if there is one.
     ///
     /// # Errors
@@ -214,6 +222,10 @@ impl VectorStore for Index {
 
     fn unknown_fields(&self, target: Modality, filter: &Filter) -> Result<Vec<String>> {
         self.unknown_fields(target, filter)
+    }
+
+    fn columns(&self) -> Result<Vec<String>> {
+        self.columns()
     }
 
     fn image_of_id(&self, id: &str) -> Result<Option<ImageItem>> {

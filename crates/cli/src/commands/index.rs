@@ -158,6 +158,17 @@ pub fn print_report(report: &IndexReport) {
             printable(&first)
         );
     }
+    if !report.wordless.is_empty() {
+        let captions = counted(report.wordless.len(), "caption");
+        eprintln!("left out, as there is no word in them: {captions}: {}", printable(&first_few(&report.wordless)));
+    }
+    if !report.hidden_columns.is_empty() {
+        let reached: Vec<String> = report.hidden_columns.iter().map(|name| format!("meta.{name}")).collect();
+        eprintln!(
+            "note: images have fields of the same names as columns of your data: --where reaches the columns as {}",
+            printable(&reached.join(", "))
+        );
+    }
     // No other command names the images of a folder.
     name_dropped(&report.dropped, usize::MAX);
     hint_at_decoding(report.undecoded);

@@ -99,7 +99,11 @@ fn note(found: &Found) {
         eprintln!("note: left out, as there is no word in it: {}", list(&found.without_words));
     }
     if !found.unknown_fields.is_empty() {
-        eprintln!("note: no image of the index has {}; all have {FIELDS}", list(&found.unknown_fields));
+        let columns = match found.columns.as_slice() {
+            [] => String::new(),
+            columns => format!(" the columns of your data are {};", printable(&columns.join(", "))),
+        };
+        eprintln!("note: no image of the index has {};{columns} all images have {FIELDS}", list(&found.unknown_fields));
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Found {
     pub probably_none: bool,
     /// Fields of the filter that no item has, misspelt perhaps: nothing is equal to them.
     pub unknown_fields: Vec<String>,
+    /// Where fields are unknown: the columns that images of the index have instead, in alphabetical order.
+    pub columns: Vec<String>,
     /// Words of the query that were not among the training captions', each once: to the model all mean the same.
     pub unknown_words: Vec<String>,
     /// Texts of the query without any word, such as `?!`: they are left out, as they would find anything.

@@ -1,11 +1,12 @@
 //! Images and captions → an index: only what is new or changed is encoded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, read_limited};
+use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, read_limited, tokenize};
+use gxn_index::filter::is_of_image;
 use gxn_index::{CaptionItem, Change, DamagedItems, Modality, VectorStore, VectorStoreWriter};
 use rayon::prelude::*;
 
@@ -55,7 +56,10 @@ impl<'a> Indexer<'a> {
         progress: &'a dyn Progress,
     ) -> Self {
         let (dropped, without_path) = (found.dropped.clone(), found.without_path.clone());
-        let report = IndexReport { dropped, without_path, undecoded: found.undecoded, ..IndexReport::default() };
+        let names: BTreeSet<&String> = found.images.iter().flat_map(|image| image.meta.keys()).collect();
+        let hidden_columns = names.into_iter().filter(|name| is_of_image(name)).cloned().collect();
+        let undecoded = found.undecoded;
+        let report = IndexReport { dropped, without_path, undecoded, hidden_columns, ..IndexReport::default() };
         let (committed, linked) = (Instant::now(), HashSet::new());
         let (limits, reread, damaged) = (options.limits(), options.reread, DamagedItems::default());
         Self { encoder, writer, found, dataset, limits, reread, damaged, progress, report, committed, linked }
@@ -262,6 +266,11 @@ impl<'a> Indexer<'a> {
             if !is_held {
                 continue;
             }
+            if tokenize(&caption.text).is_empty() {
+                // A query of it is refused, too: its embedding would be chance.
+                self.report.wordless.push(caption.id.clone());
+                continue;
+            }
             let item =
                 CaptionItem { id: caption.id.clone(), image_id: image_id.to_string(), text: caption.text.clone() };
             let is_known = !self.damaged.captions.contains(&item.id)
@@ -320,7 +329,9 @@ impl<'a> Indexer<'a> {
         }
         self.report.dropped.extend(empty.dropped());
         let captions = self.dataset.map_or(&[][..], |data| &data.captions[..]);
-        let wanted: HashSet<&str> = captions.iter().map(|caption| caption.id.as_str()).collect();
+        let wordless: HashSet<&String> = self.report.wordless.iter().collect();
+        let wanted = captions.iter().filter(|caption| !wordless.contains(&caption.id));
+        let wanted: HashSet<&str> = wanted.map(|caption| caption.id.as_str()).collect();
         let kept: HashSet<&str> = self.report.kept.iter().map(String::as_str).collect();
         for id in self.writer.ids(Modality::Text)? {
             if wanted.contains(id.as_str()) {

@@ -33,6 +33,10 @@ pub struct IndexReport {
     /// Ids of images that stay as they were, because nothing could be seen where they were: a folder that cannot be read,
     /// a link to a disk that is not there.
     pub kept: Vec<String>,
+    /// Ids of captions without any word, such as `!`: they are left out, as they would answer any query.
+    pub wordless: Vec<String>,
+    /// Columns of the dataset that have the name of a field of every image, such as `size`: filters reach them as `meta.size`.
+    pub hidden_columns: Vec<String>,
     /// Captions that were encoded.
     pub captions_encoded: usize,
     /// Captions that were deleted.

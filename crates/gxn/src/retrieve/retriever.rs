@@ -206,11 +206,13 @@ impl Retriever {
         if self.index.folder().is_some() {
             require_captions()?;
         }
+        let unknown_fields = match options.filter {
+            Some(filter) => self.index.unknown_fields(target, filter)?,
+            None => Vec::new(),
+        };
         let mut found = Found {
-            unknown_fields: match options.filter {
-                Some(filter) => self.index.unknown_fields(target, filter)?,
-                None => Vec::new(),
-            },
+            columns: if unknown_fields.is_empty() { Vec::new() } else { self.index.columns()? },
+            unknown_fields,
             unknown_words: self.encoder.unknown_words(query.texts()),
             without_words: query.texts().filter(|text| tokenize(text).is_empty()).map(str::to_owned).collect(),
             ..Found::default()

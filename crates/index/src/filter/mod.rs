@@ -23,6 +23,8 @@ mod glob;
 mod parse;
 mod value;
 
+pub use value::is_of_image;
+
 use crate::item::{CaptionItem, ImageItem};
 use glob::Glob;
 use gxn_base::unicode::composed;

@@ -67,7 +67,10 @@ fn equals(found: &Value, wanted: &str, is_time: bool) -> bool {
     match found {
         Value::Array(elements) => elements.iter().any(|element| equals(element, wanted, is_time)),
         Value::Bool(is) => wanted == is.to_string(),
-        Value::String(text) => text == wanted,
+        Value::String(text) => {
+            let whole = |text: &str| text.parse::<i32>().ok().filter(|number| number.to_string() == text);
+            text == wanted || whole(text.strip_suffix(".0").unwrap_or(text)).is_some_and(|n| Some(n) == whole(wanted))
+        }
         other => order(other, wanted, is_time) == Some(Ordering::Equal),
     }
 }

@@ -328,6 +328,28 @@ fn names_that_read_alike_are_equal() {
     }
 }
 
+/// Tables hold whole numbers as `2024.0`, too, and names that look like numbers.
+#[test]
+fn columns_of_numbers_are_equal_as_numbers_and_names_as_they_are_written() {
+    let passes = |held: &str, filter: &str| {
+        let meta = json!({ "own": held }).as_object().unwrap().clone();
+        Filter::parse(filter).unwrap().passes_image(&ImageItem { meta, ..Default::default() })
+    };
+    for (held, filter) in [("2024.0", "own=2024"), ("2024", "own=2024.00"), ("-3.50", "own=-3.5"), ("0", "own=0.0")] {
+        assert!(passes(held, filter) && !passes(held, &filter.replace('=', "!=")), "{held} {filter}");
+    }
+    for (held, filter) in [
+        ("007", "own=7"),
+        ("1e3", "own=1000"),
+        ("12345678901234567", "own=12345678901234568"),
+        ("1.2.0", "own=1.2"),
+        ("v2.0", "own=v2"),
+        ("2024.5", "own=2024"),
+    ] {
+        assert!(!passes(held, filter), "{held} {filter}");
+    }
+}
+
 #[test]
 fn columns_are_what_is_not_known_beforehand() {
     let filter = Filter::parse("widht>=1000 and (camera=x or not image.width=3) and text=dog and camera=y").unwrap();

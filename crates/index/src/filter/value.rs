@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
+/// f64 tells all numbers of so many digits apart.
+const MOST_DIGITS: usize = 15;
 
 /// The content of a field.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +56,8 @@ pub(super) fn is_of_caption(name: &str) -> bool {
     ["id", "image_id", "text"].contains(&name)
 }
 
-/// True if the field is one of every image, though its value may not be known.
-pub(super) fn is_of_image(name: &str) -> bool {
+/// True if a field of this name is one of every image, though its value may not be known.
+pub fn is_of_image(name: &str) -> bool {
     let own = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
     own.contains(&name.strip_prefix("image.").unwrap_or(name))
 }
@@ -142,7 +144,7 @@ impl<'a> Field<'a> {
             Self::Json(Value::Array(elements)) => elements.iter().any(|element| Self::Json(element).equals(with)),
             Self::Json(Value::Bool(is)) => with.plain == if *is { "true" } else { "false" },
             Self::Text(text) => with.glob.fits(&composed(text)),
-            Self::Json(Value::String(text)) => with.glob.fits(&composed(text)),
+            Self::Json(Value::String(text)) => with.glob.fits(&composed(text)) || is_same_number(text, &with.value),
             other => other.order(with).is_some_and(Ordering::is_eq),
         }
     }
@@ -158,6 +160,20 @@ impl<'a> Field<'a> {
             Self::Missing | Self::Json(_) => None,
         }
     }
+}
+
+/// Whether both are decimal numbers, and equal: tables hold `2024.0` for 2024. What has leading zeros or more digits than f64
+/// holds is a name.
+fn is_same_number(a: &str, b: &str) -> bool {
+    let number = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let has_leading_zero = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+        let is_plain = digits.starts_with(|first: char| first.is_ascii_digit())
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            && digits.len() <= MOST_DIGITS;
+        if is_plain && !has_leading_zero { text.parse::<f64>().ok() } else { None }
+    };
+    matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
 }
 
 /// Texts that are numbers compare as such.

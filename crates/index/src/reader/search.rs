@@ -14,7 +14,7 @@ use crate::space::Space;
 use crate::top_k::{Scored, TopK};
 use gxn_base::{Error, Modality, Result};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,6 +101,21 @@ impl Index {
             }
         }
         Ok(unknown)
+    }
+
+    /// The columns that images have beside the built-in fields, in alphabetical order.
+    ///
+    /// # Errors
+    /// If an item is damaged.
+    pub fn columns(&self) -> Result<Vec<String>> {
+        let columns = |rows: Range<u64>| -> Result<BTreeSet<String>> {
+            let items = self.catalogue.items_in(Modality::Image, rows)?;
+            let images: Vec<ImageItem> = items.iter().map(|item| self.catalogue.parse(item)).collect::<Result<_>>()?;
+            Ok(images.into_iter().flat_map(|image| image.meta).map(|(name, _)| name).collect())
+        };
+        let batches: Vec<BTreeSet<String>> =
+            self.batches(Modality::Image).into_par_iter().map(columns).collect::<Result<_>>()?;
+        Ok(batches.into_iter().flatten().collect::<BTreeSet<String>>().into_iter().collect())
     }
 
     /// The widest kind of what images have under the name of `field`; unless `all` are to be seen, the first that is found.
