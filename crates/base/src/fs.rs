@@ -66,6 +66,23 @@ pub fn check_output(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a path that [`build_folder_atomically`] cannot build, before long work.
+///
+/// # Errors
+/// When it is a file, or a folder that holds anything.
+pub fn check_new_folder(path: &Path) -> Result<()> {
+    let is_empty = match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::io("cannot write", path, error)),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    Err(Error::conflict(path.display().to_string(), "files", "an empty or a new folder")
+        .with_hint("name another folder, or remove this one"))
+}
+
 /// Lets `fill` build a folder under a temporary name beside `path` and renames it to `path`, which must not exist or be
 /// an empty folder.
 ///
@@ -73,16 +90,7 @@ pub fn check_output(path: &Path) -> Result<()> {
 /// When anything fails; then nothing is left behind.
 pub fn build_folder_atomically(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let fail = |error| Error::io("cannot write", path, error);
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                return Err(Error::conflict(path.display().to_string(), "files", "an empty or a new folder")
-                    .with_hint("name another folder, or remove this one"));
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fail(error)),
-    }
+    check_new_folder(path)?;
     let parent = folder_of(path);
     std::fs::create_dir_all(parent).map_err(fail)?;
     let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(parent).map_err(fail)?;

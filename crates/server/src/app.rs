@@ -1,6 +1,7 @@
 //! [`App`]: what requests share, and the routes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -23,6 +24,9 @@ use crate::routes::{
 };
 use crate::thumbs::Thumbs;
 
+/// The model of an index that cannot be opened is tried again after this time.
+const REOPEN_AFTER: Duration = Duration::from_secs(30);
+
 /// What all requests share. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App(Arc<Shared>);
@@ -30,7 +34,9 @@ pub struct App(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     options: ServeOptions,
-    library: OnceLock<Library>,
+    library: RwLock<Option<Arc<Library>>>,
+    /// When the model of an index that changed hands was last tried.
+    reopened: Mutex<Option<Instant>>,
     metrics: Metrics,
     thumbs: Thumbs,
     jobs: Jobs,
@@ -51,10 +57,22 @@ impl App {
         options.check()?;
         let requests = Arc::new(Semaphore::new(options.limits.requests));
         let streams = Arc::new(Semaphore::new(options.limits.streams));
-        let (library, metrics, thumbs) = (OnceLock::new(), Metrics::new()?, Thumbs::default());
+        let (library, reopened) = (RwLock::new(None), Mutex::new(None));
+        let (metrics, thumbs) = (Metrics::new()?, Thumbs::default());
         let (jobs, account) = (Jobs::start(options.limits.queue)?, OnceCell::new());
         let stop = watch::Sender::new(false);
-        Ok(Self(Arc::new(Shared { options, library, metrics, thumbs, jobs, account, requests, streams, stop })))
+        Ok(Self(Arc::new(Shared {
+            options,
+            library,
+            reopened,
+            metrics,
+            thumbs,
+            jobs,
+            account,
+            requests,
+            streams,
+            stop,
+        })))
     }
 
     /// Opens model and index; returns the number of images.
@@ -64,8 +82,7 @@ impl App {
     pub fn warm_up(&self) -> Result<usize> {
         let library = Library::open(&self.0.options)?;
         let images = library.retriever().index().count(gxn_index::Modality::Image);
-        // Of two that race, the first serves.
-        let _ = self.0.library.set(library);
+        *self.0.library.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(library));
         Ok(images)
     }
 
@@ -157,8 +174,27 @@ impl App {
     }
 
     /// Model and index, once they are warm.
-    pub(crate) fn library(&self) -> Answer<&Library> {
-        self.0.library.get().ok_or_else(|| Problem::busy("model and index are being opened"))
+    pub(crate) fn library(&self) -> Answer<Arc<Library>> {
+        let library = self.0.library.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let library = library.ok_or_else(|| Problem::busy("model and index are being opened"))?;
+        if library.is_outdated() {
+            self.reopen();
+        }
+        Ok(library)
+    }
+
+    /// Opens model and index again in the background: another model has made the index since. The former ones serve meanwhile.
+    fn reopen(&self) {
+        let mut last = self.0.reopened.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < REOPEN_AFTER) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let app = self.clone();
+        tokio::task::spawn_blocking(move || match app.warm_up() {
+            Ok(images) => tracing::info!(images, "the index has another model now, which serves"),
+            Err(error) => tracing::warn!(error = error.in_full(), "model and index cannot be opened again"),
+        });
     }
 
     /// Does what blocks, away from the threads that answer.

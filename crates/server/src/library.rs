@@ -1,6 +1,7 @@
 //! [`Library`]: the model and the index that are served.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::UNIX_EPOCH;
 
@@ -18,6 +19,8 @@ pub(crate) struct Library {
     current: RwLock<Arc<Retriever>>,
     /// Held by the one who opens the index again.
     refreshing: Mutex<()>,
+    /// The index was changed and cannot be opened with this model.
+    is_outdated: AtomicBool,
     pub encoding: Encoding,
     pub model: Model,
 }
@@ -46,7 +49,14 @@ impl Library {
             encoder.encode_text("a")?;
         }
         let (current, refreshing) = (RwLock::new(Arc::new(retriever)), Mutex::new(()));
-        Ok(Self { current, refreshing, encoding, model })
+        Ok(Self { current, refreshing, is_outdated: AtomicBool::new(false), encoding, model })
+    }
+
+    /// Whether the index was changed and cannot be opened with this model: another one made it, or it is damaged. What it was
+    /// before is served.
+    pub fn is_outdated(&self) -> bool {
+        self.retriever();
+        self.is_outdated.load(Ordering::Relaxed)
     }
 
     /// The index as it is now. One that cannot be opened at the moment is served as it was.
@@ -59,6 +69,7 @@ impl Library {
         let Ok(_refreshing) = self.refreshing.try_lock() else { return current };
         match current.refreshed() {
             Ok(Some(refreshed)) => {
+                self.is_outdated.store(false, Ordering::Relaxed);
                 let refreshed = Arc::new(refreshed);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = refreshed.clone();
                 tracing::info!("the index was changed and is opened again");
@@ -66,10 +77,11 @@ impl Library {
             }
             Ok(None) => current,
             Err(error) => {
-                tracing::warn!(
-                    error = error.in_full(),
-                    "the index was changed and cannot be opened; the former one serves"
-                );
+                // Once, not with every request.
+                if !self.is_outdated.swap(true, Ordering::Relaxed) {
+                    let error = error.in_full();
+                    tracing::warn!(error, "the index was changed and cannot be opened; the former one serves");
+                }
                 current
             }
         }

@@ -11,12 +11,14 @@ use crate::exit::ExitCode;
 use crate::interrupt::stop_flag;
 use crate::output::{machine_line, print};
 use crate::progress::ProgressLine;
+use gxn_base::fs::check_new_folder;
 use gxn_base::words::counted;
 
 /// Writes embeddings of a dataset as npy files with their ids.
 pub fn encode(args: &EncodeArgs) -> Result<ExitCode> {
     machine_line(args.device.device)?;
     stop_flag()?;
+    check_new_folder(&args.output)?;
     let encoder =
         Encoder::load_on(&args.model, &args.device.open()?)?.with_prompts(&args.prompt)?.with_feature_cache()?;
     let dataset = open_for(&encoder, &args.source, &args.reading)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::location::IndexPlace;
 use super::provenance::{shown_path, stored_root};
-use gxn_base::fs::write_atomically;
+use gxn_base::fs::{build_folder_atomically, write_atomically};
 use gxn_base::{Error, Result};
 use gxn_eval::write_npy_rows;
 
@@ -26,8 +26,17 @@ use gxn_eval::write_npy_rows;
 /// equal content have a row each.
 ///
 /// # Errors
-/// When the index is damaged, is changed meanwhile in its server, or `out` cannot be written.
+/// When the index is damaged, is changed meanwhile in its server, or `out` holds anything or cannot be written; then nothing is.
 pub fn export_index(place: &IndexPlace, out: &Path) -> Result<(usize, usize)> {
+    let mut counts = (0, 0);
+    build_folder_atomically(out, |folder| {
+        counts = write_export(place, folder)?;
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+fn write_export(place: &IndexPlace, out: &Path) -> Result<(usize, usize)> {
     let index = place.open()?;
     let root = stored_root(place, index.meta());
     let [images, captions] = [Modality::Image, Modality::Text].map(|modality| index.count(modality));

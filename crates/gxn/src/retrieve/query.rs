@@ -1,10 +1,11 @@
 //! [`Query`]: words and images with signs and weights, in the syntax of rclip.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gxn_base::{Error, Result};
 use gxn_data::{DecodeCommand, ImageSource};
 use image::RgbImage;
+use percent_encoding::percent_decode_str;
 
 /// Marks at the start of a part that is the path of an image.
 const PATH_STARTS: [&str; 5] = ["./", "../", "/", "~/", "file://"];
@@ -142,7 +143,7 @@ impl Query {
 
 fn content_of(text: &str) -> Content {
     if let Some(path) = text.strip_prefix("file://") {
-        Content::File(path.into())
+        Content::File(path_of_uri(path))
     } else if let Some(path) = text.strip_prefix("~/") {
         Content::File(PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(path))
     } else if is_image_path(text) {
@@ -150,6 +151,14 @@ fn content_of(text: &str) -> Content {
     } else {
         Content::Text(text.to_owned())
     }
+}
+
+/// The path of a file URI, whose characters may be percent-encoded; one that exists as it is written is that file.
+fn path_of_uri(path: &str) -> PathBuf {
+    if Path::new(path).exists() {
+        return path.into();
+    }
+    percent_decode_str(path).decode_utf8().map_or_else(|_| path.into(), |decoded| PathBuf::from(decoded.as_ref()))
 }
 
 /// The text between double quotes, if it stands in them.
@@ -190,6 +199,18 @@ mod tests {
 
     fn parse(words: &[&str]) -> Result<Vec<Part>> {
         Query::parse(words).map(|query| query.parts)
+    }
+
+    #[test]
+    fn the_path_of_a_uri_may_be_percent_encoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spaced, literal) = (folder.path().join("q ü.png"), folder.path().join("50%20.png"));
+        std::fs::write(&literal, "x").unwrap();
+        let content = |uri: &str| parse(&[uri]).unwrap().remove(0).content;
+        let place = folder.path().display();
+        assert_eq!(content(&format!("file://{place}/q%20%C3%BC.png")), Content::File(spaced.clone()));
+        assert_eq!(content(&format!("file://{place}/q ü.png")), Content::File(spaced));
+        assert_eq!(content(&format!("file://{place}/50%20.png")), Content::File(literal), "a file of that very name");
     }
 
     fn text(words: &str, weight: f32) -> Part {

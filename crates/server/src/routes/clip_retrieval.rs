@@ -90,7 +90,8 @@ pub(crate) async fn knn_service(
             let hits = retriever.index().search(&[part], &SearchOptions::new(target, top))?;
             let hit = |hit: gxn_index::Hit| {
                 let (caption, image) = hit.caption.map_or((String::new(), hit.id), |c| (c.text, c.image_id));
-                knn_hit(&retriever, hit.score, caption, &image, shown_path(&retriever, hit.path, shows_paths))
+                let path = image_path(&retriever, &hit.path, shows_paths);
+                knn_hit(&retriever, hit.score, caption, &image, path)
             };
             hits.into_iter().map(hit).collect::<Answer<_>>().map(Json)
         })
@@ -138,6 +139,14 @@ fn knn_hit(retriever: &Retriever, similarity: f32, caption: String, image: &str,
     let id = row.ok_or_else(|| Problem::internal("a hit without an image"))?;
     let url = format!("/v1/items/{}/original", percent_encoded(image));
     Ok(KnnHit { id, similarity, caption, url, image_path })
+}
+
+/// The path of an item of the index: the whole of it for clients of this machine, else from the index's folder.
+fn image_path(retriever: &Retriever, path: &str, shows_paths: bool) -> String {
+    match retriever.root().filter(|_| shows_paths) {
+        Some(root) => root.join(path).display().to_string(),
+        None => path.to_owned(),
+    }
 }
 
 /// `[h ; l]` of what `/v1/embeddings` gave.
@@ -205,6 +214,7 @@ pub(crate) async fn metadata(
         return Err(Problem::too_large(format!("ids: found {}, expected at most {MOST_IDS}", request.ids.len())));
     }
     let retriever = library.retriever();
+    let shows_paths = app.options().shows_paths();
     App::blocking(move || {
         let index = folder(&retriever)?;
         let entry = |id: usize| {
@@ -212,7 +222,7 @@ pub(crate) async fn metadata(
             let captions = index.captions_of_image(&item.id)?;
             let mut metadata = item.meta;
             metadata.insert("url".into(), format!("/v1/items/{}/original", percent_encoded(&item.id)).into());
-            metadata.insert("image_path".into(), item.path.into());
+            metadata.insert("image_path".into(), image_path(&retriever, &item.path, shows_paths).into());
             if let Some(caption) = captions.into_iter().next() {
                 metadata.insert("caption".into(), caption.text.into());
             }

@@ -85,6 +85,10 @@ pub(crate) struct Begun {
 pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -> Answer<(StatusCode, Json<Begun>)> {
     may_write(&app)?;
     let library = app.library()?;
+    if library.is_outdated() {
+        return Err(Problem::conflict("the index: found one of another model, expected one of the model that serves")
+            .with_remedy("try again in a minute, or start the server again"));
+    }
     check_name(&item.name)?;
     let bytes = image_bytes(&item.image)?;
     let limits = ImageLimits { max_pixels: app.options().limits.pixels, ..ImageLimits::default() };

@@ -14,6 +14,7 @@ use crate::problem::{Answer, Problem};
 /// A server that is ready.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
+    /// `ok`, or `outdated`: the index was changed and cannot be opened with this model, so what it was before is served.
     #[schema(example = "ok")]
     status: &'static str,
     images: usize,
@@ -32,7 +33,8 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<Health>> {
     let retriever = library.retriever();
     let count = |modality| retriever.index().count(modality);
     let (images, captions) = (count(Modality::Image), count(Modality::Text));
-    Ok(Json(Health { status: "ok", images, captions, model: library.model.name.clone() }))
+    let status = if library.is_outdated() { "outdated" } else { "ok" };
+    Ok(Json(Health { status, images, captions, model: library.model.name.clone() }))
 }
 
 /// Counts and times for Prometheus.

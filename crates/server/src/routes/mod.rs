@@ -17,16 +17,14 @@ pub(crate) mod reports;
 pub(crate) mod runs;
 pub(crate) mod search;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// All that may not stand in a part of a path (RFC 3986).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// An id as a part of a path.
 fn percent_encoded(id: &str) -> String {
-    id.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-        out
-    })
+    utf8_percent_encode(id, RESERVED).to_string()
 }
 
 #[cfg(test)]

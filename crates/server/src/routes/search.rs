@@ -223,7 +223,7 @@ pub(crate) struct Took {
     (status = 409, description = "The model is not calibrated, or the index has no captions", body = Problem, content_type = "application/problem+json"),
     (status = 413, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "An image that cannot be decoded here", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "An image of too many pixels", body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn search(
@@ -236,7 +236,7 @@ pub(crate) async fn search(
     let shows_paths = app.options().shows_paths();
     let mut took = Took { decode: ms(start), ..Took::default() };
     let encoding = Instant::now();
-    let encoded = encode(&app, library, request.query).await?;
+    let encoded = encode(&app, &library, request.query).await?;
     took.encode = ms(encoding);
     let retriever = library.retriever();
     let is_reranked = page.ranking.rerank.is_some();
@@ -408,7 +408,11 @@ fn notes(found: &Found, parts: usize) -> Vec<String> {
         notes.push(format!("{what}: {}", first_few(&found.without_words)));
     }
     if !found.unknown_fields.is_empty() {
-        notes.push(format!("no image of the index has the field {}", first_few(&found.unknown_fields)));
+        let unknown = first_few(&found.unknown_fields);
+        notes.push(match found.columns.as_slice() {
+            [] => format!("no image of the index has the field {unknown}"),
+            columns => format!("no image of the index has the field {unknown}; its columns are {}", columns.join(", ")),
+        });
     }
     if found.cancels_out {
         notes.push("the parts of the query cancel each other out".into());

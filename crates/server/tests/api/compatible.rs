@@ -44,6 +44,22 @@ async fn the_inner_product_is_the_score() {
     assert!((f64::from(product) - score).abs() < 2e-3, "{product} {score}");
 }
 
+/// More inputs than may wait for the model are encoded one batch after the other.
+#[tokio::test]
+async fn one_request_alone_does_not_fill_the_queue() {
+    let mut options = options();
+    options.limits.queue = 3;
+    let app = warm(options);
+    let image = uri(&patch([220, 30, 30], 0));
+    let texts = ["a red patch", "a blue patch"];
+    let input: Vec<&str> = (0..8).map(|n| if n < 6 { texts[n % 2] } else { image.as_str() }).collect();
+    let found = posted(&app, "/v1/embeddings", json!({"model": "gxn", "input": input})).await;
+    let entries = found["data"].as_array().unwrap();
+    let embedding = |at: usize| &entries[at]["embedding"];
+    assert_eq!((entries.len(), embedding(4), embedding(6)), (8, embedding(0), embedding(7)));
+    assert_ne!(embedding(0), embedding(1));
+}
+
 #[tokio::test]
 async fn embeddings_that_cannot_be() {
     let app = tiny();
@@ -87,7 +103,7 @@ async fn clip_retrievals_client_finds_its_routes() {
     assert_eq!(hits[0]["url"], json!(format!("/v1/items/{}/original", ids(&own)[0])));
     let embedded = posted(&app, "/v1/embeddings", json!({"model": "gxn", "input": "a red patch"})).await;
     let again = ask(json!({"embedding_input": embedded["data"][0]["embedding"], "num_images": 4})).await;
-    assert_eq!(again[0]["id"], hits[0]["id"]);
+    assert_eq!((&again[0]["id"], &again[0]["image_path"]), (&hits[0]["id"], &hits[0]["image_path"]));
     let data = uri(&patch([220, 30, 30], 0));
     let by_image = ask(json!({"image": data.split_once(',').unwrap().1, "num_images": 2})).await;
     assert_eq!(by_image.as_array().unwrap().len(), 2);
@@ -95,6 +111,7 @@ async fn clip_retrievals_client_finds_its_routes() {
     assert!(!captions[0]["caption"].as_str().unwrap().is_empty());
     let known = posted(&app, "/metadata", json!({"ids": [hits[1]["id"], hits[0]["id"]], "indice_name": "joint"})).await;
     assert_eq!((&known[0]["id"], &known[1]["id"]), (&hits[1]["id"], &hits[0]["id"]));
+    assert_eq!(known[1]["metadata"]["image_path"], hits[0]["image_path"]);
     assert!(known[0]["metadata"]["caption"].is_string() && known[0]["metadata"]["split"].is_string());
     // Where the images lie is this machine's own affair.
     let beyond = warm(ServeOptions { listen: "0.0.0.0:1".parse().unwrap(), insecure: true, ..options() });

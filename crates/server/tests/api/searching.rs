@@ -1,8 +1,13 @@
 //! `POST /v1/search`: what is asked for, what comes back, what is refused.
 
+use std::time::Duration;
+
+use gxn::encoder::Encoder;
+use gxn::retrieve::{IndexOptions, refresh};
+use gxn_server::ServeOptions;
 use serde_json::{Value, json};
 
-use crate::fixture::{get, got, ids, index, patch, photos, post, posted, problem, tiny, uri, warm};
+use crate::fixture::{get, got, ids, index, patch, photos, post, posted, problem, shared, tiny, uri, warm};
 
 #[tokio::test]
 async fn a_sentence_finds_images_with_all_that_is_known_of_them() {
@@ -75,7 +80,10 @@ async fn filters_captions_and_notes() {
     let unknown = search(json!({"query": [{"text": "a zebra patch"}], "filter": "splat=test"})).await;
     assert_eq!(
         unknown["notes"],
-        json!(["the model has never seen: zebra", "no image of the index has the field splat"])
+        json!([
+            "the model has never seen: zebra",
+            "no image of the index has the field splat; its columns are imgid, split"
+        ])
     );
     let nothing = search(json!({"query": [{"text": "?!"}]})).await;
     assert_eq!((ids(&nothing).len(), &nothing["notes"]), (0, &json!(["there is no word in: ?!"])));
@@ -178,4 +186,51 @@ async fn an_index_that_was_changed_serves_without_a_restart() {
     let body = json!({"query": [{"text": "red"}], "target": "text"});
     problem(&post(&app, "/v1/search", body).await, 409);
     assert_eq!(get(&app, "/v1/index").await.json()["fields"].as_array().unwrap().len(), 9);
+}
+
+#[tokio::test]
+async fn the_model_of_an_index_that_another_one_made_serves_without_a_restart() {
+    let (folder, options) = photos();
+    let app = warm(options);
+    let photos = folder.path().join("photos");
+    let before = got(&app, "/health").await;
+    assert_eq!((&before["status"], &before["model"]), (&json!("ok"), &json!("plain")));
+    let encoder = Encoder::load(&shared().at("runs/joint")).unwrap();
+    refresh(&encoder, &photos, photos.join(".gxn"), &IndexOptions::default(), &()).unwrap();
+    for _ in 0..600 {
+        if got(&app, "/health").await["model"] == "joint" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let after = got(&app, "/health").await;
+    assert_eq!(
+        (&after["status"], &after["model"], &after["images"]),
+        (&json!("ok"), &json!("joint"), &before["images"])
+    );
+    assert_eq!(
+        posted(&app, "/v1/search", json!({"query": [{"text": "red"}], "top": 1})).await["hits"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+/// A model that the user named is not exchanged: what it found before is served, and whoever asks hears of it.
+#[tokio::test]
+async fn an_index_that_cannot_be_opened_any_more_is_outdated() {
+    let (folder, options) = photos();
+    let app = warm(ServeOptions { model: Some(shared().at("runs/plain")), ..options });
+    let photos = folder.path().join("photos");
+    let encoder = Encoder::load(&shared().at("runs/joint")).unwrap();
+    refresh(&encoder, &photos, photos.join(".gxn"), &IndexOptions::default(), &()).unwrap();
+    let health = got(&app, "/health").await;
+    assert_eq!(
+        (&health["status"], &health["model"], &health["images"]),
+        (&json!("outdated"), &json!("plain"), &json!(8))
+    );
+    let added = post(&app, "/v1/index/items", json!({"name": "new.png", "image": uri(&patch([9, 9, 200], 1))})).await;
+    assert!(problem(&added, 409).contains("start the server again"));
+    assert!(!photos.join("new.png").exists());
 }
