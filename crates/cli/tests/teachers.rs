@@ -1,6 +1,6 @@
 //! Runs that learn from other models.
 
-use crate::fixture::{cosine, data, gxn, text, train_args, works};
+use crate::fixture::{cosine, data, gxn, paper, text, train_args, works};
 use crate::snapshots::refused;
 
 /// Two teachers teach more softly than the pairs alone; what they teach stands in the log.
@@ -32,6 +32,9 @@ fn a_run_learns_from_the_embeddings_of_others() {
 
     refused!(args("lacking", &teachers(&[&val])));
     refused!(args("absent", &teachers(&[text(&logs.path().join("nowhere"))])));
+    let order = logs.path().join("order");
+    works(["encode", text(&paper().folder), text(data()), "--split", "train", "-o", text(&order)]);
+    assert!(gxn(args("order", &teachers(&[text(&order)]))).stderr.contains("embeddings for order similarity"));
     let hinge = train_args(logs.path(), "hinge", &["--set", &teachers(&[&train])]);
     assert!(gxn(hinge).stderr.contains("matching.loss = \"info_nce\""));
 }

@@ -201,6 +201,15 @@ fn of_member(
             path.display()
         );
     }
+    if other.scoring.lambda != first.scoring.lambda && args.lambda.is_none() {
+        bail!(
+            "{} weighs the abstract level with λ = {}, {} with {}: give one for all with --lambda",
+            first.model.display(),
+            first.scoring.lambda,
+            path.display(),
+            other.scoring.lambda
+        );
+    }
     let encoded = encode::with_progress(&encoder, first.dataset, Some(first.split), None)?;
     let bank = args.correct_hubs.then(|| bank(&encoder, first)).transpose()?;
     Ok((encoded, bank))

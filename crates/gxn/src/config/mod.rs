@@ -156,6 +156,7 @@ impl RunConfig {
             None => toml::Table::new(),
         };
         for pair in overrides {
+            check_override(pair)?;
             apply_override(&mut table, pair)?;
         }
         Ok(table)
@@ -163,10 +164,7 @@ impl RunConfig {
 
     /// The configuration in `table`; errors call it `name`.
     pub(crate) fn from_table(table: toml::Table, name: &str) -> Result<Self> {
-        let config: Self = table.try_into().map_err(|e: toml::de::Error| {
-            Error::invalid(name, e.to_string().trim().to_string(), "keys and types of a gxn configuration")
-                .with_remedy(Remedy::ShowConfig)
-        })?;
+        let config: Self = table.try_into().map_err(|e| not_of_configuration(name, &e))?;
         config.validate()?;
         Ok(config)
     }
@@ -285,9 +283,28 @@ pub fn expand(path: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(out))
 }
 
+fn not_of_configuration(name: impl Into<String>, error: &toml::de::Error) -> Error {
+    Error::invalid(name, error.to_string().trim().to_string(), "keys and types of a gxn configuration")
+        .with_remedy(Remedy::ShowConfig)
+}
+
+/// Refuses a pair whose key is unknown or whose value has the wrong type. Keys that must come together are not missed here.
+fn check_override(pair: &str) -> Result<()> {
+    let mut alone = toml::Table::new();
+    apply_override(&mut alone, pair)?;
+    match alone.try_into::<RunConfig>() {
+        Err(e) if !e.message().starts_with("missing field") => Err(not_of_configuration(override_name(pair), &e)),
+        _ => Ok(()),
+    }
+}
+
+fn override_name(pair: &str) -> String {
+    format!("the override {pair:?}")
+}
+
 fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     let Some((key, value)) = pair.split_once('=') else {
-        return Err(Error::invalid(format!("the override {pair:?}"), "no `=`", "`table.key=value`"));
+        return Err(Error::invalid(override_name(pair), "no `=`", "`table.key=value`"));
     };
     let (key, value) = (renamed::update_key(key.trim()), value.trim());
     let parsed = format!("v = {value}")
@@ -301,11 +318,7 @@ fn apply_override(table: &mut toml::Table, pair: &str) -> Result<()> {
     for part in parts {
         let entry = here.entry(part.to_string()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         here = entry.as_table_mut().ok_or_else(|| {
-            Error::invalid(
-                format!("the override {pair:?}"),
-                format!("{part} is a value"),
-                "a table before the last dot",
-            )
+            Error::invalid(override_name(pair), format!("{part} is a value"), "a table before the last dot")
         })?;
     }
     here.insert(last.to_string(), parsed);
@@ -408,6 +421,21 @@ mod tests {
             (Some(found), stored.look.sentence.encoder.clone())
         );
         assert_eq!(read("b").filled_from(&stored), read("b"));
+    }
+
+    #[test]
+    fn an_override_that_cannot_be_is_named_and_not_the_file() {
+        let text = ConfigText { name: "own.toml".into(), text: "[look]\nembed_dim = 64".into() };
+        let said = |pair: &str| RunConfig::parse(Some(&text), &[pair.into()]).unwrap_err().to_string();
+        for pair in ["look.deep=1", "train.epochs=many"] {
+            let said = said(pair);
+            assert!(said.contains(pair) && !said.contains("own.toml"), "{said}");
+        }
+        assert!(said("train=3").contains("train=3"));
+        let wrong = ConfigText { name: "own.toml".into(), text: "[look]\ndeep = 1".into() };
+        assert!(
+            RunConfig::parse(Some(&wrong), &["train.epochs=3".into()]).unwrap_err().to_string().contains("own.toml")
+        );
     }
 
     /// Whatever stands in a file, an override or a path, there is an answer.

@@ -13,8 +13,9 @@ impl Trainer {
     pub(super) fn save(&mut self, validation: &Validation, best: bool) -> Result<()> {
         if best {
             self.position.best_rsum = validation.rsum;
-            // Before the first epoch of such a stage its generators know nothing, whatever the rsum is.
-            let is_candidate = self.position.epoch > 0 || self.config.train.stage == Stage::Match;
+            // Before their first epoch the generators of a stage know nothing, whatever the rsum is.
+            let train = &self.config.train;
+            let is_candidate = self.position.epoch > train.match_epochs || train.stage == Stage::Match;
             self.position.best_score = Some(if is_candidate { self.selection_score(validation) } else { f64::MIN });
             self.position.best_epoch = self.position.epoch;
             self.position.best_step = self.position.step;

@@ -1,6 +1,9 @@
 //! [`Teacher`]: models that a run learns from beside its pairs (knowledge distillation, Hinton et al. 2015).
 
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
 
 use super::sampler::Batch;
 use super::scale::fitted_scale;
@@ -22,7 +25,8 @@ impl Teacher {
     /// Refuses teachers that cannot be, before data are read.
     ///
     /// # Errors
-    /// When a folder holds no embeddings, the loss is no softmax, or a weight of teachers is set and none is named.
+    /// When a folder holds no embeddings or those of a model whose scores are no cosines, the loss is no softmax, or a weight of
+    /// teachers is set and none is named.
     pub fn check(config: &RunConfig) -> Result<()> {
         let (t, default) = (&config.train, TrainConfig::default().distillation);
         if t.teachers.is_empty() && t.distillation != default {
@@ -40,6 +44,7 @@ impl Teacher {
                 return Err(Error::not_found(format!("the teacher {folder}"), "none", expected)
                     .with_hint("gxn encode MODEL DATA --split train -o DIR writes them"));
             }
+            require_cosines(&expand(folder)?)?;
         }
         Ok(())
     }
@@ -79,5 +84,19 @@ impl Teacher {
             sum = sum + images.matmul(captions.transpose());
         }
         Ok(sum * (self.scale / self.models.len() as f32))
+    }
+}
+
+/// Refuses the folder of a model whose scores are no cosines of its embeddings. Files of other programs do not say.
+fn require_cosines(folder: &Path) -> Result<()> {
+    let Ok(bytes) = std::fs::read(folder.join("metadata.json")) else { return Ok(()) };
+    let facts: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    match facts["similarity"].as_str() {
+        Some(other) if other != "cosine" => Err(Error::unsupported(
+            format!("the teacher {}", folder.display()),
+            format!("embeddings for {other} similarity"),
+            "those of a model with cosine similarity",
+        )),
+        _ => Ok(()),
     }
 }

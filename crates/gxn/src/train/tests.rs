@@ -105,6 +105,12 @@ fn the_best_epoch_of_a_generating_stage_is_one_that_was_trained() {
         trainer_of(config, &run).run(&Recorder::default()).unwrap().best_epoch
     };
     assert_eq!([Stage::Match, Stage::I2tXe, Stage::T2i, Stage::T2iPretrain].map(best_epoch), [0, 1, 1, 2]);
+    let mut config = tiny_config(folder.path(), Stage::I2tXe);
+    (config.train.select_by, config.train.learning_rate) = (SelectBy::Rsum, 1e-30);
+    (config.train.epochs, config.train.match_epochs) = (3, 1);
+    let run = folder.path().join("match_first");
+    std::fs::create_dir_all(&run).unwrap();
+    assert_eq!(trainer_of(config, &run).run(&Recorder::default()).unwrap().best_epoch, 2, "the first that captions");
 }
 
 /// Each image is encoded again by a decoder after the first epoch only, whatever the stage.
