@@ -27,18 +27,12 @@ pub struct DeletionOutcome {
     pub strongest_first: f64,
     /// The area in a random order.
     pub random: f64,
-    /// The score without the strongest one.
-    pub without_strongest: f64,
-    /// The score without one drawn at random.
-    pub without_random: f64,
-    /// Share of pairs whose score falls lower without the strongest than without one at random; equal scores count half.
-    pub wins: f64,
 }
 
 impl DeletionOutcome {
-    /// Whether the explanation passes: less remains without what it marks.
+    /// Whether the explanation passes: less remains along the way where what it marks goes first.
     pub fn passes(&self) -> bool {
-        self.pairs > 0 && self.strongest_first < self.random && self.without_strongest < self.without_random
+        self.pairs > 0 && self.strongest_first < self.random
     }
 
     /// Takes in the curves of a pair, which begin with the whole.
@@ -48,25 +42,11 @@ impl DeletionOutcome {
         self.whole += f64::from(marked[0]);
         self.strongest_first += mean(marked);
         self.random += mean(random);
-        self.without_strongest += f64::from(marked[1]);
-        self.without_random += f64::from(random[1]);
-        self.wins += match marked[1].total_cmp(&random[1]) {
-            std::cmp::Ordering::Less => 1.0,
-            std::cmp::Ordering::Equal => 0.5,
-            std::cmp::Ordering::Greater => 0.0,
-        };
     }
 
     fn divided(mut self) -> Self {
         let count = self.pairs.max(1) as f64;
-        for sum in [
-            &mut self.whole,
-            &mut self.strongest_first,
-            &mut self.random,
-            &mut self.without_strongest,
-            &mut self.without_random,
-            &mut self.wins,
-        ] {
+        for sum in [&mut self.whole, &mut self.strongest_first, &mut self.random] {
             *sum /= count;
         }
         self
@@ -162,12 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn areas_and_wins_of_two_pairs() {
+    fn areas_of_two_pairs() {
         let mut found = DeletionOutcome::default();
         found.add(&[1.0, 0.2, 0.0], &[1.0, 0.8, 0.6]);
         found.add(&[1.0, 0.5, 0.3], &[1.0, 0.5, 0.6]);
         let found = found.divided();
-        assert_eq!((found.pairs, found.whole, found.wins), (2, 1.0, 0.75));
+        assert_eq!((found.pairs, found.whole), (2, 1.0));
         assert!((found.strongest_first - 0.5).abs() < 1e-6 && (found.random - 0.75).abs() < 1e-6, "{found:?}");
         assert!(found.passes() && !DeletionOutcome::default().passes());
         assert_eq!(strongest_first(&[0.1, -2.0, 0.7]), [2, 0, 1]);
