@@ -73,14 +73,14 @@ pub enum Command {
     /// --images-only, --images and so on), and a later call goes on with them. An option you pass overrides the stored one;
     /// the change is reported. --other-source starts without stored options. An image that the source no longer has is
     /// deleted from the index; one that cannot be read, or lies in a folder or behind a link that cannot, stays and is
-    /// named. An index of a dataset stays one, and so does an index of images without captions.
+    /// named. An index of a dataset never becomes one of images without captions by itself, nor the other way round.
     Index(Box<IndexArgs>),
     /// Search an index with words and images
     Search(SearchArgs),
     /// Say which words and which parts of an image their score rests on
     ///
-    /// A word's number is what the score loses without it, that of a part of the image what it loses where that part is painted
-    /// over. The numbers need not add up to the score.
+    /// A word's number is how much the score drops without the word, a cell's how much it drops when that cell of the image is
+    /// painted over. The numbers need not add up to the score.
     Explain(ExplainArgs),
     /// Serve an index over HTTP: a search page and an API
     ///
@@ -94,7 +94,7 @@ pub enum Command {
     /// The page loads nothing and can be sent as it is. The best checkpoint is measured on up to a thousand images of val and as many
     /// of train: recall under every λ, and captions where the model generates some.
     Report(ReportArgs),
-    /// Pretrained encoders of others: CLIP, SigLIP, DINOv2, sentence encoders
+    /// Pretrained encoders: CLIP, SigLIP, DINOv2, sentence encoders
     Encoder {
         #[command(subcommand)]
         command: EncoderCommand,
@@ -189,7 +189,7 @@ pub struct EncodeArgs {
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// A run, checkpoint or index
+    /// A run, a checkpoint, the folder of a pretrained encoder, or an index
     pub path: PathBuf,
     #[arg(long, value_enum, default_value_t)]
     pub format: ReportFormat,

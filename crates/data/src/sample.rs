@@ -156,7 +156,7 @@ pub const SAMPLES: [Sample; 12] = [
     },
     Sample {
         name: "webdataset",
-        about: "Tar shards, opened as shards-{0000..0042}.tar or by their folder: members of one stem make a sample, a\n\
+        about: "Tar shards, opened as shards-{0000..0042}.tar or by their folder: members of one stem make a sample, an\n\
                 image (jpg, jpeg, png, webp) with a txt (one caption a line) or a json (`captions` or\n\
                 `caption`; `split` stands in all samples or in none).",
         files: &[

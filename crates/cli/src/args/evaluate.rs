@@ -135,7 +135,7 @@ pub struct ScoreCaptionsArgs {
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// A run or checkpoint; the calibration is stored in it, and search finds it there
+    /// A run, a checkpoint, or the folder of a pretrained encoder; the calibration is stored in it, and search finds it there
     pub model: PathBuf,
     /// The dataset
     pub source: PathBuf,

@@ -14,14 +14,15 @@ use super::{DeviceArgs, ReportFormat, index_place};
 pub struct IndexArgs {
     #[command(subcommand)]
     pub command: Option<IndexCommand>,
-    /// A folder of images, or a dataset (then its captions can be searched too). A folder that is called like a command:
-    /// ./info
+    /// A folder of images, or a dataset (then its captions can be searched too). Write ./info for a folder that has the name
+    /// of a command
     #[arg(required = true)]
     pub source: Option<PathBuf>,
     /// The run, the checkpoint, or the folder of a pretrained encoder; an index that is refreshed knows its own
     #[arg(long, short)]
     pub model: Option<PathBuf>,
-    /// Where the index goes: a folder, or a Milvus server as milvus://HOST:PORT/COLLECTION [default: SOURCE/.gxn]
+    /// Where the index goes: a folder, or a Milvus server as milvus://HOST:PORT/COLLECTION [default: SOURCE/.gxn, or .gxn
+    /// beside SOURCE if that is a file]
     #[arg(long, value_name = "INDEX", value_parser = index_place())]
     pub index: Option<IndexPlace>,
     #[command(flatten)]
@@ -38,8 +39,8 @@ pub struct IndexArgs {
     /// Skip images with more pixels [default: 100]
     #[arg(long, value_name = "MP")]
     pub max_image_megapixels: Option<f64>,
-    /// Index only shard I of N, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index merge` makes one
-    /// of them. In a Milvus server all shards share one index
+    /// Index only shard I of N, such as 2/8, in an index of its own (SOURCE/.gxn-shard-2-of-8); `gxn index merge`
+    /// joins them. In a Milvus server all shards share one index
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
     /// Replace the index's source, with the options given here alone; items that are not in the new source are deleted
@@ -83,7 +84,7 @@ pub enum IndexCommand {
     /// Free the disk space of deleted items
     Compact(OneIndex),
     /// Make the index again with another model, of the same source and options; the old one serves until the new one is
-    /// whole. Every file is read
+    /// complete. Every file is read
     Reindex(ReindexArgs),
     /// Make one index of several of the same model, such as shards
     Merge(MergeArgs),
@@ -131,7 +132,7 @@ pub struct RepairArgs {
 pub struct ReindexArgs {
     #[command(flatten)]
     pub index: OneIndex,
-    /// The run or checkpoint
+    /// A run, a checkpoint, or the folder of a pretrained encoder
     #[arg(long, short)]
     pub model: PathBuf,
     #[command(flatten)]

@@ -16,8 +16,8 @@ pub struct SearchArgs {
     /// Words and images: "two dogs", ./photo.jpg, horse + stripes, "2:golden retriever" - ./pool.jpg; then, if you like, the
     /// folder or dataset to search, whose index is there or above [default: .]
     ///
-    /// A number and a colon before words are a weight, unless a digit follows: 10:30 is words. Double quotes of the text's
-    /// own make words of everything in them.
+    /// A number and a colon before words are a weight, unless a digit follows: 10:30 is words. A text that begins and ends
+    /// with double quotes of its own is always words: '"2:dogs"'.
     #[arg(required = true, allow_hyphen_values = false, value_name = "QUERY")]
     pub query: Vec<String>,
     /// Add to the query
@@ -32,7 +32,7 @@ pub struct SearchArgs {
     /// The index, if it is elsewhere, also milvus://HOST:PORT/COLLECTION; then, too, every argument belongs to the query
     #[arg(long, value_name = "INDEX", value_parser = index_place())]
     pub index: Option<IndexPlace>,
-    /// The run or checkpoint, if it is no longer where it was when it made the index
+    /// The run, checkpoint or encoder's folder, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
     /// Program for image formats that are not decoded here, such as 'heif-convert {in} {out}.png'; run without a shell
@@ -69,8 +69,8 @@ pub struct SearchArgs {
     /// of their embeddings counts
     #[arg(long, value_name = "TEMPLATE")]
     pub prompt: Vec<String>,
-    /// Order hits by the score as it is. Otherwise a calibrated model takes off it what an item scores with most queries, where one
-    /// text searches images or one image searches captions
+    /// Do not correct hubs, and show no relevance. Otherwise, where one text searches images or one image searches captions, a
+    /// calibrated model subtracts from each score what the item scores with most queries
     #[arg(long)]
     pub keep_hubs: bool,
     /// Order the N best images of one text by score + W · ln p(text | image) of the model's caption decoder, or with a calibrated

@@ -13,7 +13,7 @@ pub struct ServeArgs {
     /// The index, the folder whose `.gxn` it is, or a folder below; or milvus://HOST:PORT/COLLECTION
     #[arg(default_value = ".", value_name = "INDEX | FOLDER", value_parser = index_place())]
     pub place: IndexPlace,
-    /// The run or checkpoint, if it is no longer where it was when it made the index
+    /// The run, checkpoint or encoder's folder, if it is no longer where it was when it made the index
     #[arg(long, short)]
     pub model: Option<PathBuf>,
     /// Address and port; beyond this machine a key is needed
@@ -26,7 +26,7 @@ pub struct ServeArgs {
     /// Listen beyond this machine without a key
     #[arg(long)]
     pub insecure: bool,
-    /// Refuse to add and remove images and to write judgements
+    /// Refuse to add and remove images and to write relevance.tsv
     #[arg(long)]
     pub read_only: bool,
     /// Folder of the runs and reports to show [default: runs]

@@ -56,7 +56,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME", value_parser = BACKBONES, help_heading = "Model")]
     pub model: Option<String>,
     /// Weight file of the CNN
-    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    #[arg(long, value_name = "PATH", help_heading = "Model", conflicts_with = "init_from")]
     pub pretrained_image: Option<String>,
     /// Start from the weights of a run or checkpoint, and inherit its data, model and matching configuration
     #[arg(long, alias = "start-from", value_name = "RUN", help_heading = "Model")]
@@ -70,7 +70,7 @@ pub struct TrainArgs {
     /// Passes over the data
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub epochs: Option<u64>,
-    /// Pairs per step
+    /// Images per step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Training")]
     pub batch_size: Option<u64>,
     /// Learning rate
@@ -80,7 +80,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub seed: Option<u64>,
     /// Set any configuration key, such as --set matching.margin=0.1; the environment variable GXN_MATCHING__MARGIN=0.1
-    /// does the same before all flags
+    /// does the same, and options override it
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Configuration")]
     pub set: Vec<String>,
     /// Print the complete configuration and stop
