@@ -70,11 +70,12 @@ fn draw(svg: &mut String, [title, x, y]: [&str; 3], lines: &[Line]) -> Result<()
     Ok(())
 }
 
-/// From the least to the greatest value with a margin, a share of it; never empty.
+/// From the least to the greatest value with a margin, a share of it; never empty. Values that differ by rounding alone are
+/// one.
 fn extent(values: impl Iterator<Item = f64>, margin: f64) -> std::ops::Range<f64> {
     let (least, greatest) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let span = greatest - least;
-    if span > 0.0 {
+    if span > least.abs().max(greatest.abs()) * 1e-9 {
         return least - margin * span..greatest + margin * span;
     }
     let around = least.abs().max(1.0) * 0.5;
@@ -102,9 +103,12 @@ mod tests {
     fn one_point_and_equal_values_can_be_drawn_and_nothing_cannot() {
         assert!(line_chart("a", "x", "y", &[line("b", &[(1.0, 0.0)])]).is_ok());
         assert!(line_chart("a", "x", "y", &[line("b", &[(1.0, 7.0), (2.0, 7.0)])]).is_ok());
+        assert!(line_chart("a", "x", "y", &[line("b", &[(1.0, 0.5), (2.0, 0.500_000_000_000_000_1)])]).is_ok());
+        assert!(line_chart("a", "x", "y", &[line("b", &[(1.0, 0.5), (2.0, 0.500_000_001)])]).is_ok());
         let error = line_chart("a", "x", "y", &[line("b", &[(1.0, f64::INFINITY)])]).unwrap_err().to_string();
         assert_eq!(error, "chart of a: found no point, expected at least one finite number");
         assert_eq!(extent([2.0, 4.0].into_iter(), 0.5), 1.0..5.0);
         assert_eq!(extent([0.0].into_iter(), 0.5), -0.5..0.5);
+        assert!(extent([4.0, 4.0 + 4.0 * f64::EPSILON].into_iter(), 0.5).contains(&5.0));
     }
 }

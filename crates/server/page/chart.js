@@ -62,9 +62,10 @@ function scales(points, log) {
   };
 }
 
-/** Four to eight round numbers that enclose low and high. */
-function steps(low, high) {
-  const span = high - low || Math.abs(high) || 1;
+/** Two to eight round numbers that enclose low and high. Numbers that differ by rounding alone are one. */
+export function steps(low, high) {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const span = high - low > size * 1e-9 ? high - low : size || 1;
   const raw = span / 5;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw);

@@ -206,6 +206,13 @@ def test_the_other_tabs(page, tab, shots):
     page.shot(shots, tab)
 
 
+@pytest.mark.parametrize("low, high", [(0, 0), (0, 100), (0.5, 0.5000000000000001), (422.6415094339623, 422.64150943396226)])
+def test_the_ticks_of_a_chart_end(page, low, high):
+    script = "const [low, high, done] = arguments; import('/assets/chart.js').then(({ steps }) => done(steps(low, high)))"
+    ticks = page.go().driver.execute_async_script(script, low, high)
+    assert 2 <= len(ticks) <= 8 and ticks[0] <= low and high <= ticks[-1] and ticks == sorted(set(ticks))
+
+
 def test_a_mark_reaches_the_server(page):
     page.go("/?tab=evaluate").one("#evaluate .failure button").click()
     page.one("#evaluate .thumbs button").click()
