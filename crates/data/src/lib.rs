@@ -91,7 +91,7 @@ pub use parquet_cell::ParquetCell;
 pub use preprocess::{Preprocess, ResizeFilter, ResizeRule, View, resize};
 pub use sample::{SAMPLES, Sample};
 pub use split::{Split, SplitBy};
-pub use tokenizer::tokenize;
+pub use tokenizer::{has_word, tokenize};
 pub use undecoded::Undecoded;
 pub use verdict::{Purpose, SplitSizes};
 pub use vocabulary::{END, PAD, START, UNKNOWN, UnknownWords, Vocabulary};

@@ -8,8 +8,16 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Numbers stay, punctuation goes, `don't` is one word, `T-shirt` two; each Chinese character is a word. The same text
 /// in composed or decomposed form, or with a typographic apostrophe, gives the same words.
 pub fn tokenize(text: &str) -> Vec<String> {
-    let plain: String = text.nfc().filter_map(plain).flat_map(char::to_lowercase).nfc().collect();
-    plain.unicode_words().map(str::to_owned).collect()
+    plain_characters(text).collect::<String>().unicode_words().map(str::to_owned).collect()
+}
+
+/// Whether [`tokenize`] finds a word in `text`: it looks no further than the first letter or digit.
+pub fn has_word(text: &str) -> bool {
+    plain_characters(text).any(char::is_alphanumeric)
+}
+
+fn plain_characters(text: &str) -> impl Iterator<Item = char> {
+    text.nfc().filter_map(plain).flat_map(char::to_lowercase).nfc()
 }
 
 /// Soft hyphens and byte-order marks vanish; the typographic apostrophe becomes the plain one.
@@ -50,6 +58,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_has_a_word_if_there_are_tokens(text in "(\\PC|[👍²Ⅷ़\u{301}!.،·]){0,6}") {
+            prop_assert_eq!(has_word(&text), !tokenize(&text).is_empty());
+        }
+
         /// Tokens are fixed points: tokenising the joined tokens changes nothing, so an index can store them.
         #[test]
         fn tokenising_twice_changes_nothing(text in "[a-zA-ZéÉßИ0-9 .,'’-]{0,40}") {

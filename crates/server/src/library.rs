@@ -52,10 +52,9 @@ impl Library {
         Ok(Self { current, refreshing, is_outdated: AtomicBool::new(false), encoding, model })
     }
 
-    /// Whether the index was changed and cannot be opened with this model: another one made it, or it is damaged. What it was
-    /// before is served.
+    /// Whether the last [`Library::retriever`] found the index changed and could not open it with this model: another one made it,
+    /// or it is damaged. What it was before is served.
     pub fn is_outdated(&self) -> bool {
-        self.retriever();
         self.is_outdated.load(Ordering::Relaxed)
     }
 

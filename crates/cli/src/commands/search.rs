@@ -10,15 +10,13 @@ use gxn::retrieve::{Content, Found, IndexPlace, Query, RankedHit, Ranking, Reran
 use gxn_base::unicode::printable;
 use gxn_base::words::{counted, first_few};
 use gxn_data::has_image_extension;
+use gxn_index::filter::IMAGE_FIELDS;
 use gxn_index::{Filter, Method, SearchOptions};
 
 use crate::args::{HitFormat, SearchArgs};
 use crate::commands::note_unknown_words;
 use crate::exit::ExitCode;
 use crate::output::{NOTHING_FOUND, print};
-
-/// Fields of a filter that every image has.
-const FIELDS: &str = "id path folder name sha256 size mtime width height";
 
 /// Searches an index.
 pub fn search(args: &SearchArgs) -> Result<ExitCode> {
@@ -103,7 +101,11 @@ fn note(found: &Found) {
             [] => String::new(),
             columns => format!(" the columns of your data are {};", printable(&columns.join(", "))),
         };
-        eprintln!("note: no image of the index has {};{columns} all images have {FIELDS}", list(&found.unknown_fields));
+        eprintln!(
+            "note: no image of the index has {};{columns} all images have {}",
+            list(&found.unknown_fields),
+            IMAGE_FIELDS.join(" ")
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`word_shares`]: what the score loses without each word.
 
 use gxn_base::{Error, Result};
-use gxn_data::tokenize;
+use gxn_data::has_word;
 use serde::Serialize;
 
 use super::pair_score;
@@ -21,7 +21,7 @@ pub struct WordShare {
 
 /// The words of a text: what stands between white space and holds a token.
 pub fn words_of(text: &str) -> Vec<&str> {
-    text.split_whitespace().filter(|word| !tokenize(word).is_empty()).collect()
+    text.split_whitespace().filter(|word| has_word(word)).collect()
 }
 
 /// The share of each word of `text` in its score with `image` (`[h ; l]`), in their order.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gxn_base::{Error, Progress, Result};
-use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, read_limited, tokenize};
+use gxn_data::{ContentHash, Dataset, Dropped, FileStamp, ImageLimits, has_word, read_limited};
 use gxn_index::filter::is_of_image;
 use gxn_index::{CaptionItem, Change, DamagedItems, Modality, VectorStore, VectorStoreWriter};
 use rayon::prelude::*;
@@ -56,8 +56,9 @@ impl<'a> Indexer<'a> {
         progress: &'a dyn Progress,
     ) -> Self {
         let (dropped, without_path) = (found.dropped.clone(), found.without_path.clone());
-        let names: BTreeSet<&String> = found.images.iter().flat_map(|image| image.meta.keys()).collect();
-        let hidden_columns = names.into_iter().filter(|name| is_of_image(name)).cloned().collect();
+        let columns = found.images.iter().flat_map(|image| image.meta.keys());
+        let hidden: BTreeSet<&String> = columns.filter(|name| is_of_image(name)).collect();
+        let hidden_columns = hidden.into_iter().cloned().collect();
         let undecoded = found.undecoded;
         let report = IndexReport { dropped, without_path, undecoded, hidden_columns, ..IndexReport::default() };
         let (committed, linked) = (Instant::now(), HashSet::new());
@@ -266,7 +267,7 @@ impl<'a> Indexer<'a> {
             if !is_held {
                 continue;
             }
-            if tokenize(&caption.text).is_empty() {
+            if !has_word(&caption.text) {
                 // A query of it is refused, too: its embedding would be chance.
                 self.report.wordless.push(caption.id.clone());
                 continue;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gxn_base::{Error, Remedy, Result};
-use gxn_data::tokenize;
+use gxn_data::{has_word, tokenize};
 use gxn_index::{Hit, ImageItem, LevelScores, Modality, PartKind, QueryPart, SearchOptions, VectorStore};
 
 use super::calibration::Calibration;
@@ -214,7 +214,7 @@ impl Retriever {
             columns: if unknown_fields.is_empty() { Vec::new() } else { self.index.columns()? },
             unknown_fields,
             unknown_words: self.encoder.unknown_words(query.texts()),
-            without_words: query.texts().filter(|text| tokenize(text).is_empty()).map(str::to_owned).collect(),
+            without_words: query.texts().filter(|text| !has_word(text)).map(str::to_owned).collect(),
             ..Found::default()
         };
         if self.says_nothing(query) {
@@ -313,7 +313,7 @@ fn embed(query: &Query, mut encode: impl FnMut(usize, &Part) -> Result<Vec<f32>>
     let mut embedded: Vec<(Embedded, f32)> = Vec::new();
     for (place, part) in query.parts.iter().enumerate() {
         let modality = match &part.content {
-            Content::Text(text) if tokenize(text).is_empty() => continue,
+            Content::Text(text) if !has_word(text) => continue,
             Content::Text(_) => Modality::Text,
             _ => Modality::Image,
         };

@@ -23,7 +23,7 @@ mod glob;
 mod parse;
 mod value;
 
-pub use value::is_of_image;
+pub use value::{IMAGE_FIELDS, is_of_image};
 
 use crate::item::{CaptionItem, ImageItem};
 use glob::Glob;

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// f64 tells all numbers of so many digits apart.
+/// No two decimal numbers of up to this many digits are the same f64.
 const MOST_DIGITS: usize = 15;
 
 /// The content of a field.
@@ -56,10 +56,12 @@ pub(super) fn is_of_caption(name: &str) -> bool {
     ["id", "image_id", "text"].contains(&name)
 }
 
-/// True if a field of this name is one of every image, though its value may not be known.
+/// Fields that every image has, though a value may not be known.
+pub const IMAGE_FIELDS: [&str; 9] = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
+
+/// True if a field of this name is one of [`IMAGE_FIELDS`].
 pub fn is_of_image(name: &str) -> bool {
-    let own = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
-    own.contains(&name.strip_prefix("image.").unwrap_or(name))
+    IMAGE_FIELDS.contains(&name.strip_prefix("image.").unwrap_or(name))
 }
 
 /// True if `*` in a value stops at `/`.
@@ -162,8 +164,8 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether both are decimal numbers, and equal: tables hold `2024.0` for 2024. What has leading zeros or more digits than f64
-/// holds is a name.
+/// Whether both are decimal numbers, and equal: tables hold `2024.0` for 2024. What has leading zeros, or more than
+/// [`MOST_DIGITS`], is a name.
 fn is_same_number(a: &str, b: &str) -> bool {
     let number = |text: &str| {
         let digits = text.strip_prefix('-').unwrap_or(text);

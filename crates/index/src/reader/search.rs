@@ -18,6 +18,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Images whose columns are read to list them.
+const SAMPLED: usize = 200;
+
 impl Index {
     /// The best `top` items of the modality `target` from place `offset` on ([`Method::Auto`](crate::Method::Auto)), of equal scores the lower row
     /// first, in a row the lower id.
@@ -103,19 +106,16 @@ impl Index {
         Ok(unknown)
     }
 
-    /// The columns that images have beside the built-in fields, in alphabetical order.
+    /// The columns that the first images have beside the built-in fields, in alphabetical order.
     ///
     /// # Errors
     /// If an item is damaged.
     pub fn columns(&self) -> Result<Vec<String>> {
-        let columns = |rows: Range<u64>| -> Result<BTreeSet<String>> {
-            let items = self.catalogue.items_in(Modality::Image, rows)?;
-            let images: Vec<ImageItem> = items.iter().map(|item| self.catalogue.parse(item)).collect::<Result<_>>()?;
-            Ok(images.into_iter().flat_map(|image| image.meta).map(|(name, _)| name).collect())
-        };
-        let batches: Vec<BTreeSet<String>> =
-            self.batches(Modality::Image).into_par_iter().map(columns).collect::<Result<_>>()?;
-        Ok(batches.into_iter().flatten().collect::<BTreeSet<String>>().into_iter().collect())
+        let mut columns = BTreeSet::new();
+        for row in self.rows(Modality::Image).take(SAMPLED) {
+            columns.extend(self.image(row)?.meta.into_iter().map(|(name, _)| name));
+        }
+        Ok(columns.into_iter().collect())
     }
 
     /// The widest kind of what images have under the name of `field`; unless `all` are to be seen, the first that is found.

@@ -85,6 +85,7 @@ pub(crate) struct Begun {
 pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -> Answer<(StatusCode, Json<Begun>)> {
     may_write(&app)?;
     let library = app.library()?;
+    let retriever = library.retriever();
     if library.is_outdated() {
         return Err(Problem::conflict("the index: found one of another model, expected one of the model that serves")
             .with_remedy("try again in a minute, or start the server again"));
@@ -92,7 +93,6 @@ pub(crate) async fn add(State(app): State<App>, Upload(item): Upload<NewItem>) -
     check_name(&item.name)?;
     let bytes = image_bytes(&item.image)?;
     let limits = ImageLimits { max_pixels: app.options().limits.pixels, ..ImageLimits::default() };
-    let retriever = library.retriever();
     if Provenance::of(retriever.place(), retriever.index().meta())?.kind == Some(SourceKind::Dataset) {
         return Err(Problem::conflict("the index: found that of a dataset, expected that of a folder of images")
             .with_remedy("add the image to the dataset and index it again"));

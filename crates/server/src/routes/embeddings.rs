@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gxn::encoder::Encoder;
 use gxn_base::Similarity;
-use gxn_data::tokenize;
+use gxn_data::{has_word, tokenize};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -224,7 +224,7 @@ fn contents(input: Input, modality: Option<InputModality>, app: &App) -> Answer<
             return image_bytes(&text).map(Content::Image);
         }
         check_text(&text, limits)?;
-        if tokenize(&text).is_empty() {
+        if !has_word(&text) {
             return Err(Problem::invalid("a text: found no word, expected at least one"));
         }
         Ok(Content::Text(text))

@@ -7,7 +7,7 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gxn::imagine::small_image::LABEL;
-use gxn_data::{ImageLimits, ImageSource, read_limited, tokenize};
+use gxn_data::{ImageLimits, ImageSource, has_word, read_limited};
 use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -166,7 +166,7 @@ pub(crate) async fn imagine(
 ) -> Answer<Json<ImagineResponse>> {
     let library = app.library()?;
     check_text(&request.text, &app.options().limits)?;
-    if tokenize(&request.text).is_empty() {
+    if !has_word(&request.text) {
         return Err(Problem::invalid("the text: found no word, expected at least one"));
     }
     if !(1..=MOST_IMAGES).contains(&request.n) {

@@ -1,20 +1,14 @@
 //! `GET /v1/index`
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::State;
-use gxn_index::{Index, Modality};
+use gxn_index::Modality;
+use gxn_index::filter::IMAGE_FIELDS;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::problem::Answer;
-
-/// Fields that every image has.
-const OWN_FIELDS: [&str; 9] = ["id", "path", "folder", "name", "sha256", "size", "mtime", "width", "height"];
-/// Images whose columns are read.
-const SAMPLED: usize = 200;
 
 /// What is served.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,11 +36,11 @@ pub(crate) async fn index(State(app): State<App>) -> Answer<Json<IndexInfo>> {
     let read_only = app.options().read_only;
     App::blocking(move || {
         let index = retriever.index();
-        let own = OWN_FIELDS.iter().map(|&field| field.to_owned());
+        let own = IMAGE_FIELDS.iter().map(|&field| field.to_owned());
         Ok(Json(IndexInfo {
             images: index.count(Modality::Image),
             captions: index.count(Modality::Text),
-            fields: own.chain(index.folder().map(columns).transpose()?.unwrap_or_default()).collect(),
+            fields: own.chain(index.columns()?).collect(),
             root: retriever.root().filter(|_| shows_paths).map(|root| root.display().to_string()),
             model,
             created: index.meta().created_unix_s,
@@ -54,13 +48,4 @@ pub(crate) async fn index(State(app): State<App>) -> Answer<Json<IndexInfo>> {
         }))
     })
     .await
-}
-
-/// Columns of the first images.
-fn columns(index: &Index) -> Answer<BTreeSet<String>> {
-    let mut columns = BTreeSet::new();
-    for row in index.rows(Modality::Image).take(SAMPLED) {
-        columns.extend(index.image(row)?.meta.into_iter().map(|(name, _)| name));
-    }
-    Ok(columns)
 }

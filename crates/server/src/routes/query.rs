@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use gxn::retrieve::{Content, Part, Query, Retriever};
-use gxn_data::tokenize;
+use gxn_data::has_word;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -112,7 +112,7 @@ pub(crate) async fn encode(app: &App, library: &Library, parts: Vec<QueryPart>) 
         let content = match (part.text, part.image, part.id) {
             (Some(text), None, None) => {
                 check_text(&text, limits)?;
-                if !tokenize(&text).is_empty() {
+                if has_word(&text) {
                     texts.push((place, text.clone()));
                 }
                 Content::Text(text)
