@@ -186,7 +186,8 @@ impl AblationTable {
         Ok(Self { about, seeds: variants.iter().map(|variant| variant.runs.len()).max().unwrap_or(0), rows })
     }
 
-    /// The table as markdown: means ± deviations, and under each variant the difference to its control with p.
+    /// The table as markdown: means ± deviations, and under each variant the difference to its control with p over images and
+    /// over seeds.
     pub fn markdown(&self) -> String {
         let mut out = format!("{}; {}\n\n| |", self.about, self.seeds_in_words());
         COLUMNS.iter().for_each(|(title, ..)| out += &format!(" {title} |"));
@@ -230,7 +231,8 @@ impl AblationTable {
             let Some(against) = &row.against else { continue };
             let _ = write!(rows, "<tr class=\"control\"><td>minus {}</td>", escape(&against.control));
             for column in columns() {
-                let clear = against.comparison.metrics[column.0].differences[0].p < 0.05;
+                let found = against.comparison.metrics[column.0].differences[0];
+                let clear = found.p < 0.05 && found.p_over_seeds.is_none_or(|p| p < 0.05);
                 let class = if clear { " class=\"clear\"" } else { "" };
                 let _ = write!(rows, "<td{class}>{}</td>", self.difference(against, column));
             }
@@ -260,10 +262,12 @@ impl AblationTable {
         })
     }
 
-    /// The difference to the control, how it varies, and its p.
+    /// The difference to the control, how it varies, its p over images and, where several seeds scatter, over seeds.
     fn difference(&self, against: &ControlComparison, (metric, by): (usize, f64)) -> String {
         let found = against.comparison.metrics[metric].differences[0];
-        format!("{}{} (p {:.3})", signed(found.difference / by), self.spread(against.deviation[metric] / by), found.p)
+        let over_seeds = found.p_over_seeds.map_or(String::new(), |p| format!(", over seeds {p:.3}"));
+        let (value, spread) = (signed(found.difference / by), self.spread(against.deviation[metric] / by));
+        format!("{value}{spread} (p {:.3}{over_seeds})", found.p)
     }
 
     /// The mean and how it varies.
@@ -337,6 +341,7 @@ mod tests {
             "{markdown}"
         );
         assert!(markdown.contains("| **xe** |") && markdown.contains("| − xe-control |"), "{markdown}");
+        assert!(markdown.contains(", over seeds 0.500)"), "{markdown}");
         assert!(markdown.contains("| look | 2.0 / 2.0 | 3.0 / 4.0 | 0.50 |"), "{markdown}");
         assert_eq!(table.html().matches("class=\"bar\"").count(), 3 * COLUMNS.len());
         assert!(table.html().contains("<td>2.0 / 2.0</td><td>3.0 / 4.0</td><td>0.50</td>"), "{}", table.html());

@@ -54,7 +54,7 @@ impl MetricComparison {
         let difference = |found: &PairedDifference| PairedDifference {
             difference: found.difference / 6.0,
             ci95: found.ci95.map(|end| end / 6.0),
-            p: found.p,
+            ..*found
         };
         Self {
             metric: "mr".into(),
@@ -75,7 +75,8 @@ pub fn compare(reports: &[Report], bootstrap: Bootstrap) -> Result<ReportCompari
 }
 
 /// Compares groups of reports, each the runs of one setting with several seeds, with the first group. Intervals and p are of the
-/// difference of the groups' means under draws of images; the standard deviations show how much seeds scatter.
+/// difference of the groups' means under draws of images; the standard deviations show how much seeds scatter, and the p over
+/// seeds whether other seeds would differ, too. Its pairs are the reports at the same place of two groups.
 ///
 /// # Errors
 /// As [`compare`], and when a group is empty.
@@ -220,9 +221,13 @@ impl ReportComparison {
             let _ = writeln!(out, "{}  {model}", letter(place));
         }
         let _ = write!(out, "\n{:10}{:>9}", "", letter(0));
+        let over_seeds = self.metrics.iter().flat_map(|row| &row.differences).any(|found| found.p_over_seeds.is_some());
         for place in 1..self.models.len() {
             let name = letter(place);
             let _ = write!(out, "  |{name:>8}{:>9}{:>21}{:>8}", format!("{name} - {}", letter(0)), "95%", "p");
+            if over_seeds {
+                let _ = write!(out, "{:>9}", "p seeds");
+            }
         }
         out.push('\n');
         for row in &self.metrics {
@@ -230,8 +235,15 @@ impl ReportComparison {
             for (value, found) in row.values[1..].iter().zip(&row.differences) {
                 let ends = format!("[{:+.2}, {:+.2}]", found.ci95[0], found.ci95[1]);
                 let _ = write!(out, "  |{value:8.2}{:+9.2}{ends:>21}{:8.4}", found.difference, found.p);
+                if over_seeds {
+                    let p = found.p_over_seeds.map_or("-".into(), |p| format!("{p:.4}"));
+                    let _ = write!(out, "{p:>9}");
+                }
             }
             out.push('\n');
+        }
+        if over_seeds {
+            out += "\np: these very runs on other images. p seeds: runs with other seeds, from a t-test over the pairs in the order given\n";
         }
         for note in &self.notes {
             let _ = writeln!(out, "note: {note}");
@@ -326,6 +338,15 @@ mod tests {
         assert!(row.deviations[0] > 0.0 && row.deviations[1] == 0.0);
         assert!(found.models[0].contains("mean of 2 runs"));
         assert!(compare_groups(&[vec![], vec![report("one", 0.1)]], BOOTSTRAP).is_err());
+        // The differences are 0 and d: t is 1 with one degree of freedom.
+        assert!((row.differences[0].p_over_seeds.unwrap() - 0.5).abs() < 1e-9);
+        assert_eq!(alone.differences[0].p_over_seeds, None);
+        assert!(
+            found.text().contains("p seeds")
+                && found.text().contains("   0.5000\n")
+                && !single.text().contains("seeds")
+        );
+        assert_eq!(found.metrics[12].differences[0].p_over_seeds, found.metrics[10].differences[0].p_over_seeds);
     }
 
     /// 1, 2, 3: mean 2, standard deviation 1.

@@ -105,7 +105,7 @@ pub struct EvaluateArgs {
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Result files of `gxn evaluate`; the others are compared with the first. Several runs of one setting are one argument
-    /// with commas: a1.json,a2.json,a3.json
+    /// with commas: a1.json,a2.json,a3.json; a1 and b1 are a pair then, and so on
     #[arg(required = true, num_args = 2..)]
     pub results: Vec<PathBuf>,
     /// Seed of the bootstrap

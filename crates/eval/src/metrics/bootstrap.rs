@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::recall::{Metrics, Recall, median_of_middle};
+use super::t_test::paired_t_test;
 use gxn_base::{Error, Result};
 
 /// How often is drawn, and from which seed. The same seed gives the same numbers for any number of threads.
@@ -53,6 +54,9 @@ pub struct PairedDifference {
     pub ci95: Interval,
     /// Two-sided p: twice the share of resamples on the rarer side of zero, at least 2 / (resamples + 1).
     pub p: f64,
+    /// Two-sided p of a paired t-test over runs with several seeds. None for single runs, groups of unequal size, or pairs that
+    /// all differ by the same.
+    pub p_over_seeds: Option<f64>,
 }
 
 impl RankedQueries<'_> {
@@ -92,7 +96,8 @@ impl Bootstrap {
     }
 
     /// The difference between the means of two groups of results, `second − first`: runs of two settings with several seeds. All
-    /// are scored on the same draws of images; how seeds scatter is not part of the interval.
+    /// are scored on the same draws of images; how seeds scatter is not part of the interval, but of the t-test, where results
+    /// at the same place are a pair.
     ///
     /// # Errors
     /// As [`Bootstrap::paired`], and when a group is empty.
@@ -121,7 +126,14 @@ impl Bootstrap {
             let low = draws.iter().filter(|&&draw| draw <= 1e-9).count();
             let high = draws.iter().filter(|&&draw| draw >= -1e-9).count();
             let p = (2.0 * (low.min(high) + 1) as f64 / (draws.len() + 1) as f64).min(1.0);
-            PairedDifference { difference: mean(&after, metric) - mean(&before, metric), ci95: interval(draws), p }
+            let pairs = if before.len() == after.len() { before.iter().zip(&after) } else { [].iter().zip(&[]) };
+            let differences: Vec<f64> = pairs.map(|(before, after)| after[metric] - before[metric]).collect();
+            PairedDifference {
+                difference: mean(&after, metric) - mean(&before, metric),
+                ci95: interval(draws),
+                p,
+                p_over_seeds: paired_t_test(&differences),
+            }
         }))
     }
 
@@ -347,12 +359,12 @@ mod tests {
         let second = RankedQueries { image_to_text: &better, ..first };
         let bootstrap = Bootstrap { resamples: 999, seed: 1 };
         for same in bootstrap.paired(&first, &first).unwrap() {
-            assert_eq!(same, PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
+            assert_eq!(same, PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0, p_over_seeds: None });
         }
         let found = bootstrap.paired(&first, &second).unwrap();
         assert!(found[0].difference > 0.0 && found[0].ci95[0] > 0.0, "{:?}", found[0]);
         assert!((found[0].p - 0.002).abs() < 1e-12);
-        assert_eq!(found[5], PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0 });
+        assert_eq!(found[5], PairedDifference { difference: 0.0, ci95: [0.0, 0.0], p: 1.0, p_over_seeds: None });
         assert!(
             (found[10].difference - (found[0].difference + found[1].difference + found[2].difference)).abs() < 1e-9
         );

@@ -13,6 +13,7 @@ mod ngram;
 mod ptb;
 mod recall;
 mod rouge;
+mod t_test;
 
 pub use bootstrap::{Bootstrap, Interval, PairedDifference, RankedQueries};
 pub use captions::{CAPTION_KEYS, CaptionReferences, CaptionScores, ImageScores};
