@@ -167,8 +167,8 @@ fn patiently(lock: impl Fn() -> std::result::Result<(), TryLockError>) -> std::r
     lock()
 }
 
-/// Nothing but an index, or what an unfinished writer left, may lie in the folder. An index that is damaged or of an
-/// earlier version may be replaced, a `meta.json` of somebody else may not.
+/// Nothing but an index, or what an unfinished writer left, may lie in the folder; in that of an index also what systems leave
+/// anywhere. An index that is damaged or of an earlier version may be replaced, a `meta.json` of somebody else may not.
 fn refuse_foreign(dir: &Path) -> Result<()> {
     let entries = fs::read_dir(dir).map_err(|e| Error::io("cannot read the folder", dir, e))?;
     let names: Vec<_> = entries
@@ -178,14 +178,19 @@ fn refuse_foreign(dir: &Path) -> Result<()> {
     let ours = is_ours(dir) || names.iter().any(|name| name == CATALOGUE_FILE || is_generation(name));
     let known = [LOCK_FILE, CATALOGUE_FILE, SEGMENT_DIR, DAMAGED_FILE, "meta.json.new"];
     let foreign = |name: &&String| {
-        let expected = known.contains(&name.as_str()) || is_generation(name) || ours && name.as_str() == META_FILE;
-        !expected
+        let is_expected = known.contains(&name.as_str()) || is_generation(name);
+        !(is_expected || ours && (name.as_str() == META_FILE || is_of_the_system(name)))
     };
     match names.iter().find(foreign) {
         None => Ok(()),
         Some(name) => Err(Error::conflict(format!("folder {}", dir.display()), name, "an empty folder or an index")
             .with_hint("name a folder for the index alone")),
     }
+}
+
+/// Hidden files such as `.DS_Store`, `._meta.json` and `.nfs…`, and those of Windows.
+fn is_of_the_system(name: &str) -> bool {
+    name.starts_with('.') || ["Thumbs.db", "desktop.ini"].contains(&name)
 }
 
 /// Folders of version 1 were called so.

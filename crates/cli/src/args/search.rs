@@ -52,7 +52,7 @@ pub struct SearchArgs {
     /// Fields: id path folder name sha256 size mtime width height and every column of the dataset; captions also have text
     /// and image_id, and image.id is their image's. Operators: = != < <= > >=, and, or, not, parentheses; a field alone tests
     /// whether it exists. * and ? are wildcards that stop at / in paths; ** does not. mtime is compared with dates such as
-    /// 2024-05-31 (UTC). Paths are relative to the source. Of a dataset, split is train, val or test.
+    /// 2024-05-31 (UTC). Paths are relative to the source, and whole where its images lie elsewhere. Of a dataset, split is train, val or test.
     #[arg(long = "where", visible_alias = "filter", value_name = "FILTER")]
     pub filter: Option<String>,
     /// Weight of the abstract level, 0 to 1, in place of the model's λ

@@ -10,7 +10,7 @@ use gxn::retrieve::{
     IndexOptions, IndexPlace, IndexReport, Refresh, copy_index, default_index, export_index, index_at, merge_indexes,
 };
 use gxn_base::{Kind, Progress};
-use gxn_index::{IndexMeta, IndexSettings, IndexWriter, Modality, VectorStore};
+use gxn_index::{IndexWriter, Modality, VectorStore};
 
 use crate::args::{CopyArgs, ExportArgs, IndexArgs, IndexCommand, MergeArgs, OneIndex, ReindexArgs, RepairArgs};
 use crate::commands::index_options::print_resolved;
@@ -215,8 +215,7 @@ fn verify(args: &OneIndex) -> Result<ExitCode> {
 fn compact(args: &OneIndex) -> Result<ExitCode> {
     let place = args.place()?;
     let dir = place.require_folder("compact")?;
-    let IndexMeta { model, space, extra, .. } = IndexMeta::read(dir)?;
-    let mut writer = IndexWriter::update(dir, IndexSettings { model, space, extra })?;
+    let mut writer = IndexWriter::change(dir)?;
     let report = writer.compact(0.0)?;
     writer.finish()?;
     let rows = counted(report.rows as usize, "row");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gxn_base::{Error, Remedy, Result};
 use gxn_data::{ImageSource, read_limited};
-use gxn_index::{ImageItem, IndexMeta, IndexSettings, Modality, VectorStoreWriter};
+use gxn_index::{ImageItem, IndexMeta, Modality};
 
 use super::discovery::ImageFile;
 use super::location::{IndexPlace, real};
@@ -20,7 +20,7 @@ use crate::encoder::{Encoder, ImageInput};
 pub fn add_image(encoder: &Encoder, place: impl Into<IndexPlace>, file: &Path) -> Result<ImageItem> {
     let place = place.into();
     let meta = place.meta()?;
-    meta_is_of(&meta, &place, encoder)?;
+    require_model(&meta, &place, encoder)?;
     let provenance = Provenance::of(&place, &meta)?;
     if provenance.kind == Some(SourceKind::Dataset) {
         let what = format!("the source of the index {place}");
@@ -41,7 +41,9 @@ pub fn add_image(encoder: &Encoder, place: impl Into<IndexPlace>, file: &Path) -
     let image = ImageFile { id: id.to_owned(), path: id.to_owned(), source, meta: Default::default() };
     let content = found.content.map_or(String::new(), |content| content.to_string());
     let item = image.item(content, found.size, stamp);
-    let mut writer = writer(&place, meta)?;
+    let mut writer = place.change()?;
+    // Another one may have been put in its place since.
+    require_model(writer.meta(), &place, encoder)?;
     writer.put_image(&item, &encoder.encode_features(&found.feature).joined(0))?;
     writer.finish()?;
     Ok(item)
@@ -53,8 +55,7 @@ pub fn add_image(encoder: &Encoder, place: impl Into<IndexPlace>, file: &Path) -
 /// # Errors
 /// When the index cannot be written, or it is the last image.
 pub fn remove_image(place: impl Into<IndexPlace>, id: &str) -> Result<bool> {
-    let place = place.into();
-    let mut writer = writer(&place, place.meta()?)?;
+    let mut writer = place.into().change()?;
     if writer.image(id)?.is_none() {
         return Ok(false);
     }
@@ -66,13 +67,7 @@ pub fn remove_image(place: impl Into<IndexPlace>, id: &str) -> Result<bool> {
     Ok(true)
 }
 
-fn writer(place: &IndexPlace, meta: IndexMeta) -> Result<Box<dyn VectorStoreWriter>> {
-    let settings = IndexSettings { model: meta.model, space: meta.space, extra: meta.extra };
-    // An index that is there has its tables.
-    place.update(settings, || Ok(Vec::new()))
-}
-
-fn meta_is_of(meta: &IndexMeta, place: &IndexPlace, encoder: &Encoder) -> Result<()> {
+fn require_model(meta: &IndexMeta, place: &IndexPlace, encoder: &Encoder) -> Result<()> {
     if meta.model == encoder.fingerprint() {
         return Ok(());
     }

@@ -99,6 +99,19 @@ impl IndexPlace {
         })
     }
 
+    /// Opens the finished index to change it, whatever model made it ([`IndexWriter::change`]).
+    ///
+    /// # Errors
+    /// When there is none, it is damaged or being written, or its server cannot be reached.
+    pub(super) fn change(&self) -> Result<Box<dyn VectorStoreWriter>> {
+        if let Self::Folder(dir) = self {
+            return Ok(Box::new(IndexWriter::change(dir)?));
+        }
+        let IndexMeta { model, space, extra, .. } = self.meta()?;
+        // An index that is there has its tables.
+        self.update(IndexSettings { model, space, extra }, || Ok(Vec::new()))
+    }
+
     /// What the index is made for; of one in a server without its counts.
     ///
     /// # Errors
@@ -226,11 +239,18 @@ pub(super) fn real(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
 }
 
-/// The source as seen from the index's folder, so that both can be moved together: `..` where the index lies in it, else
-/// the whole path.
+/// The source as seen from the index's folder, so that both can be moved together: `..` where the index lies in it, `../FILE`
+/// where it lies beside that file, else the whole path. Links are followed first: what lies above the end of one is another folder.
 pub(super) fn seen_from(dir: &Path, source: &Path) -> String {
-    let (dir, source) = (std::path::absolute(dir).unwrap_or_else(|_| dir.into()), real(source));
-    if dir.parent().is_some_and(|above| real(above) == source) { "..".into() } else { source.display().to_string() }
+    let (dir, source) = (real(dir), real(source));
+    let above = dir.parent().map(real);
+    match (&above, source.parent(), source.file_name()) {
+        (Some(above), ..) if *above == source => "..".into(),
+        (Some(above), Some(folder), Some(name)) if above == folder && source.is_file() => {
+            Path::new("..").join(name).display().to_string()
+        }
+        _ => source.display().to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -245,6 +265,42 @@ mod tests {
         let mut writer = IndexWriter::create(dir, settings).unwrap();
         writer.commit().unwrap();
         writer
+    }
+
+    #[test]
+    fn a_source_in_or_beside_the_index_moves_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let photos = root.join("photos");
+        std::fs::create_dir_all(photos.join(INDEX_FOLDER)).unwrap();
+        std::fs::write(photos.join("data.json"), "{}").unwrap();
+        assert_eq!(seen_from(&photos.join(INDEX_FOLDER), &photos), "..");
+        assert_eq!(seen_from(&photos.join(INDEX_FOLDER), &photos.join("data.json")), "../data.json");
+        assert_eq!(seen_from(&photos.join("not yet"), &photos), "..");
+        for elsewhere in [root.join("index"), root.join("elsewhere/index")] {
+            assert_eq!(seen_from(&elsewhere, &photos), photos.display().to_string());
+        }
+    }
+
+    /// An index on another disk: above the end of the link lies no source.
+    #[cfg(unix)]
+    #[test]
+    fn an_index_behind_a_link_stores_the_whole_path_of_its_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (photos, disk) = (root.join("photos"), root.join("disk/index"));
+        std::fs::create_dir_all(&photos).unwrap();
+        std::fs::create_dir_all(&disk).unwrap();
+        std::os::unix::fs::symlink(&disk, photos.join(INDEX_FOLDER)).unwrap();
+        assert_eq!(seen_from(&photos.join(INDEX_FOLDER), &photos), photos.display().to_string());
+    }
+
+    #[test]
+    fn a_meta_json_of_somebody_else_is_no_index() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("meta.json"), r#"{"a": 1}"#).unwrap();
+        begin(&folder.path().join(INDEX_FOLDER)).finish().unwrap();
+        assert_eq!(index_at(folder.path()).unwrap(), folder.path().join(INDEX_FOLDER));
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn require_all_shards(parts: &[Part]) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use gxn_index::{ImageItem, Similarity, Space};
     use serde_json::json;
 
@@ -144,7 +144,7 @@ mod tests {
     const SPACE: Space = Space { similarity: Similarity::Cosine, lambda: 0.5, dims_abstract: 1, dims_grounded: 1 };
 
     /// An index of one image, `id`, of a source.
-    fn index(dir: &Path, id: &str, model: &str, extra: serde_json::Value) -> PathBuf {
+    pub(in crate::retrieve) fn index(dir: &Path, id: &str, model: &str, extra: serde_json::Value) -> PathBuf {
         let settings = IndexSettings { model: model.into(), space: SPACE, extra: extra.as_object().unwrap().clone() };
         let mut writer = IndexWriter::create(dir, settings).unwrap();
         let item = ImageItem { id: id.into(), path: id.into(), ..Default::default() };
@@ -153,7 +153,7 @@ mod tests {
         dir.to_path_buf()
     }
 
-    fn ids(index: &Index) -> Vec<String> {
+    pub(in crate::retrieve) fn ids(index: &Index) -> Vec<String> {
         index.rows(Modality::Image).map(|row| index.image(row).unwrap().id).collect()
     }
 

@@ -145,6 +145,11 @@ impl Refresh {
                 let decode_cmd = options.source.decode_cmd.as_ref();
                 Discovery::of_folder(&self.source, options.include_hidden, &options.excluded_folders, decode_cmd)?
             }
+            Source::Dataset(_) if options.include_hidden || !options.excluded_folders.is_empty() => {
+                let what = format!("--exclude-dir or --include-hidden of {}", self.source.display());
+                return Err(Error::unsupported(what, "a dataset, images with captions", "a folder of images")
+                    .with_hint("--images-only indexes the folder without captions"));
+            }
             Source::Dataset(dataset) => {
                 let Dataset { name, format, .. } = &**dataset;
                 progress.note(&format!("indexing {name} as a dataset ({format}) with its captions"));

@@ -90,6 +90,7 @@ fn order(found: &Value, wanted: &str, is_time: bool) -> Option<Ordering> {
         Value::Number(found) => found.as_f64().unwrap().partial_cmp(&number?),
         Value::String(text) => match (text.parse::<f64>(), number) {
             (Ok(found), Some(number)) => found.partial_cmp(&number),
+            (Err(_), Some(_)) if !text.starts_with(|first: char| first.is_ascii_digit()) => None,
             _ => Some(text.as_str().cmp(wanted)),
         },
         _ => None,

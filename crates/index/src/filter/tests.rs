@@ -351,6 +351,22 @@ fn columns_of_numbers_are_equal_as_numbers_and_names_as_they_are_written() {
 }
 
 #[test]
+fn long_whole_numbers_compare_in_all_their_digits_and_words_not_with_numbers() {
+    let passes = |held: serde_json::Value, filter: &str| {
+        let meta = json!({ "own": held }).as_object().unwrap().clone();
+        Filter::parse(filter).unwrap().passes_image(&ImageItem { meta, ..Default::default() })
+    };
+    let id = json!(1_790_000_000_000_000_001_u64);
+    assert!(passes(id.clone(), "own=1790000000000000001") && !passes(id.clone(), "own=1790000000000000002"));
+    assert!(passes(id.clone(), "own<1790000000000000002") && passes(id, "own>1.5"));
+    assert!(passes(json!("2003"), "own>=2000") && passes(json!("2003-05-31"), "own>=2000"));
+    for word in ["unknown", ""] {
+        assert!(!passes(json!(word), "own>=2000") && !passes(json!(word), "own<2000"), "{word}");
+        assert!(passes(json!(word), "own!=2000") && passes(json!(word), "own<x"), "{word}");
+    }
+}
+
+#[test]
 fn columns_are_what_is_not_known_beforehand() {
     let filter = Filter::parse("widht>=1000 and (camera=x or not image.width=3) and text=dog and camera=y").unwrap();
     assert_eq!(filter.columns(Modality::Image), ["camera", "text", "widht"]);

@@ -4,7 +4,7 @@ use super::{Comparison, Operator};
 use crate::item::{CaptionItem, ImageItem};
 use gxn_base::unicode::composed;
 use jiff::civil::{Date, Time};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -155,12 +155,20 @@ impl<'a> Field<'a> {
     fn order(self, with: &Comparison) -> Option<Ordering> {
         match self {
             Self::Number(number) => number.partial_cmp(&with.number?),
-            Self::Json(Value::Number(number)) => number.as_f64()?.partial_cmp(&with.number?),
+            Self::Json(Value::Number(number)) => order_numbers(number, with),
             Self::Time(ms) => Some(with.moment?.order(ms)),
-            Self::Text(text) => Some(order_texts(text, with)),
-            Self::Json(Value::String(text)) => Some(order_texts(text, with)),
+            Self::Text(text) => order_texts(text, with),
+            Self::Json(Value::String(text)) => order_texts(text, with),
             Self::Missing | Self::Json(_) => None,
         }
+    }
+}
+
+/// Whole numbers, such as ids, compare in all their digits; f64 holds 15.
+fn order_numbers(number: &Number, with: &Comparison) -> Option<Ordering> {
+    match (number.to_string().parse::<i128>(), with.plain.parse::<i128>()) {
+        (Ok(number), Ok(value)) => Some(number.cmp(&value)),
+        _ => number.as_f64()?.partial_cmp(&with.number?),
     }
 }
 
@@ -178,10 +186,14 @@ fn is_same_number(a: &str, b: &str) -> bool {
     matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// Texts that are numbers compare as such.
-fn order_texts(text: &str, with: &Comparison) -> Ordering {
-    let numbers = with.number.and_then(|value| text.parse::<f64>().ok()?.partial_cmp(&value));
-    numbers.unwrap_or_else(|| composed(text).as_ref().cmp(&with.plain))
+/// Texts that are numbers compare as such, and dates with a year. No word is greater or less than a number.
+fn order_texts(text: &str, with: &Comparison) -> Option<Ordering> {
+    let begins_as_number = text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
+    match (with.number, text.parse::<f64>()) {
+        (Some(_), _) if !begins_as_number => None,
+        (Some(value), Ok(number)) => number.partial_cmp(&value),
+        _ => Some(composed(text).as_ref().cmp(&with.plain)),
+    }
 }
 
 /// A date: a day, or a second.

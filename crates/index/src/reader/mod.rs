@@ -69,9 +69,9 @@ const _: () = {
 };
 
 impl Index {
-    /// True if `dir` holds a `meta.json`; [`Index::open`] checks it.
+    /// True if `dir` holds the `meta.json` of an index, or any beside a catalogue; [`Index::open`] checks it.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(META_FILE).is_file()
+        is_ours(dir) || (dir.join(META_FILE).is_file() && dir.join(CATALOGUE_FILE).is_file())
     }
 
     /// True if a first index in `dir` was begun and not finished.

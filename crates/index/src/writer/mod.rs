@@ -112,14 +112,30 @@ impl IndexWriter {
         Self::open(dir, settings, Former::Continue)
     }
 
+    /// Opens the finished index in `dir` to change it, whatever model made it. Another one never takes its place.
+    ///
+    /// # Errors
+    /// If there is none, its catalogue or a row file is missing or damaged, another writer is at work, or `dir` cannot be
+    /// written.
+    pub fn change(dir: &Path) -> Result<Self> {
+        let folder = Folder::claim(dir)?;
+        let start = Self::start_change(dir).inspect_err(|_| folder.undo())?;
+        Self::begin(folder, start)
+    }
+
     fn open(dir: &Path, settings: IndexSettings, plan: Former) -> Result<Self> {
         settings.space.check()?;
         let folder = Folder::claim(dir)?;
         // Without a writer nobody else removes what the claim made.
-        let Start { catalogue, meta, former, building: is_building, committed, quarantined, protected_below } =
-            Self::start(dir, &folder, &settings, plan).inspect_err(|_| folder.undo())?;
+        let mut start = Self::start(dir, &folder, &settings, plan).inspect_err(|_| folder.undo())?;
+        start.meta.extra = settings.extra;
+        Self::begin(folder, start)
+    }
+
+    fn begin(folder: Folder, start: Start) -> Result<Self> {
+        let Start { catalogue, meta, former, building: is_building, committed, quarantined, protected_below } = start;
         let mut writer = Self {
-            meta: IndexMeta { extra: settings.extra, ..meta },
+            meta,
             images: RollingSegmentWriter::new(Modality::Image),
             captions: RollingSegmentWriter::new(Modality::Text),
             catalogue: Some(catalogue),
@@ -141,6 +157,17 @@ impl IndexWriter {
         }
         writer.sweep()?;
         Ok(writer)
+    }
+
+    /// The catalogue in a claimed folder and its finished index.
+    fn start_change(dir: &Path) -> Result<Start> {
+        let (mut catalogue, current, _) = open_catalogue(dir)?;
+        let meta = current.ok_or_else(|| {
+            Error::not_found(format!("index {}", dir.display()), "none that is finished", "a finished one")
+        })?;
+        rows_are_there(dir, &meta, &mut catalogue)?;
+        let (building, committed, quarantined) = (false, true, false);
+        Ok(Start { catalogue, meta, former: None, building, committed, quarantined, protected_below: 0 })
     }
 
     /// The catalogue in a claimed folder, or a new one, and the index to write to.
@@ -426,6 +453,55 @@ mod tests {
             }
         }
         assert_eq!(write("new", u64::MAX).unwrap().meta().model, "new");
+    }
+
+    /// A change of what cannot be continued would leave an index of what was changed alone.
+    #[test]
+    fn a_change_never_begins_another_index() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        assert_eq!(IndexWriter::change(&dir).unwrap_err().kind(), Kind::NotFound);
+        assert!(!dir.exists());
+        let mut writer = IndexWriter::create(&dir, settings("m")).unwrap();
+        writer.put_image(&image("a"), &[1.0, 2.0, 3.0]).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        assert_eq!(IndexWriter::change(&dir).unwrap_err().kind(), Kind::NotFound);
+        IndexWriter::update(&dir, settings("m")).unwrap().finish().unwrap();
+
+        let mut writer = IndexWriter::change(&dir).unwrap();
+        assert_eq!(writer.meta().model, "m");
+        writer.put_image(&image("b"), &[3.0, 2.0, 1.0]).unwrap();
+        assert_eq!(writer.finish().unwrap().count(Modality::Image), 2);
+
+        let rows = std::fs::read_dir(dir.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+        let rows: Vec<_> = rows.filter(|path| path.extension().is_some_and(|extension| extension == "f16")).collect();
+        let bytes = std::fs::read(&rows[0]).unwrap();
+        std::fs::write(&rows[0], &bytes[..bytes.len() - 1]).unwrap();
+        let error = IndexWriter::change(&dir).unwrap_err();
+        assert!(error.to_string().contains(&rows[0].display().to_string()), "{error}");
+        std::fs::write(&rows[0], &bytes).unwrap();
+        assert_eq!(Index::open(&dir).unwrap().count(Modality::Image), 2);
+
+        let catalogue = dir.join(crate::catalogue::CATALOGUE_FILE);
+        let sound = std::fs::read(&catalogue).unwrap();
+        std::fs::write(&catalogue, vec![7; sound.len()]).unwrap();
+        assert_eq!(IndexWriter::change(&dir).unwrap_err().kind(), Kind::Damaged);
+        std::fs::write(&catalogue, sound).unwrap();
+        assert_eq!(Index::open(&dir).unwrap().count(Modality::Image), 2);
+    }
+
+    #[test]
+    fn what_systems_leave_is_no_reason_to_refuse() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("index");
+        IndexWriter::create(&dir, settings("m")).unwrap().finish().unwrap();
+        for name in [".DS_Store", "._meta.json", "Thumbs.db"] {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        IndexWriter::update(&dir, settings("m")).unwrap().finish().unwrap();
+        std::fs::write(dir.join("notes.txt"), "").unwrap();
+        assert_eq!(IndexWriter::update(&dir, settings("m")).unwrap_err().found(), Some("notes.txt"));
     }
 
     fn names(dir: &Path) -> Vec<String> {

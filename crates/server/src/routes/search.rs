@@ -324,7 +324,8 @@ impl Page {
                 read = (read * 2).min(MOST_READ);
                 continue;
             }
-            let is_more = groups.len() > self.top;
+            // A group with more hits than are read goes on with the next page.
+            let is_more = groups.len() > self.top || !(is_end || is_cut);
             groups.truncate(self.top);
             let shown: usize = groups.iter().map(Vec::len).sum();
             return Ok((found, groups, is_more.then_some(self.offset + shown)));
