@@ -20,11 +20,10 @@ export function go(next, replace = false) {
   tell();
 }
 
-/** The same address with one parameter changed, or removed if `value` is null. */
-export function withParam(name, value) {
+/** The same address without some parameters. */
+export function without(...names) {
   const next = params();
-  if (value === null) next.delete(name);
-  else next.set(name, value);
+  for (const name of names) next.delete(name);
   return next;
 }
 

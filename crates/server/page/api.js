@@ -35,12 +35,15 @@ async function request(path, options) {
     return request(path, options);
   }
   if (response.ok) return response;
-  throw new Problem(response.status, await response.json().catch(() => ({})));
+  const body = await response.json().catch(() => ({}));
+  options.signal?.throwIfAborted();
+  throw new Problem(response.status, body);
 }
 
 function authorization() {
   const key = sessionStorage.getItem(STORED);
-  return key ? { Authorization: `Bearer ${key}` } : {};
+  // A header holds bytes: those of UTF-8, as other clients send them.
+  return key ? { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` } : {};
 }
 
 let asking = null;
@@ -73,7 +76,9 @@ export async function showImage(img, path) {
   }
   try {
     const address = URL.createObjectURL(await (await request(path, {})).blob());
-    img.addEventListener('load', () => URL.revokeObjectURL(address), { once: true });
+    for (const end of ['load', 'error']) img.addEventListener(end, () => URL.revokeObjectURL(address), { once: true });
+    // One that waits to be scrolled to would keep its copy for ever.
+    img.loading = 'eager';
     img.src = address;
   } catch {
     img.classList.add('missing');

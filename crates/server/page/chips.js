@@ -5,6 +5,8 @@ import { dataOf } from './uploads.js';
 
 /** Shows the parts; a change is made in `parts`, then `changed` is called. */
 export function showChips(parts, changed) {
+  const held = document.activeElement;
+  const at = [...$('chips').children].indexOf(held?.closest('.chip'));
   $('chips').replaceChildren(...parts.map((part, at) => chip(part, () => changed(), () => {
     parts.splice(at, 1);
     changed();
@@ -12,6 +14,7 @@ export function showChips(parts, changed) {
     ($('chips').querySelectorAll('.remove')[Math.min(at, parts.length - 1)] ?? $('words')).focus();
   })));
   $('chips').hidden = !parts.length;
+  if (at >= 0) $('chips').children[at]?.querySelector(held.className ? `.${held.className}` : 'input').focus();
 }
 
 function chip(part, changed, remove) {

@@ -12,6 +12,10 @@ export async function showData(params, signal) {
     place.replaceChildren(...show(report));
   } catch (error) {
     if (error.name === 'AbortError') return;
+    if (error.status === 503) {
+      await new Promise((resolve) => { setTimeout(resolve, 2000); });
+      return signal.aborted ? undefined : showData(params, signal);
+    }
     if (error.status !== 404) return place.replaceChildren(problem(error));
     place.replaceChildren(element('p', {}, 'This server was started without a dataset. ', element('code', {}, 'gxn serve --data SOURCE'), ' shows its check here.'));
   }

@@ -2,20 +2,15 @@
 import { element, problem } from './dom.js';
 import { post } from './api.js';
 
-let offered = true;
-
-/** Adds the explanation of `sentence` and the image `id`, if the server offers explanations. */
-export async function explanation(facts, photo, sentence, id, isStillOpen) {
-  if (!offered) return;
+/** Adds the explanation of `sentence` and the image `id`. */
+export async function explanation(facts, photo, sentence, id, signal) {
   let found;
   try {
-    found = await post('/v1/explain', { query: sentence, id });
+    found = await post('/v1/explain', { query: sentence, id }, { signal });
   } catch (error) {
-    if ([404, 405, 501].includes(error.status)) offered = false;
-    else facts.append(problem(error));
+    if (error.name !== 'AbortError') facts.append(problem(error));
     return;
   }
-  if (!isStillOpen()) return;
   facts.append(element('h3', {}, 'Why it was found'), words(found.words), scoreParts(found));
   if (found.cells) facts.append(...heatMap(photo, found.cells));
   if (found.caption) facts.append(...compared(found.caption));

@@ -1,13 +1,15 @@
 // The hits: a grid that fills the window and can be walked with the arrow keys.
 import { $, button, element, nameOf, percent } from './dom.js';
 import { itemPath, showImage } from './api.js';
-import { withParam } from './address.js';
+import { toAddress } from './query.js';
 import { addPart } from './search.js';
 
 /** Weight of an image in "more like this"; the words stay the larger part. */
 const FEEDBACK = 0.5;
 let hits = [];
 let best = null;
+/** The address of the search that found them. */
+let asked = new URLSearchParams();
 
 /** The hits on the page, in order. */
 export const shown = () => hits;
@@ -22,7 +24,8 @@ export function hitsPerScreen() {
   return Math.min(100, columns * Math.max(3, Math.ceil(innerHeight / (side + 50))));
 }
 
-export function showHits(found) {
+export function showHits(found, query) {
+  asked = toAddress(query);
   hits = [];
   best = found[0]?.score ?? null;
   $('hits').replaceChildren();
@@ -42,12 +45,20 @@ export const focusFirst = () => openers()[0]?.focus();
 
 const openers = () => [...$('hits').querySelectorAll('.open')];
 
+/** The address of the search with the hit open; of a caption also says the image. */
+export function addressOf(hit) {
+  const next = new URLSearchParams(asked);
+  next.set('open', hit.id);
+  if (imageOf(hit) !== hit.id) next.set('of', imageOf(hit));
+  return next;
+}
+
 function tile(hit) {
   const name = nameOf(hit.path);
   const img = element('img', { alt: name, loading: 'lazy', decoding: 'async' });
   showImage(img, itemPath(imageOf(hit), '/thumb?side=320'));
   const copies = hit.duplicates?.length ?? 0;
-  const link = element('a', { class: 'open', href: `/?${withParam('open', hit.id)}`, tabindex: '-1' }, img,
+  const link = element('a', { class: 'open', href: `/?${addressOf(hit)}`, tabindex: '-1' }, img,
     copies ? element('span', { class: 'copies' }, copies === 1 ? '+1 copy' : `+${copies} copies`) : null);
   return element('li', { class: 'hit' }, link,
     hit.caption ? element('p', { class: 'caption' }, hit.caption) : null,
@@ -83,6 +94,7 @@ function details(hit) {
 }
 
 $('hits').addEventListener('keydown', (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
   const links = openers();
   const at = links.indexOf(event.target);
   if (at < 0) return;

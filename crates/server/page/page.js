@@ -3,6 +3,7 @@ import { $, counted } from './dom.js';
 import { follow } from './address.js';
 import { server } from './server.js';
 import { startSearch, showSearch } from './search.js';
+import { openFrom } from './opened.js';
 import { showTrain } from './train.js';
 import { showEvaluate } from './evaluate.js';
 import { showData } from './data.js';
@@ -28,6 +29,7 @@ function showTab(params) {
     if (name === tab) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
+  if (tab !== 'search') openFrom(new URLSearchParams(), null);
   $('heading').textContent = title;
   document.title = `${params.get('q') || title} · gxn`;
   show(params, leave.signal);

@@ -1,7 +1,7 @@
 // The tab Search: the form, the request, what is said about the answer.
 import { $, counted, element, percent, problem } from './dom.js';
 import { post } from './api.js';
-import { go, params as address } from './address.js';
+import { go, params as address, without } from './address.js';
 import { server } from './server.js';
 import { fromAddress, hasRelevance, isEmpty, toAddress, toRequest } from './query.js';
 import { imagesOf, keep } from './uploads.js';
@@ -45,14 +45,16 @@ export function startSearch() {
 
 /** Shows what the address says. The same query is not asked again, as when only a hit is opened. */
 export async function showSearch(params) {
-  query = fromAddress(params);
-  fillForm();
-  const wanted = toAddress(query).toString();
+  const next = fromAddress(params);
+  const wanted = toAddress(next).toString();
   if (wanted !== asked) {
     asked = wanted;
+    query = next;
+    fillForm();
     await ask();
+    if (wanted !== asked || $('search').hidden) return;
   }
-  openFrom(params, query);
+  openFrom(address(), query);
 }
 
 /** Adds a part to the query and searches. */
@@ -67,6 +69,8 @@ function describe({ index, model }) {
   $('fields').textContent = `Fields of a filter: ${index.fields.join(', ')}`;
   $('least-label').hidden = !model?.calibrated;
   $('level-label').hidden = model?.levels !== 2;
+  // What this model cannot do would be refused with every query, and no control is there to take it back.
+  go(without(...(model?.calibrated ? [] : ['least']), ...(model?.levels === 2 ? [] : ['details'])), true);
   ownDetails = 1 - (model?.lambda ?? 0.5);
   showLevel();
   if (!index.captions) document.querySelector('[name=target][value=text]').disabled = true;
@@ -90,7 +94,7 @@ function fillForm() {
   showLevel();
   labelLeast();
   if (query.details !== null || query.filter || query.least || query.target === 'text') $('options').open = true;
-  showChips(query.parts, search);
+  showChips(query.parts, submit);
 }
 
 /** The slider's value for a weight of the details. */
@@ -125,9 +129,9 @@ function submit() {
 function search() {
   const next = toAddress(query);
   // The same query again is asked again: the index may have changed.
-  if (next.toString() === address().toString()) asked = null;
-  if (asked === null) showSearch(next);
-  else go(next);
+  if (next.toString() !== address().toString()) return go(next);
+  asked = null;
+  showSearch(next);
 }
 
 function addWords(sign) {
@@ -144,8 +148,9 @@ function inTheBox(event) {
   if (event.key === 'ArrowDown') {
     event.preventDefault();
     focusFirst();
-  } else if (event.key === 'Backspace' && !$('words').value && last) {
+  } else if (event.key === 'Backspace' && !$('words').value && last && !event.repeat) {
     event.preventDefault();
+    readForm();
     query.parts.pop();
     if (last.kind === 'text') query.words = last.value;
     search();
@@ -163,10 +168,11 @@ function anywhere(event) {
 
 async function addImages(files) {
   if (!files.length) return;
+  const kept = await Promise.allSettled(files.map(keep));
+  const names = kept.filter(({ status }) => status === 'fulfilled').map(({ value }) => value);
+  if (!names.length) { $('status').textContent = 'The image cannot be read.'; return; }
   readForm();
-  for (const file of files) {
-    query.parts.push({ kind: 'upload', value: await keep(file), weight: 1 });
-  }
+  query.parts.push(...names.map((value) => ({ kind: 'upload', value, weight: 1 })));
   search();
 }
 

@@ -37,15 +37,25 @@ async function follow(view, name, state, signal) {
   const draw = () => { waiting = null; if (!signal.aborted) show(parts, run, state); };
   draw();
   while (state === 'running' && !signal.aborted) {
-    await listen(`${path}/events`, signal, (data) => {
+    // A tab that nobody sees gives its connection back: a browser has six to a server.
+    const away = new AbortController();
+    const look = () => { if (document.hidden) away.abort(); };
+    look();
+    document.addEventListener('visibilitychange', look, { signal: AbortSignal.any([signal, away.signal]) });
+    await listen(`${path}/events`, AbortSignal.any([signal, away.signal]), (data) => {
       add(run, JSON.parse(data));
       waiting ??= setTimeout(draw, REDRAW_MS);
     }).catch(() => {});
     // The run ended, or the connection did: what is true now is asked for.
-    await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
-    const { runs } = await get('/v1/runs', { signal });
-    state = runs.find((other) => other.name === name)?.state;
-    Object.assign(run, await get(path, { signal }));
+    if (document.hidden) await new Promise((resolve) => { document.addEventListener('visibilitychange', resolve, { once: true }); });
+    else await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+    try {
+      const { runs } = await get('/v1/runs', { signal });
+      Object.assign(run, await get(path, { signal }));
+      state = runs.find((other) => other.name === name)?.state;
+    } catch (error) {
+      if (error.status !== 0 && error.status !== 503) throw error;
+    }
     draw();
   }
 }

@@ -79,12 +79,34 @@ def test_the_keyboard_alone_is_enough(page):
     assert page.focused() == second
     page.press(Keys.ENTER)
     page.one("#opened .large")
-    name = page.text("#opened-name")
-    page.press(Keys.ARROW_RIGHT)
-    page.wait(lambda: page.text("#opened-name") != name)
+    for _ in range(3):
+        name = page.text("#opened-name")
+        page.press(Keys.ARROW_RIGHT)
+        page.wait(lambda: page.text("#opened-name") != name)
     page.press(Keys.ESCAPE)
     page.wait(lambda: not page.driver.execute_script("return document.getElementById('opened').open"))
     assert "open=" not in page.driver.current_url
+
+
+def test_a_hit_closes_with_its_tab_and_keeps_typed_words(page):
+    page.go("/?tab=train").one(".chart svg .line")
+    page.one("[data-tab=search]").click()
+    page.search(QUERY)[0]
+    page.one("#words").send_keys(" and more")
+    page.one("#hits .open").click()
+    page.one("#opened .large")
+    assert page.one("#words").get_attribute("value") == QUERY + " and more"
+    page.driver.execute_script("history.go(-3)")
+    page.one(".chart svg .line")
+    assert not page.driver.execute_script("return document.getElementById('opened').open")
+
+
+def test_a_caption_that_is_open_can_be_shared(page):
+    page.go("/?q=a+red+patch&target=text").hits()[0].find_element("css selector", ".open").click()
+    page.one("#opened .large")
+    page.driver.refresh()
+    page.wait(lambda: page.driver.execute_script("return document.querySelector('#opened .large')?.naturalWidth > 0"))
+    page.wait(lambda: "Captions" in page.text("#opened .facts"))
 
 
 def test_a_hit_opened_shows_its_captions(page, shots):
@@ -253,7 +275,7 @@ def test_a_key_is_asked_for_once(locked_url):
     driver = browsing.start()
     try:
         page = browsing.Page(driver, locked_url).go("/?q=a+red+patch")
-        page.one("#key-value").send_keys("wrong" + Keys.ENTER)
+        page.one("#key-value").send_keys("“wrong”" + Keys.ENTER)
         page.one("#key-wrong")
         page.one("#key-value").send_keys(KEY + Keys.ENTER)
         page.hits()
